@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/say"
@@ -115,6 +116,9 @@ func readRecording(s stdio, name string) (recording, error) {
 	}
 	if problem := source.CodeProblem(r.Event.Code); problem != "" {
 		return r, say.New("event-code", name, say.Heard(problem))
+	}
+	if o := string(r.Event.Origin); o != "" && !source.OneOf(o, source.Origins) {
+		return r, say.New("event-origin", name, strings.Join(source.Origins, " "))
 	}
 	return r, nil
 }

@@ -35,6 +35,8 @@ func TestReplay(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "empty", "{}": "no event", `{"event":{"code":""}}`: "no event", "[1]": "want an object, found a list", "\x00\xff": "not JSON",
 		`{"event":{"code":"96","code":"00"}}`:                    `"code": stands in one object twice`,
+		`{"event":{"code":"96","origin":"evil"}}`:                "want one of host terminal cashier unknown",
+		`{"event":{"code":"96","scheme":"\u001b[2J"}}`:           "control character",
 		`{"event":{"code":"96"},"event":{"code":"00"}}`:          `"event": stands in one object twice`,
 		`{"event":{"code":"\ud83d"}}`:                            "surrogate",
 		`{"event":{"code":"` + "\uFFFD" + `"}}`:                  "could not be read",

@@ -22,11 +22,15 @@ import (
 const maxToken = 4096
 
 func runEnroll(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "enroll", "--url URL [OPTIONS]",
+	f := flags(
+		s,
+		"enroll",
+		"--url URL [OPTIONS]",
 		"Gets this terminal's first certificate from the fleet, with a token that is good for once (posdx-fleet enroll token), and\n"+
 			"prints the lines for its configuration. The token is read from stdin. Key and certificate lie in one file; the daemon\n"+
 			"renews them by itself.\n\nExit codes: 0 it is there, 1 it is not, 2 usage.",
-		"printf 'posdx_enroll_…' | posdx enroll --url https://fleet.example.com --ca /etc/posdx/ca.pem")
+		"printf 'posdx_enroll_…' | posdx enroll --url https://fleet.example.com --ca /etc/posdx/ca.pem",
+	)
 	at := f.String("url", "", "`URL` of the fleet's pages, https://host:port")
 	ca := f.String("ca", "", "`FILE` with the CA of the fleet's pages (PEM); the system's by default")
 	out := f.String("out", "/var/lib/posdx/fleet.pem", "`FILE` to write; the daemon must be able to replace it")
@@ -100,6 +104,15 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		return fail(err)
 	}
-	fmt.Fprintf(s.out, "# %s of estate %s, until %s\n[broker]\ncert = %q\nkey = %q\nrenew = %q\n", c.Leaf.Subject.CommonName, strings.Join(c.Leaf.Subject.OrganizationalUnit, " "), c.Leaf.NotAfter.Format(time.DateOnly), *out, *out, *at)
+	fmt.Fprintf(
+		s.out,
+		"# %s of estate %s, until %s\n[broker]\ncert = %q\nkey = %q\nrenew = %q\n",
+		c.Leaf.Subject.CommonName,
+		strings.Join(c.Leaf.Subject.OrganizationalUnit, " "),
+		c.Leaf.NotAfter.Format(time.DateOnly),
+		*out,
+		*out,
+		*at,
+	)
 	return exitOK
 }

@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:68ed3a13673f2298967c1a7d7af019db50565e92b2381ce14ecbfa01fef7ed5d", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bab27faf668c968eddd03acddd6c20655d14482c7b17489b7fb55b4fcc426cdc", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -757,7 +757,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:68ed3a13673f2298967
 	Limit{Finding: "storage.full", Check: "board.storage", Fact: "free_kb", Poor: 1024, Bad: 512, Full: 256, News: "bad"},
 	Limit{Finding: "storage.full", Check: "board.storage", When: []Cond{
 		Cond{Op: "claimed"},
-	}, Full: 0.3, News: "bad"},
+	}, Full: 0.15, News: "bad"},
 	Limit{Finding: "storage.tight", Check: "board.storage", Fact: "free_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "storage.tight", Check: "board.storage", Fact: "inodes_free_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "storage.ok", Check: "board.storage", Full: 1, News: "good", Joined: true},
@@ -3792,7 +3792,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:68ed3a13673f2298967
 	Claim{Seed: "001", Codes: listdfd14fed, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
 	Claim{Seed: "001", Codes: list7614f0fc, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
 	Claim{Seed: "001", Codes: lista14e165f, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list25fae836, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
+	Claim{Seed: "002", Codes: list25fae836, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "列出它的各家都作错误或未知，没有一家作成功", EN: "Every table that lists it has an error or unknown, none success"}, Verdict: "false"},
 	Claim{Seed: "002", Codes: list25fae836, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
 	Claim{Seed: "002", Codes: list25fae836, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
 	Claim{Seed: "002", Codes: list25fae836, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
@@ -3815,7 +3815,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:68ed3a13673f2298967
 	Claim{Seed: "004", Codes: list50b0e976, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
 	Claim{Seed: "004", Codes: list8b011a62, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
 	Claim{Seed: "004", Codes: list73228149, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
-	Claim{Seed: "004", Codes: list7614f0fc, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list7614f0fc, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "偶发错误多半是网络或主机，不是操作", EN: "Sporadic errors are mostly network or host, not the operator"}, Verdict: "false"},
 }, Forbidden: []Forbidden{
 	Forbidden{Scheme: "unionpay", Codes: list1fff8033, Origin: "host", Remedies: liste478f32f, Causes: liste579159f, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
 	Forbidden{Scheme: "unionpay", Codes: list1fff8033, Origin: "host", Remedies: list7652ec08, Causes: liste579159f, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
@@ -3862,7 +3862,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:68ed3a13673f2298967
 	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
-}, Inference: Inference{Settings: Settings{Hint: 3.85, Moderate: 13.5, Strong: 26, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -26, Remote: -34, Unexplained: -0.5, Family: 0.4, Brought: 0.825, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0709, AbstainBelow: 0.68, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.1, Moderate: 13.5, Strong: 26, Decisive: 32, Often: -3.25, Sometimes: -12, Seldom: -20, Rare: -26, Remote: -34, Unexplained: -0.125, Family: 0.4, Brought: 0.8, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0698, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
 	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},

@@ -87,13 +87,21 @@ func estateText(list store.Estates) string {
 }
 
 func runAccount(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "account", "list | add NAME | change NAME [OPTIONS]",
+	f := flags(
+		s,
+		"account",
+		"list | add NAME | change NAME [OPTIONS]",
 		"Says who may sign in to the pages. A password is read from stdin, without an echo at a terminal. A change ends the\n"+
 			"sessions of its account. It works beside a running fleet.",
-		"posdx-fleet account add ann --role operator --estates shop,mall\nposdx-fleet account change ann --disable\nposdx-fleet account change ann --password <file")
+		"posdx-fleet account add ann --role operator --estates shop,mall\nposdx-fleet account change ann --disable\nposdx-fleet account change ann --password <file",
+	)
 	open := addStore(f)
 	role := f.String("role", "", "`ROLE`: "+strings.Join(access.Roles(), " "))
-	estates := f.String("estates", "", "`NAMES` of the estates that it sees, parted by commas; * for all (the default of add)")
+	estates := f.String(
+		"estates",
+		"",
+		"`NAMES` of the estates that it sees, parted by commas; * for all (the default of add)",
+	)
 	subject := f.String("subject", "", "`ISSUER#SUBJECT` at an OpenID provider; then no password is needed")
 	password := f.Bool("password", false, "change: read a new password from stdin")
 	disable := f.Bool("disable", false, "change: it may not sign in any more")
@@ -138,7 +146,12 @@ func runAccount(ctx context.Context, s stdio, args []string) int {
 				return failed(s, "account", err)
 			}
 		}
-		err = k.AddAccount(ctx, here(), store.Account{Name: words[1], Subject: *subject, Role: *role, Estates: estateList(*estates)}, word)
+		err = k.AddAccount(
+			ctx,
+			here(),
+			store.Account{Name: words[1], Subject: *subject, Role: *role, Estates: estateList(*estates)},
+			word,
+		)
 	case "change":
 		word := ""
 		if *password {
@@ -241,10 +254,14 @@ func runToken(ctx context.Context, s stdio, args []string) int {
 }
 
 func runAudit(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "audit", "[verify] [OPTIONS]",
+	f := flags(
+		s,
+		"audit",
+		"[verify] [OPTIONS]",
 		"Prints what was done at the fleet view, newest first: when, by whom, from where, what, on what. With verify it computes\n"+
 			"every entry's sum anew and prints the last one's number and sum: keep them elsewhere, and a log that was cut short shows.",
-		"posdx-fleet audit --who ann --limit 20\nposdx-fleet audit verify")
+		"posdx-fleet audit --who ann --limit 20\nposdx-fleet audit verify",
+	)
 	open := addStore(f)
 	var q store.AuditFilter
 	f.StringVar(&q.Who, "who", "", "only of this `ACCOUNT`")
@@ -285,7 +302,18 @@ func runAudit(ctx context.Context, s stdio, args []string) int {
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	for _, e := range list {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.No, e.At.Local().Format(time.DateTime), printable(e.Who), printable(e.Source), printable(e.What), printable(e.Estate), printable(e.Object), printable(e.Detail))
+		fmt.Fprintf(
+			w,
+			"%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+			e.No,
+			e.At.Local().Format(time.DateTime),
+			printable(e.Who),
+			printable(e.Source),
+			printable(e.What),
+			printable(e.Estate),
+			printable(e.Object),
+			printable(e.Detail),
+		)
 	}
 	w.Flush()
 	return exitOK

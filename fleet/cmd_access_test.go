@@ -74,7 +74,8 @@ func TestCommandsOfAccess(t *testing.T) {
 		}
 		var out, talk strings.Builder
 		code := run(t.Context(), stdio{&out, &talk}, args)
-		if code != c.code || !regexp.MustCompile(c.says).MatchString(out.String()+talk.String()) || (code == 0) != (talk.Len() == 0) {
+		if code != c.code || !regexp.MustCompile(c.says).MatchString(out.String()+talk.String()) ||
+			(code == 0) != (talk.Len() == 0) {
 			t.Errorf("%s: exit %d, want %d and %q\n%s%s", c.args, code, c.code, c.says, out.String(), talk.String())
 		}
 	}

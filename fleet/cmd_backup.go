@@ -11,11 +11,15 @@ import (
 )
 
 func runBackup(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "backup", "FILE [OPTIONS]",
+	f := flags(
+		s,
+		"backup",
+		"FILE [OPTIONS]",
 		"Keeps a copy of the store, of the keys of the terminals' authority and of the broker's session name in one file, while\n"+
 			"the fleet runs. The file must not be there yet. It holds password hashes and private keys: guard it. Of a PostgreSQL\n"+
 			"store pg_dump makes the copy.",
-		"posdx-fleet backup --data /var/lib/posdx-fleet /backup/fleet-$(date +%F).tar.gz")
+		"posdx-fleet backup --data /var/lib/posdx-fleet /backup/fleet-$(date +%F).tar.gz",
+	)
 	data := f.String("data", "fleet-data", "`DIR` of the fleet")
 	words, code, ok := parse(s, f, args, 1)
 	if !ok {
@@ -35,10 +39,14 @@ func runBackup(ctx context.Context, s stdio, args []string) int {
 }
 
 func runRestore(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "restore", "FILE --data DIR",
+	f := flags(
+		s,
+		"restore",
+		"FILE --data DIR",
 		"Makes a data directory of a backup. DIR must not be there yet, or be empty. Every file is checked before anything is\n"+
 			"put in place; a store of an earlier release is raised when serve opens it.",
-		"posdx-fleet restore /backup/fleet-2026-11-28.tar.gz --data /var/lib/posdx-fleet")
+		"posdx-fleet restore /backup/fleet-2026-11-28.tar.gz --data /var/lib/posdx-fleet",
+	)
 	data := f.String("data", "fleet-data", "`DIR` to make")
 	words, code, ok := parse(s, f, args, 1)
 	if !ok {
@@ -48,16 +56,27 @@ func runRestore(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		return failed(s, "restore", err)
 	}
-	fmt.Fprintf(s.out, "%s: as of %s, by posdx-fleet %s, store version %d\n", *data, m.Made.Local().Format(time.DateTime), m.Program, m.Schema)
+	fmt.Fprintf(
+		s.out,
+		"%s: as of %s, by posdx-fleet %s, store version %d\n",
+		*data,
+		m.Made.Local().Format(time.DateTime),
+		m.Program,
+		m.Schema,
+	)
 	return exitOK
 }
 
 func runStore(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "store", "check | down --to VERSION [OPTIONS]",
+	f := flags(
+		s,
+		"store",
+		"check | down --to VERSION [OPTIONS]",
 		"check reads a whole SQLite store and says its version, or what is wrong with it. down takes a store back to what the\n"+
 			"release before wrote: what only this release keeps (accounts, notes, the audit log) is lost, so make a backup first, and\n"+
 			"stop posdx-fleet. The way up is taken by serve itself.",
-		"posdx-fleet store check\nposdx-fleet store down --to 2")
+		"posdx-fleet store check\nposdx-fleet store down --to 2",
+	)
 	data := f.String("data", "fleet-data", "`DIR` of the fleet")
 	address := f.String("store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data)")
 	to := f.Int("to", 0, "down: the `VERSION` to take it to")

@@ -14,11 +14,15 @@ import (
 )
 
 func runEnroll(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "enroll", "token ESTATE/TERMINAL | list ESTATE/TERMINAL | revoke ESTATE/TERMINAL [OPTIONS]",
+	f := flags(
+		s,
+		"enroll",
+		"token ESTATE/TERMINAL | list ESTATE/TERMINAL | revoke ESTATE/TERMINAL [OPTIONS]",
 		"Certificates of terminals. token makes a token with which one terminal gets its first certificate, once: give it to\n"+
 			"posdx enroll there. list shows what was issued. revoke makes every certificate of a terminal worthless, and its unused\n"+
-			"tokens; brokers learn of it by the revocation list (authority/crl.pem, /crl.pem), the embedded one within a minute or at SIGHUP, at the terminal's next session.",
-		"posdx-fleet enroll token shop/t1 --life 24h\nposdx-fleet enroll revoke shop/t1 --reason stolen")
+			"tokens; brokers learn of it by the revocation list (authority/crl.pem, /crl.pem), the embedded one within a minute or at SIGHUP.",
+		"posdx-fleet enroll token shop/t1 --life 24h\nposdx-fleet enroll revoke shop/t1 --reason stolen",
+	)
 	data := f.String("data", "fleet-data", "`DIR` of the fleet, where the authority's keys lie")
 	open := openStore(f, data)
 	life := f.Duration("life", 24*time.Hour, "token: how long it may be used, `DURATION`, up to 720h")
@@ -31,7 +35,11 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 	var at report.Address
 	at.Estate, at.Terminal, _ = strings.Cut(words[1], "/")
 	if err := at.Check(); err != nil || words[0] != "token" && words[0] != "list" && words[0] != "revoke" {
-		fmt.Fprintf(s.err, "posdx-fleet enroll: %q: want token, list or revoke, and ESTATE/TERMINAL\n", strings.Join(words, " "))
+		fmt.Fprintf(
+			s.err,
+			"posdx-fleet enroll: %q: want token, list or revoke, and ESTATE/TERMINAL\n",
+			strings.Join(words, " "),
+		)
 		return exitUsage
 	}
 	db, err := open(ctx)

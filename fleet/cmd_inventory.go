@@ -25,7 +25,8 @@ func runInventory(ctx context.Context, s stdio, args []string) int {
 	if !ok {
 		return code
 	}
-	if verb := words[0]; verb != "import" && verb != "check" && verb != "export" || (verb == "export") != (len(words) == 1) {
+	if verb := words[0]; verb != "import" && verb != "check" && verb != "export" ||
+		(verb == "export") != (len(words) == 1) {
 		fmt.Fprintf(s.err, "posdx-fleet inventory: %q: want import FILE, check FILE, or export\n", words)
 		return exitUsage
 	}
@@ -68,13 +69,23 @@ func runInventory(ctx context.Context, s stdio, args []string) int {
 		inv[at] = words
 	}
 	if len(inv) > inventory.MaxTerminals {
-		return failed(s, "inventory", fmt.Errorf("%d terminals with those that are there, %d at most", len(inv), inventory.MaxTerminals))
+		return failed(
+			s,
+			"inventory",
+			fmt.Errorf("%d terminals with those that are there, %d at most", len(inv), inventory.MaxTerminals),
+		)
 	}
 	if err := inventory.Save(inventory.File(*data), inv); err != nil {
 		return failed(s, "inventory", err)
 	}
 	if db, err := openData(ctx, *data); err == nil {
-		err = note(ctx, db, "inventory.import", words[1], fmt.Sprintf("%d new, %d changed, %d in all", fresh, changed, len(inv)))
+		err = note(
+			ctx,
+			db,
+			"inventory.import",
+			words[1],
+			fmt.Sprintf("%d new, %d changed, %d in all", fresh, changed, len(inv)),
+		)
 		db.Close()
 		if err != nil {
 			return failed(s, "inventory", err)

@@ -11,10 +11,14 @@ import (
 )
 
 func runMCP(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "mcp", "--token-file FILE [OPTIONS]",
+	f := flags(
+		s,
+		"mcp",
+		"--token-file FILE [OPTIONS]",
 		"Shows a running fleet to an assistant that speaks the Model Context Protocol, on stdin and stdout. It asks what its\n"+
 			"token may read, of the estates that the token has, and changes nothing.",
-		"posdx-fleet token add assistant --estates shop >token\nposdx-fleet mcp --url https://fleet.example.com --token-file token")
+		"posdx-fleet token add assistant --estates shop >token\nposdx-fleet mcp --url https://fleet.example.com --token-file token",
+	)
 	c, tokenFile := addClient(f)
 	if _, code, ok := parse(s, f, args, 0); !ok {
 		return code
@@ -28,7 +32,8 @@ func runMCP(ctx context.Context, s stdio, args []string) int {
 		err := c.get(ctx, path, &answer)
 		return answer, err
 	}, codes.Builtin(), version)
-	if err := mcp.Serve(ctx, server, io.NopCloser(stdin), unclosed{s.out}); err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+	if err := mcp.Serve(ctx, server, io.NopCloser(stdin), unclosed{s.out}); err != nil && !errors.Is(err, io.EOF) &&
+		ctx.Err() == nil {
 		return failed(s, "mcp", err)
 	}
 	return exitOK

@@ -11,10 +11,14 @@ import (
 )
 
 func runNotify(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "notify", "check | test WAY --config FILE",
+	f := flags(
+		s,
+		"notify",
+		"check | test WAY --config FILE",
 		"check reads the file that serve --notify takes and says what is wrong with it, or lists the ways in it. test tells a\n"+
 			"test notice by one of them.",
-		"posdx-fleet notify check --config /etc/posdx-fleet/notify.toml\nposdx-fleet notify test ops --config /etc/posdx-fleet/notify.toml")
+		"posdx-fleet notify check --config /etc/posdx-fleet/notify.toml\nposdx-fleet notify test ops --config /etc/posdx-fleet/notify.toml",
+	)
 	file := f.String("config", "/etc/posdx-fleet/notify.toml", "TOML `FILE`")
 	words, code, ok := parseWords(s, f, args, 1, 2)
 	if !ok {

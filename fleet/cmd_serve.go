@@ -186,7 +186,13 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 			return err
 		}
 		defer b.Stop()
-		c.ingest = ingest.Config{URL: b.URL(), ClientID: c.ingest.ClientID, User: broker.Own, Password: b.Password(), Certificate: b.Certificate(), Share: c.ingest.Share}
+		if authority != nil {
+			authority.Shut = b.Drop
+		}
+		c.ingest = ingest.Config{
+			URL: b.URL(), ClientID: c.ingest.ClientID, User: broker.Own, Password: b.Password(),
+			Certificate: b.Certificate(), Share: c.ingest.Share,
+		}
 		log.Info("broker listens", "address", b.Address(), "sessions", c.mqtt.Sessions)
 	}
 
@@ -196,7 +202,10 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	watch := &incident.Watch{Source: db, Inventory: listed, Reload: reload, Key: key, Changed: hub.Changed, Log: log}
 	in := ingest.New(c.ingest, db, ingest.NewMetrics(registry), log, hub.Changed, watch.Told)
 	watch.Publish = in.Publish
-	kept := &digest.Digest{Source: db, Inventory: &incident.InventoryFile{Path: c.inventory}, Sunsets: sunsets, Knowledge: codes.Builtin(), Changed: hub.Changed, Log: log}
+	kept := &digest.Digest{
+		Source: db, Inventory: &incident.InventoryFile{Path: c.inventory}, Sunsets: sunsets,
+		Knowledge: codes.Builtin(), Changed: hub.Changed, Log: log,
+	}
 
 	teller := &notify.Teller{}
 	if c.notify != "" {
@@ -223,7 +232,8 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	site := &web.Site{
-		Source: db, Hub: hub, Knowledge: codes.Builtin(), Connected: in.Connected, Log: log, Stop: ctx, Secure: c.webCert != "" || c.proxy, Proxied: c.proxy, Open: role, Enroll: authority,
+		Source: db, Hub: hub, Knowledge: codes.Builtin(), Connected: in.Connected, Log: log, Stop: ctx,
+		Secure: c.webCert != "" || c.proxy, Proxied: c.proxy, Open: role, Enroll: authority,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Send: in.Send, Bills: bills,
 	}
 	if role == 0 {
@@ -240,7 +250,8 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		return fmt.Errorf("listen for the pages: %w", err)
 	}
 	server := &http.Server{
-		Handler: metrics.Pages(registry, handler), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		Handler: metrics.Pages(registry, handler), ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	scheme := "http"
@@ -319,7 +330,8 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	return nil
 }
 
-// safe refuses what would let anyone in, and says which role everybody has who reaches an open site: none if people sign in.
+// safe refuses what would let anyone in, and says which role everybody has who reaches an open site: none if people
+// sign in.
 func (c serveConfig) safe() (web.Role, error) {
 	if (c.webCert == "") != (c.webKey == "") {
 		return 0, errors.New("--web-cert and --web-key belong together")

@@ -20,13 +20,27 @@ import (
 	"posdx/fleet/sample"
 )
 
-// A terminal gets its certificate from a running fleet, comes in with it at the embedded broker as itself and nobody else,
-// is told that no renewal is due, and is shut out when it is revoked. Another estate's topics are closed to it.
+// A terminal gets its certificate from a running fleet, comes in with it at the embedded broker as itself and nobody
+// else, is told that no renewal is due, and is shut out when it is revoked. Another estate's topics are closed to it.
 func TestTerminalsEnrolAndComeIn(t *testing.T) {
 	dir := housetest.Certificates(t, "server")
 	at := func(name string) string { return filepath.Join(dir, name) }
 	data := t.TempDir()
-	f := start(t, data, "--enroll", "--web-cert", at("server.pem"), "--web-key", at("server.key"), "--mqtt-listen", "127.0.0.1:0", "--mqtt-cert", at("server.pem"), "--mqtt-key", at("server.key"))
+	f := start(
+		t,
+		data,
+		"--enroll",
+		"--web-cert",
+		at("server.pem"),
+		"--web-key",
+		at("server.key"),
+		"--mqtt-listen",
+		"127.0.0.1:0",
+		"--mqtt-cert",
+		at("server.pem"),
+		"--mqtt-key",
+		at("server.key"),
+	)
 	ca, err := os.ReadFile(at("ca.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -118,14 +132,16 @@ func TestTerminalsEnrolAndComeIn(t *testing.T) {
 	} else if a, err := asker.Ask(t.Context(), r); err != nil || !a.NotDue {
 		t.Error(a, err)
 	}
-	if list := command("enroll", "list", "shop/t1"); !regexp.MustCompile(`^[0-9a-f]{32} +\S+ +\S+ +in use$`).MatchString(list) {
+	if list := command("enroll", "list", "shop/t1"); !regexp.MustCompile(`^[0-9a-f]{32} +\S+ +\S+ +in use$`).
+		MatchString(list) {
 		t.Error(list)
 	}
 	command("enroll", "revoke", "shop/t1", "--reason", "stolen")
 	if list := command("enroll", "list", "shop/t1"); !strings.Contains(list, "revoked stolen") {
 		t.Error(list)
 	}
-	if log := command("audit"); !strings.Contains(log, "certificate.revoke") || !strings.Contains(log, "certificate.token") {
+	if log := command("audit"); !strings.Contains(log, "certificate.revoke") ||
+		!strings.Contains(log, "certificate.token") {
 		t.Error(log)
 	}
 	_, r, _ := enroll.Renewal(pair)
@@ -145,6 +161,7 @@ func TestTerminalsEnrolAndComeIn(t *testing.T) {
 		t.Error("in without a certificate")
 	}
 	f.cmd.Process.Signal(syscall.SIGHUP) // the fleet reads what another process revoked
+	housetest.Until(t, "its session ends", func() bool { return !u2.client.IsConnectionOpen() })
 	housetest.Until(t, "shut out", func() bool { return !comes(pair) })
 	if other := get("shop/t2"); !comes(other) {
 		t.Error("another terminal is shut out too")

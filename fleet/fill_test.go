@@ -96,7 +96,7 @@ func fill(t testing.TB, dir string, n int, hours int) {
 	r := rand.New(rand.NewPCG(3, 3))
 	like := genuine(t)
 	list := make([]*sample.Terminal, n)
-	sold := make([]bool, n)
+	failed := make([]map[string]int, n)
 	for i := range list {
 		a := sample.New(simulate.Estate, w.Terminals[i].Name)
 		list[i] = a
@@ -139,6 +139,10 @@ func fill(t testing.TB, dir string, n int, hours int) {
 			case e.Cause != "":
 				d, ok := like[e.Cause]
 				serial[e.Terminal]++
+				if failed[e.Terminal] == nil {
+					failed[e.Terminal] = map[string]int{}
+				}
+				failed[e.Terminal][e.Code]++
 				if !ok {
 					d = a.Diagnosis(serial[e.Terminal], 2, e.Code, e.Cause, e.Segment)
 				}
@@ -164,8 +168,12 @@ func fill(t testing.TB, dir string, n int, hours int) {
 					put(at.Add(time.Hour), topic, p)
 				}
 			case e.Tally && e.Approved+e.Failed > 0:
-				sold[e.Terminal] = true
-				topic, p := a.Wrap(report.KindTally, sample.Tally(map[string]int{"00": e.Approved, "51": e.Failed}))
+				counts := failed[e.Terminal]
+				if counts == nil {
+					counts = map[string]int{}
+				}
+				counts["00"], failed[e.Terminal] = e.Approved, nil
+				topic, p := a.Wrap(report.KindTally, sample.Tally(counts))
 				put(at, topic, p)
 			case e.Offline:
 				put(at, a.At.Topic("status"), []byte(`{"state":"offline","reason":"will","boot_id":"boot-1"}`))

@@ -534,10 +534,3 @@ func (w *Weighing) Weigh(f *codes.Inference, each func(cause string, p float64))
 
 // ramp rises from 0 at a to 1 at b, whichever is larger.
 func ramp(x, a, b float64) float64 { return max(0, min(1, (x-a)/(b-a))) }
-
-// Findings calls each for every finding with its strength.
-func (w *Weighing) Findings(each func(name string, strength float64)) {
-	for i := range w.s.signs {
-		each(w.s.signs[i].Name, w.s.signs[i].strength)
-	}
-}

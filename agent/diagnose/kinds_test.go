@@ -81,6 +81,28 @@ func TestTwoLooksDisagree(t *testing.T) {
 	}
 }
 
+// TestLooksOfOnePlaceDisagree: the same for a cable and for the internet, where one good look used to hide the bad one.
+func TestLooksOfOnePlaceDisagree(t *testing.T) {
+	k := knowledge(t)
+	link := func(status report.Status, carrier bool) report.Evidence {
+		return report.Evidence{Check: "net.link", Subject: "eth0", Status: status, Facts: report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": carrier}}
+	}
+	noAddress := found("net.address", report.Bad, report.Facts{"iface": "eth0", "default_routes": 0.0})
+	d := Explain(local("newpos:E5"), []report.Evidence{link(report.Bad, false), link(report.OK, true), noAddress}, k, Options{})
+	if d.Causes[0].ID != "lan.cable" {
+		t.Errorf("a cable that is out and in again: %s %.2f", d.Causes[0].ID, d.Causes[0].Probability)
+	}
+	internet := func(status report.Status, outcome string) report.Evidence {
+		return found("net.internet", status, report.Facts{"target": "broker", "outcome": outcome, "ms": 40.0})
+	}
+	router := found("net.gateway", report.OK, report.Facts{"ip": "10.0.0.1", "neighbour": "reachable", "loss_pct": 0.0})
+	names := found("net.dns", report.Bad, report.Facts{"name": "pay.example", "outcome": "timeout"})
+	d = Explain(local("newpos:E5"), []report.Evidence{internet(report.Bad, "timeout"), internet(report.OK, "ok"), router, names}, k, Options{})
+	if d.Causes[0].ID != "wan.outage" {
+		t.Errorf("a line that comes and goes: %s %.2f", d.Causes[0].ID, d.Causes[0].Probability)
+	}
+}
+
 // TestStaleHealthProvesLittle: that the router answered two hours ago does not put an outage behind it now.
 func TestStaleHealthProvesLittle(t *testing.T) {
 	k := knowledge(t)

@@ -271,6 +271,9 @@ func Speak(d report.Diagnosis, k *codes.Knowledge, o Options) report.Diagnosis {
 		by = ""
 	}
 	d.Money.Say = moneySay(k, d.Money.State, d.Money.Retry, by).In(o.Lang)
+	if again.Money.State == d.Money.State && again.Money.Retry == d.Money.Retry && again.Abstained == d.Abstained {
+		d.Money.Say = again.Money.Say
+	}
 	said := map[string]string{}
 	for _, c := range again.Causes {
 		for _, r := range slices.Concat(c.For, c.Against) {

@@ -270,9 +270,10 @@ func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []A
 		}
 		saved -= g.repair(func(c int) float64 { return choose(s.causes[c].p < negligible, 0, joint[o*n+c]) })
 	}
-	// While nobody can be sent, a test that may name somebody saves the search for whom, as often as it does.
-	if g.undecided {
-		saved = max(saved, named*wrongTurnS)
+	// While nobody can be sent, a test that may name somebody saves the search for whom, as often as it does: it is worth making,
+	// after those that save more by themselves.
+	if g.undecided && named*wrongTurnS >= minSavedS {
+		saved = max(saved, minSavedS)
 	}
 	return max(0, before-after), max(0, saved), answers
 }

@@ -103,7 +103,10 @@ func readAnswer(r io.Reader) (Answer, error) {
 	}
 	var a Answer
 	if json.Unmarshal(body, &a) != nil || a.Error == "" && a.Chain == "" && !a.NotDue {
-		return Answer{}, fmt.Errorf("read the fleet's answer: status %d, and not what a posdx-fleet says; is this the address of its pages?", status)
+		return Answer{}, fmt.Errorf(
+			"read the fleet's answer: status %d, and not what a posdx-fleet says; is this the address of its pages?",
+			status,
+		)
 	}
 	if a.Error != "" || status != 200 {
 		return Answer{}, fmt.Errorf("the fleet refuses: %.300q", a.Error)

@@ -1,10 +1,10 @@
-// Package enroll is how a terminal gets its client certificate from the fleet, and keeps having one: what travels, and the
-// state of the terminal's side. The fleet's side imports it.
+// Package enroll is how a terminal gets its client certificate from the fleet, and keeps having one: what travels, and
+// the state of the terminal's side. The fleet's side imports it.
 //
-// A terminal keeps key and certificate in one file, so that the pair is replaced as one. A renewed pair lies beside it, in
-// FILE.next, until a broker has let the terminal in with it; then it takes the place of the old one. Until then the old one
-// is there to go back to. When a renewal is due the fleet decides, by its clock: the terminal's may be wrong by decades. A
-// request is signed with the key that is to be replaced, so it may cross a proxy that ends TLS.
+// A terminal keeps key and certificate in one file, so that the pair is replaced as one. A renewed pair lies beside it,
+// in FILE.next, until a broker has let the terminal in with it; then it takes the place of the old one. Until then the
+// old one is there to go back to. When a renewal is due the fleet decides, by its clock: the terminal's may be wrong by
+// decades. A request is signed with the key that is to be replaced, so it may cross a proxy that ends TLS.
 package enroll
 
 import (
@@ -65,13 +65,18 @@ func (r Request) Check(c *x509.Certificate) error {
 	return nil
 }
 
-// New makes a key and a request for its certificate. name is the terminal's; the fleet decides what the certificate says.
+// New makes a key and a request for its certificate. name is the terminal's; the fleet decides what the certificate
+// says.
 func New(name string) (*ecdsa.PrivateKey, Request, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, Request{}, fmt.Errorf("make key: %w", err)
 	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key)
+	csr, err := x509.CreateCertificateRequest(
+		rand.Reader,
+		&x509.CertificateRequest{Subject: pkix.Name{CommonName: name}},
+		key,
+	)
 	if err != nil {
 		return nil, Request{}, fmt.Errorf("make request: %w", err)
 	}

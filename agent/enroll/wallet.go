@@ -14,12 +14,12 @@ type Files interface {
 	Remove(name string) error
 }
 
-// refusals is how often a renewed pair may be refused, while the old one works, before it is given up: a broker may learn
-// of a new authority later than the terminal.
+// refusals is how often a renewed pair may be refused, while the old one works, before it is given up: a broker may
+// learn of a new authority later than the terminal.
 const refusals = 6
 
-// A Wallet is the state of a terminal's certificates. Whatever happens between two calls, a power cut included, a pair that
-// worked is there. Its methods may be called from several goroutines.
+// A Wallet is the state of a terminal's certificates. Whatever happens between two calls, a power cut included, a pair
+// that worked is there. Its methods may be called from several goroutines.
 type Wallet struct {
 	Files Files
 	Name  string // of the file with the pair in use
@@ -31,8 +31,8 @@ type Wallet struct {
 
 func (w *Wallet) next() string { return w.Name + ".next" }
 
-// Choose returns the pair to connect with: the renewed one while it waits to be proven, every other time the one in use if
-// it was refused.
+// Choose returns the pair to connect with: the renewed one while it waits to be proven, every other time the one in use
+// if it was refused.
 func (w *Wallet) Choose() (pair []byte, renewed bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

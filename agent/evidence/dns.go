@@ -20,6 +20,7 @@ func (r *Reading) names(n reachability) {
 		}
 		*slot = it
 	}
+	hostOK, otherOK = hostOK.besides(hostFail), otherOK.besides(otherFail)
 	failed := hostFail
 	if failed == nil {
 		failed = otherFail

@@ -9,11 +9,11 @@ import (
 // plugged into, is left out.
 func (r *Reading) links() {
 	list := r.All(NetLink)
-	up, _, _ := r.linkStates()
 	for i := range list {
 		it := &list[i]
 		kind, down := linkKind(it), linkDown(it)
-		if r.Other(kind) || down && slices.Contains(up, kind) {
+		another := slices.ContainsFunc(list, func(o Item) bool { return !linkDown(&o) && linkKind(&o) == kind && o.Subject != it.Subject })
+		if r.Other(kind) || down && another {
 			continue
 		}
 		flaps, some := it.shows("link.flaps"), it.shows("link.some-flaps")

@@ -15,6 +15,7 @@ const pingDoubt, pingNone = 50, 90
 
 func (r *Reading) reach() reachability {
 	var n reachability
+	var worked, failed *Item // looks at the host
 	tcp := r.All(NetTCP)
 	for i := range tcp {
 		it := &tcp[i]
@@ -27,10 +28,13 @@ func (r *Reading) reach() reachability {
 			}
 		case it.Target == "host-backup":
 			n.backupOK, n.backupFail = n.backupOK || !it.Bad(), n.backupFail || it.Bad()
+		case it.Bad():
+			n.hostFail, failed = true, it
 		default:
-			n.hostOK, n.hostFail = n.hostOK || !it.Bad(), n.hostFail || it.Bad()
+			worked = it
 		}
 	}
+	n.hostOK = worked.besides(failed) != nil
 	for _, check := range [...]Check{NetInternet, NetTLS} {
 		list := r.All(check)
 		for i := range list {
@@ -49,6 +53,7 @@ func (r *Reading) reach() reachability {
 			}
 		}
 	}
+	n.internetOK = n.internetOK.besides(n.internetFail)
 	paths := r.All(NetPath)
 	for i := range paths {
 		it := &paths[i]
@@ -67,6 +72,14 @@ func (r *Reading) reach() reachability {
 		}
 	}
 	return n
+}
+
+// besides returns a good look, or nil where a bad one at the same thing is much fresher or contradicts it.
+func (it *Item) besides(bad *Item) *Item {
+	if it != nil && bad != nil && it.Fresh <= bad.Fresh/2 {
+		return nil
+	}
+	return it
 }
 
 // internet notes whether some place other than the host can be reached. A refusal, too, is an answer from afar; what a

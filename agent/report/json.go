@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"posdx/agent/internal/say"
@@ -37,8 +38,8 @@ func (p *JSONProblem) In(lang string) string {
 
 // Decode reads JSON that somebody else wrote into v: the one door for requests, commands, advisories and recordings.
 // Beside what encoding/json refuses it refuses what two readers would read in two ways (RFC 8259, 4 and 8.2; RFC 7493,
-// 2.1 and 2.3): a name that an object has twice, in whatever case, and half of a surrogate pair. Errors name the member
-// in words of JSON, not of Go.
+// 2.1 and 2.3): a name that an object has twice, in whatever case, half of a surrogate pair, and control characters in a
+// text. Errors name the member in words of JSON, not of Go.
 func Decode(b []byte, v any) error {
 	if err := CheckJSON(b); err != nil {
 		return err
@@ -51,7 +52,10 @@ func Decode(b []byte, v any) error {
 		return nil
 	case errors.As(err, &typed):
 		// of a number that does not fit it says which; foreign digits are not repeated
-		found, _, _ := strings.Cut(typed.Value, " ")
+		found, which, _ := strings.Cut(typed.Value, " ")
+		if which != "" && wanted(typed.Type) == "json-number" {
+			return &JSONProblem{Offset: int(typed.Offset), Member: typed.Field, What: say.New("json-number-size")}
+		}
 		return &JSONProblem{Offset: int(typed.Offset), Member: typed.Field,
 			What: say.New("json-want-found", say.New(wanted(typed.Type)), foundIn(found))}
 	case errors.As(err, &at):
@@ -231,19 +235,34 @@ func (s *jsonScan) text() []byte {
 	s.at++
 	from := s.at
 	for s.b[s.at] != '"' {
-		if s.b[s.at] != '\\' {
-			s.at++
-			continue
+		r, n := rune(s.b[s.at]), 1
+		switch {
+		case r == '\\':
+			r, n = unescape(s.b[s.at:])
+		case r >= utf8.RuneSelf:
+			r, n = utf8.DecodeRune(s.b[s.at:])
 		}
-		r, n := unescape(s.b[s.at:])
-		if r == loneSurrogate && s.whole {
-			s.fail(s.at, nil, "json-surrogate")
+		if problem := s.refused(r); problem != "" {
+			s.fail(s.at, nil, problem)
 			return nil
 		}
 		s.at += n
 	}
 	s.at++
 	return s.b[from : s.at-1]
+}
+
+// refused names what is wrong with a character of a text, "" if nothing is. Control characters move the cursor and change the
+// colours of whoever reads the text on a console.
+func (s *jsonScan) refused(r rune) string {
+	switch {
+	case !s.whole:
+	case r == loneSurrogate:
+		return "json-surrogate"
+	case unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t':
+		return "json-control"
+	}
+	return ""
 }
 
 const loneSurrogate rune = -1

@@ -35,6 +35,11 @@ func TestOneReadingOnly(t *testing.T) {
 		{`{"code":"\ud83dx\udc00"}`, "surrogate"},
 		{`{"code":"\ud83d\u0041"}`, "surrogate"},
 		{`{"\ud83d":"96"}`, "surrogate"},
+		{`{"code":"\u001b[2J"}`, "control character"},
+		{`{"code":"\u0007"}`, "control character"},
+		{`{"code":"` + "\u009b" + `31m"}`, "control character"}, // the same in one character (ECMA-48, 5.3)
+		{`{"code":"\u007f"}`, "control character"},
+		{`{"say":"one\ntwo\t\r\n"}`, ""},
 		{`{"code":"9` + "\xff" + `"}`, "not UTF-8"},
 		{`{"code":"9` + "\xed\xa0\xbd" + `"}`, "not UTF-8"}, // a surrogate in bytes (CESU-8)
 		{``, "empty"},
@@ -71,12 +76,14 @@ func TestDecodeErrorsSpeakJSON(t *testing.T) {
 		Evidence *[]Evidence `json:"evidence"`
 	}
 	for in, want := range map[string]string{
-		`{"event":"96"}`:                        `member "event": want an object, found string`,
-		`{"event":{"code":96}}`:                 `member "event.code": want text in quotes, found a number`,
-		`{"event":{"txn":{"connect_ms":"41"}}}`: `member "event.txn.connect_ms": want a number, found string`,
-		`{"event":{"time":"yesterday"}}`:        `a time is wanted`,
-		`{"evidence":{"check":"net.tcp"}}`:      `member "evidence": want a list, found an object`,
-		`{"event":{"clock_trusted":1}}`:         `want true or false, found a number`,
+		`{"event":"96"}`:                               `member "event": want an object, found string`,
+		`{"event":{"code":96}}`:                        `member "event.code": want text in quotes, found a number`,
+		`{"event":{"txn":{"connect_ms":"41"}}}`:        `member "event.txn.connect_ms": want a number, found string`,
+		`{"event":{"time":"yesterday"}}`:               `a time is wanted`,
+		`{"evidence":{"check":"net.tcp"}}`:             `member "evidence": want a list, found an object`,
+		`{"event":{"uptime_ms":1.5}}`:                  `member "event.uptime_ms": a number that is too large or too small here, or not whole`,
+		`{"event":{"uptime_ms":99999999999999999999}}`: `member "event.uptime_ms": a number that is too large`,
+		`{"event":{"clock_trusted":1}}`:                `want true or false, found a number`,
 	} {
 		err := Decode([]byte(in), new(recording))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Go ") {

@@ -62,6 +62,7 @@ var dialects = []*Dialect{
 	{Name: "text-hex-all-1993", version: '1', ASCII: true, HexBitmap: true, Hex: hexOfSize, fields: &iso1993},
 	{Name: "text-hex-all-digits-1993", version: '1', ASCII: true, HexBitmap: true, Hex: hexOfHex, fields: &iso1993},
 	{Name: "text-hex-fields-1993", version: '1', ASCII: true, Hex: hexOfSize, fields: &iso1993},
+	{Name: "base24", ASCII: true, HexBitmap: true, Hex: hexOfSize, fields: &base24},
 }
 
 // All returns every dialect, in the order in which Parse tries them.
@@ -120,6 +121,13 @@ var iso1987 = [129]field{
 	121: {chars8, 3, 999}, 122: {chars8, 3, 999}, 123: {chars8, 3, 999}, 124: {chars8, 3, 999},
 	125: {chars8, 3, 999}, 126: {chars8, 3, 999}, 127: {chars8, 3, 999}, 128: {raw, 0, 8},
 }
+
+// base24 is the field table of ACI's BASE24 external message: 1987's, with sixteen characters of a terminal.
+var base24 = func() (t [129]field) {
+	t = iso1987
+	t[41].size = 16
+	return t
+}()
 
 // iso1993 is the field table of ISO 8583:1993, section 4.
 var iso1993 = func() (t [129]field) {

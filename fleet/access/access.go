@@ -38,8 +38,21 @@ var (
 	ErrExpired = errors.New("the session is over; sign in again")
 	ErrToken   = errors.New("this token is not known, revoked or expired")
 	ErrLink    = errors.New("this link is used up or too old; restart posdx-fleet for a new one")
-	ErrLastly  = errors.New("this is the last admin of the whole fleet; make another first")
+	ErrLastly  = problem("last", "", "this is the last admin of the whole fleet; make another first")
 )
+
+// A Problem is what is wrong with what somebody asks for: a word that pages have a text for in each language, what it
+// is about, and the same in English for the command line.
+type Problem struct {
+	Word, About string
+	text        string
+}
+
+func (p *Problem) Error() string { return p.text }
+
+func problem(word, about, format string, args ...any) error {
+	return &Problem{word, about, fmt.Sprintf(format, args...)}
+}
 
 // A Wait says that there were too many tries.
 type Wait time.Duration
@@ -99,7 +112,18 @@ func secret() string {
 
 // Note writes what someone did to the audit log.
 func (k *Keeper) Note(ctx context.Context, u User, what, estate, object, detail string) error {
-	return k.Store.Audit(ctx, store.AuditEntry{At: k.now(), Who: u.Name, Source: u.Source, What: what, Estate: estate, Object: object, Detail: detail})
+	return k.Store.Audit(
+		ctx,
+		store.AuditEntry{
+			At:     k.now(),
+			Who:    u.Name,
+			Source: u.Source,
+			What:   what,
+			Estate: estate,
+			Object: object,
+			Detail: detail,
+		},
+	)
 }
 
 // First returns the secret of a link that makes the first account, empty if there are accounts.
@@ -140,11 +164,11 @@ func (k *Keeper) MakeFirst(ctx context.Context, link, name, password, source str
 // CheckName says what is wrong with an account's name.
 func CheckName(name string) error {
 	if n := len([]rune(name)); n < 1 || n > 64 || strings.TrimSpace(name) != name {
-		return errors.New("name: want 1 to 64 characters without space around them")
+		return problem("name", "", "name: want 1 to 64 characters without space around them")
 	}
 	for _, r := range name {
 		if !unicode.IsPrint(r) || strings.ContainsRune(`<>"':/\`, r) {
-			return fmt.Errorf("name %q: want letters, digits, space and . _ - @", name)
+			return problem("name.letters", name, "name %q: want letters, digits, space and . _ - @", name)
 		}
 	}
 	return nil
@@ -153,7 +177,7 @@ func CheckName(name string) error {
 func checkEstates(list []string) error {
 	for _, e := range list {
 		if (report.Address{Estate: e, Terminal: "-"}).Check() != nil {
-			return fmt.Errorf("estate %q: want a name as in the topics", e)
+			return problem("estate", e, "estate %q: want a name as in the topics", e)
 		}
 	}
 	return nil
@@ -162,17 +186,17 @@ func checkEstates(list []string) error {
 // within tells whether someone may hand out a role over estates: not more than its own.
 func (u User) within(r Role, estates []string) error {
 	if r > u.Role {
-		return fmt.Errorf("role %s: you are %s", r, u.Role)
+		return problem("role.high", r.String(), "role %s: you are %s", r, u.Role)
 	}
 	if u.Estates == nil {
 		return nil
 	}
 	if estates == nil {
-		return errors.New("estates: you do not have them all")
+		return problem("estates.all", "", "estates: you do not have them all")
 	}
 	for _, e := range estates {
 		if !slices.Contains(u.Estates, e) {
-			return fmt.Errorf("estate %q: not one of yours", e)
+			return problem("estate.other", e, "estate %q: not one of yours", e)
 		}
 	}
 	return nil
@@ -209,7 +233,7 @@ func (k *Keeper) check(u User, a store.Account) error {
 		return err
 	}
 	if !u.May(Admin) {
-		return errors.New("only an admin changes accounts")
+		return problem("admin", "", "only an admin changes accounts")
 	}
 	return u.within(r, a.Estates)
 }
@@ -226,7 +250,13 @@ func describe(a store.Account) string {
 }
 
 // ChangeAccount changes role, estates and whether it may sign in; with a password, that too. Its sessions end.
-func (k *Keeper) ChangeAccount(ctx context.Context, u User, name string, change func(*store.Account), password string) error {
+func (k *Keeper) ChangeAccount(
+	ctx context.Context,
+	u User,
+	name string,
+	change func(*store.Account),
+	password string,
+) error {
 	a, err := k.Store.Account(ctx, name)
 	if err != nil {
 		return fmt.Errorf("account %q: %w", name, err)
@@ -324,14 +354,18 @@ func (k *Keeper) Login(ctx context.Context, name, password, source string) (stri
 
 func (k *Keeper) begin(ctx context.Context, a store.Account, source, what string) (string, error) {
 	s, now := secret(), k.now()
-	if err := k.Store.AddSession(ctx, store.Session{Hash: hash(s), Family: rand.Text(), Account: a.Name, Begun: now, Made: now, Seen: now, Source: source}, ""); err != nil {
+	v := store.Session{
+		Hash: hash(s), Family: rand.Text(), Account: a.Name, Begun: now, Made: now, Seen: now, Source: source,
+	}
+	if err := k.Store.AddSession(ctx, v, ""); err != nil {
 		return "", err
 	}
 	return s, k.Note(ctx, User{Name: a.Name, Source: source}, what, "", "", "")
 }
 
 // Session returns who holds a session's secret, and its successor when it is time for one (only with rotate: the answer
-// must reach the browser). A secret that is shown again long after it got a successor has been copied: the sign-in ends.
+// must reach the browser). A secret that is shown again long after it got a successor has been copied: the sign-in
+// ends.
 func (k *Keeper) Session(ctx context.Context, given, source string, rotate bool) (u User, next string, err error) {
 	v, a, err := k.Store.Session(ctx, hash(given))
 	if errors.Is(err, store.ErrNone) {
@@ -350,7 +384,14 @@ func (k *Keeper) Session(ctx context.Context, given, source string, rotate bool)
 	case !v.Rotated.IsZero() && old(v.Rotated, rotateGrace):
 		err := k.Store.EndSessions(ctx, v.Family)
 		if err == nil {
-			err = k.Note(ctx, User{Name: a.Name, Source: source}, "session.copied", "", "", "an earlier secret was shown; the sign-in of "+v.Source+" is ended")
+			err = k.Note(
+				ctx,
+				User{Name: a.Name, Source: source},
+				"session.copied",
+				"",
+				"",
+				"an earlier secret was shown; the sign-in of "+v.Source+" is ended",
+			)
 		}
 		return User{}, "", errors.Join(err, ErrExpired)
 	}
@@ -381,7 +422,15 @@ func (k *Keeper) Logout(ctx context.Context, u User) error {
 }
 
 // MakeToken makes a token for a program, of no more than its maker's rights, and returns its secret, shown this once.
-func (k *Keeper) MakeToken(ctx context.Context, u User, name string, r Role, scope Scope, estates []string, life time.Duration) (string, store.Token, error) {
+func (k *Keeper) MakeToken(
+	ctx context.Context,
+	u User,
+	name string,
+	r Role,
+	scope Scope,
+	estates []string,
+	life time.Duration,
+) (string, store.Token, error) {
 	if err := CheckName(name); err != nil {
 		return "", store.Token{}, err
 	}
@@ -390,31 +439,46 @@ func (k *Keeper) MakeToken(ctx context.Context, u User, name string, r Role, sco
 	}
 	switch {
 	case !u.May(Admin):
-		return "", store.Token{}, errors.New("only an admin makes tokens")
+		return "", store.Token{}, problem("admin", "", "only an admin makes tokens")
 	case r < Viewer || r > Admin:
-		return "", store.Token{}, errors.New("role: want one")
+		return "", store.Token{}, problem("role", "", "role: want one")
 	case life < time.Minute || life > MaxTokenLife:
-		return "", store.Token{}, fmt.Errorf("life of a token: want a minute to %d days", int(MaxTokenLife.Hours()/24))
+		return "", store.Token{}, problem("token.life", "", "life of a token: want a minute to %d days", int(MaxTokenLife.Hours()/24))
 	case scope == Metrics && estates != nil:
-		return "", store.Token{}, errors.New("metrics are of the whole fleet: a token for them has no estates")
+		return "", store.Token{}, problem("metrics", "", "metrics are of the whole fleet: a token for them has no estates")
 	}
 	if err := u.within(r, estates); err != nil {
 		return "", store.Token{}, err
 	}
 	s := tokenPrefix + secret()
-	t := store.Token{Hash: hash(s), Name: name, Owner: u.Name, Role: r.String(), Scope: string(scope), Estates: estates, Created: k.now()}
+	t := store.Token{
+		Hash:    hash(s),
+		Name:    name,
+		Owner:   u.Name,
+		Role:    r.String(),
+		Scope:   string(scope),
+		Estates: estates,
+		Created: k.now(),
+	}
 	t.Expires = t.Created.Add(life)
 	var err error
 	if t.No, err = k.Store.AddToken(ctx, t); err != nil {
 		return "", store.Token{}, err
 	}
-	return s, t, k.Note(ctx, u, "token.add", "", strconv.FormatInt(t.No, 10), fmt.Sprintf("%s: %s, %s, until %s", name, r, scope, t.Expires.UTC().Format(time.DateOnly)))
+	return s, t, k.Note(
+		ctx,
+		u,
+		"token.add",
+		"",
+		strconv.FormatInt(t.No, 10),
+		fmt.Sprintf("%s: %s, %s, until %s", name, r, scope, t.Expires.UTC().Format(time.DateOnly)),
+	)
 }
 
 // Revoke makes a token worthless.
 func (k *Keeper) Revoke(ctx context.Context, u User, no int64) error {
 	if !u.May(Admin) || u.Estates != nil {
-		return errors.New("only an admin of the whole fleet revokes tokens")
+		return problem("admin.whole", "", "only an admin of the whole fleet revokes tokens")
 	}
 	if err := k.Store.RevokeToken(ctx, no, k.now()); err != nil {
 		return fmt.Errorf("token %d: %w", no, err)
@@ -422,7 +486,8 @@ func (k *Keeper) Revoke(ctx context.Context, u User, no int64) error {
 	return k.Note(ctx, u, "token.revoke", "", strconv.FormatInt(no, 10), "")
 }
 
-// Token returns who holds a token. A token of an owner who may no longer sign in, or may do less by now, is cut to that.
+// Token returns who holds a token. A token of an owner who may no longer sign in, or may do less by now, is cut to
+// that.
 func (k *Keeper) Token(ctx context.Context, given, source string) (User, error) {
 	if !strings.HasPrefix(given, tokenPrefix) {
 		return User{}, ErrToken
@@ -468,5 +533,11 @@ func (k *Keeper) Token(ctx context.Context, given, source string) (User, error) 
 			return User{}, err
 		}
 	}
-	return User{Name: "token:" + strconv.FormatInt(t.No, 10), Role: r, Estates: estates, Scope: Scope(t.Scope), Source: source}, nil
+	return User{
+		Name:    "token:" + strconv.FormatInt(t.No, 10),
+		Role:    r,
+		Estates: estates,
+		Scope:   Scope(t.Scope),
+		Source:  source,
+	}, nil
 }

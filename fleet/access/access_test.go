@@ -36,7 +36,8 @@ func open(t *testing.T) *desk {
 
 func (d *desk) account(t *testing.T, name string, r Role, estates ...string) {
 	t.Helper()
-	if err := d.AddAccount(t.Context(), root, store.Account{Name: name, Role: r.String(), Estates: estates}, good); err != nil {
+	a := store.Account{Name: name, Role: r.String(), Estates: estates}
+	if err := d.AddAccount(t.Context(), root, a, good); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -59,7 +60,8 @@ func TestPasswords(t *testing.T) {
 		}
 	}
 	kept := Hash(good)
-	if !strings.HasPrefix(kept, "$argon2id$v=19$m=19456,t=2,p=1$") || kept == Hash(good) || !Matches(kept, good) || Matches(kept, good+" ") {
+	if !strings.HasPrefix(kept, "$argon2id$v=19$m=19456,t=2,p=1$") || kept == Hash(good) || !Matches(kept, good) ||
+		Matches(kept, good+" ") {
 		t.Error(kept)
 	}
 	for _, broken := range []string{"", "x", "$argon2id$v=19$m=19456,t=2,p=1$$", "$argon2i$v=19$m=19456,t=2,p=1$AAAA$AAAA", "$argon2id$v=19$m=4294967295,t=2,p=1$AAAA$AAAA", "$argon2id$v=19$m=8,t=0,p=0$AAAA$AAAA"} {
@@ -140,7 +142,8 @@ func TestSessionsEnd(t *testing.T) {
 			s := d.login(t, "bob")
 			c.do(t, d, s)
 			u, _, err := d.Session(t.Context(), s, "", true)
-			if c.ends != errors.Is(err, ErrExpired) || !c.ends && (u.Name != "bob" || u.Role != Operator || !u.Estates.Has("shop") || u.Estates.Has("mall")) {
+			if c.ends != errors.Is(err, ErrExpired) ||
+				!c.ends && (u.Name != "bob" || u.Role != Operator || !u.Estates.Has("shop") || u.Estates.Has("mall")) {
 				t.Error(u, err)
 			}
 			if c.ends && u.Role != Nobody {
@@ -176,7 +179,8 @@ func TestCopiedSessionsEndTheSignIn(t *testing.T) {
 	if _, _, err := d.Session(t.Context(), next, "", true); !errors.Is(err, ErrExpired) {
 		t.Error("the sign-in lives on:", err)
 	}
-	if log, _ := d.db.Audits(t.Context(), store.AuditFilter{What: "session.copied"}); len(log) != 1 || log[0].Source != "203.0.113.9" {
+	if log, _ := d.db.Audits(t.Context(), store.AuditFilter{What: "session.copied"}); len(log) != 1 ||
+		log[0].Source != "203.0.113.9" {
 		t.Error(log)
 	}
 }
@@ -233,10 +237,22 @@ func TestNobodyGivesMoreThanItHas(t *testing.T) {
 			t.Error(what, "went through")
 		}
 	}
-	refused("an operator who makes an account", d.AddAccount(ctx, bob, store.Account{Name: "x", Role: "viewer", Estates: []string{"shop"}}, good))
-	refused("an admin of one estate who makes one of all", d.AddAccount(ctx, mall, store.Account{Name: "x", Role: "viewer"}, good))
-	refused("of another", d.AddAccount(ctx, mall, store.Account{Name: "x", Role: "viewer", Estates: []string{"shop"}}, good))
-	refused("who changes another's", d.ChangeAccount(ctx, mall, "bob", func(a *store.Account) { a.Estates = []string{"mall"} }, ""))
+	refused(
+		"an operator who makes an account",
+		d.AddAccount(ctx, bob, store.Account{Name: "x", Role: "viewer", Estates: []string{"shop"}}, good),
+	)
+	refused(
+		"an admin of one estate who makes one of all",
+		d.AddAccount(ctx, mall, store.Account{Name: "x", Role: "viewer"}, good),
+	)
+	refused(
+		"of another",
+		d.AddAccount(ctx, mall, store.Account{Name: "x", Role: "viewer", Estates: []string{"shop"}}, good),
+	)
+	refused(
+		"who changes another's",
+		d.ChangeAccount(ctx, mall, "bob", func(a *store.Account) { a.Estates = []string{"mall"} }, ""),
+	)
 	refused("who takes the chief's password", d.ChangeAccount(ctx, mall, "chief", func(*store.Account) {}, good+"2"))
 	refused("who widens himself", d.ChangeAccount(ctx, mall, "mall", func(a *store.Account) { a.Estates = nil }, ""))
 	refused("a role that is none", d.AddAccount(ctx, root, store.Account{Name: "x", Role: "god"}, good))
@@ -291,7 +307,8 @@ func TestTokensEnd(t *testing.T) {
 	// What its owner lost the token lost too.
 	s, _ = make(User{Name: "mall", Role: Admin, Estates: []string{"mall"}})
 	d.ChangeAccount(ctx, root, "mall", func(a *store.Account) { a.Role = "viewer"; a.Estates = []string{"shop"} }, "")
-	if u, err := d.Token(ctx, s, ""); err != nil || u.Role != Viewer || u.Estates == nil || u.Estates.Has("mall") || u.Estates.Has("shop") {
+	if u, err := d.Token(ctx, s, ""); err != nil || u.Role != Viewer || u.Estates == nil || u.Estates.Has("mall") ||
+		u.Estates.Has("shop") {
 		t.Error(u, err)
 	}
 	d.ChangeAccount(ctx, root, "mall", func(a *store.Account) { a.Disabled = true }, "")

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Tries of a password that may fail within a window. Of one account from one address few; of one account from everywhere
-// more, since otherwise anyone could lock its owner out.
+// Tries of a password that may fail within a window. Of one account from one address few; of one account from
+// everywhere more, since otherwise anyone could lock its owner out.
 const (
 	window         = 15 * time.Minute
 	failsPair      = 5
@@ -23,7 +23,11 @@ type limiter struct {
 }
 
 func (l *limiter) keys(account, source string) map[string]int {
-	return map[string]int{"p\x00" + account + "\x00" + near(source): failsPair, "s\x00" + near(source): failsAddress, "a\x00" + account: failsAccount}
+	return map[string]int{
+		"p\x00" + account + "\x00" + near(source): failsPair,
+		"s\x00" + near(source):                    failsAddress,
+		"a\x00" + account:                         failsAccount,
+	}
 }
 
 // near is what one attacker commands: an IPv4 address, or an IPv6 network of 64 bits.
@@ -36,7 +40,8 @@ func near(source string) string {
 	return p.String()
 }
 
-// take counts a try before it is made, so that many at once are bounded too, and returns how long to wait if there were too many.
+// take counts a try before it is made, so that many at once are bounded too, and returns how long to wait if there were
+// too many.
 func (l *limiter) take(account, source string, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

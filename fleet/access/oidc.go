@@ -28,8 +28,8 @@ type OIDCConfig struct {
 	RoleClaim string `toml:"role_claim"`
 }
 
-// OIDC lets people in by an OpenID provider, by the code flow with PKCE. It reads the provider's discovery document when
-// it is first needed, so that the fleet starts while the provider is away.
+// OIDC lets people in by an OpenID provider, by the code flow with PKCE. It reads the provider's discovery document
+// when it is first needed, so that the fleet starts while the provider is away.
 type OIDC struct {
 	Name string
 
@@ -66,7 +66,13 @@ func (o *OIDC) client(ctx context.Context) (*oauth2.Config, *oidc.Provider, erro
 		}
 		o.provider = p
 	}
-	return &oauth2.Config{ClientID: o.cfg.ClientID, ClientSecret: o.cfg.Secret, RedirectURL: o.cfg.Redirect, Endpoint: o.provider.Endpoint(), Scopes: []string{oidc.ScopeOpenID, "profile", "email"}}, o.provider, nil
+	return &oauth2.Config{
+		ClientID:     o.cfg.ClientID,
+		ClientSecret: o.cfg.Secret,
+		RedirectURL:  o.cfg.Redirect,
+		Endpoint:     o.provider.Endpoint(),
+		Scopes:       []string{oidc.ScopeOpenID, "profile", "email"},
+	}, o.provider, nil
 }
 
 // Begin returns the provider's address to send a browser to, and what a cookie must remember until it is back.
@@ -76,7 +82,11 @@ func (o *OIDC) Begin(ctx context.Context) (to, remember string, err error) {
 		return "", "", err
 	}
 	state, nonce, verifier := secret(), secret(), oauth2.GenerateVerifier()
-	return c.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)), state + "." + nonce + "." + verifier, nil
+	return c.AuthCodeURL(
+		state,
+		oidc.Nonce(nonce),
+		oauth2.S256ChallengeOption(verifier),
+	), state + "." + nonce + "." + verifier, nil
 }
 
 // Back lets someone in whom the provider sent back, and returns the secret of its session.
@@ -96,7 +106,8 @@ func (o *OIDC) Back(ctx context.Context, remembered, state, code, source string)
 		return "", errors.Join(ErrDenied, err)
 	}
 	raw, _ := token.Extra("id_token").(string)
-	id, err := p.VerifierContext(context.WithoutCancel(ctx), &oidc.Config{ClientID: o.cfg.ClientID, Now: o.keeper.now}).Verify(ctx, raw)
+	id, err := p.VerifierContext(context.WithoutCancel(ctx), &oidc.Config{ClientID: o.cfg.ClientID, Now: o.keeper.now}).
+		Verify(ctx, raw)
 	if err != nil {
 		return "", errors.Join(ErrDenied, err)
 	}
@@ -158,7 +169,14 @@ func (o *OIDC) firstTime(ctx context.Context, id *oidc.IDToken, subject, source 
 		if CheckName(name) != nil {
 			continue
 		}
-		a := store.Account{Name: name, Subject: subject, Role: role.String(), Estates: estates, Created: o.keeper.now(), Changed: o.keeper.now()}
+		a := store.Account{
+			Name:    name,
+			Subject: subject,
+			Role:    role.String(),
+			Estates: estates,
+			Created: o.keeper.now(),
+			Changed: o.keeper.now(),
+		}
 		err := o.keeper.Store.AddAccount(ctx, a)
 		if errors.Is(err, store.ErrTaken) {
 			continue

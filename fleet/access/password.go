@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -38,16 +37,16 @@ func argon(password string, salt []byte, time, memory uint32, lanes uint8, size 
 func CheckPassword(name, password string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case n < minPassword || len(password) > maxPassword:
-		return fmt.Errorf("password: want %d to %d characters", minPassword, maxPassword)
+		return problem("password.length", "", "password: want %d to %d characters", minPassword, maxPassword)
 	case strings.Contains(strings.ToLower(password), strings.ToLower(name)) && name != "":
-		return errors.New("password: want one without the account's name in it")
+		return problem("password.name", "", "password: want one without the account's name in it")
 	}
 	for _, r := range password {
 		if !strings.ContainsRune(password[:1], r) {
 			return nil
 		}
 	}
-	return errors.New("password: want more than one character again and again")
+	return problem("password.same", "", "password: want more than one character again and again")
 }
 
 // Hash makes what is kept of a password, in PHC form.

@@ -1,11 +1,12 @@
-// Package access says who may see and do what in the fleet view: accounts, sessions, tokens and the log of what was done.
+// Package access says who may see and do what in the fleet view: accounts, sessions, tokens and the log of what was
+// done.
 //
-// A person signs in by name and password (kept as argon2id) or by an OpenID provider and holds a session, whose secret is
-// changed every few hours; a program shows a token. Both come out as a Viewer: a name, a role, and the estates it reads.
+// A person signs in by name and password (kept as argon2id) or by an OpenID provider and holds a session, whose secret
+// is changed every few hours; a program shows a token. Both come out as a Viewer: a name, a role, and the estates it
+// reads.
 package access
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -40,7 +41,7 @@ func ParseRole(s string) (Role, error) {
 	if i := slices.Index(roles, s); i > 0 {
 		return Role(i), nil
 	}
-	return Nobody, fmt.Errorf("role %q: want one of %s", s, strings.Join(roles[1:], ", "))
+	return Nobody, problem("role", s, "role %q: want one of %s", s, strings.Join(roles[1:], ", "))
 }
 
 // A Scope is what a token is good for, within its role.
@@ -58,7 +59,7 @@ func ParseScope(s string) (Scope, error) {
 	case Metrics, Read, Write:
 		return c, nil
 	}
-	return "", fmt.Errorf("scope %q: want metrics, read or write", s)
+	return "", problem("scope", s, "scope %q: want metrics, read or write", s)
 }
 
 // A User is who asks: the account or token behind a request.

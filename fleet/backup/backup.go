@@ -1,8 +1,8 @@
 // Package backup keeps a copy of a fleet's data directory in one file, and makes a data directory of one.
 //
-// In it are the store, the keys of the terminals' authority and the name of the broker's session: what a fleet cannot be
-// made anew from. The file is a tar of plain files with their sums, readable by its owner only. What waits in the embedded
-// broker is not in it: terminals repeat what was not acknowledged.
+// In it are the store, the keys of the terminals' authority and the name of the broker's session: what a fleet cannot
+// be made anew from. The file is a tar of plain files with their sums, readable by its owner only. What waits in the
+// embedded broker is not in it: terminals repeat what was not acknowledged.
 package backup
 
 import (
@@ -115,7 +115,8 @@ func pack(w io.Writer, m Manifest, sources map[string]string) error {
 	if err != nil {
 		return err
 	}
-	if err := t.WriteHeader(&tar.Header{Name: manifestName, Mode: 0o600, Size: int64(len(b)), ModTime: m.Made}); err != nil {
+	head := &tar.Header{Name: manifestName, Mode: 0o600, Size: int64(len(b)), ModTime: m.Made}
+	if err := t.WriteHeader(head); err != nil {
 		return err
 	}
 	if _, err := t.Write(b); err != nil {
@@ -141,8 +142,8 @@ func pack(w io.Writer, m Manifest, sources map[string]string) error {
 	return errors.Join(t.Close(), z.Close())
 }
 
-// Restore makes a data directory of a backup. The directory must not be there yet, or be empty: a fleet that is there is
-// never written over. On an error nothing is left behind.
+// Restore makes a data directory of a backup. The directory must not be there yet, or be empty: a fleet that is there
+// is never written over. On an error nothing is left behind.
 func Restore(ctx context.Context, file, dir string) (m Manifest, err error) {
 	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 {
 		return m, fmt.Errorf("restore to %s: there is something in it; move it away first, or give another --data", dir)
@@ -189,7 +190,12 @@ func unpack(r io.Reader, dir string) (m Manifest, err error) {
 		return m, fmt.Errorf("manifest: %w", err)
 	}
 	if m.Schema > store.Version() {
-		return m, fmt.Errorf("made by posdx-fleet %s with store version %d; this one knows versions up to %d", m.Program, m.Schema, store.Version())
+		return m, fmt.Errorf(
+			"made by posdx-fleet %s with store version %d; this one knows versions up to %d",
+			m.Program,
+			m.Schema,
+			store.Version(),
+		)
 	}
 	left := len(m.Files)
 	for {
@@ -201,7 +207,9 @@ func unpack(r io.Reader, dir string) (m Manifest, err error) {
 			return m, fmt.Errorf("cut short or damaged: %w", err)
 		}
 		want, ok := m.Files[h.Name]
-		if !ok || h.Typeflag != tar.TypeReg || !filepath.IsLocal(h.Name) || path.Clean(h.Name) != h.Name || h.Size > maxFile || !known(h.Name) {
+		if !ok || h.Typeflag != tar.TypeReg || !filepath.IsLocal(h.Name) || path.Clean(h.Name) != h.Name ||
+			h.Size > maxFile ||
+			!known(h.Name) {
 			return m, fmt.Errorf("%q does not belong into a backup", h.Name)
 		}
 		delete(m.Files, h.Name)

@@ -104,13 +104,19 @@ func TestBadBackupsRestoreNothing(t *testing.T) {
 	}
 	const none = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	cases := map[string][]byte{
-		"":                  {},
-		"text":              []byte("hello"),
-		"no store":          made(Manifest{Schema: 1, Files: map[string]string{"client-id": none}}, "client-id"),
-		"missing":           made(Manifest{Schema: 1, Files: map[string]string{"fleet.db": none}}),
-		"other sum":         made(Manifest{Schema: 1, Files: map[string]string{"client-id": strings.Repeat("0", 64)}}, "client-id"),
-		"not in manifest":   made(Manifest{Schema: 1}, "client-id"),
-		"climbs out":        made(Manifest{Schema: 1, Files: map[string]string{"authority/../../x": none}}, "authority/../../x"),
+		"":         {},
+		"text":     []byte("hello"),
+		"no store": made(Manifest{Schema: 1, Files: map[string]string{"client-id": none}}, "client-id"),
+		"missing":  made(Manifest{Schema: 1, Files: map[string]string{"fleet.db": none}}),
+		"other sum": made(
+			Manifest{Schema: 1, Files: map[string]string{"client-id": strings.Repeat("0", 64)}},
+			"client-id",
+		),
+		"not in manifest": made(Manifest{Schema: 1}, "client-id"),
+		"climbs out": made(
+			Manifest{Schema: 1, Files: map[string]string{"authority/../../x": none}},
+			"authority/../../x",
+		),
 		"absolute":          made(Manifest{Schema: 1, Files: map[string]string{"/etc/x": none}}, "/etc/x"),
 		"not ours":          made(Manifest{Schema: 1, Files: map[string]string{"x": none}}, "x"),
 		"of a later schema": made(Manifest{Schema: 1000, Files: map[string]string{"fleet.db": none}}, "fleet.db"),

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -125,6 +126,22 @@ func (b *Broker) URL() string {
 		scheme = "ssl://"
 	}
 	return scheme + strings.Replace(b.address, "0.0.0.0", "127.0.0.1", 1)
+}
+
+// maxDropped bounds the sessions that one look for those to end reads.
+const maxDropped = 65_536
+
+// Drop ends the sessions of these terminals, in whatever estate; one that may come in comes back.
+func (b *Broker) Drop(terminals []string) {
+	list, err := b.s.Connz(&server.ConnzOptions{Username: true, Limit: maxDropped})
+	if err != nil {
+		return
+	}
+	for _, c := range list.Conns {
+		if slices.Contains(terminals, c.AuthorizedUser) {
+			b.s.DisconnectClientByID(c.Cid)
+		}
+	}
 }
 
 // Stop stops the broker and waits until its files are closed.

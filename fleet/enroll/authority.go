@@ -66,6 +66,9 @@ type Authority struct {
 	Policy Policy
 	Now    func() time.Time // nil: time.Now
 
+	// Shut ends the sessions of terminals whose certificates were revoked, if somebody can; nil: nobody can.
+	Shut func(terminals []string)
+
 	mu      sync.RWMutex
 	list    []generation    // oldest first; guarded by mu
 	revoked map[string]bool // serials; guarded by mu
@@ -92,8 +95,8 @@ func (a *Authority) Open(ctx context.Context) error {
 	return a.Upkeep(ctx)
 }
 
-// Upkeep reads again what another process may have made, makes a new authority when it is time, and renews the revocation
-// lists. A process that leads calls it every Upkeep.
+// Upkeep reads again what another process may have made, makes a new authority when it is time, and renews the
+// revocation lists. A process that leads calls it every Upkeep.
 func (a *Authority) Upkeep(ctx context.Context) error {
 	list, err := a.read()
 	if err != nil {
@@ -126,8 +129,17 @@ func (a *Authority) Upkeep(ctx context.Context) error {
 		return fmt.Errorf("keep bundle: %w", err)
 	}
 	a.mu.Lock()
+	var fresh []string
+	for _, c := range rows {
+		if !a.revoked[c.Serial] {
+			fresh = append(fresh, c.At.Terminal)
+		}
+	}
 	a.list, a.revoked, a.crl = list, revoked, crl
 	a.mu.Unlock()
+	if a.Shut != nil && len(fresh) > 0 {
+		a.Shut(fresh)
+	}
 	return nil
 }
 
@@ -174,7 +186,11 @@ func readGeneration(file string) (g generation, err error) {
 		return g, err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return g, fmt.Errorf("%s: mode %#o lets others read the key; chmod 0600 it, and think of who has read it", name, info.Mode().Perm())
+		return g, fmt.Errorf(
+			"%s: mode %#o lets others read the key; chmod 0600 it, and think of who has read it",
+			name,
+			info.Mode().Perm(),
+		)
 	}
 	if b, err = os.ReadFile(name); err != nil {
 		return g, err
@@ -250,12 +266,19 @@ func bundle(list []generation, now time.Time) []byte {
 func (a *Authority) lists(list []generation, rows []store.Certificate, now time.Time) ([]byte, error) {
 	var b bytes.Buffer
 	for _, g := range list {
-		template := &x509.RevocationList{Number: big.NewInt(now.UnixMilli()), ThisUpdate: now.Add(-a.Policy.Early), NextUpdate: now.Add(crlLife)}
+		template := &x509.RevocationList{
+			Number:     big.NewInt(now.UnixMilli()),
+			ThisUpdate: now.Add(-a.Policy.Early),
+			NextUpdate: now.Add(crlLife),
+		}
 		id := fingerprint(g.cert)
 		for _, c := range rows {
 			n, ok := new(big.Int).SetString(c.Serial, 16)
 			if ok && c.Authority == id {
-				template.RevokedCertificateEntries = append(template.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: n, RevocationTime: c.Revoked})
+				template.RevokedCertificateEntries = append(
+					template.RevokedCertificateEntries,
+					x509.RevocationListEntry{SerialNumber: n, RevocationTime: c.Revoked},
+				)
 			}
 		}
 		der, err := x509.CreateRevocationList(rand.Reader, template, g.cert, g.key)
@@ -310,7 +333,10 @@ func (a *Authority) MakeToken(ctx context.Context, at report.Address, life time.
 	}
 	token := TokenPrefix + rand.Text()
 	now := a.now()
-	return token, a.Store.AddEnrollment(ctx, store.Enrollment{Hash: sum(token), At: at, By: by, Created: now, Expires: now.Add(life)})
+	return token, a.Store.AddEnrollment(
+		ctx,
+		store.Enrollment{Hash: sum(token), At: at, By: by, Created: now, Expires: now.Add(life)},
+	)
 }
 
 func sum(s string) string {
@@ -330,8 +356,8 @@ func parseCSR(der []byte) (*x509.CertificateRequest, *ecdsa.PublicKey, error) {
 	return csr, key, nil
 }
 
-// Enroll issues the first certificate against a token. The same request may be sent again while the token lives, since its
-// answer may have been lost; another key may not use the token again.
+// Enroll issues the first certificate against a token. The same request may be sent again while the token lives, since
+// its answer may have been lost; another key may not use the token again.
 func (a *Authority) Enroll(ctx context.Context, r terminal.Request) (terminal.Answer, report.Address, error) {
 	csr, _, err := parseCSR(r.CSR)
 	if err != nil {
@@ -348,8 +374,8 @@ func (a *Authority) Enroll(ctx context.Context, r terminal.Request) (terminal.An
 	return answer, e.At, err
 }
 
-// Renew issues the next certificate against the one before, when it is time. A request with a certificate also says that
-// this one is in use.
+// Renew issues the next certificate against the one before, when it is time. A request with a certificate also says
+// that this one is in use.
 func (a *Authority) Renew(ctx context.Context, r terminal.Request) (terminal.Answer, report.Address, error) {
 	none := report.Address{}
 	c, err := x509.ParseCertificate(r.Certificate)
@@ -409,7 +435,12 @@ func (a *Authority) issued(c *x509.Certificate) bool {
 	return slices.ContainsFunc(a.list, func(g generation) bool { return c.CheckSignatureFrom(g.cert) == nil })
 }
 
-func (a *Authority) issue(ctx context.Context, csr *x509.CertificateRequest, at report.Address, renews string) (terminal.Answer, error) {
+func (a *Authority) issue(
+	ctx context.Context,
+	csr *x509.CertificateRequest,
+	at report.Address,
+	renews string,
+) (terminal.Answer, error) {
 	now := a.now()
 	if n, err := a.Store.IssuedSince(ctx, at, now.Add(-24*time.Hour-a.Policy.Early)); err != nil {
 		return terminal.Answer{}, err
@@ -427,17 +458,25 @@ func (a *Authority) issue(ctx context.Context, csr *x509.CertificateRequest, at 
 	life := a.Policy.Issued(Life{From: g.cert.NotBefore, To: g.cert.NotAfter}, now)
 	template := &x509.Certificate{
 		SerialNumber: serial(), Subject: pkix.Name{CommonName: at.Terminal, OrganizationalUnit: []string{at.Estate}},
-		NotBefore: life.From, NotAfter: life.To, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		NotBefore: life.From, NotAfter: life.To,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, g.cert, csr.PublicKey, g.key)
 	if err != nil {
 		return terminal.Answer{}, fmt.Errorf("issue certificate: %w", err)
 	}
 	// Kept before it is handed out: what is not known could not be revoked.
-	if err := a.Store.AddCertificate(ctx, store.Certificate{Serial: hexSerial(template.SerialNumber), At: at, Authority: fingerprint(g.cert), From: life.From, To: life.To, Renews: renews}); err != nil {
+	row := store.Certificate{
+		Serial: hexSerial(template.SerialNumber), At: at, Authority: fingerprint(g.cert),
+		From: life.From, To: life.To, Renews: renews,
+	}
+	if err := a.Store.AddCertificate(ctx, row); err != nil {
 		return terminal.Answer{}, err
 	}
-	return terminal.Answer{Chain: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), Authorities: string(a.Bundle())}, nil
+	return terminal.Answer{
+		Chain:       string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		Authorities: string(a.Bundle()),
+	}, nil
 }
 
 // Revoke makes every certificate of a terminal worthless, and returns how many. Brokers learn of it by the list.

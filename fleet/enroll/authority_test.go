@@ -31,7 +31,12 @@ func open(t *testing.T) *office {
 	}
 	t.Cleanup(func() { db.Close() })
 	o := &office{db: db, now: time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)}
-	o.Authority = &Authority{Store: db, Dir: filepath.Join(t.TempDir(), "authority"), Policy: Default, Now: func() time.Time { return o.now }}
+	o.Authority = &Authority{
+		Store:  db,
+		Dir:    filepath.Join(t.TempDir(), "authority"),
+		Policy: Default,
+		Now:    func() time.Time { return o.now },
+	}
 	if err := o.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -91,10 +96,12 @@ func TestTokensEnrollOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := leaf(t, pair)
-		if c.Subject.CommonName != "t1" || c.Subject.OrganizationalUnit[0] != "shop" || c.IsCA || len(c.ExtKeyUsage) != 1 || c.ExtKeyUsage[0] != x509.ExtKeyUsageClientAuth {
+		if c.Subject.CommonName != "t1" || c.Subject.OrganizationalUnit[0] != "shop" || c.IsCA || len(c.ExtKeyUsage) != 1 ||
+			c.ExtKeyUsage[0] != x509.ExtKeyUsageClientAuth {
 			t.Errorf("%+v", c.Subject)
 		}
-		if _, err := c.Verify(x509.VerifyOptions{Roots: o.Pool(), CurrentTime: o.now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		clients := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		if _, err := c.Verify(x509.VerifyOptions{Roots: o.Pool(), CurrentTime: o.now, KeyUsages: clients}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -109,7 +116,10 @@ func TestTokensEnrollOnce(t *testing.T) {
 	if _, _, err := o.Enroll(t.Context(), r); !errors.Is(err, ErrToken) {
 		t.Error("an expired token:", err)
 	}
-	for _, bad := range []terminal.Request{{}, {Token: late}, {Token: late, CSR: []byte("x")}, {Token: "x", CSR: r.CSR}, {Token: late, CSR: r.CSR[:len(r.CSR)-1]}} {
+	for _, bad := range []terminal.Request{
+		{}, {Token: late}, {Token: late, CSR: []byte("x")}, {Token: "x", CSR: r.CSR},
+		{Token: late, CSR: r.CSR[:len(r.CSR)-1]},
+	} {
 		if _, _, err := o.Enroll(t.Context(), bad); err == nil {
 			t.Errorf("%.30q", bad.Token)
 		}
@@ -121,8 +131,8 @@ func TestTokensEnrollOnce(t *testing.T) {
 	}
 }
 
-// A renewal needs the key that it replaces, is made at two thirds of the life and after its end too, and not for what is
-// revoked, foreign, or somebody else's.
+// A renewal needs the key that it replaces, is made at two thirds of the life and after its end too, and not for what
+// is revoked, foreign, or somebody else's.
 func TestRenewalsNeedTheKeyBefore(t *testing.T) {
 	o := open(t)
 	pair := o.enroll(t, t1)
@@ -197,7 +207,9 @@ func TestWhatBrokersRead(t *testing.T) {
 	}
 	block, _ := pem.Decode(b)
 	list, err := x509.ParseRevocationList(block.Bytes)
-	if err != nil || len(list.RevokedCertificateEntries) != 1 || list.RevokedCertificateEntries[0].SerialNumber.Cmp(leaf(t, pair).SerialNumber) != 0 || !list.NextUpdate.After(o.now.Add(24*time.Hour)) {
+	if err != nil || len(list.RevokedCertificateEntries) != 1 ||
+		list.RevokedCertificateEntries[0].SerialNumber.Cmp(leaf(t, pair).SerialNumber) != 0 ||
+		!list.NextUpdate.After(o.now.Add(24*time.Hour)) {
 		t.Error(list, err)
 	}
 	files, _ := filepath.Glob(filepath.Join(o.Dir, "*"))
@@ -218,8 +230,8 @@ func TestWhatBrokersRead(t *testing.T) {
 	}
 }
 
-// When an authority's end comes near another is made, is trusted at once, and issues once brokers have had time to learn
-// of it; what the old one issued renews on.
+// When an authority's end comes near another is made, is trusted at once, and issues once brokers have had time to
+// learn of it; what the old one issued renews on.
 func TestAuthoritiesChangeHands(t *testing.T) {
 	o := open(t)
 	pair := o.enroll(t, t1)

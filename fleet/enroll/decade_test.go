@@ -222,9 +222,9 @@ func live(policy Policy, terminals int, seed uint64, hasty bool) lived {
 	return out
 }
 
-// Ten years of renewals: terminals that lie in drawers and lose their power in the middle of a replacement, answers that
-// do not arrive, brokers whose clocks are off and that learn late of a new authority, a fleet whose own clock jumps, and
-// the change from one authority to the next. Nobody is locked out.
+// Ten years of renewals: terminals that lie in drawers and lose their power in the middle of a replacement, answers
+// that do not arrive, brokers whose clocks are off and that learn late of a new authority, a fleet whose own clock
+// jumps, and the change from one authority to the next. Nobody is locked out.
 func TestNobodyIsLockedOutInTenYears(t *testing.T) {
 	n := 10_000
 	if testing.Short() {
@@ -235,7 +235,8 @@ func TestNobodyIsLockedOutInTenYears(t *testing.T) {
 	if got.locked != 0 {
 		t.Errorf("%d terminals were locked out", got.locked)
 	}
-	if got.authorities < 2 || got.changes < 1 || got.renewals < 10*n || got.cuts == 0 || got.lost == 0 || got.refused == 0 {
+	if got.authorities < 2 || got.changes < 1 || got.renewals < 10*n || got.cuts == 0 || got.lost == 0 ||
+		got.refused == 0 {
 		t.Errorf("the decade was too easy: %+v", got)
 	}
 	// Two terminals in a thousand that come out of a drawer with an ended certificate wait for their renewal.
@@ -270,7 +271,8 @@ func TestRenewalIsJudgedByTheFleetsClock(t *testing.T) {
 	now := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
 	l := Default.Issued(Life{To: now.Add(Default.Authority)}, now)
 	for after, want := range map[time.Duration]error{
-		0: ErrNotDue, 242 * day: ErrNotDue, 244 * day: nil, 365 * day: nil, 400 * day: nil, 365*day + Default.Grace + day: ErrTooOld, -3 * day: nil,
+		0: ErrNotDue, 242 * day: ErrNotDue, 244 * day: nil, 365 * day: nil, 400 * day: nil,
+		365*day + Default.Grace + day: ErrTooOld, -3 * day: nil,
 	} {
 		if err := Default.Renewal(l, now.Add(after)); !errors.Is(err, want) || want == nil && err != nil {
 			t.Errorf("after %s: %v, want %v", after, err, want)

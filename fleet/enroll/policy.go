@@ -1,8 +1,8 @@
 // Package enroll issues the terminals' client certificates: the first against a token that is good for once, the others
 // against the one before.
 //
-// What is decided stands in Policy, without files, keys or clocks of its own, so that decades of it can be lived through in
-// a test. An Authority carries it out.
+// What is decided stands in Policy, without files, keys or clocks of its own, so that decades of it can be lived
+// through in a test. An Authority carries it out.
 package enroll
 
 import (
@@ -38,8 +38,8 @@ var (
 	ErrTooOld  = errors.New("this certificate ended too long ago; enroll the terminal with a new token")
 )
 
-// Renewal says whether a certificate may be renewed now, by the fleet's clock: from two thirds of its life until its grace
-// is over.
+// Renewal says whether a certificate may be renewed now, by the fleet's clock: from two thirds of its life until its
+// grace is over.
 func (p Policy) Renewal(l Life, now time.Time) error {
 	share := l.To.Sub(l.From) * 2 / 3
 	switch {
@@ -50,8 +50,8 @@ func (p Policy) Renewal(l Life, now time.Time) error {
 	case now.Before(l.From.Add(share)) && !now.Before(l.From.Add(-p.Early)):
 		return ErrNotDue
 	}
-	// A fleet whose clock was far ahead when it issued must not keep its terminals waiting for that day: what begins in the
-	// future is renewed at once.
+	// A fleet whose clock was far ahead when it issued must not keep its terminals waiting for that day: what begins in
+	// the future is renewed at once.
 	return nil
 }
 
@@ -65,8 +65,8 @@ func (p Policy) Issued(authority Life, now time.Time) Life {
 }
 
 // Authorities says what to do about the authorities, oldest first, now: which one issues (its place in the list, -1 for
-// none), and whether to make a new one. All that are not over are trusted, and for renewals also those that ended within
-// the grace.
+// none), and whether to make a new one. All that are not over are trusted, and for renewals also those that ended
+// within the grace.
 func (p Policy) Authorities(list []Life, now time.Time) (issuer int, more bool) {
 	issuer = -1
 	ready, alive := -1, -1

@@ -84,7 +84,11 @@ func Read(r io.Reader) (incident.Inventory, error) {
 	}
 	at := [2]int{slices.Index(names, "estate"), slices.Index(names, "terminal")}
 	if at[0] < 0 || at[1] < 0 {
-		return nil, fmt.Errorf("read inventory: the first line is %q: want columns estate and terminal, and any of %s", head, strings.Join(report.Dimensions, " "))
+		return nil, fmt.Errorf(
+			"read inventory: the first line is %q: want columns estate and terminal, and any of %s",
+			head,
+			strings.Join(report.Dimensions, " "),
+		)
 	}
 	w.Write(names)
 	lines := map[report.Address]int{}
@@ -110,7 +114,13 @@ func Read(r io.Reader) (incident.Inventory, error) {
 		}
 		if before, ok := rows[a]; ok {
 			if !slices.Equal(before, row) {
-				return nil, fmt.Errorf("read inventory: %s/%s stands in line %d and in line %d with different words", a.Estate, a.Terminal, lines[a], n)
+				return nil, fmt.Errorf(
+					"read inventory: %s/%s stands in line %d and in line %d with different words",
+					a.Estate,
+					a.Terminal,
+					lines[a],
+					n,
+				)
 			}
 			continue
 		}

@@ -66,13 +66,17 @@ func TestWhatIsKeptIsRead(t *testing.T) {
 		t.Fatal(inv, err)
 	}
 	for i := range 20_000 {
-		inv[report.Address{Estate: "shop", Terminal: fmt.Sprint("t", i)}] = map[string]string{"site": "=cmd|' /C calc'!A0", "model": `a "b"; c`}
+		inv[report.Address{Estate: "shop", Terminal: fmt.Sprint("t", i)}] = map[string]string{
+			"site":  "=cmd|' /C calc'!A0",
+			"model": `a "b"; c`,
+		}
 	}
 	if err := Save(file, inv); err != nil {
 		t.Fatal(err)
 	}
 	again, err := Load(file)
-	if err != nil || len(again) != len(inv) || again[report.Address{Estate: "shop", Terminal: "t7"}]["model"] != `a "b"; c` {
+	if err != nil || len(again) != len(inv) ||
+		again[report.Address{Estate: "shop", Terminal: "t7"}]["model"] != `a "b"; c` {
 		t.Error(len(again), err)
 	}
 	var one, two bytes.Buffer

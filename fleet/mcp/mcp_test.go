@@ -21,7 +21,8 @@ func connect(t *testing.T, ask Ask) *sdk.ClientSession {
 	fromServer, toClient := io.Pipe()
 	done := make(chan error, 1)
 	go func() { done <- Serve(t.Context(), New(ask, codes.Builtin(), "1"), fromClient, toClient) }()
-	c, err := sdk.NewClient(&sdk.Implementation{Name: "test", Version: "1"}, nil).Connect(t.Context(), &sdk.IOTransport{Reader: fromServer, Writer: toServer}, nil)
+	c, err := sdk.NewClient(&sdk.Implementation{Name: "test", Version: "1"}, nil).
+		Connect(t.Context(), &sdk.IOTransport{Reader: fromServer, Writer: toServer}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,8 +85,15 @@ func TestToolsOnlyRead(t *testing.T) {
 			t.Errorf("%s %v: %v %s", x.tool, x.args, bad, got)
 		}
 	}
-	want := []string{"/api/v1/summary", "/api/v1/incidents?limit=100", "/api/v1/diagnoses?code=96%26estate%3Dmall&estate=shop&limit=20", "/api/v1/diagnoses/shop/t1/..%2F..%2F..%2Fmetrics",
-		"/api/v1/diagnoses/shop/t1/gone", "/api/v1/terminals?limit=20&state=offline", "/api/v1/terminals/shop/t1"}
+	want := []string{
+		"/api/v1/summary",
+		"/api/v1/incidents?limit=100",
+		"/api/v1/diagnoses?code=96%26estate%3Dmall&estate=shop&limit=20",
+		"/api/v1/diagnoses/shop/t1/..%2F..%2F..%2Fmetrics",
+		"/api/v1/diagnoses/shop/t1/gone",
+		"/api/v1/terminals?limit=20&state=offline",
+		"/api/v1/terminals/shop/t1",
+	}
 	if !slices.Equal(asked, want) {
 		t.Errorf("asked %q", asked)
 	}

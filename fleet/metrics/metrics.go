@@ -54,14 +54,44 @@ type Fleet struct {
 }
 
 var descs = map[string]*prometheus.Desc{
-	"terminals":          prometheus.NewDesc("posdx_fleet_terminals", "Terminals known, by what they last said of themselves.", []string{"estate", "state"}, nil),
-	"incidents":          prometheus.NewDesc("posdx_fleet_incidents_open", "Open incidents, by the segment at fault.", []string{"estate", "segment"}, nil),
-	"incident_terminals": prometheus.NewDesc("posdx_fleet_incident_terminals", "Terminals in open incidents, by the segment at fault.", []string{"estate", "segment"}, nil),
-	"diagnoses_hour":     prometheus.NewDesc("posdx_fleet_diagnoses_last_hour", "Diagnoses received within the last hour, by segment and leading cause.", []string{"estate", "segment", "cause"}, nil),
-	"gaps":               prometheus.NewDesc("posdx_fleet_terminals_with_gaps", "Terminals with reports that are missing and unexplained.", []string{"estate"}, nil),
-	"certificates":       prometheus.NewDesc("posdx_fleet_terminal_certificates", "Terminals with certificates of this fleet's authority, by when the newest ends.", []string{"estate", "ends"}, nil),
-	"size":               prometheus.NewDesc("posdx_fleet_store_bytes", "Size of the store on disk.", nil, nil),
-	"ok":                 prometheus.NewDesc("posdx_fleet_store_up", "1 while the store can be read.", nil, nil),
+	"terminals": prometheus.NewDesc(
+		"posdx_fleet_terminals",
+		"Terminals known, by what they last said of themselves.",
+		[]string{"estate", "state"},
+		nil,
+	),
+	"incidents": prometheus.NewDesc(
+		"posdx_fleet_incidents_open",
+		"Open incidents, by the segment at fault.",
+		[]string{"estate", "segment"},
+		nil,
+	),
+	"incident_terminals": prometheus.NewDesc(
+		"posdx_fleet_incident_terminals",
+		"Terminals in open incidents, by the segment at fault.",
+		[]string{"estate", "segment"},
+		nil,
+	),
+	"diagnoses_hour": prometheus.NewDesc(
+		"posdx_fleet_diagnoses_last_hour",
+		"Diagnoses received within the last hour, by segment and leading cause.",
+		[]string{"estate", "segment", "cause"},
+		nil,
+	),
+	"gaps": prometheus.NewDesc(
+		"posdx_fleet_terminals_with_gaps",
+		"Terminals with reports that are missing and unexplained.",
+		[]string{"estate"},
+		nil,
+	),
+	"certificates": prometheus.NewDesc(
+		"posdx_fleet_terminal_certificates",
+		"Terminals with certificates of this fleet's authority, by when the newest ends.",
+		[]string{"estate", "ends"},
+		nil,
+	),
+	"size": prometheus.NewDesc("posdx_fleet_store_bytes", "Size of the store on disk.", nil, nil),
+	"ok":   prometheus.NewDesc("posdx_fleet_store_up", "1 while the store can be read.", nil, nil),
 }
 
 // Describe implements prometheus.Collector.
@@ -126,17 +156,43 @@ func (f *Fleet) look() []prometheus.Metric {
 // Registry makes a registry with the fleet, the program and its runtime in it.
 func Registry(f *Fleet, version, knowledge string) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "posdx_fleet", Name: "build_info", Help: "1, with the versions of the program and of the knowledge inside."}, []string{"version", "knowledge"})
+	build := prometheus.NewGaugeVec(
+		prometheus.GaugeOpts{
+			Namespace: "posdx_fleet",
+			Name:      "build_info",
+			Help:      "1, with the versions of the program and of the knowledge inside.",
+		},
+		[]string{"version", "knowledge"},
+	)
 	build.WithLabelValues(version, knowledge).Set(1)
-	r.MustRegister(f, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(
+		f,
+		build,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
 	return r
 }
 
 // Pages counts and times the answers of the pages.
 func Pages(r prometheus.Registerer, next http.Handler) http.Handler {
-	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "posdx_fleet", Name: "http_requests_total", Help: "Answers given, by status and method."}, []string{"code", "method"})
-	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "posdx_fleet", Name: "http_request_seconds", Help: "Time to answer, live pages apart.",
-		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}}, nil)
+	requests := prometheus.NewCounterVec(
+		prometheus.CounterOpts{
+			Namespace: "posdx_fleet",
+			Name:      "http_requests_total",
+			Help:      "Answers given, by status and method.",
+		},
+		[]string{"code", "method"},
+	)
+	took := prometheus.NewHistogramVec(
+		prometheus.HistogramOpts{
+			Namespace: "posdx_fleet",
+			Name:      "http_request_seconds",
+			Help:      "Time to answer, live pages apart.",
+			Buckets:   []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+		},
+		nil,
+	)
 	r.MustRegister(requests, took)
 	timed := promhttp.InstrumentHandlerDuration(took, next)
 	return promhttp.InstrumentHandlerCounter(requests, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -53,7 +53,18 @@ func scrape(t *testing.T) string {
 	defer db.Close()
 	at := time.Now()
 	for i := range 3 {
-		inc := store.Incident{Estate: "shop", Scope: "carrier", Key: "x", Cause: "wan.outage", Segment: "wan", Opened: at, Seen: at, Terminals: 4 + i, Of: 9, Peak: 5}
+		inc := store.Incident{
+			Estate:    "shop",
+			Scope:     "carrier",
+			Key:       "x",
+			Cause:     "wan.outage",
+			Segment:   "wan",
+			Opened:    at,
+			Seen:      at,
+			Terminals: 4 + i,
+			Of:        9,
+			Peak:      5,
+		}
 		if i == 2 {
 			inc.Closed = at
 		}
@@ -101,7 +112,15 @@ type many struct{}
 func (many) Gauges(context.Context, time.Time) ([]store.Gauge, error) {
 	var list []store.Gauge
 	for i := range 1000 {
-		list = append(list, store.Gauge{Name: "terminals", Estate: "e" + string(rune('0'+i%10)) + string(rune('0'+i/10%10)) + string(rune('0'+i/100)), Word: "online", Value: 1})
+		list = append(
+			list,
+			store.Gauge{
+				Name:   "terminals",
+				Estate: "e" + string(rune('0'+i%10)) + string(rune('0'+i/10%10)) + string(rune('0'+i/100)),
+				Word:   "online",
+				Value:  1,
+			},
+		)
 	}
 	return list, nil
 }

@@ -201,10 +201,13 @@ func secretFrom(file string) (string, error) {
 
 // render makes the body of a webhook that has a template. In it, json writes a value as JSON.
 func (w *Way) render(n Notice) ([]byte, error) {
-	t, err := template.New("template").Option("missingkey=error").Funcs(template.FuncMap{"json": func(v any) (string, error) {
-		b, err := json.Marshal(v)
-		return string(b), err
-	}}).Parse(w.Template)
+	t, err := template.New("template").
+		Option("missingkey=error").
+		Funcs(template.FuncMap{"json": func(v any) (string, error) {
+			b, err := json.Marshal(v)
+			return string(b), err
+		}}).
+		Parse(w.Template)
 	if err != nil {
 		return nil, err
 	}
@@ -221,5 +224,15 @@ func (w *Way) render(n Notice) ([]byte, error) {
 // Test is a notice to try a way with.
 func (c Config) Test(now time.Time, lang string) Notice {
 	t := words["test"].In(lang)
-	return Notice{Event: "test", Estate: "test", Cause: "test", Segment: "unknown", Since: now, ActBy: "none", Link: c.Link, Title: t, Text: t}
+	return Notice{
+		Event:   "test",
+		Estate:  "test",
+		Cause:   "test",
+		Segment: "unknown",
+		Since:   now,
+		ActBy:   "none",
+		Link:    c.Link,
+		Title:   t,
+		Text:    t,
+	}
 }

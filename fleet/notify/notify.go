@@ -1,9 +1,9 @@
-// Package notify tells people and programs of incidents: Alertmanager, webhooks (WeCom, DingTalk, Slack, Teams, or one with
-// a template of one's own) and e-mail.
+// Package notify tells people and programs of incidents: Alertmanager, webhooks (WeCom, DingTalk, Slack, Teams, or one
+// with a template of one's own) and e-mail.
 //
-// What was told by which way stands in the store. At each look what should have been told is compared with it, so that a
-// way that was away for an hour, or a restart, tells everything once and nothing twice; how an incident went meanwhile is
-// not told late.
+// What was told by which way stands in the store. At each look what should have been told is compared with it, so that
+// a way that was away for an hour, or a restart, tells everything once and nothing twice; how an incident went
+// meanwhile is not told late.
 package notify
 
 import (
@@ -110,7 +110,14 @@ type Teller struct {
 // New makes a teller of a configuration that was checked.
 func New(c Config, src incidents, k *codes.Knowledge, r prometheus.Registerer, log *slog.Logger) (*Teller, error) {
 	t := &Teller{Source: src, Knowledge: k, Log: log, link: strings.TrimSuffix(c.Link, "/"), lang: c.Language,
-		sent: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "posdx_fleet", Name: "notifications_total", Help: "Notifications, by way and whether they were sent, are tried again, or were given up."}, []string{"way", "result"})}
+		sent: prometheus.NewCounterVec(
+			prometheus.CounterOpts{
+				Namespace: "posdx_fleet",
+				Name:      "notifications_total",
+				Help:      "Notifications, by way and whether they were sent, are tried again, or were given up.",
+			},
+			[]string{"way", "result"},
+		)}
 	for _, w := range c.Way {
 		to, err := w.sender()
 		if err != nil {
@@ -265,11 +272,20 @@ func (t *Teller) tell(ctx context.Context, w *way, i store.Incident, event strin
 }
 
 // repeat tells Alertmanager of all that lasts, as it wants to be told again and again, and of what ended.
-func (t *Teller) repeat(ctx context.Context, w *way, am *alertmanager, list []store.Incident, cares map[int64]store.Care, now time.Time) error {
+func (t *Teller) repeat(
+	ctx context.Context,
+	w *way,
+	am *alertmanager,
+	list []store.Incident,
+	cares map[int64]store.Care,
+	now time.Time,
+) error {
 	var alerts []alert
 	for _, i := range list {
-		if len(w.Segments) > 0 && !slices.Contains(w.Segments, i.Segment) || i.Terminals < w.MinTerminals && i.Closed.IsZero() ||
-			cares[i.No].Muted.After(now) || !i.Closed.IsZero() && now.Sub(i.Closed) > alertKeep {
+		if len(w.Segments) > 0 && !slices.Contains(w.Segments, i.Segment) ||
+			i.Terminals < w.MinTerminals && i.Closed.IsZero() ||
+			cares[i.No].Muted.After(now) ||
+			!i.Closed.IsZero() && now.Sub(i.Closed) > alertKeep {
 			continue
 		}
 		event := Opened
@@ -306,7 +322,19 @@ func (t *Teller) repeat(ctx context.Context, w *way, am *alertmanager, list []st
 
 // Notice makes what is told of an incident.
 func (t *Teller) Notice(i store.Incident, event, lang string) Notice {
-	n := Notice{Event: event, Incident: i.No, Estate: i.Estate, Cause: i.Cause, Segment: i.Segment, Code: i.Code, Terminals: i.Terminals, Of: i.Of, Since: i.Opened, Until: i.Closed, ActBy: "none"}
+	n := Notice{
+		Event:     event,
+		Incident:  i.No,
+		Estate:    i.Estate,
+		Cause:     i.Cause,
+		Segment:   i.Segment,
+		Code:      i.Code,
+		Terminals: i.Terminals,
+		Of:        i.Of,
+		Since:     i.Opened,
+		Until:     i.Closed,
+		ActBy:     "none",
+	}
 	if event == Closed {
 		n.Terminals = i.Peak
 	}

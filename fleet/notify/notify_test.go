@@ -102,8 +102,20 @@ func (b *bench) look(t *testing.T) {
 
 func (b *bench) incident(t *testing.T, change func(*store.Incident)) *store.Incident {
 	t.Helper()
-	i := &store.Incident{Estate: "shop", Scope: "carrier", Key: "x", Cause: "wan.outage", Segment: "wan", Code: "E5", Opened: t0, Seen: t0, Terminals: 12, Of: 90, Peak: 14,
-		Detail: store.Detail{Kind: "surge", Place: map[string]string{"carrier": "中国移动"}}}
+	i := &store.Incident{
+		Estate:    "shop",
+		Scope:     "carrier",
+		Key:       "x",
+		Cause:     "wan.outage",
+		Segment:   "wan",
+		Code:      "E5",
+		Opened:    t0,
+		Seen:      t0,
+		Terminals: 12,
+		Of:        90,
+		Peak:      14,
+		Detail:    store.Detail{Kind: "surge", Place: map[string]string{"carrier": "中国移动"}},
+	}
 	if change != nil {
 		change(i)
 	}
@@ -128,7 +140,10 @@ func TestEachKindGetsItsForm(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			r := newReceiver(t)
-			b := setUp(t, "link = \"https://fleet.example/\"\n[[way]]\nname = \"a\"\nkind = \""+kind+"\"\nallow_private = true\nurl = \""+r.URL+"/send?key=k\"\n")
+			b := setUp(
+				t,
+				"link = \"https://fleet.example/\"\n[[way]]\nname = \"a\"\nkind = \""+kind+"\"\nallow_private = true\nurl = \""+r.URL+"/send?key=k\"\n",
+			)
 			b.incident(t, func(i *store.Incident) { i.Place["site"] = evil })
 			b.look(t)
 			got := r.got()
@@ -166,14 +181,18 @@ func TestEachKindGetsItsForm(t *testing.T) {
 // What was told stands in the store: once opened, once over, again if it comes back, and nothing twice after a restart.
 func TestEverythingIsToldOnce(t *testing.T) {
 	r := newReceiver(t)
-	b := setUp(t, "language = \"en\"\n[[way]]\nname = \"a\"\nkind = \"slack\"\nallow_private = true\nurl = \""+r.URL+"\"\nestates = [\"shop\"]\nmin_terminals = 5\nsegments = [\"wan\"]\n")
+	b := setUp(
+		t,
+		"language = \"en\"\n[[way]]\nname = \"a\"\nkind = \"slack\"\nallow_private = true\nurl = \""+r.URL+"\"\nestates = [\"shop\"]\nmin_terminals = 5\nsegments = [\"wan\"]\n",
+	)
 	i := b.incident(t, nil)
 	b.incident(t, func(i *store.Incident) { i.Estate = "mall" })
 	b.incident(t, func(i *store.Incident) { i.Terminals = 3 })
 	b.incident(t, func(i *store.Incident) { i.Segment = "reader" })
 	b.incident(t, func(i *store.Incident) { i.Closed = t0 }) // came and went unsaid
 	muted := b.incident(t, nil)
-	if err := b.db.Tend(t.Context(), nil, store.LogEntry{Incident: muted.No, At: t0, Who: "ann", Deed: store.DeedMute}, store.Care{Muted: t0.Add(time.Hour)}, 0); err != nil {
+	deed := store.LogEntry{Incident: muted.No, At: t0, Who: "ann", Deed: store.DeedMute}
+	if err := b.db.Tend(t.Context(), nil, deed, store.Care{Muted: t0.Add(time.Hour)}, 0); err != nil {
 		t.Fatal(err)
 	}
 	var want []string
@@ -298,7 +317,10 @@ func TestReceiversOutsideOnly(t *testing.T) {
 
 func TestSignatures(t *testing.T) {
 	r := newReceiver(t)
-	b := setUp(t, "[[way]]\nname = \"w\"\nkind = \"webhook\"\nsecret = \"s1\"\nallow_private = true\nurl = \""+r.URL+"\"\n[[way]]\nname = \"d\"\nkind = \"dingtalk\"\nsecret = \"s2\"\nallow_private = true\nurl = \""+r.URL+"/robot?access_token=a\"\n")
+	b := setUp(
+		t,
+		"[[way]]\nname = \"w\"\nkind = \"webhook\"\nsecret = \"s1\"\nallow_private = true\nurl = \""+r.URL+"\"\n[[way]]\nname = \"d\"\nkind = \"dingtalk\"\nsecret = \"s2\"\nallow_private = true\nurl = \""+r.URL+"/robot?access_token=a\"\n",
+	)
 	b.incident(t, nil)
 	b.look(t)
 	if len(r.got()) != 2 {
@@ -314,7 +336,8 @@ func TestSignatures(t *testing.T) {
 		t.Error(r.heads[0])
 	}
 	q := mustQuery(t, r.urls[1])
-	if q.Get("access_token") != "a" || q.Get("sign") != base64.StdEncoding.EncodeToString(mac("s2", q.Get("timestamp")+"\ns2")) {
+	if q.Get("access_token") != "a" ||
+		q.Get("sign") != base64.StdEncoding.EncodeToString(mac("s2", q.Get("timestamp")+"\ns2")) {
 		t.Error(r.urls[1])
 	}
 }
@@ -339,7 +362,10 @@ func TestAlertmanagerIsToldAgain(t *testing.T) {
 	}
 	for k, body := range got {
 		var list []alert
-		if err := json.Unmarshal([]byte(body), &list); err != nil || len(list) != 1 || list[0].Labels["alertname"] != "PosdxIncident" || list[0].Labels["estate"] != "shop" || list[0].StartsAt != t0 {
+		if err := json.Unmarshal([]byte(body), &list); err != nil || len(list) != 1 ||
+			list[0].Labels["alertname"] != "PosdxIncident" ||
+			list[0].Labels["estate"] != "shop" ||
+			list[0].StartsAt != t0 {
 			t.Fatal(body, err)
 		}
 		if over := list[0].EndsAt.Equal(i.Closed); over != (k == 3) {
@@ -350,14 +376,18 @@ func TestAlertmanagerIsToldAgain(t *testing.T) {
 
 func TestTemplates(t *testing.T) {
 	r := newReceiver(t)
-	b := setUp(t, "[[way]]\nname = \"a\"\nkind = \"webhook\"\nallow_private = true\nurl = \""+r.URL+"\"\ntemplate = '{\"summary\": {{json .Title}}, \"n\": {{.Terminals}}}'\n")
+	b := setUp(
+		t,
+		"[[way]]\nname = \"a\"\nkind = \"webhook\"\nallow_private = true\nurl = \""+r.URL+"\"\ntemplate = '{\"summary\": {{json .Title}}, \"n\": {{.Terminals}}}'\n",
+	)
 	b.incident(t, func(i *store.Incident) { i.Cause = `"},{"x":"` })
 	b.look(t)
 	var v struct {
 		Summary string
 		N       int
 	}
-	if got := r.got(); len(got) != 1 || json.Unmarshal([]byte(got[0]), &v) != nil || v.N != 12 || !strings.Contains(v.Summary, `"},{"x":"`) {
+	if got := r.got(); len(got) != 1 || json.Unmarshal([]byte(got[0]), &v) != nil || v.N != 12 ||
+		!strings.Contains(v.Summary, `"},{"x":"`) {
 		t.Error(got)
 	}
 }
@@ -391,13 +421,14 @@ func TestConfigurationsSayWhatIsWrong(t *testing.T) {
 			t.Errorf("%s\n%v, want %q", text, err, says)
 		}
 	}
-	if c, err := parse([]byte(way + "kind = \"slack\"\nurl = \"https://hooks.slack.com/x\"")); err != nil || c.Language != "zh" {
+	if c, err := parse([]byte(way + "kind = \"slack\"\nurl = \"https://hooks.slack.com/x\"")); err != nil ||
+		c.Language != "zh" {
 		t.Error(c, err)
 	}
 }
 
-// A mail server without TLS is told nothing; one on this machine may be. A letter holds what it should, and a name makes no
-// header.
+// A mail server without TLS is told nothing; one on this machine may be. A letter holds what it should, and a name
+// makes no header.
 func TestLetters(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -415,7 +446,9 @@ func TestLetters(t *testing.T) {
 		}
 	}()
 	n := Notice{Incident: 7, Title: "事件 7：断网\r\nBcc: x@evil.example", Text: "第一行\nsecond line\n.\nthird"}
-	m := &mailer{Way{SMTP: l.Addr().String(), From: "fleet@example.com", To: []string{"ops@example.com", "Ann <ann@example.com>"}}}
+	m := &mailer{
+		Way{SMTP: l.Addr().String(), From: "fleet@example.com", To: []string{"ops@example.com", "Ann <ann@example.com>"}},
+	}
 	var p permanent
 	if err := m.send(t.Context(), n); err == nil || !errors.As(err, &p) {
 		t.Error("in the clear:", err)
@@ -430,7 +463,8 @@ func TestLetters(t *testing.T) {
 		t.Fatal(err)
 	}
 	subject, err := new(mime.WordDecoder).DecodeHeader(letter.Header.Get("Subject"))
-	if err != nil || subject != "事件 7：断网 Bcc: x@evil.example" || letter.Header.Get("Bcc") != "" || letter.Header.Get("To") != `<ops@example.com>, "Ann" <ann@example.com>` {
+	if err != nil || subject != "事件 7：断网 Bcc: x@evil.example" || letter.Header.Get("Bcc") != "" ||
+		letter.Header.Get("To") != `<ops@example.com>, "Ann" <ann@example.com>` {
 		t.Errorf("%q %v", subject, letter.Header)
 	}
 	body, err := io.ReadAll(base64.NewDecoder(base64.StdEncoding, letter.Body))
@@ -489,13 +523,24 @@ func TestNoticesHaveBothLanguages(t *testing.T) {
 		}
 	}
 	b := setUp(t, "")
-	i := store.Incident{No: 3, Estate: "shop", Cause: "host.malfunction", Segment: "acquirer", Opened: t0, Terminals: 4, Of: 9}
+	i := store.Incident{
+		No:        3,
+		Estate:    "shop",
+		Cause:     "host.malfunction",
+		Segment:   "acquirer",
+		Opened:    t0,
+		Terminals: 4,
+		Of:        9,
+	}
 	for lang, not := range map[string]string{"zh": "Incident", "en": "事件"} {
 		if n := b.Notice(i, Opened, lang); strings.Contains(n.Text, not) || n.ActBy != "acquirer" {
 			t.Error(n)
 		}
 	}
-	if n := b.Notice(store.Incident{Cause: "unexplained", Segment: "silence"}, Opened, "zh"); !strings.Contains(n.Title, "终端失联") {
+	if n := b.Notice(store.Incident{Cause: "unexplained", Segment: "silence"}, Opened, "zh"); !strings.Contains(
+		n.Title,
+		"终端失联",
+	) {
 		t.Error(n)
 	}
 }

@@ -56,8 +56,8 @@ var reserved = func() (list []netip.Prefix) {
 	return list
 }()
 
-// outside tells whether an address is on the Internet, and not in a network that the fleet's machine has a way into and a
-// stranger has not.
+// outside tells whether an address is on the Internet, and not in a network that the fleet's machine has a way into and
+// a stranger has not.
 func outside(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	if !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() {
@@ -71,8 +71,9 @@ func outside(a netip.Addr) bool {
 	return true
 }
 
-// client asks nobody but whom the address names: no proxy, no redirects, and unless private is allowed no address that is
-// not on the Internet. The address is judged when it is dialled, so a name cannot turn into another one after the check.
+// client asks nobody but whom the address names: no proxy, no redirects, and unless private is allowed no address that
+// is not on the Internet. The address is judged when it is dialled, so a name cannot turn into another one after the
+// check.
 func client(private bool) *http.Client {
 	d := &net.Dialer{Timeout: 10 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 		a, err := netip.ParseAddrPort(address)
@@ -85,7 +86,15 @@ func client(private bool) *http.Client {
 		return nil
 	}}
 	return &http.Client{
-		Transport:     &http.Transport{DialContext: d.DialContext, TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: sendWait, MaxIdleConns: 2, IdleConnTimeout: time.Minute, DisableCompression: true, ForceAttemptHTTP2: true},
+		Transport: &http.Transport{
+			DialContext:           d.DialContext,
+			TLSHandshakeTimeout:   10 * time.Second,
+			ResponseHeaderTimeout: sendWait,
+			MaxIdleConns:          2,
+			IdleConnTimeout:       time.Minute,
+			DisableCompression:    true,
+			ForceAttemptHTTP2:     true,
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -136,7 +145,34 @@ func (h *hook) post(ctx context.Context, to string, body []byte, header http.Hea
 }
 
 // tame takes out of a text what would be a mark, a mention or a link where it is shown: names come from terminals.
-var tame = strings.NewReplacer("<", "‹", ">", "›", "[", "(", "]", ")", "`", "'", "*", "∗", "@", "＠", "#", "＃", "|", "¦", "\\", "＼", "~", "∼", "\r", "", "\t", " ")
+var tame = strings.NewReplacer(
+	"<",
+	"‹",
+	">",
+	"›",
+	"[",
+	"(",
+	"]",
+	")",
+	"`",
+	"'",
+	"*",
+	"∗",
+	"@",
+	"＠",
+	"#",
+	"＃",
+	"|",
+	"¦",
+	"\\",
+	"＼",
+	"~",
+	"∼",
+	"\r",
+	"",
+	"\t",
+	" ",
+)
 
 // most shortens a text to so many bytes.
 func most(s string, n int) string {
@@ -149,7 +185,13 @@ func most(s string, n int) string {
 // markdown is the notice with its title in bold and the link as one.
 func markdown(n Notice, limit int) string {
 	text := strings.TrimSuffix(strings.TrimPrefix(n.Text, n.Title+"\n"), n.Link)
-	s := "**" + tame.Replace(n.Title) + "**\n\n" + strings.ReplaceAll(most(tame.Replace(strings.TrimSpace(text)), limit), "\n", "\n\n")
+	s := "**" + tame.Replace(
+		n.Title,
+	) + "**\n\n" + strings.ReplaceAll(
+		most(tame.Replace(strings.TrimSpace(text)), limit),
+		"\n",
+		"\n\n",
+	)
 	if n.Link != "" {
 		s += "\n\n[" + n.Link + "](" + n.Link + ")"
 	}
@@ -163,7 +205,10 @@ func (h *hook) send(ctx context.Context, n Notice) error {
 	case "wecom":
 		v = map[string]any{"msgtype": "markdown", "markdown": map[string]string{"content": markdown(n, 3000)}}
 	case "dingtalk":
-		v = map[string]any{"msgtype": "markdown", "markdown": map[string]string{"title": most(tame.Replace(n.Title), 200), "text": markdown(n, 15000)}}
+		v = map[string]any{
+			"msgtype":  "markdown",
+			"markdown": map[string]string{"title": most(tame.Replace(n.Title), 200), "text": markdown(n, 15000)},
+		}
 		if h.Secret != "" {
 			// https://open.dingtalk.com/document/robots/customize-robot-security-settings
 			at := strconv.FormatInt(h.now().UnixMilli(), 10)
@@ -178,16 +223,45 @@ func (h *hook) send(ctx context.Context, n Notice) error {
 			to = u.String()
 		}
 	case "slack":
-		v = map[string]string{"text": most(strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(n.Text), 30000)}
+		v = map[string]string{
+			"text": most(strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(n.Text), 30000),
+		}
 	case "teams":
-		card := map[string]any{"type": "AdaptiveCard", "$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "version": "1.4", "body": []any{
-			map[string]any{"type": "TextBlock", "text": tame.Replace(n.Title), "weight": "Bolder", "size": "Medium", "wrap": true},
-			map[string]any{"type": "TextBlock", "text": strings.ReplaceAll(most(tame.Replace(strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(n.Text, n.Title+"\n"), n.Link))), 15000), "\n", "\n\n"), "wrap": true},
-		}}
+		card := map[string]any{
+			"type":    "AdaptiveCard",
+			"$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+			"version": "1.4",
+			"body": []any{
+				map[string]any{
+					"type":   "TextBlock",
+					"text":   tame.Replace(n.Title),
+					"weight": "Bolder",
+					"size":   "Medium",
+					"wrap":   true,
+				},
+				map[string]any{
+					"type": "TextBlock",
+					"text": strings.ReplaceAll(
+						most(
+							tame.Replace(strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(n.Text, n.Title+"\n"), n.Link))),
+							15000,
+						),
+						"\n",
+						"\n\n",
+					),
+					"wrap": true,
+				},
+			},
+		}
 		if n.Link != "" {
 			card["actions"] = []any{map[string]string{"type": "Action.OpenUrl", "title": n.Link, "url": n.Link}}
 		}
-		v = map[string]any{"type": "message", "attachments": []any{map[string]any{"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": nil, "content": card}}}
+		v = map[string]any{
+			"type": "message",
+			"attachments": []any{
+				map[string]any{"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": nil, "content": card},
+			},
+		}
 	case "otlp":
 		severity, at := otlp.Warn, n.Since
 		if n.Event == Closed {
@@ -195,7 +269,10 @@ func (h *hook) send(ctx context.Context, n Notice) error {
 		}
 		to = strings.TrimSuffix(to, "/") + "/v1/logs"
 		v = otlp.Log("", "posdx.incident."+n.Event, n.Text, severity, at, h.now(), map[string]string{
-			"posdx.incident": strconv.FormatInt(n.Incident, 10), "posdx.estate": n.Estate, "posdx.cause": n.Cause, "posdx.segment": n.Segment, "posdx.code": n.Code,
+			"posdx.incident": strconv.FormatInt(
+				n.Incident,
+				10,
+			), "posdx.estate": n.Estate, "posdx.cause": n.Cause, "posdx.segment": n.Segment, "posdx.code": n.Code,
 			"posdx.place": n.Place, "posdx.terminals": strconv.Itoa(n.Terminals), "posdx.act_by": n.ActBy, "url.full": n.Link,
 		})
 	default:
@@ -256,7 +333,14 @@ type alert struct {
 
 func asAlert(n Notice, now time.Time) alert {
 	a := alert{
-		Labels: map[string]string{"alertname": "PosdxIncident", "incident": strconv.FormatInt(n.Incident, 10), "estate": n.Estate, "segment": n.Segment, "cause": n.Cause, "act_by": n.ActBy},
+		Labels: map[string]string{
+			"alertname": "PosdxIncident",
+			"incident":  strconv.FormatInt(n.Incident, 10),
+			"estate":    n.Estate,
+			"segment":   n.Segment,
+			"cause":     n.Cause,
+			"act_by":    n.ActBy,
+		},
 		Annotations: map[string]string{"summary": n.Title, "description": n.Text, "place": n.Place, "code": n.Code,
 			"terminals": strconv.Itoa(n.Terminals), "of_terminals": strconv.Itoa(n.Of)},
 		StartsAt: n.Since, EndsAt: now.Add(alertLife), URL: n.Link,

@@ -1,5 +1,5 @@
-// Package otlp sends the fleet's metrics to a collector: OpenTelemetry's protocol, JSON over HTTP (OTLP 1.x). Incidents go
-// the same way as log records; they are told of by package notify, which tells each once.
+// Package otlp sends the fleet's metrics to a collector: OpenTelemetry's protocol, JSON over HTTP (OTLP 1.x). Incidents
+// go the same way as log records; they are told of by package notify, which tells each once.
 package otlp
 
 import (
@@ -85,7 +85,12 @@ func (e *Exporter) Send(ctx context.Context, now time.Time) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendWait)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(e.URL, "/")+"/v1/metrics", bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(
+		ctx,
+		http.MethodPost,
+		strings.TrimSuffix(e.URL, "/")+"/v1/metrics",
+		bytes.NewReader(body),
+	)
 	if err != nil {
 		return err
 	}
@@ -142,8 +147,8 @@ func Nanos(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) }
 // cumulative is AGGREGATION_TEMPORALITY_CUMULATIVE.
 const cumulative = 2
 
-// Metrics are the families of a registry as one export request. A number that JSON has no form for (not a number, without
-// end) is left out.
+// Metrics are the families of a registry as one export request. A number that JSON has no form for (not a number,
+// without end) is left out.
 func Metrics(families []*dto.MetricFamily, version string, began, now time.Time) any {
 	list := []m{}
 	for _, f := range families {
@@ -181,7 +186,12 @@ func Metrics(families []*dto.MetricFamily, version string, began, now time.Time)
 						q = append(q, m{"quantile": v.GetQuantile(), "value": v.GetValue()})
 					}
 				}
-				p["count"], p["sum"], p["quantileValues"] = strconv.FormatUint(x.GetSummary().GetSampleCount(), 10), x.GetSummary().GetSampleSum(), q
+				p["count"], p["sum"], p["quantileValues"] = strconv.FormatUint(
+					x.GetSummary().GetSampleCount(),
+					10,
+				), x.GetSummary().
+					GetSampleSum(),
+					q
 				points = append(points, p)
 				continue
 			}
@@ -207,7 +217,11 @@ func Metrics(families []*dto.MetricFamily, version string, began, now time.Time)
 		}
 		list = append(list, one)
 	}
-	return m{"resourceMetrics": []m{{"resource": Resource(version), "scopeMetrics": []m{{"scope": m{"name": "posdx"}, "metrics": list}}}}}
+	return m{
+		"resourceMetrics": []m{
+			{"resource": Resource(version), "scopeMetrics": []m{{"scope": m{"name": "posdx"}, "metrics": list}}},
+		},
+	}
 }
 
 // Severities of log records.
@@ -223,7 +237,11 @@ func Log(version, event, text string, severity int, at, now time.Time, fields ma
 		attrs = append(attrs, m{"key": k, "value": m{"stringValue": v}})
 	}
 	name := map[int]string{Info: "INFO", Warn: "WARN"}[severity]
-	return m{"resourceLogs": []m{{"resource": Resource(version), "scopeLogs": []m{{"scope": m{"name": "posdx"}, "logRecords": []m{{
-		"timeUnixNano": Nanos(at), "observedTimeUnixNano": Nanos(now), "severityNumber": severity, "severityText": name, "body": m{"stringValue": text}, "attributes": attrs,
-	}}}}}}}
+	return m{
+		"resourceLogs": []m{{"resource": Resource(version), "scopeLogs": []m{{"scope": m{"name": "posdx"}, "logRecords": []m{{
+			"timeUnixNano": Nanos(
+				at,
+			), "observedTimeUnixNano": Nanos(now), "severityNumber": severity, "severityText": name, "body": m{"stringValue": text}, "attributes": attrs,
+		}}}}}},
+	}
 }

@@ -45,7 +45,13 @@ func TestMetricsAreOTLP(t *testing.T) {
 		io.WriteString(w, "{}")
 	}))
 	defer server.Close()
-	e := &Exporter{URL: server.URL + "/", Bearer: "secret", Version: "1", Gatherer: r, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	e := &Exporter{
+		URL:      server.URL + "/",
+		Bearer:   "secret",
+		Version:  "1",
+		Gatherer: r,
+		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
 	now := time.Now()
 	if err := e.Send(t.Context(), now); err != nil {
 		t.Fatal(err)
@@ -61,13 +67,18 @@ func TestMetricsAreOTLP(t *testing.T) {
 	for _, x := range data.ResourceMetrics[0].ScopeMetrics[0].Metrics {
 		by[x.Name] = x
 	}
-	if p := by["c_total"].GetSum(); !p.IsMonotonic || p.AggregationTemporality != metrics.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE || p.DataPoints[0].GetAsDouble() != 3 || p.DataPoints[0].Attributes[0].Value.GetStringValue() != `"x"` {
+	if p := by["c_total"].GetSum(); !p.IsMonotonic ||
+		p.AggregationTemporality != metrics.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE ||
+		p.DataPoints[0].GetAsDouble() != 3 ||
+		p.DataPoints[0].Attributes[0].Value.GetStringValue() != `"x"` {
 		t.Error(p)
 	}
 	if p := by["g"].GetGauge().DataPoints[0]; p.GetAsDouble() != -2.5 || p.TimeUnixNano != uint64(now.UnixNano()) {
 		t.Error(p)
 	}
-	if p := by["h"].GetHistogram().DataPoints[0]; p.Count != 4 || len(p.BucketCounts) != 3 || p.BucketCounts[1] != 2 || p.BucketCounts[2] != 1 || len(p.ExplicitBounds) != 2 {
+	if p := by["h"].GetHistogram().DataPoints[0]; p.Count != 4 || len(p.BucketCounts) != 3 || p.BucketCounts[1] != 2 ||
+		p.BucketCounts[2] != 1 ||
+		len(p.ExplicitBounds) != 2 {
 		t.Error(p)
 	}
 	if by["s"].GetSummary() == nil || by["bad"] != nil || by["bad"].GetGauge() != nil {
@@ -80,7 +91,9 @@ func TestMetricsAreOTLP(t *testing.T) {
 }
 
 func TestIncidentsAreOTLP(t *testing.T) {
-	b, err := json.Marshal(Log("1", "posdx.incident.opened", "事件\n1", Warn, time.Now(), time.Now(), map[string]string{"posdx.estate": "shop"}))
+	b, err := json.Marshal(
+		Log("1", "posdx.incident.opened", "事件\n1", Warn, time.Now(), time.Now(), map[string]string{"posdx.estate": "shop"}),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +101,10 @@ func TestIncidentsAreOTLP(t *testing.T) {
 	if err := protojson.Unmarshal(b, &data); err != nil {
 		t.Fatal(err)
 	}
-	if r := data.ResourceLogs[0].ScopeLogs[0].LogRecords[0]; r.SeverityNumber != logs.SeverityNumber_SEVERITY_NUMBER_WARN || r.Body.GetStringValue() != "事件\n1" || len(r.Attributes) != 2 {
+	r := data.ResourceLogs[0].ScopeLogs[0].LogRecords[0]
+	if r.SeverityNumber != logs.SeverityNumber_SEVERITY_NUMBER_WARN ||
+		r.Body.GetStringValue() != "事件\n1" ||
+		len(r.Attributes) != 2 {
 		t.Error(r)
 	}
 	for s, ok := range map[string]bool{"https://c:4318": true, "http://127.0.0.1:4318/x": true, "c:4318": false, "https://": false, "https://a:b@c": false} {

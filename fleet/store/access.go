@@ -96,13 +96,21 @@ func scanAccount(r interface{ Scan(...any) error }) (Account, error) {
 
 // Account returns one account; ErrNone if there is none of that name.
 func (s *Store) Account(ctx context.Context, name string) (Account, error) {
-	a, err := scanAccount(s.read.QueryRowContext(ctx, s.sql("SELECT "+accountColumns+" FROM accounts WHERE name = ?"), clean(name)))
+	a, err := scanAccount(
+		s.read.QueryRowContext(ctx, s.sql("SELECT "+accountColumns+" FROM accounts WHERE name = ?"), clean(name)),
+	)
 	return a, none(err, "read account")
 }
 
 // AccountOf returns the account of an OpenID subject.
 func (s *Store) AccountOf(ctx context.Context, subject string) (Account, error) {
-	a, err := scanAccount(s.read.QueryRowContext(ctx, s.sql("SELECT "+accountColumns+" FROM accounts WHERE subject = ? AND subject <> ''"), clean(subject)))
+	a, err := scanAccount(
+		s.read.QueryRowContext(
+			ctx,
+			s.sql("SELECT "+accountColumns+" FROM accounts WHERE subject = ? AND subject <> ''"),
+			clean(subject),
+		),
+	)
 	return a, none(err, "read account")
 }
 
@@ -126,16 +134,39 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 
 // AddAccount adds an account; ErrTaken if the name is there.
 func (s *Store) AddAccount(ctx context.Context, a Account) error {
-	r, err := s.write.ExecContext(ctx, s.sql("INSERT INTO accounts ("+accountColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"),
-		clean(a.Name), a.Password, clean(a.Subject), a.Role, estatesText(a.Estates), flag(a.Disabled), millis(a.Created), millis(a.Changed))
+	r, err := s.write.ExecContext(
+		ctx,
+		s.sql("INSERT INTO accounts ("+accountColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"),
+		clean(
+			a.Name,
+		),
+		a.Password,
+		clean(a.Subject),
+		a.Role,
+		estatesText(a.Estates),
+		flag(a.Disabled),
+		millis(a.Created),
+		millis(a.Changed),
+	)
 	return one(r, err, "add account", ErrTaken)
 }
 
 // SaveAccount writes what changed of an account and ends its sessions, so that what it could do before it cannot do on.
 func (s *Store) SaveAccount(ctx context.Context, a Account) error {
 	return s.inTx(ctx, "save account", func(tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, s.sql("UPDATE accounts SET password = ?, subject = ?, role = ?, estates = ?, disabled = ?, changed = ? WHERE name = ?"),
-			a.Password, clean(a.Subject), a.Role, estatesText(a.Estates), flag(a.Disabled), millis(a.Changed), a.Name)
+		r, err := tx.ExecContext(
+			ctx,
+			s.sql(
+				"UPDATE accounts SET password = ?, subject = ?, role = ?, estates = ?, disabled = ?, changed = ? WHERE name = ?",
+			),
+			a.Password,
+			clean(a.Subject),
+			a.Role,
+			estatesText(a.Estates),
+			flag(a.Disabled),
+			millis(a.Changed),
+			a.Name,
+		)
 		if err := one(r, err, "save account", ErrNone); err != nil {
 			return err
 		}
@@ -155,10 +186,24 @@ type Session struct {
 // AddSession keeps a session. With after, which must not have more than one successor a moment, it follows that one.
 func (s *Store) AddSession(ctx context.Context, v Session, after string) error {
 	return s.inTx(ctx, "add session", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, s.sql("INSERT INTO sessions (hash, family, account, begun, made, seen, source) VALUES (?, ?, ?, ?, ?, ?, ?)"),
-			v.Hash, v.Family, v.Account, millis(v.Begun), millis(v.Made), millis(v.Seen), clean(v.Source))
+		_, err := tx.ExecContext(
+			ctx,
+			s.sql("INSERT INTO sessions (hash, family, account, begun, made, seen, source) VALUES (?, ?, ?, ?, ?, ?, ?)"),
+			v.Hash,
+			v.Family,
+			v.Account,
+			millis(v.Begun),
+			millis(v.Made),
+			millis(v.Seen),
+			clean(v.Source),
+		)
 		if err == nil && after != "" {
-			_, err = tx.ExecContext(ctx, s.sql("UPDATE sessions SET rotated = ? WHERE hash = ? AND rotated = 0"), millis(v.Made), after)
+			_, err = tx.ExecContext(
+				ctx,
+				s.sql("UPDATE sessions SET rotated = ? WHERE hash = ? AND rotated = 0"),
+				millis(v.Made),
+				after,
+			)
 		}
 		return err
 	})
@@ -211,12 +256,20 @@ func scanToken(r interface{ Scan(...any) error }) (Token, error) {
 	var t Token
 	var estates string
 	var created, expires, used, revoked int64
-	if err := r.Scan(&t.No, &t.Hash, &t.Name, &t.Owner, &t.Role, &t.Scope, &estates, &created, &expires, &used, &revoked); err != nil {
+	err := r.Scan(&t.No, &t.Hash, &t.Name, &t.Owner, &t.Role, &t.Scope, &estates, &created, &expires, &used, &revoked)
+	if err != nil {
 		return Token{}, err
 	}
-	var err error
 	t.Estates, err = textEstates(estates)
-	t.Created, t.Expires, t.Used, t.Revoked = fromMillis(created), fromMillis(expires), fromMillis(used), fromMillis(revoked)
+	t.Created, t.Expires, t.Used, t.Revoked = fromMillis(
+		created,
+	), fromMillis(
+		expires,
+	), fromMillis(
+		used,
+	), fromMillis(
+		revoked,
+	)
 	return t, err
 }
 
@@ -224,7 +277,8 @@ func scanToken(r interface{ Scan(...any) error }) (Token, error) {
 func (s *Store) AddToken(ctx context.Context, t Token) (int64, error) {
 	var no int64
 	err := s.write.QueryRowContext(ctx, s.sql("INSERT INTO tokens (hash, name, owner, role, scope, estates, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING no"),
-		t.Hash, clean(t.Name), t.Owner, t.Role, t.Scope, estatesText(t.Estates), millis(t.Created), millis(t.Expires)).Scan(&no)
+		t.Hash, clean(t.Name), t.Owner, t.Role, t.Scope, estatesText(t.Estates), millis(t.Created), millis(t.Expires)).
+		Scan(&no)
 	return no, wrap(err, "add token")
 }
 
@@ -339,10 +393,15 @@ func (s *Store) Audits(ctx context.Context, f AuditFilter) ([]AuditEntry, error)
 		q, args = q+" AND no < ?", append(args, f.Before)
 	}
 	list := []AuditEntry{}
-	err := s.eachAudit(ctx, fmt.Sprintf("%s ORDER BY no DESC LIMIT %d", q, Filter{Limit: f.Limit}.limit()), args, func(e AuditEntry) error {
-		list = append(list, e)
-		return nil
-	})
+	err := s.eachAudit(
+		ctx,
+		fmt.Sprintf("%s ORDER BY no DESC LIMIT %d", q, Filter{Limit: f.Limit}.limit()),
+		args,
+		func(e AuditEntry) error {
+			list = append(list, e)
+			return nil
+		},
+	)
 	return list, err
 }
 
@@ -369,16 +428,21 @@ func (s *Store) eachAudit(ctx context.Context, q string, args []any, each func(A
 // VerifyAudit recomputes every sum and returns the last entry's number and sum, which a copy kept elsewhere can be
 // compared with. An error names the first entry that was changed, or before which one is missing.
 func (s *Store) VerifyAudit(ctx context.Context) (last AuditEntry, err error) {
-	err = s.eachAudit(ctx, "SELECT no, at, who, source, what, estate, object, detail, sum FROM audit ORDER BY no", nil, func(e AuditEntry) error {
-		switch {
-		case last.No != 0 && e.No != last.No+1:
-			return fmt.Errorf("audit log: entries %d to %d are missing", last.No+1, e.No-1)
-		case (last.No != 0 || e.No == 1) && e.sum(last.Sum) != e.Sum:
-			return fmt.Errorf("audit log: entry %d is not what was written", e.No)
-		}
-		last = e
-		return nil
-	})
+	err = s.eachAudit(
+		ctx,
+		"SELECT no, at, who, source, what, estate, object, detail, sum FROM audit ORDER BY no",
+		nil,
+		func(e AuditEntry) error {
+			switch {
+			case last.No != 0 && e.No != last.No+1:
+				return fmt.Errorf("audit log: entries %d to %d are missing", last.No+1, e.No-1)
+			case (last.No != 0 || e.No == 1) && e.sum(last.Sum) != e.Sum:
+				return fmt.Errorf("audit log: entry %d is not what was written", e.No)
+			}
+			last = e
+			return nil
+		},
+	)
 	return last, err
 }
 

@@ -114,13 +114,20 @@ var steps = []struct {
 }
 
 // past are the indexes of earlier releases that this one took out.
-var past = map[string]string{"diagnoses_received": "CREATE INDEX diagnoses_received ON diagnoses (received)"}
+var past = map[string]string{
+	"diagnoses_received": "CREATE INDEX diagnoses_received ON diagnoses (received)",
+	"diagnoses_cause":    "CREATE INDEX diagnoses_cause ON diagnoses (cause, place)",
+}
 
 // undo returns the statements that take a store of version v one version back: those that made it, backwards. What only
 // the later release kept is lost with its tables.
 func undo(v int) ([]string, error) {
 	if v <= 2 { // since then diagnoses are packed
-		return nil, fmt.Errorf("from version %d to %d: what it holds cannot be written in the older way; restore a backup of that release", v, v-1)
+		return nil, fmt.Errorf(
+			"from version %d to %d: what it holds cannot be written in the older way; restore a backup of that release",
+			v,
+			v-1,
+		)
 	}
 	var list []string
 	for _, made := range slices.Backward(migrations[v-1]) {

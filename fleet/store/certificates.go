@@ -20,19 +20,36 @@ type Enrollment struct {
 
 // AddEnrollment keeps an enrolment.
 func (s *Store) AddEnrollment(ctx context.Context, e Enrollment) error {
-	_, err := s.write.ExecContext(ctx, s.sql("INSERT INTO enrolments (hash, estate, terminal, made_by, created, expires) VALUES (?, ?, ?, ?, ?, ?)"),
-		e.Hash, e.At.Estate, e.At.Terminal, clean(e.By), millis(e.Created), millis(e.Expires))
+	_, err := s.write.ExecContext(
+		ctx,
+		s.sql("INSERT INTO enrolments (hash, estate, terminal, made_by, created, expires) VALUES (?, ?, ?, ?, ?, ?)"),
+		e.Hash,
+		e.At.Estate,
+		e.At.Terminal,
+		clean(e.By),
+		millis(e.Created),
+		millis(e.Expires),
+	)
 	return wrap(err, "add enrolment")
 }
 
 // UseEnrollment uses a token up for one key. ErrNone: there is no such token, it is over, or another key has used it.
 func (s *Store) UseEnrollment(ctx context.Context, hash, key string, now time.Time) (Enrollment, error) {
 	e := Enrollment{Hash: hash}
-	r, err := s.write.ExecContext(ctx, s.sql("UPDATE enrolments SET used = ?, used_by = ? WHERE hash = ? AND expires > ? AND (used = 0 OR used_by = ?)"), millis(now), key, hash, millis(now), key)
+	r, err := s.write.ExecContext(
+		ctx,
+		s.sql("UPDATE enrolments SET used = ?, used_by = ? WHERE hash = ? AND expires > ? AND (used = 0 OR used_by = ?)"),
+		millis(now),
+		key,
+		hash,
+		millis(now),
+		key,
+	)
 	if err := one(r, err, "use enrolment", ErrNone); err != nil {
 		return e, err
 	}
-	err = s.write.QueryRowContext(ctx, s.sql("SELECT estate, terminal FROM enrolments WHERE hash = ?"), hash).Scan(&e.At.Estate, &e.At.Terminal)
+	err = s.write.QueryRowContext(ctx, s.sql("SELECT estate, terminal FROM enrolments WHERE hash = ?"), hash).
+		Scan(&e.At.Estate, &e.At.Terminal)
 	return e, none(err, "use enrolment")
 }
 
@@ -53,32 +70,67 @@ const certificateColumns = "serial, estate, terminal, authority, not_before, not
 func scanCertificate(r interface{ Scan(...any) error }) (Certificate, error) {
 	var c Certificate
 	var from, to, worked, revoked int64
-	err := r.Scan(&c.Serial, &c.At.Estate, &c.At.Terminal, &c.Authority, &from, &to, &c.Renews, &worked, &revoked, &c.Reason)
+	err := r.Scan(
+		&c.Serial,
+		&c.At.Estate,
+		&c.At.Terminal,
+		&c.Authority,
+		&from,
+		&to,
+		&c.Renews,
+		&worked,
+		&revoked,
+		&c.Reason,
+	)
 	c.From, c.To, c.Worked, c.Revoked = fromMillis(from), fromMillis(to), fromMillis(worked), fromMillis(revoked)
 	return c, err
 }
 
 // AddCertificate keeps what was issued.
 func (s *Store) AddCertificate(ctx context.Context, c Certificate) error {
-	_, err := s.write.ExecContext(ctx, s.sql("INSERT INTO certificates (serial, estate, terminal, authority, not_before, not_after, renews) VALUES (?, ?, ?, ?, ?, ?, ?)"),
-		c.Serial, c.At.Estate, c.At.Terminal, c.Authority, millis(c.From), millis(c.To), c.Renews)
+	_, err := s.write.ExecContext(
+		ctx,
+		s.sql(
+			"INSERT INTO certificates (serial, estate, terminal, authority, not_before, not_after, renews) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		),
+		c.Serial,
+		c.At.Estate,
+		c.At.Terminal,
+		c.Authority,
+		millis(c.From),
+		millis(c.To),
+		c.Renews,
+	)
 	return wrap(err, "add certificate")
 }
 
 // Certificate returns one certificate.
 func (s *Store) Certificate(ctx context.Context, serial string) (Certificate, error) {
-	c, err := scanCertificate(s.read.QueryRowContext(ctx, s.sql("SELECT "+certificateColumns+" FROM certificates WHERE serial = ?"), serial))
+	c, err := scanCertificate(
+		s.read.QueryRowContext(ctx, s.sql("SELECT "+certificateColumns+" FROM certificates WHERE serial = ?"), serial),
+	)
 	return c, none(err, "read certificate")
 }
 
 // WorkedCertificate notes that a certificate is in use.
 func (s *Store) WorkedCertificate(ctx context.Context, serial string, at time.Time) error {
-	_, err := s.write.ExecContext(ctx, s.sql("UPDATE certificates SET worked = ? WHERE serial = ? AND worked = 0"), millis(at), serial)
+	_, err := s.write.ExecContext(
+		ctx,
+		s.sql("UPDATE certificates SET worked = ? WHERE serial = ? AND worked = 0"),
+		millis(at),
+		serial,
+	)
 	return wrap(err, "note certificate")
 }
 
-// RevokeCertificates revokes every certificate of a terminal, and tokens that it has not used; it returns how many of both.
-func (s *Store) RevokeCertificates(ctx context.Context, at report.Address, reason string, now time.Time) (n int64, err error) {
+// RevokeCertificates revokes every certificate of a terminal, and tokens that it has not used; it returns how many of
+// both.
+func (s *Store) RevokeCertificates(
+	ctx context.Context,
+	at report.Address,
+	reason string,
+	now time.Time,
+) (n int64, err error) {
 	err = s.inTx(ctx, "revoke certificates", func(tx *sql.Tx) error {
 		for _, q := range []struct {
 			stmt string
@@ -119,7 +171,10 @@ func (s *Store) Certificates(ctx context.Context, in Estates, at report.Address)
 }
 
 func (s *Store) certificates(ctx context.Context, where string, args ...any) ([]Certificate, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("SELECT %s FROM certificates WHERE %s LIMIT %d", certificateColumns, where, maxCertificates)), args...)
+	rows, err := s.read.QueryContext(
+		ctx,
+		s.sql(fmt.Sprintf("SELECT %s FROM certificates WHERE %s LIMIT %d", certificateColumns, where, maxCertificates)),
+		args...)
 	if err != nil {
 		return nil, fmt.Errorf("list certificates: %w", err)
 	}
@@ -138,7 +193,8 @@ func (s *Store) certificates(ctx context.Context, where string, args ...any) ([]
 // IssuedSince counts what was issued to a terminal since a moment.
 func (s *Store) IssuedSince(ctx context.Context, at report.Address, since time.Time) (int, error) {
 	var n int
-	err := s.read.QueryRowContext(ctx, s.sql("SELECT count(*) FROM certificates WHERE estate = ? AND terminal = ? AND not_before >= ?"), at.Estate, at.Terminal, millis(since)).Scan(&n)
+	err := s.read.QueryRowContext(ctx, s.sql("SELECT count(*) FROM certificates WHERE estate = ? AND terminal = ? AND not_before >= ?"), at.Estate, at.Terminal, millis(since)).
+		Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}

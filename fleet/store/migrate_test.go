@@ -137,10 +137,10 @@ func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
 func shapeOf(t *testing.T, db *sql.DB, driver string) string {
 	t.Helper()
 	q := "SELECT m.name || ' ' || c.name || ' ' || c.type FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' " +
-		"UNION SELECT 'index ' || name FROM sqlite_master WHERE type = 'index' ORDER BY 1"
+		"UNION SELECT coalesce(sql, 'index ' || name) FROM sqlite_master WHERE type = 'index' ORDER BY 1"
 	if driver == "pgx" {
 		q = "SELECT table_name || ' ' || column_name || ' ' || data_type FROM information_schema.columns WHERE table_schema = current_schema() " +
-			"UNION SELECT 'index ' || indexname FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"
+			"UNION SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"
 	}
 	rows, err := db.Query(q)
 	if err != nil {

@@ -16,13 +16,14 @@ import (
 	"posdx/fleet/store"
 )
 
-// Site.Access lets people and programs in. A site without one is open: everybody who reaches it has the role Open, and it
-// answers to localhost and to addresses only, so that a foreign page cannot read it through the operator's browser.
+// Site.Access lets people and programs in. A site without one is open: everybody who reaches it has the role Open, and
+// it answers to localhost and to addresses only, so that a foreign page cannot read it through the operator's browser.
 
 // Public paths are for everybody: to sign in, and for machines that watch this one.
 func public(path string) bool {
 	return path == "/login" || path == "/first" || path == "/oidc" || path == "/oidc/back" || path == "/healthz" || path == "/readyz" ||
-		path == "/enroll" || path == "/renew" || path == "/authority.pem" || path == "/crl.pem" || strings.HasPrefix(path, "/static/")
+		path == "/enroll" || path == "/renew" || path == "/authority.pem" || path == "/crl.pem" ||
+		strings.HasPrefix(path, "/static/")
 }
 
 var (
@@ -39,7 +40,14 @@ func (s *Site) cookieName() string {
 }
 
 func (s *Site) setSession(w http.ResponseWriter, secret string) {
-	c := &http.Cookie{Name: s.cookieName(), Value: secret, Path: "/", HttpOnly: true, Secure: s.Secure, SameSite: http.SameSiteLaxMode}
+	c := &http.Cookie{
+		Name:     s.cookieName(),
+		Value:    secret,
+		Path:     "/",
+		HttpOnly: true,
+		Secure:   s.Secure,
+		SameSite: http.SameSiteLaxMode,
+	}
 	if secret == "" {
 		c.MaxAge = -1
 	}
@@ -89,7 +97,8 @@ func (s *Site) identify(w http.ResponseWriter, r *http.Request) (access.User, er
 		return access.User{}, errSignIn
 	}
 	// A secret is changed only where a page is loaded: of what a script fetches the answer may be thrown away.
-	page := r.Method == http.MethodGet && cmp.Or(r.Header.Get("Sec-Fetch-Mode"), "navigate") == "navigate" && strings.Contains(r.Header.Get("Accept"), "text/html")
+	page := r.Method == http.MethodGet && cmp.Or(r.Header.Get("Sec-Fetch-Mode"), "navigate") == "navigate" &&
+		strings.Contains(r.Header.Get("Accept"), "text/html")
 	u, next, err := s.Access.Session(r.Context(), c.Value, s.from(r), page)
 	if errors.Is(err, access.ErrExpired) {
 		s.setSession(w, "")
@@ -139,7 +148,8 @@ func (v Viewer) whole() bool { return v.May(RoleViewer) && v.Estates == nil }
 // local is a path of this site that a form may lead on to.
 func local(to string) string {
 	u, err := url.Parse(to)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n") {
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") ||
+		strings.ContainsAny(to, "\\\r\n") {
 		return "/"
 	}
 	return to
@@ -193,7 +203,11 @@ func (s *Site) asAdmin(next http.HandlerFunc) http.HandlerFunc {
 }
 
 // admin is the door for forms of this file: what they do access itself notes, what was refused here.
-func (s *Site) admin(name string, least Role, do func(w http.ResponseWriter, r *http.Request, u access.User) error) http.HandlerFunc {
+func (s *Site) admin(
+	name string,
+	least Role,
+	do func(w http.ResponseWriter, r *http.Request, u access.User) error,
+) http.HandlerFunc {
 	foreign := http.NewCrossOriginProtection()
 	return func(w http.ResponseWriter, r *http.Request) {
 		if s.Access == nil {
@@ -258,6 +272,17 @@ func errWord(p *page, err error) string {
 	case errors.Is(err, errForeign):
 		return p.T("error.403")
 	}
+	var what *access.Problem
+	switch {
+	case errors.As(err, &what) && what.About != "":
+		return p.T("wrong", what.Word) + " (" + what.About + ")"
+	case errors.As(err, &what):
+		return p.T("wrong", what.Word)
+	case errors.Is(err, store.ErrTaken):
+		return p.T("wrong", "taken")
+	case errors.Is(err, store.ErrNone):
+		return p.T("wrong", "none")
+	}
 	return err.Error()
 }
 
@@ -313,13 +338,24 @@ func (s *Site) first(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxAdminForm)
-	link, name, password := r.PostFormValue("link"), strings.TrimSpace(r.PostFormValue("name")), r.PostFormValue("password")
+	link, name, password := r.PostFormValue(
+		"link",
+	), strings.TrimSpace(
+		r.PostFormValue("name"),
+	), r.PostFormValue(
+		"password",
+	)
 	err := s.Access.MakeFirst(r.Context(), link, name, password, s.from(r))
 	if err != nil {
 		if errors.Is(err, access.ErrLink) {
 			link = ""
 		}
-		s.showLogin(w, r, http.StatusForbidden, loginView{To: "/", First: link, Name: name, Wrong: errWord(s.page(r, ""), err)})
+		s.showLogin(
+			w,
+			r,
+			http.StatusForbidden,
+			loginView{To: "/", First: link, Name: name, Wrong: errWord(s.page(r, ""), err)},
+		)
 		return
 	}
 	secret, err := s.Access.Login(r.Context(), name, password, s.from(r))
@@ -406,11 +442,22 @@ func estatesOf(text string) store.Estates {
 
 func (s *Site) changeAccounts(w http.ResponseWriter, r *http.Request, u access.User) error {
 	name, password := strings.TrimSpace(r.PostFormValue("name")), r.PostFormValue("password")
-	role, estates, subject := r.PostFormValue("role"), estatesOf(r.PostFormValue("estates")), strings.TrimSpace(r.PostFormValue("subject"))
+	role, estates, subject := r.PostFormValue(
+		"role",
+	), estatesOf(
+		r.PostFormValue("estates"),
+	), strings.TrimSpace(
+		r.PostFormValue("subject"),
+	)
 	var err error
 	switch r.PostFormValue("do") {
 	case "add":
-		err = s.Access.AddAccount(r.Context(), u, store.Account{Name: name, Role: role, Estates: estates, Subject: subject}, password)
+		err = s.Access.AddAccount(
+			r.Context(),
+			u,
+			store.Account{Name: name, Role: role, Estates: estates, Subject: subject},
+			password,
+		)
 	case "change":
 		err = s.Access.ChangeAccount(r.Context(), u, name, func(a *store.Account) {
 			a.Role, a.Estates, a.Disabled = role, estates, r.PostFormValue("disabled") != ""
@@ -431,7 +478,14 @@ func (s *Site) tokensPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Site) showTokens(w http.ResponseWriter, r *http.Request, status int, secret, wrong string) {
-	v := adminView{page: s.page(r, "tokens"), Me: viewer(r), Roles: access.Roles(), Now: time.Now(), Secret: secret, Wrong: wrong}
+	v := adminView{
+		page:   s.page(r, "tokens"),
+		Me:     viewer(r),
+		Roles:  access.Roles(),
+		Now:    time.Now(),
+		Secret: secret,
+		Wrong:  wrong,
+	}
 	list, err := s.Source.Tokens(r.Context())
 	if err != nil {
 		s.fail(w, r, err)
@@ -452,7 +506,7 @@ func (s *Site) changeTokens(w http.ResponseWriter, r *http.Request, u access.Use
 			err = s.Access.Revoke(r.Context(), u, no)
 		}
 		if err != nil {
-			s.showTokens(w, r, http.StatusBadRequest, "", err.Error())
+			s.showTokens(w, r, http.StatusBadRequest, "", errWord(s.page(r, ""), err))
 			return nil
 		}
 		http.Redirect(w, r, "/admin/tokens", http.StatusSeeOther)
@@ -462,14 +516,22 @@ func (s *Site) changeTokens(w http.ResponseWriter, r *http.Request, u access.Use
 	scope, err2 := access.ParseScope(r.PostFormValue("scope"))
 	days, err3 := strconv.Atoi(r.PostFormValue("days"))
 	if err3 != nil || days < 1 || days > 366 {
-		err3 = badRequest("days: want 1 to 366")
+		err3 = &access.Problem{Word: "token.life"}
 	}
 	secret := ""
 	if err = errors.Join(err, err2, err3); err == nil {
-		secret, _, err = s.Access.MakeToken(r.Context(), u, strings.TrimSpace(r.PostFormValue("name")), role, scope, estatesOf(r.PostFormValue("estates")), time.Duration(days)*24*time.Hour)
+		secret, _, err = s.Access.MakeToken(
+			r.Context(),
+			u,
+			strings.TrimSpace(r.PostFormValue("name")),
+			role,
+			scope,
+			estatesOf(r.PostFormValue("estates")),
+			time.Duration(days)*24*time.Hour,
+		)
 	}
 	if err != nil {
-		s.showTokens(w, r, http.StatusBadRequest, "", err.Error())
+		s.showTokens(w, r, http.StatusBadRequest, "", errWord(s.page(r, ""), err))
 		return nil
 	}
 	s.showTokens(w, r, http.StatusOK, secret, "")

@@ -9,6 +9,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -41,12 +42,19 @@ func closed(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	h := &house{db: db, keeper: &access.Keeper{Store: db}}
-	h.site = &Site{Source: db, Hub: new(Hub), Knowledge: codes.Builtin(), Connected: func() bool { return true }, Access: h.keeper,
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "posdx_fleet_x 1\n") }),
+	h.site = &Site{
+		Source:    db,
+		Hub:       new(Hub),
+		Knowledge: codes.Builtin(),
+		Connected: func() bool { return true },
+		Access:    h.keeper,
+		Metrics:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "posdx_fleet_x 1\n") }),
 		Audit: func(ctx context.Context, v Viewer, d Deed, refused error) error {
 			return h.keeper.Note(ctx, v.User(), d.Name, d.At.Estate, d.At.Terminal+d.Subject, d.Detail)
 		},
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Stop: t.Context()}
+		Log:  slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Stop: t.Context(),
+	}
 	handler, err := h.site.Handler()
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +66,8 @@ func closed(t *testing.T) *house {
 
 func (h *house) account(t *testing.T, name string, r access.Role, estates ...string) {
 	t.Helper()
-	if err := h.keeper.AddAccount(t.Context(), root, store.Account{Name: name, Role: r.String(), Estates: estates}, word); err != nil {
+	a := store.Account{Name: name, Role: r.String(), Estates: estates}
+	if err := h.keeper.AddAccount(t.Context(), root, a, word); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -70,7 +79,10 @@ func (h *house) browser(t *testing.T, name string) *http.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c := &http.Client{
+		Jar:           jar,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	if name != "" {
 		if status, body, head := h.send(t, c, "POST", "/login", url.Values{"name": {name}, "password": {word}}); status != http.StatusSeeOther {
 			t.Fatalf("login of %s: %d %v %s", name, status, head, body)
@@ -80,7 +92,13 @@ func (h *house) browser(t *testing.T, name string) *http.Client {
 }
 
 // send asks as a browser does from one of the site's own pages, or with headers as given.
-func (h *house) send(t *testing.T, c *http.Client, method, path string, form url.Values, header ...string) (int, string, http.Header) {
+func (h *house) send(
+	t *testing.T,
+	c *http.Client,
+	method, path string,
+	form url.Values,
+	header ...string,
+) (int, string, http.Header) {
 	t.Helper()
 	var body io.Reader
 	if form != nil {
@@ -136,8 +154,20 @@ func fill(t *testing.T, h *house, estate, terminal string, secret bool) (diagnos
 	doc(a.Uncounted(report.KindBirth, birth))
 	doc(a.Uncounted(report.KindHealth, a.Health()))
 	doc(a.Wrap(report.KindDiagnosis, d))
-	i := store.Incident{Estate: estate, Scope: "site", Key: w[1], Cause: "host.malfunction", Segment: "acquirer", Code: w[4], Opened: t0, Seen: t0, Terminals: 4, Of: 9, Peak: 5,
-		Detail: store.Detail{Kind: "surge", Place: map[string]string{"site": w[1]}}}
+	i := store.Incident{
+		Estate:    estate,
+		Scope:     "site",
+		Key:       w[1],
+		Cause:     "host.malfunction",
+		Segment:   "acquirer",
+		Code:      w[4],
+		Opened:    t0,
+		Seen:      t0,
+		Terminals: 4,
+		Of:        9,
+		Peak:      5,
+		Detail:    store.Detail{Kind: "surge", Place: map[string]string{"site": w[1]}},
+	}
 	if err := h.db.SaveIncident(t.Context(), &i); err != nil {
 		t.Fatal(err)
 	}
@@ -179,8 +209,8 @@ func paths(t *testing.T, pattern, estate, terminal, diagnosis string, incident i
 	return method, path
 }
 
-// Who has one estate reads and changes nothing of another, whatever is asked: every route is walked, with every role, in
-// both languages, by session and by token.
+// Who has one estate reads and changes nothing of another, whatever is asked: every route is walked, with every role,
+// in both languages, by session and by token.
 func TestNobodyReadsAnotherEstate(t *testing.T) {
 	h := closed(t)
 	fill(t, h, "shop", "t1", false)
@@ -196,7 +226,15 @@ func TestNobodyReadsAnotherEstate(t *testing.T) {
 		h.account(t, name, r, "shop")
 		readers = append(readers, reader{name, h.browser(t, name), nil})
 	}
-	token, _, err := h.keeper.MakeToken(t.Context(), root, "script", access.Admin, access.Write, []string{"shop"}, time.Hour)
+	token, _, err := h.keeper.MakeToken(
+		t.Context(),
+		root,
+		"script",
+		access.Admin,
+		access.Write,
+		[]string{"shop"},
+		time.Hour,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,8 +256,24 @@ func TestNobodyReadsAnotherEstate(t *testing.T) {
 				if path == "/login" || path == "/first" || path == "/logout" || path == "/account" || q != "" {
 					continue
 				}
-				form = url.Values{"estate": {"mall"}, "terminal": {"xq77"}, "name": {"chief"}, "do": {"change"}, "role": {"viewer"}, "no": {"1"}, "into": {fmt.Sprint(incident)},
-					"text": {"n"}, "note": {"n"}, "owner": {"x"}, "what": {"ping"}, "command": {"ping"}, "found": {"host.malfunction"}, "to": {"/"}}
+				form = url.Values{
+					"estate":   {"mall"},
+					"terminal": {"xq77"},
+					"name":     {"chief"},
+					"do":       {"change"},
+					"role":     {"viewer"},
+					"no":       {"1"},
+					"into":     {fmt.Sprint(incident)},
+					"text": {
+						"n",
+					},
+					"note":    {"n"},
+					"owner":   {"x"},
+					"what":    {"ping"},
+					"command": {"ping"},
+					"found":   {"host.malfunction"},
+					"to":      {"/"},
+				}
 			}
 			for _, r := range readers {
 				status, body, head := h.send(t, r.client, method, ask, form, r.header...)
@@ -234,7 +288,8 @@ func TestNobodyReadsAnotherEstate(t *testing.T) {
 				}
 			}
 			if method == "GET" && q == "lang=en" {
-				if _, body, _ := h.send(t, chief, method, ask+"&limit=500", nil); strings.Contains(body, "Zwolle") || strings.Contains(body, "F7") {
+				if _, body, _ := h.send(t, chief, method, ask+"&limit=500", nil); strings.Contains(body, "Zwolle") ||
+					strings.Contains(body, "F7") {
 					seen[pattern] = true
 				}
 			}
@@ -367,7 +422,8 @@ func TestStrangersReadNothing(t *testing.T) {
 		}
 	}
 	for _, given := range []string{"", "x", "posdx_" + strings.Repeat("A", 43)} {
-		if status, _, head := h.send(t, stolen, "GET", "/api/v1/summary", nil, "Authorization", "Bearer "+given); status != http.StatusUnauthorized || head.Get("WWW-Authenticate") == "" {
+		if status, _, head := h.send(t, stolen, "GET", "/api/v1/summary", nil, "Authorization", "Bearer "+given); status != http.StatusUnauthorized ||
+			head.Get("WWW-Authenticate") == "" {
 			t.Errorf("token %q: %d", given, status)
 		}
 	}
@@ -381,13 +437,16 @@ func TestSigningIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := h.browser(t, "")
-	if status, body, _ := h.send(t, c, "GET", "/first?lang=en&link=wrong", nil); status != 403 || !strings.Contains(body, "used up") {
+	if status, body, _ := h.send(t, c, "GET", "/first?lang=en&link=wrong", nil); status != 403 ||
+		!strings.Contains(body, "used up") {
 		t.Error(status, body)
 	}
-	if status, body, _ := h.send(t, c, "GET", "/first?lang=en&link="+link, nil); status != 200 || !strings.Contains(body, "first account") {
+	if status, body, _ := h.send(t, c, "GET", "/first?lang=en&link="+link, nil); status != 200 ||
+		!strings.Contains(body, "first account") {
 		t.Error(status, body)
 	}
-	if status, body, _ := h.send(t, c, "POST", "/first", url.Values{"link": {link}, "name": {"ann"}, "password": {"short"}}); status != 403 || !strings.Contains(body, link) {
+	if status, body, _ := h.send(t, c, "POST", "/first", url.Values{"link": {link}, "name": {"ann"}, "password": {"short"}}); status != 403 ||
+		!strings.Contains(body, link) {
 		t.Error("the link is lost by a short password:", status)
 	}
 	if status, _, _ := h.send(t, c, "POST", "/first", url.Values{"link": {link}, "name": {"ann"}, "password": {word}}, "Sec-Fetch-Site", "cross-site"); status != 403 {
@@ -397,7 +456,8 @@ func TestSigningIn(t *testing.T) {
 		!regexp.MustCompile(`^posdx=[\w-]{43}; Path=/; HttpOnly; SameSite=Lax$`).MatchString(head.Get("Set-Cookie")) {
 		t.Error(status, head)
 	}
-	if status, body, _ := h.send(t, c, "GET", "/account?lang=en", nil); status != 200 || !strings.Contains(body, "ann · admin · all") {
+	if status, body, _ := h.send(t, c, "GET", "/account?lang=en", nil); status != 200 ||
+		!strings.Contains(body, "ann · admin · all") {
 		t.Error(status, body)
 	}
 	for _, path := range []string{"/admin/accounts", "/admin/tokens", "/admin/audit", "/"} {
@@ -419,25 +479,31 @@ func TestSigningIn(t *testing.T) {
 		}
 	}
 	stolen := c.Jar.Cookies(mustURL(h.URL))
-	if status, _, head := h.send(t, c, "POST", "/logout", url.Values{}); status != 303 || !strings.Contains(head.Get("Set-Cookie"), "Max-Age=0") {
+	if status, _, head := h.send(t, c, "POST", "/logout", url.Values{}); status != 303 ||
+		!strings.Contains(head.Get("Set-Cookie"), "Max-Age=0") {
 		t.Error(status, head)
 	}
 	c.Jar.SetCookies(mustURL(h.URL), stolen)
-	if status, _, head := h.send(t, c, "GET", "/terminals?q=x", nil); status != 303 || head.Get("Location") != "/login?to=%2Fterminals%3Fq%3Dx" {
+	if status, _, head := h.send(t, c, "GET", "/terminals?q=x", nil); status != 303 ||
+		head.Get("Location") != "/login?to=%2Fterminals%3Fq%3Dx" {
 		t.Error("the session lives on:", status, head)
 	}
 	for to, want := range map[string]string{"/terminals?q=x": "/terminals?q=x", "//evil.example": "/", "https://evil.example": "/", `/\evil.example`: "/", "/\r\nX: y": "/", "": "/"} {
-		if _, _, head := h.send(t, c, "POST", "/login", url.Values{"name": {"ann"}, "password": {word}, "to": {to}}); head.Get("Location") != want {
+		if _, _, head := h.send(t, c, "POST", "/login", url.Values{"name": {"ann"}, "password": {word}, "to": {to}}); head.Get(
+			"Location",
+		) != want {
 			t.Errorf("%q leads to %q, want %q", to, head.Get("Location"), want)
 		}
 	}
-	if status, body, _ := h.send(t, c, "POST", "/login?lang=en", url.Values{"name": {`"><script>alert(1)</script>`}, "password": {"x"}}); status != 403 || strings.Contains(body, "<script>alert") {
+	if status, body, _ := h.send(t, c, "POST", "/login?lang=en", url.Values{"name": {`"><script>alert(1)</script>`}, "password": {"x"}}); status != 403 ||
+		strings.Contains(body, "<script>alert") {
 		t.Error("a name becomes markup:", status)
 	}
 	for range 10 {
 		h.send(t, c, "POST", "/login", url.Values{"name": {"ann"}, "password": {"wrong"}})
 	}
-	if status, _, head := h.send(t, c, "POST", "/login", url.Values{"name": {"ann"}, "password": {word}}); status != http.StatusTooManyRequests || head.Get("Retry-After") == "" {
+	if status, _, head := h.send(t, c, "POST", "/login", url.Values{"name": {"ann"}, "password": {word}}); status != http.StatusTooManyRequests ||
+		head.Get("Retry-After") == "" {
 		t.Error("guessing goes on:", status)
 	}
 	log, err := h.db.Audits(t.Context(), store.AuditFilter{Limit: 500})
@@ -454,6 +520,39 @@ func TestSigningIn(t *testing.T) {
 	for _, what := range []string{"account.add", "login", "login.refused", "logout", "token.add"} {
 		if count[what] == 0 {
 			t.Errorf("the audit log does not tell of %s: %v", what, count)
+		}
+	}
+}
+
+// What is wrong is said in the reader's language: every word that access has for a problem has its text.
+func TestProblemsAreSaidInTheReadersLanguage(t *testing.T) {
+	files, err := filepath.Glob("../access/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`problem\("([a-z.]+)"`).FindAllStringSubmatch(string(b), -1) {
+			found++
+			if _, ok := texts["wrong."+m[1]]; !ok {
+				t.Errorf("no text for the problem %q", m[1])
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d problems were found", found)
+	}
+	h := closed(t)
+	h.account(t, "chief", access.Admin)
+	c := h.browser(t, "chief")
+	for lang, says := range map[string]string{"zh": "密码须为 12 至 256 个字符", "en": "A password has 12 to 256 characters"} {
+		form := url.Values{"do": {"add"}, "name": {"bob"}, "role": {"viewer"}, "password": {"short"}}
+		if status, body, _ := h.send(t, c, "POST", "/admin/accounts?lang="+lang, form); status != 400 || !strings.Contains(body, says) {
+			t.Errorf("%s: %d, no %q", lang, status, says)
 		}
 	}
 }

@@ -33,8 +33,8 @@ func closeObjects(v any) {
 	}
 }
 
-// Every address of the JSON stands in its description and the other way round, and what is answered is what is described,
-// member by member.
+// Every address of the JSON stands in its description and the other way round, and what is answered is what is
+// described, member by member.
 func TestJSONIsAsDescribed(t *testing.T) {
 	h := closed(t)
 	h.site.Enroll = &enroll.Authority{Store: h.db, Dir: t.TempDir(), Policy: enroll.Default}
@@ -73,7 +73,10 @@ func TestJSONIsAsDescribed(t *testing.T) {
 	client := h.browser(t, "")
 	for _, pattern := range h.site.routes {
 		_, path, _ := strings.Cut(pattern, " ")
-		if !strings.HasPrefix(path, "/api/") && path != "/healthz" && path != "/readyz" && path != "/enroll" && path != "/renew" && path != "/metrics" && !strings.HasSuffix(path, ".pem") {
+		if !strings.HasPrefix(path, "/api/") && path != "/healthz" && path != "/readyz" && path != "/enroll" &&
+			path != "/renew" &&
+			path != "/metrics" &&
+			!strings.HasSuffix(path, ".pem") {
 			continue
 		}
 		op, ok := described[pattern]
@@ -86,7 +89,17 @@ func TestJSONIsAsDescribed(t *testing.T) {
 		if method != http.MethodGet {
 			continue
 		}
-		status, body, head := h.send(t, client, method, ask, nil, "Authorization", "Bearer "+token, "Accept", "application/json")
+		status, body, head := h.send(
+			t,
+			client,
+			method,
+			ask,
+			nil,
+			"Authorization",
+			"Bearer "+token,
+			"Accept",
+			"application/json",
+		)
 		answer, _ := op["responses"].(map[string]any)["200"].(map[string]any)
 		content, _ := answer["content"].(map[string]any)
 		kind, _, _ := strings.Cut(head.Get("Content-Type"), ";")

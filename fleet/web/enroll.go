@@ -30,7 +30,12 @@ func (s *Site) renew(w http.ResponseWriter, r *http.Request) {
 }
 
 // issue answers a terminal. What it asks is signed or holds a token, so whoever asks is not asked for more.
-func (s *Site) issue(w http.ResponseWriter, r *http.Request, what string, do func(context.Context, terminal.Request) (terminal.Answer, report.Address, error)) {
+func (s *Site) issue(
+	w http.ResponseWriter,
+	r *http.Request,
+	what string,
+	do func(context.Context, terminal.Request) (terminal.Answer, report.Address, error),
+) {
 	say := func(status int, a terminal.Answer) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
@@ -52,7 +57,8 @@ func (s *Site) issue(w http.ResponseWriter, r *http.Request, what string, do fun
 	switch {
 	case err == nil:
 		if a.Chain != "" && s.Access != nil {
-			if err := s.Access.Note(r.Context(), access.User{Name: "terminal", Source: s.from(r)}, what, at.Estate, at.Terminal, ""); err != nil {
+			who := access.User{Name: "terminal", Source: s.from(r)}
+			if err := s.Access.Note(r.Context(), who, what, at.Estate, at.Terminal, ""); err != nil {
 				s.Log.Error("cannot write the audit log", "error", err)
 			}
 		}
@@ -62,7 +68,10 @@ func (s *Site) issue(w http.ResponseWriter, r *http.Request, what string, do fun
 		status = http.StatusBadRequest
 	case errors.Is(err, enroll.ErrTooMany):
 		status = http.StatusTooManyRequests
-	case errors.Is(err, enroll.ErrToken), errors.Is(err, enroll.ErrForeign), errors.Is(err, enroll.ErrRevoked), errors.Is(err, enroll.ErrTooOld):
+	case errors.Is(err, enroll.ErrToken),
+		errors.Is(err, enroll.ErrForeign),
+		errors.Is(err, enroll.ErrRevoked),
+		errors.Is(err, enroll.ErrTooOld):
 	default:
 		s.Log.Error("cannot issue a certificate", "terminal", at.Terminal, "error", err)
 		say(http.StatusInternalServerError, terminal.Answer{Error: "the fleet cannot issue now; try again later"})

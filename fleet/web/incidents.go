@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -128,6 +129,15 @@ func rate(s store.Share) float64 {
 	return float64(s.Reporting) / float64(s.Of)
 }
 
+// shared is who shares an incident, as it was counted.
+type shared struct {
+	in, out lift
+	lifts   []lift
+}
+
+// sharedFor is how long what was counted of an incident is used again.
+const sharedFor = 15 * time.Second
+
 // changeBack is how long before an incident a change may have brought it on.
 const changeBack = 48 * time.Hour
 
@@ -208,11 +218,17 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		v.Others = slices.DeleteFunc(v.Others, func(o store.Incident) bool { return o.No == no })
 	}
 	if err == nil && !v.Silent {
-		var inside, outside store.Share
-		if inside, outside, err = s.Source.InAndOut(ctx, i.Estate, i.Place, causes, from, v.End); err == nil {
-			v.In, v.Out = lift{Share: inside}, lift{Share: outside}
-			v.Lifts, err = s.lifts(r, i, causes, from, v.End, inside, outside)
-		}
+		var sh shared
+		sh, err = s.shared.get(fmt.Sprint(no, i.Seen.Unix(), i.Closed.Unix()), sharedFor, func() (shared, error) {
+			ctx := context.WithoutCancel(ctx) // what one reader does not wait for another may
+			in, out, err := s.Source.InAndOut(ctx, i.Estate, i.Place, causes, from, v.End)
+			if err != nil {
+				return shared{}, err
+			}
+			lifts, err := s.lifts(ctx, i, causes, from, v.End, in, out)
+			return shared{lift{Share: in}, lift{Share: out}, lifts}, err
+		})
+		v.In, v.Out, v.Lifts = sh.in, sh.out, sh.lifts
 	}
 	if err == nil && !v.Silent {
 		err = s.examples(r, p, i, from, v.End, &v.First, &v.Last, &v.Examples)
@@ -228,8 +244,8 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 }
 
 // lifts are the values that the terminals which report share most against the others, those of the incident's place first.
-func (s *Site) lifts(r *http.Request, i store.Incident, causes []string, from, to time.Time, in, out store.Share) ([]lift, error) {
-	shares, err := s.Source.Shares(r.Context(), i.Estate, causes, from, to)
+func (s *Site) lifts(ctx context.Context, i store.Incident, causes []string, from, to time.Time, in, out store.Share) ([]lift, error) {
+	shares, err := s.Source.Shares(ctx, i.Estate, causes, from, to)
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,8 @@ import (
 	"posdx/fleet/access"
 )
 
-// oidcCookie remembers a sign-in that is under way at the provider. It is sent when the provider sends the browser back,
-// which is a navigation from another site: hence Lax.
+// oidcCookie remembers a sign-in that is under way at the provider. It is sent when the provider sends the browser
+// back, which is a navigation from another site: hence Lax.
 const oidcCookie = "posdx-oidc"
 
 func (s *Site) oidcBegin(w http.ResponseWriter, r *http.Request) {
@@ -18,7 +18,18 @@ func (s *Site) oidcBegin(w http.ResponseWriter, r *http.Request) {
 		s.showLogin(w, r, http.StatusBadGateway, loginView{To: "/", Wrong: s.page(r, "").T("login.provider")})
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: oidcCookie, Value: remember, Path: "/oidc", MaxAge: 600, HttpOnly: true, Secure: s.Secure, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(
+		w,
+		&http.Cookie{
+			Name:     oidcCookie,
+			Value:    remember,
+			Path:     "/oidc",
+			MaxAge:   600,
+			HttpOnly: true,
+			Secure:   s.Secure,
+			SameSite: http.SameSiteLaxMode,
+		},
+	)
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
@@ -27,7 +38,17 @@ func (s *Site) oidcBack(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		c = &http.Cookie{}
 	}
-	http.SetCookie(w, &http.Cookie{Name: oidcCookie, Path: "/oidc", MaxAge: -1, HttpOnly: true, Secure: s.Secure, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(
+		w,
+		&http.Cookie{
+			Name:     oidcCookie,
+			Path:     "/oidc",
+			MaxAge:   -1,
+			HttpOnly: true,
+			Secure:   s.Secure,
+			SameSite: http.SameSiteLaxMode,
+		},
+	)
 	q := r.URL.Query()
 	secret, err := s.OIDC.Back(r.Context(), c.Value, q.Get("state"), q.Get("code"), s.from(r))
 	switch {

@@ -40,10 +40,22 @@ func newProvider(t *testing.T) *provider {
 		json.NewEncoder(w).Encode(v)
 	}
 	m.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/auth", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys", "id_token_signing_alg_values_supported": []string{"RS256"}})
+		answer(
+			w,
+			map[string]any{
+				"issuer":                                p.URL,
+				"authorization_endpoint":                p.URL + "/auth",
+				"token_endpoint":                        p.URL + "/token",
+				"jwks_uri":                              p.URL + "/keys",
+				"id_token_signing_alg_values_supported": []string{"RS256"},
+			},
+		)
 	})
 	m.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Algorithm: "RS256", Use: "sig"}}})
+		answer(
+			w,
+			jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Algorithm: "RS256", Use: "sig"}}},
+		)
 	})
 	m.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
 		sum := sha256.Sum256([]byte(r.FormValue("code_verifier")))
@@ -51,11 +63,22 @@ func newProvider(t *testing.T) *provider {
 			http.Error(w, `{"error":"invalid_grant"}`, http.StatusBadRequest)
 			return
 		}
-		claims := map[string]any{"iss": p.URL, "sub": "u1", "aud": "fleet", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(), "nonce": p.asked.Get("nonce"), "preferred_username": "ann"}
+		claims := map[string]any{
+			"iss":                p.URL,
+			"sub":                "u1",
+			"aud":                "fleet",
+			"exp":                time.Now().Add(time.Hour).Unix(),
+			"iat":                time.Now().Unix(),
+			"nonce":              p.asked.Get("nonce"),
+			"preferred_username": "ann",
+		}
 		for k, v := range p.claims {
 			claims[k] = v
 		}
-		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: p.key, KeyID: "1"}}, nil)
+		signer, err := jose.NewSigner(
+			jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: p.key, KeyID: "1"}},
+			nil,
+		)
 		if err != nil {
 			t.Error(err)
 			return
@@ -75,7 +98,9 @@ func newProvider(t *testing.T) *provider {
 }
 
 func TestSigningInAtAProvider(t *testing.T) {
-	ours := map[string]any{"groups": []string{"staff", "posdx:viewer", "posdx:operator:shop", "posdx:operator:mall", "posdx:god"}}
+	ours := map[string]any{
+		"groups": []string{"staff", "posdx:viewer", "posdx:operator:shop", "posdx:operator:mall", "posdx:god"},
+	}
 	for name, c := range map[string]struct {
 		claims map[string]any
 		spoil  func(p *provider, back url.Values)
@@ -97,7 +122,17 @@ func TestSigningInAtAProvider(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h, p := closed(t), newProvider(t)
 			h.account(t, "ann", access.Admin) // a name that is taken stays its owner's
-			o, err := access.NewOIDC(access.OIDCConfig{Issuer: p.URL, ClientID: "fleet", Secret: "s", Redirect: h.URL + "/oidc/back", Name: "Corp", RoleClaim: "groups"}, h.keeper)
+			o, err := access.NewOIDC(
+				access.OIDCConfig{
+					Issuer:    p.URL,
+					ClientID:  "fleet",
+					Secret:    "s",
+					Redirect:  h.URL + "/oidc/back",
+					Name:      "Corp",
+					RoleClaim: "groups",
+				},
+				h.keeper,
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,7 +167,9 @@ func TestSigningInAtAProvider(t *testing.T) {
 				}
 				return
 			}
-			if !strings.Contains(body, `"role": "operator"`) || !strings.Contains(body, "shop") || strings.Contains(body, `"ann"`) || strings.Contains(body, "null") {
+			if !strings.Contains(body, `"role": "operator"`) || !strings.Contains(body, "shop") ||
+				strings.Contains(body, `"ann"`) ||
+				strings.Contains(body, "null") {
 				t.Error(body)
 			}
 			if s, _, _ := h.send(t, h.browser(t, ""), "GET", "/oidc/back?"+back.Encode(), nil); s != http.StatusForbidden {

@@ -111,6 +111,7 @@ type Site struct {
 	pages   map[string]*template.Template
 	assets  map[string]asset
 	counted shelf[figures]
+	shared  shelf[shared]
 }
 
 type asset struct {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bufio"
+	"encoding/csv"
 	"encoding/json"
 	"html"
 	"io"
@@ -394,5 +395,108 @@ func TestIncidents(t *testing.T) {
 		if !strings.Contains(html.UnescapeString(body), part) {
 			t.Errorf("the link to an incident's diagnoses does not keep %s", part)
 		}
+	}
+}
+
+// A list of thousands is exported while documents come in: all of it, none twice, and the ingest waits for nothing. A terminal's
+// text is no formula in it.
+func TestExportWhileIngestRuns(t *testing.T) {
+	server, db, _ := site(t, "")
+	a := sample.New("shop", "t1")
+	const rows = 1200
+	var list []store.Document
+	for n := range rows {
+		code := "96"
+		if n == 7 {
+			code = "=cmd|'/c calc'!A0"
+		}
+		topic, p := a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, code, "host.malfunction", "acquirer"))
+		list = append(list, ingest.Decode(topic, p, t0))
+	}
+	if _, err := db.Commit(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan struct{}), make(chan int)
+	go func() {
+		b := sample.New("shop", "t2")
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				stopped <- n
+				return
+			default:
+				topic, p := b.Wrap(report.KindDiagnosis, b.Diagnosis(n, 2, "51", "account.funds", "issuer"))
+				if _, err := db.Commit(t.Context(), []store.Document{ingest.Decode(topic, p, t0)}); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}()
+	_, body, header := get(t, server.URL+"/diagnoses?terminal=t1&format=csv")
+	_, js, _ := get(t, server.URL+"/diagnoses?terminal=t1&format=json")
+	close(stop)
+	if n := <-stopped; n == 0 {
+		t.Error("nothing was committed meanwhile")
+	}
+	read, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(body, "\ufeff"))).ReadAll()
+	if err != nil || len(read) != rows+1 || !strings.Contains(header.Get("Content-Disposition"), "attachment") {
+		t.Fatalf("%d lines, %v %v", len(read), err, header)
+	}
+	seen := map[string]bool{}
+	for _, line := range read[1:] {
+		if seen[line[3]] {
+			t.Errorf("%s twice", line[3])
+		}
+		seen[line[3]] = true
+		if strings.HasPrefix(line[5], "=") {
+			t.Errorf("a formula in the file: %q", line[5])
+		}
+	}
+	var all []store.Row
+	if err := json.Unmarshal([]byte(js), &all); err != nil || len(all) != rows {
+		t.Errorf("%d rows of JSON, %v", len(all), err)
+	}
+	for _, path := range []string{"/incidents", "/expiry", "/work", "/terminals", "/versions", "/codes", "/causes", "/outcomes", "/rejected"} {
+		for _, form := range []string{"csv", "json"} {
+			status, body, _ := get(t, server.URL+path+"?format="+form)
+			if status != 200 || form == "json" && !json.Valid([]byte(body)) || form == "csv" && !strings.HasPrefix(body, "\ufeff") {
+				t.Errorf("%s as %s: %d %.60q", path, form, status, body)
+			}
+		}
+	}
+}
+
+// The export for fitting holds what proved right or wrong, with what it was made of; people's word goes before the terminal's.
+func TestOutcomesForFitting(t *testing.T) {
+	server, db, _ := site(t, "")
+	a := sample.New("shop", "t1")
+	for n := 1; n < 4; n++ {
+		topic, p := a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer"))
+		put(t, db, topic, p)
+	}
+	for n, o := range map[int]string{1: report.OutcomeBorneOut, 2: report.OutcomeUntested, 3: report.OutcomeBorneOut} {
+		topic, p := a.Uncounted(report.KindOutcome, report.Outcome{Diagnosis: a.EventID(n), Cause: "host.malfunction", Outcome: o, Time: t0})
+		put(t, db, topic, p)
+	}
+	if err := db.SaveFind(t.Context(), a.At, store.Find{Diagnosis: a.EventID(3), Cause: "host.malfunction", Found: "lan.cable", Who: "ann", At: t0}); err != nil {
+		t.Fatal(err)
+	}
+	_, body, _ := get(t, server.URL+"/api/v1/outcomes")
+	got := map[string]string{}
+	for line := range strings.Lines(body) {
+		var l lesson
+		if err := json.Unmarshal([]byte(line), &l); err != nil || l.Event.Code != "96" || len(l.Evidence) != 3 || l.P != 0.86 {
+			t.Fatalf("%v: %s", err, line)
+		}
+		got[l.Diagnosis] = l.Outcome + " " + l.Found
+	}
+	if len(got) != 2 || got[a.EventID(1)] != "borne-out " || got[a.EventID(3)] != "borne-out lan.cable" {
+		t.Errorf("%v", got)
+	}
+	bins, all := reliability([]store.Became{{Cause: "a", P: 0.97, Outcome: report.OutcomeBorneOut}, {Cause: "a", P: 0.97, Outcome: report.OutcomeBorneOut, Found: "b"}, {Cause: "a", P: 0.6, Outcome: report.OutcomeRefuted}, {Cause: "a", P: 1, Found: "a"},
+		{Cause: "a", P: 0.97, Outcome: report.OutcomeMended}, {Cause: "a", Outcome: report.OutcomeRefuted}, {Cause: "a", P: 0.7, Found: store.FoundNothing}})
+	last := bins[len(bins)-1]
+	if all.Judged != 5 || last.N != 3 || last.BorneOut != 2 || all.FoundNothing != 1 || all.FoundOther != 1 || all.FoundSame != 1 || last.Lo <= 0 || last.Hi >= 1 || bins[2].N != 1 {
+		t.Errorf("%+v %+v", bins, all)
 	}
 }

@@ -62,19 +62,11 @@ func main() {
 	show := flag.String("show", "", "print the calculation of the first case of this fault that is missed")
 	write := flag.String("write", "", "put the table between the marks in this file")
 	refit := flag.Bool("fit", false, "fit the settings, and those of every part of the mechanisms by the others; writes both into the sources")
+	most := flag.Bool("ceiling", false, "estimate instead how often anybody could be right: somebody who has learned other trials of the same mechanisms")
 	rounds := flag.Int("rounds", 9, "of fitting")
-	dumpTo := flag.String("dump", "", "")
 	flag.Parse()
-	if *dumpTo == "w" {
-		k, _ := knowledge(*data)
-		wdump(k)
-		return
-	}
-	if *dumpTo != "" {
-		k, _ := knowledge(*data)
-		if err := dump(*dumpTo, *n, *seed, k); err != nil {
-			panic(err)
-		}
+	if *most {
+		ceiling(*n, *seed)
 		return
 	}
 	if *refit {

@@ -56,8 +56,13 @@ func (f *fleetDesk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		say(enroll.Answer{Error: err.Error()})
 		return
 	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: c.Subject.CommonName}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	t := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()),
+		Subject:      pkix.Name{CommonName: c.Subject.CommonName},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, t, f.newer.Cert, csr.PublicKey, f.newer.Key)
 	if err != nil {
 		say(enroll.Answer{Error: err.Error()})
@@ -74,9 +79,17 @@ func mqttOnce(t *testing.T, p *pki, trusts func() *x509.CertPool) (address strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		return &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: trusts()}, nil
-	}})
+	l, err := tls.Listen(
+		"tcp",
+		"127.0.0.1:0",
+		&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			return &tls.Config{
+				Certificates: []tls.Certificate{pair},
+				ClientAuth:   tls.RequireAndVerifyClientCert,
+				ClientCAs:    trusts(),
+			}, nil
+		}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +120,8 @@ func mqttOnce(t *testing.T, p *pki, trusts func() *x509.CertPool) (address strin
 	return "ssl://" + l.Addr().String(), in
 }
 
-// A renewed certificate is tried at once and takes the place of the old one when it worked; while a broker does not know
-// its authority yet the terminal comes in with the old one; a damaged file keeps nobody out.
+// A renewed certificate is tried at once and takes the place of the old one when it worked; while a broker does not
+// know its authority yet the terminal comes in with the old one; a damaged file keeps nobody out.
 func TestCertificatesRenewThemselves(t *testing.T) {
 	f := &fleetDesk{pki: newPKI(t), client: newPKI(t), newer: newPKI(t), asked: make(chan bool, 100)}
 	server := httptest.NewUnstartedServer(f)
@@ -135,7 +148,15 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := f.write("pair.pem", first(t, f.client, k), 0o600)
-	cfg := Config{Brokers: []string{broker}, Address: at, BootID: "b", CAFile: f.write("ca.pem", f.pem, 0o644), CertFile: file, KeyFile: file, RenewURL: server.URL}
+	cfg := Config{
+		Brokers:  []string{broker},
+		Address:  at,
+		BootID:   "b",
+		CAFile:   f.write("ca.pem", f.pem, 0o644),
+		CertFile: file,
+		KeyFile:  file,
+		RenewURL: server.URL,
+	}
 	u, err := New(cfg, newBox(t), Handlers{})
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +221,9 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 		t.Error("a damaged file keeps the terminal out:", err)
 	}
 	for name, bad := range map[string]Config{
-		"two files": {CertFile: file, KeyFile: file + "x", RenewURL: server.URL}, "no files": {RenewURL: server.URL}, "no https": {CertFile: file, KeyFile: file, RenewURL: "http://x"},
+		"two files": {CertFile: file, KeyFile: file + "x", RenewURL: server.URL},
+		"no files":  {RenewURL: server.URL},
+		"no https":  {CertFile: file, KeyFile: file, RenewURL: "http://x"},
 	} {
 		bad.Brokers, bad.Address = cfg.Brokers, at
 		if _, err := New(bad, newBox(t), Handlers{}); err == nil {
@@ -212,7 +235,13 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 // first is a terminal's first pair.
 func first(t *testing.T, p *pki, k *ecdsa.PrivateKey) []byte {
 	t.Helper()
-	c := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: at.Terminal}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(2),
+		Subject:      pkix.Name{CommonName: at.Terminal},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, c, p.Cert, k.Public(), p.Key)
 	if err != nil {
 		t.Fatal(err)

@@ -10,8 +10,8 @@ MAC = bytes.fromhex("0011223344556677")
 class Way:
     """digits: bcd, ascii, ebcdic. bitmap: bin, hex. lengths: as digits, or bin. hexed: False, "size" or "digits"."""
 
-    def __init__(self, digits, bitmap="bin", chars="ascii", lengths="digits", hexed=False, year=1987):
-        self.d, self.b, self.c, self.l, self.h, self.y = digits, bitmap, chars, lengths, hexed, year
+    def __init__(self, digits, bitmap="bin", chars="ascii", lengths="digits", hexed=False, year=1987, terminal=8):
+        self.d, self.b, self.c, self.l, self.h, self.y, self.t = digits, bitmap, chars, lengths, hexed, year, terminal
 
     def text(self, s):
         return s.encode("cp037" if self.c == "ebcdic" else "ascii")
@@ -40,7 +40,7 @@ class Way:
         if self.y == 1993:
             mti = "1" + mti[1:]
         f = {2: self.ll(2, len(PAN)) + self.n(PAN), 3: self.n("000000"), 4: self.n("000000012345"), 11: self.n("000123"),
-             41: self.text("10077120"), 42: self.text("898330154110012"), 49: self.text("978") if self.y == 1987 or self.d != "bcd" else self.text("978"),
+             41: self.text("10077120".ljust(self.t)), 42: self.text("898330154110012"), 49: self.text("978") if self.y == 1987 or self.d != "bcd" else self.text("978"),
              35: self.track(TRACK), 55: self.raw(CHIP, 3), 64: self.raw(MAC)}
         if self.y == 1993:
             f[12], f[22], f[24] = self.n("251121131411"), self.text("510101513344"), self.n("200")
@@ -82,6 +82,7 @@ WAYS = {
     "version-header": (TPDU + bytes.fromhex("0100"), Way("bcd"), b""),
     "text-tpdu": (b"6000100000", Way("ascii", "hex"), b""),
     "base24": (b"ISO025000077", Way("ascii", "hex"), b""),
+    "base24-terminal": (b"ISO025000077", Way("ascii", "hex", hexed="size", terminal=16), b""),
     "base24-etx": (b"ISO025000077", Way("ascii", "hex"), b"\x03"),
     "visa-header": (bytes.fromhex("16010200c8") + bytes(17), Way("bcd", chars="ebcdic", lengths="bin"), b""),
     "ebcdic-bcd": (b"", Way("bcd", chars="ebcdic"), b""),

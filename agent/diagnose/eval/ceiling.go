@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"posdx/agent/report"
+)
+
+// What can be known at all is estimated by somebody who learns nothing but these trials: a logistic regression over what was
+// seen, which knows every mechanism and no payment. It learns from trials whose deciding checks were made, so that what is
+// missing does not tell it what is wrong, and never sees what could not be told, was not made, or is old.
+
+// seenIn lists what was seen in a trial, in words: numbers by thirds of an octave.
+func seenIn(t *trial) []string {
+	x := t.ev.Txn
+	list := []string{"code " + t.ev.Scheme + " " + t.ev.Code, "origin " + string(t.ev.Origin), "message " + x.MTI + " " + x.Entry}
+	if x.Sent != nil {
+		list = append(list, fmt.Sprint("sent ", *x.Sent, *x.HostAnswerSeen))
+	}
+	size := func(v float64) int {
+		if v == 0 {
+			return 0
+		}
+		return int(math.Round(3*math.Log2(math.Abs(v)))) + 1000
+	}
+	if x.ConnectMS != nil {
+		list = append(list, fmt.Sprint("connected in ", size(float64(*x.ConnectMS))))
+	}
+	if x.ResponseMS != nil {
+		list = append(list, fmt.Sprint("answered in ", size(float64(*x.ResponseMS))))
+	}
+	for _, e := range t.evidence {
+		if e.Status != report.OK && e.Status != report.Bad || e.AgeMS > 3600_000 {
+			continue
+		}
+		what := e.Check + " " + e.Subject + " "
+		list = append(list, what+string(e.Status))
+		for name, v := range e.Facts {
+			if n, ok := v.(float64); ok {
+				v = size(n)
+			}
+			list = append(list, fmt.Sprint(what, name, v))
+		}
+	}
+	return list
+}
+
+// A learner is a logistic regression over many causes.
+type learner struct {
+	words  map[string]int
+	causes map[string]int
+	names  []string
+	w, g   [][]float64 // weight and sum of squared slopes, by word, then cause
+}
+
+const rate, shrink, passes = 0.1, 1e-6, 8
+
+// known turns words into numbers; one that was met too seldom is not known.
+func (l *learner) known(words []string) []int {
+	var list []int
+	for _, w := range words {
+		if i, ok := l.words[w]; ok {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// guess returns how probable each cause is.
+func (l *learner) guess(seen []int) []float64 {
+	p := make([]float64, len(l.names))
+	for _, i := range seen {
+		for c, w := range l.w[i] {
+			p[c] += w
+		}
+	}
+	top, sum := math.Inf(-1), 0.0
+	for _, v := range p {
+		top = max(top, v)
+	}
+	for c := range p {
+		p[c] = math.Exp(p[c] - top)
+		sum += p[c]
+	}
+	for c := range p {
+		p[c] /= sum
+	}
+	return p
+}
+
+func learn(list []trial) *learner {
+	l := &learner{words: map[string]int{}, causes: map[string]int{}}
+	met := map[string]int{}
+	words := make([][]string, len(list))
+	for i := range list {
+		words[i] = seenIn(&list[i])
+		for _, w := range words[i] {
+			if met[w]++; met[w] == 4 {
+				l.words[w] = len(l.words)
+			}
+		}
+		if c := list[i].fault.cause; l.names == nil || !contains(l.causes, c) {
+			l.causes[c] = len(l.names)
+			l.names = append(l.names, c)
+		}
+	}
+	l.w, l.g = make([][]float64, len(l.words)), make([][]float64, len(l.words))
+	for i := range l.w {
+		l.w[i], l.g[i] = make([]float64, len(l.names)), make([]float64, len(l.names))
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range passes {
+		for _, i := range r.Perm(len(list)) {
+			seen := l.known(words[i])
+			p := l.guess(seen)
+			p[l.causes[list[i].fault.cause]]--
+			for _, f := range seen {
+				for c, slope := range p {
+					slope += shrink * l.w[f][c]
+					l.g[f][c] += slope * slope
+					l.w[f][c] -= rate * slope / (1e-6 + math.Sqrt(l.g[f][c]))
+				}
+			}
+		}
+	}
+	return l
+}
+
+func contains(m map[string]int, s string) bool { _, ok := m[s]; return ok }
+
+// ceiling prints how often the learner is right, over the trials that the engine is judged by.
+func ceiling(n int, seed uint64) {
+	var teach []trial
+	for _, t := range trials(2*n, seed+5000) {
+		if t.kind != starved && t.kind != outdated && t.kind != blind {
+			teach = append(teach, t)
+		}
+	}
+	l := learn(teach)
+	byMechanism := map[string]*tally{}
+	var byKind [kinds]tally
+	for _, t := range trials(n, seed) {
+		if t.kind == blind {
+			continue
+		}
+		p := l.guess(l.known(seenIn(&t)))
+		best := 0
+		for c := range p {
+			if p[c] > p[best] {
+				best = c
+			}
+		}
+		m := byMechanism[t.fault.mechanism()]
+		if m == nil {
+			m = &tally{}
+			byMechanism[t.fault.mechanism()] = m
+		}
+		right := t.right(l.names[best])
+		m.note(right, right, p[best])
+		byKind[t.kind].note(right, right, p[best])
+	}
+	s := score{byMechanism: byMechanism}
+	fmt.Printf("a learner of %d other trials: first cause right %.1f %%, mean over %d mechanisms\n", len(teach), 100*s.meanOverMechanisms(), len(byMechanism))
+	for i := range byKind {
+		if c := &byKind[i]; c.n > 0 {
+			fmt.Printf("- %s, %d: %.1f %%\n", kindNames[i], c.n, pct(c.top1, c.n))
+		}
+	}
+}
