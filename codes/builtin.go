@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bab27faf668c968eddd03acddd6c20655d14482c7b17489b7fb55b4fcc426cdc", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c597beccfac9d0cadab8579318f7d8600a62b725745989206a3f8e4b9b3d3a25", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -6894,7 +6894,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bab27faf668c968eddd
 	}, Brought: listc8e34591, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
 	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: listc8e34591, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} days"}},
 	Sign{Name: "tls.issuer-new", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
-		Weight{Cause: "host.tls", Word: 1},
+		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 2},
 	}, Text: Text{ZH: "签发者不是以前那一个", EN: "it was signed by another authority than before"}},
 	Sign{Name: "tls.issuer-same", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
@@ -6940,7 +6940,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bab27faf668c968eddd
 	Sign{Name: "tls.others-ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: -2},
-		Weight{Cause: "wan.tls", Word: -1},
+		Weight{Cause: "wan.tls", Word: -2},
 	}, Text: Text{ZH: "别处的证书都是好的", EN: "certificates of other places are fine"}},
 	Sign{Name: "tls.reset", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 1},

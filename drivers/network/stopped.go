@@ -56,7 +56,8 @@ type Ear struct {
 
 // OpenEar begins to listen. Its error is that of opening a raw socket, which needs CAP_NET_RAW.
 func OpenEar(w Way) (*Ear, error) {
-	e := &Ear{way: w, six: w.Addr.Addr().Is6(), id: uint16(os.Getpid()) ^ w.Addr.Port(), ended: make(chan struct{}), news: make(chan struct{}, 1)}
+	e := &Ear{way: w, six: w.Addr.Addr().Is6(), id: uint16(os.Getpid()) ^ w.Addr.Port()}
+	e.ended, e.news = make(chan struct{}), make(chan struct{}, 1)
 	family, proto := unix.AF_INET, unix.IPPROTO_ICMP
 	if e.six {
 		family, proto = unix.AF_INET6, unix.IPPROTO_ICMPV6
@@ -87,24 +88,27 @@ func (e *Ear) Close() {
 }
 
 // StoppedAt finds out how far a request to the place gets whose connection ended with an outcome: Refused, Timeout or
-// Unreachable. Requests that live for two hops only never get to a host that is further away; the second router says that
-// they died, unless the first one refuses or swallows them. What is swallowed is told from a second router that keeps
-// silent by echoes sent along with it. gateway is the first router.
+// Unreachable. Requests that live for two hops only never get to a host that is further away; the second router says
+// that they died, unless the first one refuses or swallows them. What is swallowed is told from a second router that
+// keeps silent by echoes sent along with it. gateway is the first router.
 func (e *Ear) StoppedAt(ctx context.Context, o Outcome, gateway netip.Addr) (at Where, bytes int) {
 	ctx, cancel := context.WithTimeout(ctx, siteWait)
 	defer cancel()
+	by := func(who netip.Addr) Where {
+		if who == gateway || who.IsLinkLocalUnicast() {
+			return StoppedSite
+		}
+		return StoppedBeyond
+	}
 	if o == Unreachable {
-		for e.said().by == (netip.Addr{}) {
+		for !e.said().by.IsValid() {
 			select {
 			case <-e.news:
 			case <-ctx.Done():
 				return StoppedUnknown, 0
 			}
 		}
-		if by := e.said().by; by == gateway || by.IsLinkLocalUnicast() {
-			return StoppedSite, siteBytes
-		}
-		return StoppedBeyond, siteBytes
+		return by(e.said().by), siteBytes
 	}
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -131,6 +135,8 @@ func (e *Ear) StoppedAt(ctx context.Context, o Outcome, gateway netip.Addr) (at 
 		switch {
 		case h.met: // so near that it is met within the two hops
 			return StoppedUnknown, bytes
+		case o != Refused && h.by.IsValid(): // it is not silence, then: somebody says so
+			return by(h.by), bytes
 		case h.syns > 0:
 			return StoppedBeyond, bytes
 		case o == Refused && h.refused && h.echoes > 0:
@@ -291,7 +297,8 @@ func parseICMP(b []byte, six bool, to netip.AddrPort, id uint16) int {
 		return placeUnreachable
 	case tcp:
 		return requestDied
-	case (proto == unix.IPPROTO_ICMP || proto == unix.IPPROTO_ICMPV6) && b[0] == request && binary.BigEndian.Uint16(b[4:]) == id:
+	case (proto == unix.IPPROTO_ICMP || proto == unix.IPPROTO_ICMPV6) && b[0] == request &&
+		binary.BigEndian.Uint16(b[4:]) == id:
 		return echoDied
 	}
 	return nothing

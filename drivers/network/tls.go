@@ -83,10 +83,9 @@ var errJudged = errors.New("certificate not accepted")
 // ciphers are offered too: the question is what the payment application would meet, and nothing secret is sent.
 //
 // The first hello is of the form that is given: that of the payment application, where it is known. If no certificate
-// comes of it, other forms are tried, each on a connection of its own, as long as again says that another connection may
-// be made: what one box swallows another client gets through. A server
-// that answers in a way this package cannot judge (an alert, a protocol, curve or key of its own) is Unsupported: it may
-// well suit the payment application.
+// comes of it, other forms are tried, each on a connection of its own, as long as again says that another connection
+// may be made: what one box swallows another client gets through. A server that answers in a way this package cannot
+// judge (an alert, a protocol, curve or key of its own) is Unsupported: it may well suit the payment application.
 func TryTLS(ctx context.Context, w Way, trust Trust, first Form, again func() bool) Handshake {
 	if first.Hello == "" {
 		first.Hello = HelloSmall
@@ -110,7 +109,8 @@ func TryTLS(ctx context.Context, w Way, trust Trust, first Form, again func() bo
 		hello Hello
 		wait  time.Duration
 	}{{HelloSmall, otherHello}, {HelloPlain, otherHello}, {HelloTLCP, tlcpHello}, {HelloOld, otherHello}} {
-		if f.hello == first.Hello || f.hello == HelloOld && h.TLS == Timeout || f.hello == HelloTLCP && h.TLS == Unsupported && h.Alert == 0 {
+		if f.hello == first.Hello || f.hello == HelloOld && h.TLS == Timeout ||
+			f.hello == HelloTLCP && h.TLS == Unsupported && h.Alert == 0 {
 			continue // too long already, or the server has said enough
 		}
 		if ctx.Err() != nil || !again() {
@@ -119,7 +119,9 @@ func TryTLS(ctx context.Context, w Way, trust Trust, first Form, again func() bo
 		o := try(Form{Hello: f.hello}, f.wait)
 		o.Bytes += h.Bytes
 		if o.settled() || o.TLS == Unsupported && h.TLS != Unsupported {
-			o.Connect = Connect{Outcome: h.Outcome, Took: h.Connect.Took, Retrans: h.Retrans, RTT: h.RTT, MSS: h.MSS, Bytes: o.Bytes}
+			bytes := o.Bytes
+			o.Connect = h.Connect
+			o.Bytes = bytes
 			h = o
 			h.Swallowed, h.Refused = swallowed && h.settled(), refused && h.settled()
 		}
@@ -135,8 +137,8 @@ func TryTLS(ctx context.Context, w Way, trust Trust, first Form, again func() bo
 func (h *Handshake) settled() bool { return h.Known || h.TLCP || h.TLS == Stopped }
 
 // TryLargeHello tells whether a hello that does not fit into one packet gets through where a small one has: OK, or
-// Timeout or Reset where it is swallowed. Anything else says nothing. took is how long the small one needed: a host that
-// takes long over every handshake swallows none.
+// Timeout or Reset where it is swallowed. Anything else says nothing. took is how long the small one needed: a host
+// that takes long over every handshake swallows none.
 func TryLargeHello(ctx context.Context, w Way, trust Trust, took time.Duration) (Outcome, int) {
 	h := tryHello(ctx, w, trust, Form{Hello: HelloLarge}, largeHello+2*took)
 	switch {

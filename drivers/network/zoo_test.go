@@ -97,6 +97,16 @@ func TestZooOfTLSHosts(t *testing.T) {
 				if o, _ := TryLargeHello(context.Background(), way(addr), trust, 0); o != Timeout {
 					t.Errorf("the large hello: %s", o)
 				}
+				// An application that begins so is asked for first, and what is found is the difference.
+				h := TryTLS(context.Background(), way(addr), trust, Form{Hello: HelloLarge, Name: a.Trust}, anyNumber)
+				if h.TLS != OK || h.Hello != HelloSmall || !h.Swallowed || h.Refused {
+					t.Errorf("after the application's large hello: %+v", h)
+				}
+			} else if a.Name == "TLS 1.3 alone" {
+				h := TryTLS(context.Background(), way(addr), trust, Form{Hello: HelloOld, Max: 0x0303}, anyNumber)
+				if h.TLS != OK || h.Hello != HelloSmall || h.Swallowed || !h.Refused {
+					t.Errorf("after the application's old hello: %+v", h)
+				}
 			} else if a.Name == "plain and good" {
 				if o, _ := TryLargeHello(context.Background(), way(addr), trust, 0); o != OK {
 					t.Errorf("the large hello: %s", o)

@@ -212,10 +212,10 @@ func restore(w *world) error {
 // outwards are rules for all that leaves the site.
 const lost = "oifname r1 drop\niifname r1 drop"
 
-// faults are those that were met in the field and their like: who says no (nmap/nmap#595, firewalld/firewalld#1455), or says
-// nothing (cilium/cilium#17944); names that lie, or are remembered too long (systemd/systemd#2548, #2038, #9196,
-// openrightsgroup/blocked-org-uk#398); an authority of the site's own (keybase/client#26779, fluidkeys/fluidkeys#285); hellos
-// that are swallowed (tailscale/tailscale#20777, golang/go#80573, envoyproxy/envoy#33850).
+// faults are those that were met in the field and their like: who says no (nmap/nmap#595, firewalld/firewalld#1455), or
+// says nothing (cilium/cilium#17944); names that lie, or are remembered too long (systemd/systemd#2548, #2038, #9196,
+// openrightsgroup/blocked-org-uk#398); an authority of the site's own (keybase/client#26779, fluidkeys/fluidkeys#285);
+// hellos that are swallowed (tailscale/tailscale#20777, golang/go#80573, envoyproxy/envoy#33850).
 var faults = []fault{
 	{name: "cable-out", causes: []string{"lan.cable"}, breaks: both(run("ip -n r link set r0 down"), carrier(false)),
 		mends: both(run("ip -n r link set r0 up"), carrier(true), routerAgain, restore, ready)},
@@ -241,15 +241,20 @@ var faults = []fault{
 		return sh("ip -n r route del default via " + w.at().outer + "\nip -n r route add unreachable default")
 	}, mends: outerRoute},
 	{name: "loss-30", causes: []string{"wan.loss"}, breaks: router("numgen random mod 100 < 30 drop"), mends: clean("r")},
-	{name: "delay-2s", causes: []string{"wan.slow"}, breaks: delayed(time.Second), mends: both(delayed(5*time.Millisecond), pause(2200*time.Millisecond))},
+	{name: "delay-2s", causes: []string{"wan.slow"}, breaks: delayed(time.Second),
+		mends: both(delayed(5*time.Millisecond), pause(2200*time.Millisecond))},
 	{name: "mtu-hole", causes: []string{"wan.mtu"}, tls: true, breaks: router("meta length > 1300 drop"), mends: clean("r")},
 	{name: "large-hello", causes: []string{"wan.tls-large-hello"}, tls: true, breaks: router("meta l4proto tcp FAM daddr HOST meta length > 1400 drop"), mends: clean("r")},
 
 	{name: "resolver-dead", causes: []string{"wan.dns"}, breaks: router("udp dport 53 drop"), mends: clean("r")},
 	{name: "resolver-servfail", causes: []string{"wan.dns"}, breaks: resolves(dns.RcodeServerFailure, 0), mends: resolves(0, 0)},
 	{name: "resolver-refuses", causes: []string{"wan.dns"}, breaks: resolves(dns.RcodeRefused, 0), mends: resolves(0, 0)},
-	{name: "resolver-slow", causes: []string{"wan.dns"}, breaks: resolves(0, 1900*time.Millisecond), mends: both(resolves(0, 0), pause(2*time.Second))},
-	{name: "name-gone", causes: []string{"wan.dns", "terminal.config", "host.unreachable"}, breaks: func(w *world) error { w.name(map[string]string{placeName: w.at().place}); return nil },
+	{name: "resolver-slow", causes: []string{"wan.dns"}, breaks: resolves(0, 1900*time.Millisecond),
+		mends: both(resolves(0, 0), pause(2*time.Second))},
+	{name: "name-gone", causes: []string{"wan.dns", "terminal.config", "host.unreachable"}, breaks: func(w *world) error {
+		w.name(map[string]string{placeName: w.at().place})
+		return nil
+	},
 		mends: named("HOST")},
 	{name: "resolver-lies", causes: []string{"wan.dns", "terminal.config"}, breaks: named("ELSEWHERE"), mends: named("HOST")},
 	{name: "resolver-lies-to-a-page", causes: []string{"wan.dns", "terminal.config"}, breaks: named("PLACE"), mends: named("HOST")},

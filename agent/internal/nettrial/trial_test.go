@@ -216,7 +216,9 @@ func (nothing) Append(string, bool, time.Time, []byte) (uint64, error) { return 
 func (w *world) doctor(n *probe.Network) *doctor {
 	d := &doctor{}
 	probes := n.Probes()
-	probes = append(probes, probe.Probe{Checks: []evidence.Check{evidence.BoardClock}, Subject: "clock", Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute,
+	probes = append(probes, probe.Probe{
+		Checks: []evidence.Check{evidence.BoardClock}, Subject: "clock", Depth: report.Internal,
+		Timeout: time.Second, Fresh: time.Minute,
 		Run: func(context.Context) []report.Evidence {
 			return []report.Evidence{evidence.New(evidence.BoardClock, "clock", evidence.OffsetS.Is(0), evidence.Source.Is("ntp"))}
 		}})
@@ -248,7 +250,8 @@ var (
 func pointer(b bool) *bool { return &b }
 
 func (e event) event() report.Event {
-	r := report.Event{Code: e.code, Scheme: e.scheme, Origin: e.origin, Channel: report.ChannelHook, Txn: &report.Txn{Sent: e.sent, HostAnswerSeen: e.answer}}
+	r := report.Event{Code: e.code, Scheme: e.scheme, Origin: e.origin, Channel: report.ChannelHook,
+		Txn: &report.Txn{Sent: e.sent, HostAnswerSeen: e.answer}}
 	if e.origin == report.OriginTerminal && r.Scheme == "" {
 		r.Scheme = "terminal-local"
 	}

@@ -28,8 +28,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A world is the terminal, which is this process, the site's router r, the carrier's i, and the internet x beyond, in one
-// address family:
+// A world is the terminal, which is this process, the site's router r, the carrier's i, and the internet x beyond, in
+// one address family:
 //
 //	terminal eth0 ---- r0 router r1 ---- i0 carrier i1 ==== x0 outside: host, another place, two resolvers
 //
@@ -299,7 +299,9 @@ func hold(c net.Conn) {
 // speak is a TLS server with the certificate of the moment.
 func (s *server) speak(c net.Conn) {
 	_ = c.SetDeadline(time.Now().Add(time.Minute))
-	t := tls.Server(c, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.cert.Load(), nil }})
+	t := tls.Server(c, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return s.cert.Load(), nil
+	}})
 	if t.Handshake() == nil {
 		_, _ = io.Copy(io.Discard, t)
 	}
@@ -333,7 +335,8 @@ func (w *world) open() error {
 	}
 	w.host.does(w.well(&w.host))
 	w.other.does(w.well(&w.other))
-	if err := errors.Join(w.host.open(net.JoinHostPort(a.host, strconv.Itoa(hostPort))), w.other.open(net.JoinHostPort(a.place, strconv.Itoa(placePort)))); err != nil {
+	err = w.host.open(net.JoinHostPort(a.host, strconv.Itoa(hostPort)))
+	if err := errors.Join(err, w.other.open(net.JoinHostPort(a.place, strconv.Itoa(placePort)))); err != nil {
 		return err
 	}
 	w.name(map[string]string{hostName: a.host, placeName: a.place})
@@ -392,8 +395,9 @@ func newAuthority(name string) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().AddDate(-9, 0, 0),
-		NotAfter: time.Now().AddDate(9, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	t := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().AddDate(-9, 0, 0),
+		NotAfter:  time.Now().AddDate(9, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
 	if err != nil {
 		return nil, err
@@ -407,7 +411,8 @@ func (a *authority) leaf(name string, from, to time.Time) (*tls.Certificate, err
 	if err != nil {
 		return nil, err
 	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: from, NotAfter: to,
+	t := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		DNSNames: []string{name}, NotBefore: from, NotAfter: to,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, &key.PublicKey, a.key)
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err

@@ -56,12 +56,13 @@ func (n *Network) doubts(ctx context.Context, t Target, w network.Way, a found) 
 		if l.elsewhere = a.before.IsValid(); l.elsewhere {
 			all.Go(func() { l.beforeWorks = n.worksAt(ctx, t, a.before) })
 		}
-		end := ending{outcome: network.Timeout}
+		end, early := ending{outcome: network.Timeout}, false
 		wait := time.NewTimer(silentAfter)
 		defer wait.Stop()
 		select {
 		case end = <-l.how:
 		case <-wait.C:
+			early = true
 		case <-ctx.Done():
 			return
 		}
@@ -77,7 +78,15 @@ func (n *Network) doubts(ctx context.Context, t Target, w network.Way, a found) 
 		}
 		if o := end.outcome; ear != nil && (o == network.Timeout || o == network.Refused || o == network.Unreachable) {
 			var bytes int
-			l.stopped, bytes = ear.StoppedAt(ctx, o, gateway)
+			if l.stopped, bytes = ear.StoppedAt(ctx, o, gateway); early && l.stopped == network.StoppedUnknown {
+				select {
+				case end = <-l.how:
+				case <-ctx.Done():
+				}
+				if end.outcome == network.Unreachable { // it was no silence: a router was slow to say so
+					l.stopped, _ = ear.StoppedAt(ctx, end.outcome, gateway)
+				}
+			}
 			n.spend(bytes)
 		}
 	}()

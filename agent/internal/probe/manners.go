@@ -182,8 +182,8 @@ func FormOf(size int, version uint16, name string) Form {
 	return f
 }
 
-// Opened takes in that the application has a connection to a host: it counts against what we may ask of the place, and one
-// that came about after ours had failed shows that ours says nothing.
+// Opened takes in that the application has a connection to a host: it counts against what we may ask of the place, and
+// one that came about after ours had failed shows that ours says nothing.
 func (n *Network) Opened(host netip.AddrPort, local uint16, now time.Time) {
 	p := n.place(host)
 	p.mu.Lock()
@@ -223,8 +223,8 @@ func (n *Network) Answered(now time.Time) {
 	}
 }
 
-// through notes that the application got through at a moment. Long after our own connection has failed, what was wrong may
-// have ended. The caller holds the lock.
+// through notes that the application got through at a moment. Long after our own connection has failed, what was wrong
+// may have ended. The caller holds the lock.
 func (p *place) through(at time.Time) {
 	p.differs = p.differs || at.After(p.failed) && at.Sub(p.failed) < soonAfter
 }

@@ -71,3 +71,24 @@ func TestApplicationGetsThroughWhereWeDoNot(t *testing.T) {
 		t.Error("once ours got through, it counts again")
 	}
 }
+
+// The class of a hello decides how a host is asked: by what a box on the way may tell it apart.
+func TestFormOfTheApplicationsHello(t *testing.T) {
+	for _, c := range []struct {
+		size    int
+		version uint16
+		name    string
+		want    Form
+	}{
+		{317, 0x0304, "acq.example", Form{Hello: network.HelloSmall, Name: "acq.example"}}, // OpenSSL 3.0
+		{1531, 0x0304, "acq.example", Form{Hello: network.HelloLarge, Name: "acq.example"}},
+		{210, 0x0303, "acq.example", Form{Hello: network.HelloOld, Max: 0x0303, Name: "acq.example"}},
+		{95, 0x0301, "acq.example", Form{Hello: network.HelloOld, Max: 0x0301, Name: "acq.example"}},
+		{110, 0x0303, "", Form{Hello: network.HelloPlain, Max: 0x0303}},
+		{60, 0x0101, "", Form{Hello: network.HelloTLCP}},
+	} {
+		if got := FormOf(c.size, c.version, c.name); got != c.want {
+			t.Errorf("%d bytes, version %#x, name %q: %+v, want %+v", c.size, c.version, c.name, got, c.want)
+		}
+	}
+}

@@ -10,8 +10,8 @@ import (
 	"posdx/drivers/network"
 )
 
-// names resolves the targets' names. The checks of one run ask once; what an earlier run was told is not used again, but
-// for the addresses, which are tried when a name cannot be resolved any more.
+// names resolves the targets' names. The checks of one run ask once; what an earlier run was told is not used again,
+// but for the addresses, which are tried when a name cannot be resolved any more.
 type names struct {
 	c    NetworkConfig
 	mu   sync.Mutex
@@ -166,5 +166,8 @@ func (n *names) ask(ctx context.Context, host string) found {
 			break
 		}
 	}
-	return found{outcome: l.Outcome, took: l.Took, failed: l.Failed, bytes: l.Bytes, blocked: l.Blocked, noData: l.NoData, addresses: l.Addresses}
+	return found{
+		outcome: l.Outcome, took: l.Took, failed: l.Failed, bytes: l.Bytes,
+		blocked: l.Blocked, noData: l.NoData, addresses: l.Addresses,
+	}
 }

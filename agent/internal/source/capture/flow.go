@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"posdx/agent/internal/source"
 	"posdx/drivers/ecr"
 )
 
@@ -190,6 +191,9 @@ func (f *flow) data(up bool, b []byte) {
 	}
 	if f.kind == unknown {
 		f.t.opened(f)
+		if size, ok := helloTLCP(b); ok && up {
+			f.t.hello(f, source.Hello{Size: size, Version: versionTLCP})
+		}
 		if f.kind = iso8583; startsRecord(b) {
 			f.kind = encrypted
 			f.tls = &secure{}

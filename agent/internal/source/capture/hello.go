@@ -10,10 +10,21 @@ const (
 	clientHello   = 1
 	extensionName = 0 // server_name (RFC 6066, section 3)
 	maxName       = 253
+	versionTLCP   = 0x0101
 )
 
-// parseHello reads how a program opens its handshakes (RFC 8446, section 4.1.2; RFC 5246, section 7.4.1.2). size is that of
-// its whole record. What is cut off, or makes no sense, is not known.
+// helloTLCP tells whether data begin with a hello of the national protocol (GB/T 38636-2020), and its record's size.
+// Nothing more of it is read.
+func helloTLCP(b []byte) (size int, ok bool) {
+	if len(b) <= recordHeader || b[0] != recordHandshake || b[recordHeader] != clientHello ||
+		binary.BigEndian.Uint16(b[1:]) != versionTLCP {
+		return 0, false
+	}
+	return recordHeader + int(binary.BigEndian.Uint16(b[3:])), true
+}
+
+// parseHello reads how a program opens its handshakes (RFC 8446, section 4.1.2; RFC 5246, section 7.4.1.2). size is
+// that of its whole record. What is cut off, or makes no sense, is not known.
 func parseHello(b []byte, size int) (h source.Hello, ok bool) {
 	if len(b) < helloVersionAndRandom+1 || b[0] != clientHello {
 		return h, false

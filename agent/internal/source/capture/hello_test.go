@@ -25,9 +25,9 @@ func helloFrom(t testing.TB, c *tls.Config) []byte {
 	return b[:n]
 }
 
-// A hello of a program is known by its size, the newest version it offers and its name. Hellos larger
-// than a packet that boxes swallow: tailscale/tailscale#20777, golang/go#80573, klzgrad/naiveproxy#641, openssl/openssl#27557;
-// boxes that look at the name: dlundquist/sniproxy#268, Lochnair/xt_tls#71.
+// A hello of a program is known by its size, the newest version it offers and its name. Hellos larger than a packet
+// that boxes swallow: tailscale/tailscale#20777, golang/go#80573, klzgrad/naiveproxy#641, openssl/openssl#27557; boxes
+// that look at the name: dlundquist/sniproxy#268, Lochnair/xt_tls#71.
 func TestHelloOfAProgramIsRead(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -35,11 +35,15 @@ func TestHelloOfAProgramIsRead(t *testing.T) {
 		want   source.Hello
 		large  bool
 	}{
-		{"post-quantum", &tls.Config{ServerName: "acq.example", CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519}}, source.Hello{Version: tls.VersionTLS13, Name: "acq.example"}, true},
-		{"classic", &tls.Config{ServerName: "acq.example", CurvePreferences: []tls.CurveID{tls.X25519}}, source.Hello{Version: tls.VersionTLS13, Name: "acq.example"}, false},
+		{"post-quantum", &tls.Config{ServerName: "acq.example", CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519}},
+			source.Hello{Version: tls.VersionTLS13, Name: "acq.example"}, true},
+		{"classic", &tls.Config{ServerName: "acq.example", CurvePreferences: []tls.CurveID{tls.X25519}},
+			source.Hello{Version: tls.VersionTLS13, Name: "acq.example"}, false},
 		{"TLS 1.2", &tls.Config{ServerName: "acq.example", MaxVersion: tls.VersionTLS12}, source.Hello{Version: tls.VersionTLS12, Name: "acq.example"}, false},
-		{"TLS 1.0", &tls.Config{ServerName: "acq.example", MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, source.Hello{Version: tls.VersionTLS10, Name: "acq.example"}, false},
-		{"no name", &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}}, source.Hello{Version: tls.VersionTLS13}, false},
+		{"TLS 1.0", &tls.Config{ServerName: "acq.example", MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10},
+			source.Hello{Version: tls.VersionTLS10, Name: "acq.example"}, false},
+		{"no name", &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}},
+			source.Hello{Version: tls.VersionTLS13}, false},
 	} {
 		b := helloFrom(t, c.config)
 		got, ok := parseHello(b[recordHeader:], len(b))
@@ -47,7 +51,8 @@ func TestHelloOfAProgramIsRead(t *testing.T) {
 			t.Errorf("%s: %+v %v, want %+v", c.name, got, ok, c.want)
 		}
 		for n := range b[recordHeader:] { // cut off anywhere
-			if h, ok := parseHello(b[recordHeader:recordHeader+n], len(b)); ok && h != c.want && h.Name != "" && h.Name != c.want.Name {
+			h, ok := parseHello(b[recordHeader:recordHeader+n], len(b))
+			if ok && h != c.want && h.Name != "" && h.Name != c.want.Name {
 				t.Fatalf("%s cut off after %d bytes: %+v", c.name, n, h)
 			}
 		}
@@ -57,8 +62,11 @@ func TestHelloOfAProgramIsRead(t *testing.T) {
 	if h, ok := parseHello(bare, 50); !ok || h != (source.Hello{Size: 50, Version: 0x0301}) {
 		t.Errorf("without extensions: %+v %v", h, ok)
 	}
-	if tlcp := []byte{recordHandshake, 1, 1, 0, 45}; !startsRecord(tlcp) {
-		t.Error("a record of TLCP is none of ISO 8583")
+	if n, ok := helloTLCP([]byte{recordHandshake, 1, 1, 0, 45, clientHello}); !ok || n != 50 {
+		t.Errorf("TLCP: %d %v", n, ok)
+	}
+	if _, ok := helloTLCP(helloFrom(t, &tls.Config{ServerName: "acq.example"})); ok {
+		t.Error("TLS is no TLCP")
 	}
 }
 
@@ -97,7 +105,8 @@ func TestTheApplicationsHelloIsHandedOn(t *testing.T) {
 			}
 			continue
 		}
-		if len(seen) != 2 || seen[0].Hello != nil || seen[1].Hello == nil || seen[1].Target != "host-primary" || seen[1].Local == 0 || !seen[1].Host.IsValid() {
+		if len(seen) != 2 || seen[0].Hello != nil || seen[1].Hello == nil || seen[1].Target != "host-primary" ||
+			seen[1].Local == 0 || !seen[1].Host.IsValid() {
 			t.Fatalf("%+v", seen)
 		}
 		if h := seen[1].Hello; h.Name != "pos.acquirer.example" || h.Version != tls.VersionTLS12 || h.Size < 100 {

@@ -29,10 +29,10 @@ const (
 	helloVersionAndRandom = 4 + 2 + 32
 )
 
-// startsRecord tells whether data begin with the header of a TLS record, or of one of TLCP (GB/T 38636-2020: version 1.1). No length header of ISO 8583 looks like it: as
+// startsRecord tells whether data begin with the header of a TLS record. No length header of ISO 8583 looks like it: as
 // a binary length it is too long, and as a BCD one no TPDU or message type follows it.
 func startsRecord(b []byte) bool {
-	return len(b) >= recordHeader && b[0] >= recordChange && b[0] <= recordData && (b[1] == 3 && b[2] <= 4 || b[1] == 1 && b[2] == 1) &&
+	return len(b) >= recordHeader && b[0] >= recordChange && b[0] <= recordData && b[1] == 3 && b[2] <= 4 &&
 		int(binary.BigEndian.Uint16(b[3:])) <= maxRecord
 }
 
