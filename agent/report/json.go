@@ -38,8 +38,8 @@ func (p *JSONProblem) In(lang string) string {
 
 // Decode reads JSON that somebody else wrote into v: the one door for requests, commands, advisories and recordings.
 // Beside what encoding/json refuses it refuses what two readers would read in two ways (RFC 8259, 4 and 8.2; RFC 7493,
-// 2.1 and 2.3): a name that an object has twice, in whatever case, half of a surrogate pair, and control characters in a
-// text. Errors name the member in words of JSON, not of Go.
+// 2.1 and 2.3): a name that an object has twice, in whatever case, half of a surrogate pair, and control characters in
+// a text. Errors name the member in words of JSON, not of Go.
 func Decode(b []byte, v any) error {
 	if err := CheckJSON(b); err != nil {
 		return err
@@ -252,8 +252,8 @@ func (s *jsonScan) text() []byte {
 	return s.b[from : s.at-1]
 }
 
-// refused names what is wrong with a character of a text, "" if nothing is. Control characters move the cursor and change the
-// colours of whoever reads the text on a console.
+// refused names what is wrong with a character of a text, "" if nothing is. Control characters move the cursor and
+// change the colours of whoever reads the text on a console.
 func (s *jsonScan) refused(r rune) string {
 	switch {
 	case !s.whole:

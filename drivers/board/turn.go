@@ -2,15 +2,15 @@ package board
 
 import "time"
 
-// A Turn is a day over which software is known to stumble: a year that changes, 29 February, day 366, the ten bits of GPS weeks,
-// the end of 32-bit seconds. Name is a word of the documents; Age says how long ago it began.
+// A Turn is a day over which software is known to stumble: a year that changes, 29 February, day 366, the ten bits of
+// GPS weeks, the end of 32-bit seconds. Name is a word of the documents; Age says how long ago it began.
 type Turn struct {
 	Name string
 	Age  time.Duration
 }
 
-// turnLasts is how long after its beginning a turn may show: a terminal that was off over the holidays meets it when it is
-// switched on.
+// turnLasts is how long after its beginning a turn may show: a terminal that was off over the holidays meets it when it
+// is switched on.
 const turnLasts = 4 * 24 * time.Hour
 
 // Turns of the GPS week (IS-GPS-200 3.3.4: ten bits, from 6 January 1980) and the end of seconds in 32 bits since 1970.

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// TestDaysThatSoftwareStumblesOver. The days are those of public incidents: 1 January 2010 (German cards, "Y2K+10"), 1 January 2020
-// (New York parking meters' card payment), 31 December 2008 (Zune, day 366), 29 February 2024 (fuel pumps of New Zealand), 7 April
-// 2019 (GPS week).
+// TestDaysThatSoftwareStumblesOver. The days are those of public incidents: 1 January 2010 (German cards, "Y2K+10"), 1
+// January 2020 (New York parking meters' card payment), 31 December 2008 (Zune, day 366), 29 February 2024 (fuel pumps
+// of New Zealand), 7 April 2019 (GPS week).
 func TestDaysThatSoftwareStumblesOver(t *testing.T) {
 	shanghai := time.FixedZone("CST", 8*3600)
 	for _, c := range []struct {

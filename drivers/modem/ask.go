@@ -42,7 +42,8 @@ type Report struct {
 	Lost                   int    // questions without an answer
 }
 
-// Radio says whether a modem has been told to stay off the air. Then no SIM, network or antenna can be judged by its silence.
+// Radio says whether a modem has been told to stay off the air. Then no SIM, network or antenna can be judged by its
+// silence.
 type Radio string
 
 // What a modem was told. RadioOn is of one that is registered, or says that it may be.
@@ -63,9 +64,9 @@ type Bearer struct {
 	Cause                   string     // why the last context or call ended, as the modem says it; "" if all is well or it is silent
 }
 
-// Ask asks a modem everything in one dialogue: about twenty queries and, per sample beyond the first, 0.4 s. The report is
-// valid as far as it goes also with an error, which is serial.ErrIdle for a modem that says nothing, serial.ErrGarbled for one
-// that says nothing intelligible, serial.ErrGone or the context's.
+// Ask asks a modem everything in one dialogue: about twenty queries and, per sample beyond the first, 0.4 s. The report
+// is valid as far as it goes also with an error, which is serial.ErrIdle for a modem that says nothing,
+// serial.ErrGarbled for one that says nothing intelligible, serial.ErrGone or the context's.
 func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) {
 	d := New(link)
 	if p, ok := link.(interface{ Discard() error }); ok {
@@ -142,8 +143,8 @@ func (v *visit) ask(command, prefix string) (lines []string, refused *CommandErr
 	return lines, nil
 }
 
-// surroundings asks what is still not known of the network, and what the modem could use: a technology that the country has
-// switched off is no matter of signal or SIM.
+// surroundings asks what is still not known of the network, and what the modem could use: a technology that the country
+// has switched off is no matter of signal or SIM.
 func (v *visit) surroundings() {
 	if on := v.r.Registration; v.r.Operator == "" && !v.cops && (on == RegHome || on == RegRoaming) {
 		v.ask("AT+COPS?", "+COPS:")
@@ -183,9 +184,9 @@ func (v *visit) identity() {
 	}
 }
 
-// own asks a question whose answer is free text. A modem may say something by itself in the middle of it, which no list of
-// words tells from a name. Where more than one line came, the question is asked again: what stands in both answers is the
-// answer.
+// own asks a question whose answer is free text. A modem may say something by itself in the middle of it, which no list
+// of words tells from a name. Where more than one line came, the question is asked again: what stands in both answers
+// is the answer.
 func (v *visit) own(command string) []string {
 	ask := func() (list []string) {
 		lines, _ := v.ask(command, "")

@@ -5,9 +5,10 @@ import (
 	"testing/synctest"
 )
 
-// TestFurtherModems holds inputs found after the kinds were mended: 27.007 8.3 (locks), Quectel EC2x AT manual (+CPIN, +CFUN), SIMCom SIM7600 AT
-// manual (+CFUN: 5 to 7, IMS first), u-blox SARA-R4 manual (UUMWI and friends unasked), Telit LE910 manual (#-lines), Sierra WP76 (context 3
-// for data), public logs of OpenWrt and Raspberry Pi forums. Values are ours.
+// TestFurtherModems holds inputs found after the kinds were mended: 27.007 8.3 (locks), Quectel EC2x AT manual (+CPIN,
+// +CFUN), SIMCom SIM7600 AT manual (+CFUN: 5 to 7, IMS first), u-blox SARA-R4 manual (UUMWI and friends unasked), Telit
+// LE910 manual (#-lines), Sierra WP76 (context 3 for data), public logs of OpenWrt and Raspberry Pi forums. Values are
+// ours.
 func TestFurtherModems(t *testing.T) {
 	ok := func(s string) string { return s + "\r\n\r\nOK" }
 	for name, c := range map[string]struct {
@@ -38,7 +39,9 @@ func TestFurtherModems(t *testing.T) {
 		"flight mode":        {Config{}, searching("AT+CFUN?", ok("+CFUN: 4")), func(r Report) bool { return r.Radio == RadioOff }},
 		"least function":     {Config{}, searching("AT+CFUN?", ok("+CFUN: 0")), func(r Report) bool { return r.Radio == RadioOff }},
 		"CFUN with a second": {Config{}, searching("AT+CFUN?", ok("+CFUN: 4,0")), func(r Report) bool { return r.Radio == RadioOff }},
-		"on and searching":   {Config{}, searching("AT+CFUN?", ok("+CFUN: 1")), func(r Report) bool { return r.Radio == RadioOn && r.Registration == RegSearching }},
+		"on and searching": {Config{}, searching("AT+CFUN?", ok("+CFUN: 1")), func(r Report) bool {
+			return r.Radio == RadioOn && r.Registration == RegSearching
+		}},
 		// What comes unasked is nobody's name.
 		"a message arrives": {Config{}, map[string]string{"AT+CGMM": "+CMTI: \"SM\",3\r\n\r\nSIM7600G-H\r\n\r\nOK"}, func(r Report) bool { return r.Model == "SIM7600G-H" }},
 		"u-blox tells":      {Config{}, map[string]string{"AT+CGMR": "+UUMWI: 0,1\r\n\r\n05.06,A.02.00\r\n\r\nOK"}, func(r Report) bool { return r.Firmware == "05.06 A.02.00" }},

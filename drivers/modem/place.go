@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// What tells of the network around a modem, beside how well it is heard: whose it is, in which area, and which technologies the
-// modem could use. All of it stands in answers to questions that are asked anyway.
+// What tells of the network around a modem, beside how well it is heard: whose it is, in which area, and which
+// technologies the modem could use. All of it stands in answers to questions that are asked anyway.
 
-// networkIn reads whose network an answer speaks of, as MCC and MNC (3GPP 23.003 2.2), and its tracking or location area in
-// hexadecimal; both are "" where it says neither.
+// networkIn reads whose network an answer speaks of, as MCC and MNC (3GPP 23.003 2.2), and its tracking or location
+// area in hexadecimal; both are "" where it says neither.
 func networkIn(line string) (operator, area string) {
 	name, _, named := strings.Cut(line, ":")
 	f := fields(line)
@@ -75,7 +75,8 @@ func plmn(mcc, mnc string) string {
 // PLMN checks a country and network code that somebody else gives in one, "" if it is none.
 func PLMN(s string) string { return plmn(s, "") }
 
-// areaOf reads an area code of two or three bytes in hexadecimal, "" if it is none: all ones and zero are no areas (23.003 4.1).
+// areaOf reads an area code of two or three bytes in hexadecimal, "" if it is none: all ones and zero are no areas
+// (23.003 4.1).
 func areaOf(s string) string {
 	s = strings.ToUpper(strings.TrimLeft(strings.TrimPrefix(strings.ToLower(s), "0x"), "0"))
 	if s == "" || len(s) > 6 || s == "FFFE" || s == "FFFF" || s == "FFFFFF" || strings.Trim(s, "0123456789ABCDEF") != "" {
@@ -95,8 +96,8 @@ func higher(a, b string) string {
 	return a
 }
 
-// abilities reads +WS46: (12,22,25,…), the sets of technologies a modem can be told to use (27.007 5.9), for the newest of
-// them: 12 is GSM, 22 UTRAN, 29 both; 25 is all that it has, which says nothing more; 28, 30 and above hold E-UTRAN.
+// abilities reads +WS46: (12,22,25,…), the sets of technologies a modem can be told to use (27.007 5.9), for the newest
+// of them: 12 is GSM, 22 UTRAN, 29 both; 25 is all that it has, which says nothing more; 28, 30 and above hold E-UTRAN.
 func abilities(lines []string) (best string) {
 	for _, line := range lines {
 		for _, f := range fields(strings.Trim(after(line), "() ")) {

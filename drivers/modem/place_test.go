@@ -5,9 +5,9 @@ import (
 	"testing/synctest"
 )
 
-// TestWhoseNetworkAndWhere reads operator and area out of the answers of several makers. Lines: SIMCom SIM7600 AT manual 5.2.2,
-// Quectel EC2x and RM500Q AT manuals (+QENG, +QNWINFO), Fibocom L8-family manual, 27.007 7.3 and 10.1.23; the forms are those of
-// public logs of OpenWrt and Raspberry Pi users, numbers are ours.
+// TestWhoseNetworkAndWhere reads operator and area out of the answers of several makers. Lines: SIMCom SIM7600 AT
+// manual 5.2.2, Quectel EC2x and RM500Q AT manuals (+QENG, +QNWINFO), Fibocom L8-family manual, 27.007 7.3 and 10.1.23;
+// the forms are those of public logs of OpenWrt and Raspberry Pi users, numbers are ours.
 func TestWhoseNetworkAndWhere(t *testing.T) {
 	for _, c := range []struct{ line, operator, area string }{
 		{`+CPSI: LTE,Online,460-11,0x5A1E,187214780,257,EUTRAN-BAND3,1850,5,5,-94,-850,-545,15`, "46011", "5A1E"},

@@ -24,8 +24,8 @@ const (
 	maxCertFile = 1 << 20
 	// maxCertFiles bounds what a folder may hold.
 	maxCertFiles = 64
-	// fewRoots is how many roots a store may hold of which each may matter. In a system's store some are always over, and none
-	// of them need be on the way to the host; what is shows in its own check.
+	// fewRoots is how many roots a store may hold of which each may matter. In a system's store some are always over, and
+	// none of them need be on the way to the host; what is shows in its own check.
 	fewRoots = 8
 )
 
@@ -43,7 +43,8 @@ const (
 	UseFleet = "fleet" // either of these, on the way to the fleet: no payment needs it
 )
 
-// Certificates returns the probes of board.certificates: when does what lies on this terminal end? Nothing is asked of anybody.
+// Certificates returns the probes of board.certificates: when does what lies on this terminal end? Nothing is asked of
+// anybody.
 func Certificates(files []CertificateFile, now func() time.Time) []Probe {
 	if now == nil {
 		now = time.Now
@@ -56,7 +57,8 @@ func Certificates(files []CertificateFile, now func() time.Time) []Probe {
 		if slices.IndexFunc(files, func(o CertificateFile) bool { return o.Path == f.Path }) < i {
 			continue // one bundle for several hosts
 		}
-		list = append(list, Probe{Checks: []evidence.Check{evidence.BoardCertificates}, Subject: f.Name, Device: "certificates " + f.Name, Depth: report.Internal,
+		list = append(list, Probe{Checks: []evidence.Check{evidence.BoardCertificates}, Subject: f.Name,
+			Device: "certificates " + f.Name, Depth: report.Internal,
 			Timeout: certificatesLimit, Fresh: certificatesEvery, Every: certificatesEvery, Idle: true,
 			Run: func(context.Context) []report.Evidence { return one(lookAtCertificates(f, now())) }})
 	}

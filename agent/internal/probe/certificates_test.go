@@ -23,7 +23,8 @@ func certUntil(t *testing.T, now time.Time, left time.Duration) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "pos.example"}, NotBefore: now.Add(-1000 * day), NotAfter: now.Add(left)}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "pos.example"},
+		NotBefore: now.Add(-1000 * day), NotAfter: now.Add(left)}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

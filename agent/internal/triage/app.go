@@ -79,15 +79,17 @@ var Changeable = [...]string{"app_version", "kernel_version", "terminal_id", "me
 // approved takes a copy of the present values. The caller holds the loop's lock.
 func (s *snapshot) approved(at time.Time) { s.then, s.at = maps.Clone(s.now), at }
 
-// lastNetwork adds to what the modem says the network that it was on at the last approval, where it is on none now: whether that
-// one was switched off can only be told of a network that has a name.
+// lastNetwork adds to what the modem says the network that it was on at the last approval, where it is on none now:
+// whether that one was switched off can only be told of a network that has a name.
 func (l *Loop) lastNetwork(list []report.Evidence) []report.Evidence {
 	l.mu.Lock()
 	operator := l.app.then["operator"]
 	l.mu.Unlock()
 	name := evidence.Operator.Name()
 	for i, e := range list {
-		if _, told := e.Facts[name]; evidence.Check(e.Check) == evidence.ModemRegistration && operator != "" && !told && (e.Status == report.OK || e.Status == report.Bad) {
+		_, told := e.Facts[name]
+		says := e.Status == report.OK || e.Status == report.Bad
+		if evidence.Check(e.Check) == evidence.ModemRegistration && operator != "" && !told && says {
 			list[i].Facts = maps.Clone(e.Facts)
 			list[i].Facts[name] = operator
 		}

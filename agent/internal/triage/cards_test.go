@@ -54,8 +54,8 @@ func TestHistoryLearnsNormalTimes(t *testing.T) {
 	}
 }
 
-// TestTriesOfOneSale: a decline that follows a try without an answer is no decline of the customer's money. Whose try it was decides,
-// where that is known; where it is not, the sale just before counts.
+// TestTriesOfOneSale: a decline that follows a try without an answer is no decline of the customer's money. Whose try
+// it was decides, where that is known; where it is not, the sale just before counts.
 func TestTriesOfOneSale(t *testing.T) {
 	type try struct {
 		code     string
@@ -98,8 +98,8 @@ func TestTriesOfOneSale(t *testing.T) {
 	}
 }
 
-// TestRestartsSinceTheLastApproval counts starts of the machine, never too many: the time of an approval of before this start may
-// be an hour behind.
+// TestRestartsSinceTheLastApproval counts starts of the machine, never too many: the time of an approval of before this
+// start may be an hour behind.
 func TestRestartsSinceTheLastApproval(t *testing.T) {
 	at := time.Unix(1e9, 0)
 	var asked time.Time

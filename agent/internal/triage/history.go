@@ -36,7 +36,7 @@ type history struct {
 	since     time.Time  // when counting began
 
 	starts  func(since time.Time) int // of the machine; nil where nobody counts them
-	reached map[string]int            // failed sales of each code since the last approval after which the host could be reached
+	reached map[string]int            // failed sales of each code since the last approval with a reachable host
 	updates map[string]int            // sales of each code since the payment application was updated
 }
 
@@ -95,9 +95,9 @@ func (s *seen) leave(open bool) {
 // tryAgain is how long after a sale that ended without an answer the next one may be another try of it.
 const tryAgain = 5 * time.Minute
 
-// tries tells whether the newest sale is another try of one whose request may stand: the one before it, unless that was certainly
-// another card's; or, where cards are known, an earlier one of the same card. Amounts are not known here, so this is a bound that
-// leaves no customer charged twice. n counts the tries.
+// tries tells whether the newest sale is another try of one whose request may stand: the one before it, unless that was
+// certainly another card's; or, where cards are known, an earlier one of the same card. Amounts are not known here, so
+// this is a bound that leaves no customer charged twice. n counts the tries.
 func (h *history) tries(now time.Time, code string) (n int, open bool) {
 	last := len(h.seen) - 1
 	if last < 0 || h.seen[last].code != code || h.seen[last].approved {
@@ -148,8 +148,8 @@ func (h *history) took(stan string, ms int64) {
 	}
 }
 
-// distinct counts the cards and issuers of a code. It is false if one of them is not known: what is not seen may be the same
-// card or another.
+// distinct counts the cards and issuers of a code. It is false if one of them is not known: what is not seen may be the
+// same card or another.
 func (h *history) distinct(code string) (cards, issuers int, ok bool) {
 	number := func(of func(*seen) int) int {
 		all := map[int]bool{}
@@ -183,8 +183,8 @@ func (h *history) trim(now time.Time) {
 // IsSale tells a payment from what a terminal says to its host besides, such as a sign-in.
 func IsSale(ev report.Event) bool { return isSale(ev) }
 
-// isSale tells a payment from what a terminal says to its host besides: a sign-in (08xx) or a settlement (05xx) that goes
-// well is no approval. A message whose type is not known is taken for a payment.
+// isSale tells a payment from what a terminal says to its host besides: a sign-in (08xx) or a settlement (05xx) that
+// goes well is no approval. A message whose type is not known is taken for a payment.
 func isSale(ev report.Event) bool {
 	mti := txn(ev).MTI
 	return len(mti) != 4 || mti[1] == '1' || mti[1] == '2'
@@ -233,15 +233,16 @@ func (h *history) looked(code string, began time.Time, found []report.Evidence) 
 	}
 	for _, e := range found {
 		by, _ := e.Facts.Str(evidence.By.Name())
-		if evidence.Check(e.Check) == evidence.NetTCP && strings.HasPrefix(e.Subject, "host-") && e.Status == report.OK && by == "" && e.At.After(began) {
+		host := evidence.Check(e.Check) == evidence.NetTCP && strings.HasPrefix(e.Subject, "host-")
+		if host && e.Status == report.OK && by == "" && e.At.After(began) {
 			h.reached[code]++
 			return
 		}
 	}
 }
 
-// restarts counts the starts of the machine since the last approval, false where nobody knows. An approval from before this start
-// may be as much later than what was kept as lies between two writes.
+// restarts counts the starts of the machine since the last approval, false where nobody knows. An approval from before
+// this start may be as much later than what was kept as lies between two writes.
 func (h *history) restarts() (n int, known bool) {
 	if h.starts == nil || h.approved.IsZero() {
 		return 0, false

@@ -32,8 +32,8 @@ const (
 	// quiet is how long a diagnosis stays open after its final revision: the same code within it is a repeat. A
 	// cashier tries again within seconds; a minute later the world may be another.
 	quiet = 20 * time.Second
-	// trusted is how long a final revision stands for a repeat. After that the terminal is looked at again: a fault that has
-	// ended in the meantime must not be named once more.
+	// trusted is how long a final revision stands for a repeat. After that the terminal is looked at again: a fault that
+	// has ended in the meantime must not be named once more.
 	trusted = 3 * time.Second
 	// queue is how many codes may wait. A till makes one in seconds; more than this is a broken caller.
 	queue = 16
@@ -47,8 +47,8 @@ const (
 // ErrBusy says that too many codes wait; the caller may try again later.
 var ErrBusy = errors.New("report code: too many codes are waiting, try again in a few seconds")
 
-// A TooManyError says that a person or the fleet has asked too often; the questions of the payment application are never
-// refused for it.
+// A TooManyError says that a person or the fleet has asked too often; the questions of the payment application are
+// never refused for it.
 type TooManyError struct{ Again time.Duration }
 
 func (e TooManyError) Error() string {
@@ -66,8 +66,8 @@ type Journal interface {
 	End(id string) error
 }
 
-// Config is what a Loop needs. All members but Journal and Metered are required; without a Journal first revisions go to
-// the Store too.
+// Config is what a Loop needs. All members but Journal and Metered are required; without a Journal first revisions go
+// to the Store too.
 type Config struct {
 	Knowledge func() *codes.Knowledge // the knowledge in force now
 	Profile   codes.Profile
@@ -438,8 +438,8 @@ func (s *sale) diagnosis() *run {
 	return s.run
 }
 
-// sameAs finds the open diagnosis that another sale belongs to: the same code from the same writer with the same standing
-// of the money.
+// sameAs finds the open diagnosis that another sale belongs to: the same code from the same writer with the same
+// standing of the money.
 func sameAs(open []*run, r *run) *run {
 	for _, o := range slices.Backward(open) {
 		if o.asked() {
@@ -487,8 +487,8 @@ func (r *run) repeat(again *run, news bool) {
 	r.waiting = append(r.waiting, again)
 }
 
-// again has the terminal looked at anew for a code that came again: what was found before may have ended. Who reported it
-// gets at once what is known now, and the final answer with the others.
+// again has the terminal looked at anew for a code that came again: what was found before may have ended. Who reported
+// it gets at once what is known now, and the final answer with the others.
 func (l *Loop) again(h *history, r, again *run) {
 	r.repeats++
 	r.start, r.ended = again.start, time.Time{}
@@ -563,8 +563,8 @@ func (l *Loop) count(h *history, r *run) (class string, news bool) {
 // openTopics are what a terminal's own codes are about after which its request may stand at the host.
 var openTopics = []string{"send", "no-answer", "reversal-no-answer", "reversal-failed", "answer-bad", "issuer-late", "host-late", "pending"}
 
-// mayStand tells whether the request of a code may have been carried out though nobody knows: it left and no answer came, or
-// the code says as much.
+// mayStand tells whether the request of a code may have been carried out though nobody knows: it left and no answer
+// came, or the code says as much.
 func (l *Loop) mayStand(ev report.Event, res codes.Resolution) bool {
 	x := txn(ev)
 	switch {
@@ -698,8 +698,8 @@ func (l *Loop) closeQuiet(open []*run) []*run {
 	})
 }
 
-// closeOldest makes room: for one that only waits for repeats, or else for one that was not examined yet, which ends with
-// what is known.
+// closeOldest makes room: for one that only waits for repeats, or else for one that was not examined yet, which ends
+// with what is known.
 func (l *Loop) closeOldest(h *history, open []*run, active *run) []*run {
 	i := slices.IndexFunc(open, func(r *run) bool { return !r.ended.IsZero() })
 	if i < 0 {
