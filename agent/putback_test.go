@@ -72,8 +72,8 @@ func steps(list ...func() error) error {
 	return nil
 }
 
-// watchItComeBack looks at the guide while the cable is put in and the next sale goes well. The person presses one key: the
-// terminal sees the rest by itself.
+// watchItComeBack looks at the guide while the cable is put in and the next sale goes well. The person presses one key:
+// the terminal sees the rest by itself.
 func watchItComeBack(s *shop) error {
 	press, shows, leave := aPerson(s)
 	defer leave()

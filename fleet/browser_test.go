@@ -21,7 +21,8 @@ import (
 	"posdx/fleet/sample"
 )
 
-// A browser is a headless Chromium, told what to do over its debugging pipe (chromedevtools.github.io/devtools-protocol).
+// A browser is a headless Chromium, told what to do over its debugging pipe
+// (chromedevtools.github.io/devtools-protocol).
 type browser struct {
 	in      io.Writer
 	out     *bufio.Reader
@@ -179,8 +180,8 @@ func (b *browser) rows(t *testing.T) float64 {
 	return n
 }
 
-// What happens appears on the open pages by itself, and takes nothing from the reader: no focus, no half a word, no open detail,
-// not the place on the page.
+// What happens appears on the open pages by itself, and takes nothing from the reader: no focus, no half a word, no
+// open detail, not the place on the page.
 func TestLivePages(t *testing.T) {
 	b := newBrowser(t)
 	f := start(t, t.TempDir(), "--mqtt-listen", "127.0.0.1:0")

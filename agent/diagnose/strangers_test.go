@@ -15,7 +15,8 @@ func bad(check, subject string, f report.Facts) report.Evidence {
 
 func unsent(code string) report.Event {
 	no := false
-	return report.Event{Code: code, Origin: report.OriginTerminal, Time: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), Txn: &report.Txn{Sent: &no, HostAnswerSeen: &no}}
+	return report.Event{Code: code, Origin: report.OriginTerminal, Time: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC),
+		Txn: &report.Txn{Sent: &no, HostAnswerSeen: &no}}
 }
 
 // TestNextTestGoesWithTheMoney: no payment is asked for as a test while the first may stand or another is forbidden.
@@ -76,7 +77,8 @@ func TestAlsoIsNotTheFirstCausesProof(t *testing.T) {
 	yes := true
 	for _, state := range []string{"mismatch", "missing"} {
 		for _, code := range []string{"A0", "99", "30"} {
-			ev := report.Event{Code: code, Scheme: "unionpay", Origin: report.OriginHost, Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
+			ev := report.Event{Code: code, Scheme: "unionpay", Origin: report.OriginHost,
+				Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
 			d := Explain(ev, []report.Evidence{bad("app.keys", "payment-app", report.Facts{"state": state})}, k, Options{Lang: "en"})
 			for _, a := range d.Also {
 				for _, r := range d.Causes[0].For {
@@ -100,11 +102,13 @@ func TestSupplyBeforeWhatItTakesDown(t *testing.T) {
 	}
 }
 
-// TestOpenClockWeakensAnExpiredCertificate: with a clock that was looked at and could not be told the host is not confirmed.
+// TestOpenClockWeakensAnExpiredCertificate: with a clock that was looked at and could not be told the host is not
+// confirmed.
 func TestOpenClockWeakensAnExpiredCertificate(t *testing.T) {
 	k := codes.Builtin()
 	expired := bad("net.tls", "host-primary", report.Facts{"target": "host-primary", "outcome": "expired"})
-	open := report.Evidence{Check: "board.clock", Subject: "system", Status: report.CannotTell, Facts: report.Facts{"reason": report.ReasonUnsupported, "trusted": false}}
+	open := report.Evidence{Check: "board.clock", Subject: "system", Status: report.CannotTell,
+		Facts: report.Facts{"reason": report.ReasonUnsupported, "trusted": false}}
 	sure := Explain(unsent("newpos:E5"), []report.Evidence{expired}, k, Options{}).Causes[0]
 	d := Explain(unsent("newpos:E5"), []report.Evidence{expired, open}, k, Options{}).Causes[0]
 	if d.ID != "host.tls" || d.Verdict == "confirmed" || d.Probability >= sure.Probability {

@@ -53,7 +53,8 @@ type source interface {
 	Rejections(ctx context.Context, in store.Estates, at report.Address, limit int) ([]store.Rejection, error)
 	Dues(ctx context.Context, f store.DueFilter) ([]store.Due, error)
 	CountDues(ctx context.Context, f store.DueFilter, moments []time.Time) ([]store.DueCount, error)
-	Tasks(ctx context.Context, in store.Estates, causes []string, place map[string]string, since time.Time, least float64) ([]store.Task, error)
+	Tasks(ctx context.Context, in store.Estates, causes []string, place map[string]string, since time.Time,
+		least float64) ([]store.Task, error)
 
 	FindIncidents(ctx context.Context, f store.IncidentFilter) ([]store.Incident, error)
 	Incident(ctx context.Context, in store.Estates, no int64) (store.Incident, error)
@@ -61,7 +62,8 @@ type source interface {
 	Log(ctx context.Context, in store.Estates, no int64) ([]store.LogEntry, error)
 	Tend(ctx context.Context, in store.Estates, e store.LogEntry, set store.Care, into int64) error
 	Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]store.Share, error)
-	InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from, to time.Time) (in, out store.Share, err error)
+	InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from, to time.Time) (in,
+		out store.Share, err error)
 	ChangesIn(ctx context.Context, estate string, place map[string]string, from, to time.Time) ([]store.ChangeCount, error)
 
 	Codes(ctx context.Context, in store.Estates, from time.Time, steps, hours int, code string) ([]store.Point, error)
@@ -124,7 +126,8 @@ func (s *Site) Handler() (http.Handler, error) {
 	s.pages = map[string]*template.Template{}
 	for _, name := range []string{"overview", "incidents", "incident", "expiry", "work", "diagnoses", "diagnosis", "terminals", "terminal", "versions", "codes", "code", "causes", "cause", "outcomes", "search", "rejected", "error",
 		"login", "account", "accounts", "tokens", "audit"} {
-		t, err := template.New("layout.html").Funcs(template.FuncMap{"level": level, "list": func(v ...any) []any { return v }, "add": func(a, b int) int { return a + b }}).
+		t, err := template.New("layout.html").Funcs(template.FuncMap{"level": level,
+			"list": func(v ...any) []any { return v }, "add": func(a, b int) int { return a + b }}).
 			ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, err
@@ -146,7 +149,8 @@ func (s *Site) Handler() (http.Handler, error) {
 	m.HandleFunc("GET /{$}", s.overview)
 	m.HandleFunc("GET /incidents", s.incidents)
 	m.HandleFunc("GET /incident/{no}", s.incident)
-	for _, deed := range []string{store.DeedAcknowledge, store.DeedAssign, store.DeedMute, store.DeedUnmute, store.DeedMerge, store.DeedClose, store.DeedNote} {
+	for _, deed := range []string{store.DeedAcknowledge, store.DeedAssign, store.DeedMute, store.DeedUnmute,
+		store.DeedMerge, store.DeedClose, store.DeedNote} {
 		m.HandleFunc("POST /incident/{no}/"+deed, s.post("incident."+deed, RoleOperator, s.tend(deed)))
 	}
 	m.HandleFunc("GET /expiry", s.expiry)

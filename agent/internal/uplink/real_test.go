@@ -245,8 +245,8 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
-// TestRevokedCertificateIsRefused holds the shipped mosquitto rules: a terminal whose certificate was taken back is out, the
-// others are not.
+// TestRevokedCertificateIsRefused holds the shipped mosquitto rules: a terminal whose certificate was taken back is
+// out, the others are not.
 func TestRevokedCertificateIsRefused(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a broker")
