@@ -19,8 +19,10 @@ import (
 // wrap after 170 days, and the latest that is not in the future is meant. Version 0 is read for ever. A later version
 // would have another length.
 //
-//	version 1: 1 version · 22 code · 6 scheme · 2 origin · 8+8 causes · 2 confidence · 5 money · 8 five layers · 14 terminal · 12 hour · 12 checksum
-//	version 0: 1 version · 22 code · 4 scheme · 2 origin · 7+7 causes · 2 confidence · 5 money · 8 five layers · 14 terminal · 16 hour · 12 checksum
+//	version 1: 1 version · 22 code · 6 scheme · 2 origin · 8+8 causes · 2 confidence · 5 money · 8 five layers ·
+//	           14 terminal · 12 hour · 12 checksum
+//	version 0: 1 version · 22 code · 4 scheme · 2 origin · 7+7 causes · 2 confidence · 5 money · 8 five layers ·
+//	           14 terminal · 16 hour · 12 checksum
 const (
 	handoffAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ" // Crockford: no I, L, O, U
 	handoffLetters  = 20

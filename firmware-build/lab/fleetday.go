@@ -134,7 +134,8 @@ func (l *live) connect(broker string) error {
 	if err != nil {
 		return err
 	}
-	o := mqtt.NewClientOptions().AddBroker(broker).SetClientID(l.At.Terminal).SetAutoReconnect(false).SetKeepAlive(time.Minute).SetConnectTimeout(20*time.Second).
+	o := mqtt.NewClientOptions().AddBroker(broker).SetClientID(l.At.Terminal).SetAutoReconnect(false).
+		SetKeepAlive(time.Minute).SetConnectTimeout(20*time.Second).
 		SetWill(l.At.Topic(report.KindStatus), `{"state":"offline","reason":"connection lost"}`, 1, true).
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 			c, err := net.Dial("tcp", u.Host)

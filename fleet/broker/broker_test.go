@@ -32,7 +32,8 @@ func start(t *testing.T, c Config) *Broker {
 // connect returns a connected client, or why there is none.
 func connect(t *testing.T, b *Broker, id, user, password string, conf *tls.Config) (mqtt.Client, error) {
 	t.Helper()
-	o := mqtt.NewClientOptions().AddBroker(b.URL()).SetClientID(id).SetUsername(user).SetPassword(password).SetAutoReconnect(false).SetConnectTimeout(soon).SetTLSConfig(conf)
+	o := mqtt.NewClientOptions().AddBroker(b.URL()).SetClientID(id).SetUsername(user).SetPassword(password).
+		SetAutoReconnect(false).SetConnectTimeout(soon).SetTLSConfig(conf)
 	c := mqtt.NewClient(o)
 	token := c.Connect()
 	if !token.WaitTimeout(soon) {

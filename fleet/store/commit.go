@@ -339,7 +339,8 @@ func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
 		_, err = b.tx.ExecContext(ctx,
 			b.s.sql(`INSERT INTO outcomes (estate, terminal, diagnosis, outcome, cause, at, received, p, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (estate, terminal, diagnosis) DO UPDATE SET outcome = excluded.outcome, at = excluded.at, received = excluded.received, p = excluded.p, code = excluded.code
-			WHERE outcomes.at <= excluded.at`), d.At.Estate, d.At.Terminal, clean(o.Diagnosis), clean(o.Outcome), clean(o.Cause), millis(o.Time), millis(d.Received), p, code)
+			WHERE outcomes.at <= excluded.at`), d.At.Estate, d.At.Terminal, clean(o.Diagnosis), clean(o.Outcome), clean(o.Cause),
+			millis(o.Time), millis(d.Received), p, code)
 		if err != nil {
 			return fmt.Errorf("keep outcome: %w", err)
 		}

@@ -189,17 +189,25 @@ func (p *page) Here(entry string) bool {
 	return p.Path == entry || p.Path+"s" == entry || strings.HasPrefix(p.Path, strings.TrimSuffix(entry, "s")+"/")
 }
 
-// menu are the pages, in groups.
-var menu = [][]entry{
-	{{"/", "overview"}, {"/incidents", "incidents"}, {"/expiry", "expiry"}, {"/work", "work"}},
-	{{"/diagnoses", "diagnoses"}, {"/terminals", "terminals"}, {"/versions", "versions"}},
-	{{"/codes", "codes"}, {"/causes", "causes.page"}, {"/outcomes", "outcomes"}, {"/rejected", "rejected"}},
+// menu are the pages that the menu has, in groups: where each is, the key of its name, and what shows it.
+func menu() [][]entry {
+	return [][]entry{
+		{{"/", "overview", (*Site).overview}, {"/incidents", "incidents", (*Site).incidents}, {"/expiry", "expiry", (*Site).expiry},
+			{"/work", "work", (*Site).work}},
+		{{"/diagnoses", "diagnoses", (*Site).diagnoses}, {"/terminals", "terminals", (*Site).terminals},
+			{"/versions", "versions", (*Site).versions}},
+		{{"/codes", "codes", (*Site).codes}, {"/causes", "causes.page", (*Site).causes}, {"/outcomes", "outcomes", (*Site).outcomes},
+			{"/rejected", "rejected", (*Site).rejected}},
+	}
 }
 
-type entry struct{ Path, Text string }
+type entry struct {
+	Path, Text string
+	show       func(*Site, http.ResponseWriter, *http.Request)
+}
 
-// Menu are the pages, in groups.
-func (p *page) Menu() [][]entry { return menu }
+// Menu are the pages that the menu has, in groups.
+func (p *page) Menu() [][]entry { return menu() }
 
 // A fact is a name and a value to show.
 type fact struct{ Name, Value string }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"html/template"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -124,8 +125,15 @@ type asset struct {
 // Handler makes the handler of the site.
 func (s *Site) Handler() (http.Handler, error) {
 	s.pages = map[string]*template.Template{}
-	for _, name := range []string{"overview", "incidents", "incident", "expiry", "work", "diagnoses", "diagnosis", "terminals", "terminal", "versions", "codes", "code", "causes", "cause", "outcomes", "search", "rejected", "error",
-		"login", "account", "accounts", "tokens", "audit"} {
+	files, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")
+		if name == "layout" || name == "parts" {
+			continue // of every page
+		}
 		t, err := template.New("layout.html").Funcs(template.FuncMap{"level": level,
 			"list": func(v ...any) []any { return v }, "add": func(a, b int) int { return a + b }}).
 			ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
@@ -146,33 +154,31 @@ func (s *Site) Handler() (http.Handler, error) {
 
 	m := &mux{site: s}
 	s.routes = nil
-	m.HandleFunc("GET /{$}", s.overview)
-	m.HandleFunc("GET /incidents", s.incidents)
+	for _, group := range menu() {
+		for _, e := range group {
+			pattern := "GET " + e.Path
+			if e.Path == "/" {
+				pattern = "GET /{$}"
+			}
+			m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { e.show(s, w, r) })
+		}
+	}
 	m.HandleFunc("GET /incident/{no}", s.incident)
 	for _, deed := range []string{store.DeedAcknowledge, store.DeedAssign, store.DeedMute, store.DeedUnmute,
 		store.DeedMerge, store.DeedClose, store.DeedNote} {
 		m.HandleFunc("POST /incident/{no}/"+deed, s.post("incident."+deed, RoleOperator, s.tend(deed)))
 	}
-	m.HandleFunc("GET /expiry", s.expiry)
-	m.HandleFunc("GET /work", s.work)
-	m.HandleFunc("GET /diagnoses", s.diagnoses)
 	m.HandleFunc("GET /diagnosis/{estate}/{terminal}/{id}", s.diagnosis)
 	m.HandleFunc("POST /diagnosis/{estate}/{terminal}/{id}/found", s.post("diagnosis.found", RoleTechnician, s.found))
 	m.HandleFunc("GET /asked/{estate}/{terminal}/{id}", s.asked)
-	m.HandleFunc("GET /terminals", s.terminals)
 	m.HandleFunc("GET /terminal/{estate}/{terminal}", s.terminal)
 	m.HandleFunc("POST /terminal/{estate}/{terminal}/ask", s.post("terminal.ask", RoleTechnician, s.ask))
 	m.HandleFunc("POST /terminal/{estate}/{terminal}/knowledge", s.post("terminal.knowledge", RoleOperator, s.teach))
-	m.HandleFunc("GET /versions", s.versions)
-	m.HandleFunc("GET /codes", s.codes)
 	m.HandleFunc("GET /code", s.code)
-	m.HandleFunc("GET /causes", s.causes)
 	m.HandleFunc("GET /cause/{id}", s.cause)
-	m.HandleFunc("GET /outcomes", s.outcomes)
 	m.HandleFunc("GET /search", s.search)
 	m.HandleFunc("POST /views", s.post("view.save", RoleViewer, s.saveView))
 	m.HandleFunc("POST /views/drop", s.post("view.drop", RoleViewer, s.dropView))
-	m.HandleFunc("GET /rejected", s.rejected)
 	m.HandleFunc("GET /live", s.live)
 	m.HandleFunc("GET /static/{name}", s.static)
 

@@ -87,8 +87,13 @@ const evil = `<script>alert(1)</script>"><img src=x onerror=alert(2)>{{.}}'` + "
 // everyPage is the address of every page, alone and with parameters.
 func everyPage(a *sample.Terminal, params ...string) []string {
 	at := a.At.Estate + "/" + a.At.Terminal
-	paths := []string{"/", "/incidents", "/incident/1", "/expiry", "/work", "/diagnoses", "/diagnosis/" + at + "/" + a.EventID(1), "/asked/" + at + "/" + a.EventID(2), "/terminals", "/terminal/" + at,
-		"/versions", "/codes", "/code?code=96", "/causes", "/cause/host.malfunction", "/outcomes", "/search", "/rejected"}
+	paths := []string{"/incident/1", "/diagnosis/" + at + "/" + a.EventID(1), "/asked/" + at + "/" + a.EventID(2), "/terminal/" + at,
+		"/code?code=96", "/cause/host.malfunction", "/search"}
+	for _, group := range menu() {
+		for _, e := range group {
+			paths = append(paths, e.Path)
+		}
+	}
 	out := append(paths, "/nowhere/%3Cscript%3Ealert(6)")
 	for _, p := range params {
 		for _, path := range paths {
