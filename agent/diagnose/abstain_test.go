@@ -1,9 +1,11 @@
 package diagnose
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"posdx/agent/report"
 	"posdx/codes"
 )
 
@@ -42,5 +44,16 @@ func TestAbstentionOffersATest(t *testing.T) {
 	t.Logf("%d of %d abstentions without a test", without, abstained)
 	if abstained < 50 || without > abstained/20 {
 		t.Errorf("%d of %d abstentions without a test, want at most one in twenty", without, abstained)
+	}
+}
+
+// TestManySmallOnesAreNamed: a busy processor beside a connection that failed hides nothing: what most of the belief is
+// spread over is named too, though each of it is far below the first.
+func TestManySmallOnesAreNamed(t *testing.T) {
+	d := Explain(report.Event{Code: "ConnectError"}, []report.Evidence{{Check: "board.cpu", Subject: "system",
+		Status: report.Bad, Facts: report.Facts{"pressure_avg10": 87.0, "load1": 6.0, "processors": 2.0}}}, knowledge(t), Options{})
+	if !d.Abstained || !slices.Contains(d.CannotSeparate, "terminal.overloaded") ||
+		!slices.ContainsFunc(d.CannotSeparate, func(id string) bool { return strings.HasPrefix(id, "lan.") }) {
+		t.Errorf("abstained %v, remaining %v", d.Abstained, d.CannotSeparate)
 	}
 }

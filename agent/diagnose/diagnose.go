@@ -158,24 +158,31 @@ func (s *state) abstains(ranked []*scored) bool {
 	return ranked[0].ID == report.Unexplained || s.believed(actOf(ranked[0].Cause)) < s.f.Settings.AbstainBelow
 }
 
-// inseparable names the causes that remain: when the engine abstains, or when they share an act.
+// inseparable names the causes that remain: when the engine abstains, or when they share an act. Those far below the
+// first are left out only where the rest is most of what is believed: many small ones may hold the cause together.
 func inseparable(ranked []*scored) []string {
 	list := []string{}
-	top := 0.0
+	top, named, all := 0.0, 0.0, 0.0
+	for _, c := range ranked {
+		if c.ID != report.Unexplained {
+			top, all = max(top, c.p), all+c.p
+		}
+	}
 	for _, c := range ranked {
 		if c.ID == report.Unexplained {
 			continue
 		}
-		if top == 0 {
-			top = c.p
-		}
-		if c.p < top/4 || len(list) == maxSeparate {
+		if c.p < top/4 && named >= mostOf*all || len(list) == maxSeparate {
 			break
 		}
 		list = append(list, c.ID)
+		named += c.p
 	}
 	return list
 }
+
+// mostOf is the part of what is believed that the causes named together hold at least, if few enough do.
+const mostOf = 0.75
 
 // set names the causes of which one holds with 95 %: those at least as probable as the true cause was in 95 of 100
 // trials.
