@@ -200,7 +200,8 @@ func (h *cardHouse) client() hook.Client { return hook.Client{Path: h.dir + "/ho
 
 func (h *cardHouse) startBroker() (port string) {
 	broker := housetest.NewMosquitto(h.t, "allow_anonymous true\npersistence false\nmax_queued_messages 0\n")
-	o := mqtt.NewClientOptions().AddBroker(broker.URL()).SetClientID("watcher").SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond)
+	o := mqtt.NewClientOptions().AddBroker(broker.URL()).SetClientID("watcher").SetConnectRetry(true).
+		SetConnectRetryInterval(50 * time.Millisecond)
 	h.session = mqtt.NewClient(o)
 	if token := h.session.Connect(); !token.WaitTimeout(30*time.Second) || token.Error() != nil {
 		h.t.Fatalf("connect to mosquitto: %v", token.Error())

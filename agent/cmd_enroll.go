@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +13,7 @@ import (
 
 	"posdx/agent/enroll"
 	"posdx/agent/internal/atomicfile"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/stamp"
 	"time"
 )
@@ -44,19 +44,19 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 		return exitUsage
 	}
 	fail := func(err error) int {
-		fmt.Fprintf(s.err, "posdx enroll: %v\n", err)
+		s.fail("enroll", err)
 		return exitFailed
 	}
 	if _, err := enroll.CheckURL(*at); err != nil {
-		fmt.Fprintf(s.err, "posdx enroll: --url: %v\n", err)
+		s.fail("enroll", say.New("field-why", "--url", err))
 		return exitUsage
 	}
 	if _, err := os.Stat(*out); err == nil && !*force {
-		return fail(fmt.Errorf("%s is there already; --force replaces it", *out))
+		return fail(say.New("enroll-there", *out))
 	}
 	token, err := io.ReadAll(io.LimitReader(s.in, maxToken))
 	if err != nil {
-		return fail(fmt.Errorf("read token: %w", err))
+		return fail(say.New("enroll-token", err))
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Time: func() time.Time {
 		if now := time.Now(); now.After(stamp.Floor) {
@@ -67,11 +67,11 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 	if *ca != "" {
 		pem, err := atomicfile.Read(*ca, 256<<10)
 		if err != nil {
-			return fail(fmt.Errorf("read CA: %w", err))
+			return fail(say.New("enroll-ca", err))
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return fail(fmt.Errorf("read CA %s: no certificate in it", *ca))
+			return fail(say.New("enroll-no-ca", *ca))
 		}
 	}
 	key, r, err := enroll.New("posdx")
@@ -79,7 +79,7 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 		return fail(err)
 	}
 	if r.Token = strings.TrimSpace(string(token)); r.Token == "" {
-		return fail(errors.New("no token on stdin; posdx-fleet enroll token makes one"))
+		return fail(say.New("enroll-no-token"))
 	}
 	a, err := enroll.Asker{URL: *at, TLS: config}.Ask(ctx, r)
 	if err != nil {
@@ -90,13 +90,13 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 		return fail(err)
 	}
 	if err := atomicfile.Replace(*out, pair); err != nil {
-		return fail(fmt.Errorf("keep certificate: %w; the token is good for this request only, ask for a new one", err))
+		return fail(say.New("enroll-keep", err))
 	}
 	// The daemon, which has the folder, replaces it when it renews.
 	if info, err := os.Stat(filepath.Dir(*out)); err == nil {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && os.Getuid() == 0 {
 			if err := os.Chown(*out, int(st.Uid), int(st.Gid)); err != nil {
-				return fail(fmt.Errorf("give %s to the daemon: %w", *out, err))
+				return fail(say.New("enroll-give", *out, err))
 			}
 		}
 	}
@@ -104,15 +104,8 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		return fail(err)
 	}
-	fmt.Fprintf(
-		s.out,
-		"# %s of estate %s, until %s\n[broker]\ncert = %q\nkey = %q\nrenew = %q\n",
-		c.Leaf.Subject.CommonName,
-		strings.Join(c.Leaf.Subject.OrganizationalUnit, " "),
-		c.Leaf.NotAfter.Format(time.DateOnly),
-		*out,
-		*out,
-		*at,
-	)
+	fmt.Fprintf(s.out, "# %s of estate %s, until %s\n[broker]\ncert = %q\nkey = %q\nrenew = %q\n",
+		c.Leaf.Subject.CommonName, strings.Join(c.Leaf.Subject.OrganizationalUnit, " "),
+		c.Leaf.NotAfter.Format(time.DateOnly), *out, *out, *at)
 	return exitOK
 }

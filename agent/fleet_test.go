@@ -30,7 +30,8 @@ func TestFleetCommandsOverMosquitto(t *testing.T) {
 		t.Fatal(err)
 	}
 	replies := make(chan report.Reply, 8)
-	fleet := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("fleet").SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond))
+	fleet := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("fleet").
+		SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond))
 	if k := fleet.Connect(); !k.WaitTimeout(20*time.Second) || k.Error() != nil {
 		t.Fatalf("connect: %v", k.Error())
 	}

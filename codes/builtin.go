@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:db14421051ad032cec6ff14ce4d53477df457072d57876ff7691708b73cc7e54", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:17b16e34f7ce13a3c4379341b0a09f45cec2290bdcf06c565cc5facea6420f67", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -4022,7 +4022,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:db14421051ad032cec6
 	TopicRule{Topic: "keys-local", Schemes: list65e3ba9e, Domains: liste95f42d1},
 	TopicRule{Topic: "keys", Domains: liste95f42d1},
 	TopicRule{Topic: "permission", Domains: listb027c7e8, Words: list2649b015},
-	TopicRule{Topic: "settle", Domains: listb027c7e8, Words: list1aa93966},
+	TopicRule{Topic: "settle", Domains: listb027c7e8, Words: liste8365da1},
 	TopicRule{Topic: "original-amount", Domains: listb027c7e8, Words: listaec5ec74},
 	TopicRule{Topic: "wrong-method", Domains: listb027c7e8, Words: list2d8e2f2a},
 	TopicRule{Topic: "original", Domains: listb027c7e8, Words: listf241737e},
@@ -7452,7 +7452,6 @@ var (
 	list19a7d714 = []string{"paper"}
 	list19bbf10e = []string{"64"}
 	list1a2e3485 = []string{"ok", "failed", "unknown"}
-	list1aa93966 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
 	list1ac4fdcb = []string{"26201", "26206"}
 	list1af1809b = []string{"000", "001"}
 	list1bb834fd = []string{"host.malfunction", "host.unreachable", "host.tls"}
@@ -8135,6 +8134,7 @@ var (
 	liste713b2f6 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.dns", "wan.no-traffic", "wan.outage", "wan.slow"}
 	liste7f332ec = []string{"new"}
 	liste819c401 = []string{"ZVT-IPS", "GICC-MD"}
+	liste8365da1 = []string{"settle", "close the day", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
 	liste83ea07d = []string{"issuer", "switch", "acquirer"}
 	liste853c18f = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
 	liste8668dc2 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "BOCOM"}

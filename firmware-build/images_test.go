@@ -54,8 +54,9 @@ func TestUpdateHooksReportHealth(t *testing.T) {
 	}
 }
 
-// TestImageRecipesInstallWhatSetupInstalls runs the install steps of the Buildroot package and of the Yocto recipe, each
-// with its build system's variables filled in by hand: they parse, and put every file of the package where setup does.
+// TestImageRecipesInstallWhatSetupInstalls runs the install steps of the Buildroot package and of the Yocto recipe,
+// each with its build system's variables filled in by hand: they parse, and put every file of the package where setup
+// does.
 func TestImageRecipesInstallWhatSetupInstalls(t *testing.T) {
 	setup, err := os.ReadFile("setup.sh")
 	if err != nil {

@@ -252,8 +252,8 @@ func (b *bare) run(args ...string) string {
 
 func (b *bare) sh(script string) string { b.t.Helper(); return b.run("/bin/sh", "-c", script) }
 
-// install brings a version in as its manager does. Debian's is the real one, working on this root from outside; opkg and
-// apk are played: the scripts before, the files, the scripts after, in their order.
+// install brings a version in as its manager does. Debian's is the real one, working on this root from outside; opkg
+// and apk are played: the scripts before, the files, the scripts after, in their order.
 func (b *bare) install(format, version string, env ...string) (string, error) {
 	b.t.Helper()
 	path := b.kit.path(version, format)
@@ -535,7 +535,8 @@ func TestInstallRestartsAndProves(t *testing.T) {
 	}
 }
 
-// TestInstallChecksBeforeItReplaces: whatever makes the new program unfit is said in one clear line, and the old one stays.
+// TestInstallChecksBeforeItReplaces: whatever makes the new program unfit is said in one clear line, and the old one
+// stays.
 func TestInstallChecksBeforeItReplaces(t *testing.T) {
 	cases := map[string]struct {
 		version string
@@ -662,8 +663,8 @@ func TestInstallCountsEveryCopy(t *testing.T) {
 	})
 }
 
-// faulty makes every command that changes a file count, and the n-th end everything, as a power cut does: a copy is half
-// done then. Text that is put into the script behind its head.
+// faulty makes every command that changes a file count, and the n-th end everything, as a power cut does: a copy is
+// half done then. Text that is put into the script behind its head.
 const faulty = `
 _cut() {
 	_n=$(($(command cat /fault/count) + 1))

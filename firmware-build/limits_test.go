@@ -32,7 +32,8 @@ func TestOneNumberBoundsEveryMessage(t *testing.T) {
 
 // A terminal may say everywhere what it has to say.
 func TestBrokersLetEveryKindThrough(t *testing.T) {
-	for _, kind := range []string{report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindAsked, report.KindOutcome, report.KindHealth, report.KindTally, report.KindDropped} {
+	for _, kind := range []string{report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindAsked,
+		report.KindOutcome, report.KindHealth, report.KindTally, report.KindDropped} {
 		for file, line := range map[string]string{
 			"broker/mosquitto/posdx.acl": "pattern write pos/v1/shop/%u/" + kind + "\n",
 			"broker/nats/posdx.conf":     `"pos.v1.shop.t1.` + kind + `"`,

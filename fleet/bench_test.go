@@ -17,8 +17,8 @@ import (
 )
 
 // BenchmarkBacklog brings documents of two sizes at once through mosquitto, first to a bare subscriber that only counts
-// them, then to the fleet: how much of the sink's rate it reaches, its own CPU, and how long a terminal waits for its ack
-// while the backlog lasts. go test ./fleet -run - -bench Backlog -benchtime 1x
+// them, then to the fleet: how much of the sink's rate it reaches, its own CPU, and how long a terminal waits for its
+// ack while the backlog lasts. go test ./fleet -run - -bench Backlog -benchtime 1x
 func BenchmarkBacklog(b *testing.B) {
 	const terminals, each = 20, 300
 	for _, evidence := range []int{0, 24} {
@@ -30,7 +30,9 @@ func BenchmarkBacklog(b *testing.B) {
 			for n := range each {
 				d := a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer")
 				for k := range evidence {
-					d.Evidence = append(d.Evidence, report.Evidence{Check: "net.tcp", Subject: fmt.Sprint("host-", k), Status: report.OK, Facts: report.Facts{"outcome": "ok", "ms": 41.0 + float64(n), "address": "203.0.113.10", "port": 443.0}, At: time.Now(), Depth: report.Internal})
+					d.Evidence = append(d.Evidence, report.Evidence{Check: "net.tcp", Subject: fmt.Sprint("host-", k),
+						Status: report.OK, Facts: report.Facts{"outcome": "ok", "ms": 41.0 + float64(n), "address": "203.0.113.10",
+							"port": 443.0}, At: time.Now(), Depth: report.Internal})
 				}
 				topic, p := a.Wrap(report.KindDiagnosis, d)
 				topics[i], payloads[i] = topic, append(payloads[i], p)

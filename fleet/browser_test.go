@@ -21,7 +21,8 @@ import (
 	"posdx/fleet/sample"
 )
 
-// A browser is a headless Chromium, told what to do over its debugging pipe (chromedevtools.github.io/devtools-protocol).
+// A browser is a headless Chromium, told what to do over its debugging pipe
+// (chromedevtools.github.io/devtools-protocol).
 type browser struct {
 	in      io.Writer
 	out     *bufio.Reader
@@ -51,7 +52,7 @@ func newBrowser(t *testing.T) *browser {
 	}
 	toR.Close()
 	fromW.Close()
-	bound := time.AfterFunc(2*soon, func() { cmd.Process.Kill() })
+	bound := time.AfterFunc(10*soon, func() { cmd.Process.Kill() })
 	b := &browser{in: toW, out: bufio.NewReader(fromR)}
 	t.Cleanup(func() {
 		b.try("Browser.close", nil)
@@ -179,8 +180,8 @@ func (b *browser) rows(t *testing.T) float64 {
 	return n
 }
 
-// What happens appears on the open pages by itself, and takes nothing from the reader: no focus, no half a word, no open detail,
-// not the place on the page.
+// What happens appears on the open pages by itself, and takes nothing from the reader: no focus, no half a word, no
+// open detail, not the place on the page.
 func TestLivePages(t *testing.T) {
 	b := newBrowser(t)
 	f := start(t, t.TempDir(), "--mqtt-listen", "127.0.0.1:0")

@@ -123,7 +123,8 @@ func runList(ctx context.Context, s stdio, args []string) int {
 		if k, ok := codes.Builtin().Cause(first.ID); ok {
 			title = k.Title.In(*lang)
 		}
-		fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%.0f%%\t%s\n", r.Received.Local().Format("2006-01-02 15:04:05"), r.Estate, r.Terminal, printable(d.Event.Code), first.ID, 100*first.Probability, printable(title))
+		fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%.0f%%\t%s\n", r.Received.Local().Format("2006-01-02 15:04:05"), r.Estate,
+			r.Terminal, printable(d.Event.Code), first.ID, 100*first.Probability, printable(title))
 	}
 	w.Flush()
 	return exitOK
@@ -154,7 +155,8 @@ func runShow(ctx context.Context, s stdio, args []string) int {
 	if *asJSON {
 		return printJSON(s.out, t)
 	}
-	fmt.Fprintf(s.out, "%s/%s  %s since %s, last heard %s\n", t.Estate, t.Terminal, state(t.State), t.StateAt.Local().Format(time.DateTime), t.LastSeen.Local().Format(time.DateTime))
+	fmt.Fprintf(s.out, "%s/%s  %s since %s, last heard %s\n", t.Estate, t.Terminal, state(t.State),
+		t.StateAt.Local().Format(time.DateTime), t.LastSeen.Local().Format(time.DateTime))
 	var h report.Health
 	if len(t.Health) > 0 {
 		if err := json.Unmarshal(t.Health, &h); err != nil {

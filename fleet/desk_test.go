@@ -20,8 +20,8 @@ import (
 // axeVersion is the release of axe-core that pages are held against (npm: axe-core, by Deque).
 const axeVersion = "4.14.1"
 
-// axeScript is axe-core's text: the file that POSDX_AXE names, or what npm fetches, kept in the user's cache. Empty without
-// either.
+// axeScript is axe-core's text: the file that POSDX_AXE names, or what npm fetches, kept in the user's cache. Empty
+// without either.
 func axeScript(t *testing.T) string {
 	t.Helper()
 	if f := os.Getenv("POSDX_AXE"); f != "" {
@@ -84,7 +84,7 @@ func deskPages(t *testing.T, f *fleet) []struct{ name, path string } {
 	t.Helper()
 	pages := []struct{ name, path string }{
 		{"overview", "/"}, {"overview-cause", "/?by=cause&range=7d"}, {"incidents", "/incidents?state=all"}, {"expiry", "/expiry"}, {"work", "/work?visit=all"}, {"diagnoses", "/diagnoses"}, {"terminals", "/terminals"},
-		{"versions", "/versions?dim=firmware"}, {"codes", "/codes"}, {"causes", "/causes?all=1"}, {"outcomes", "/outcomes"}, {"search", "/search?q=a"}, {"rejected", "/rejected"}, {"error", "/nowhere"}, {"code", "/code?code=51"}, {"cause", "/cause/host.malfunction"},
+		{"versions", "/versions?dim=firmware"}, {"codes", "/codes"}, {"causes", "/causes?all=1"}, {"outcomes", "/outcomes"}, {"search", "/search?q=a"}, {"rejected", "/rejected"}, {"audit", "/audit"}, {"error", "/nowhere"}, {"code", "/code?code=51"}, {"cause", "/cause/host.malfunction"},
 	}
 	var inc struct{ Incidents []store.Incident }
 	f.get(t, "/api/v1/incidents", &inc)
@@ -101,13 +101,15 @@ func deskPages(t *testing.T, f *fleet) []struct{ name, path string } {
 		if err := json.Unmarshal(d.Body, &id); err != nil {
 			t.Fatal(err)
 		}
-		pages = append(pages, struct{ name, path string }{fmt.Sprint("diagnosis-", i), "/diagnosis/" + d.Estate + "/" + d.Terminal + "/" + id.ID}, struct{ name, path string }{fmt.Sprint("terminal-", i), "/terminal/" + d.Estate + "/" + d.Terminal})
+		pages = append(pages, struct{ name, path string }{fmt.Sprint("diagnosis-", i), "/diagnosis/" + d.Estate + "/" +
+			d.Terminal + "/" + id.ID}, struct{ name, path string }{fmt.Sprint("terminal-", i), "/terminal/" + d.Estate + "/" + d.Terminal})
 	}
 	return pages
 }
 
-// Every page, of a fleet of none and of many, in both languages, wide and on a telephone, light and dark: none is too wide, and
-// axe-core finds nothing. POSDX_TERMINALS=5000 looks at 0, 3 and so many in all combinations; POSDX_PICTURES=DIR keeps pictures.
+// Every page, of a fleet of none and of many, in both languages, wide and on a telephone, light and dark: none is too
+// wide, and axe-core finds nothing. POSDX_TERMINALS=5000 looks at 0, 3 and so many in all combinations;
+// POSDX_PICTURES=DIR keeps pictures.
 func TestDeskPages(t *testing.T) {
 	script := axeScript(t)
 	if script == "" {

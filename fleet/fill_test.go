@@ -39,7 +39,8 @@ func genuine(t testing.TB) map[string]report.Diagnosis {
 		if err := json.Unmarshal(b, &c); err != nil {
 			t.Fatal(f, err)
 		}
-		d := diagnose.Explain(c.Event, c.Evidence, codes.Builtin(), diagnose.Options{Version: "1.4.0", Revision: 2, Final: true, TookMS: 900})
+		d := diagnose.Explain(c.Event, c.Evidence, codes.Builtin(), diagnose.Options{Version: "1.4.0", Revision: 2,
+			Final: true, TookMS: 900})
 		if report.Suspect(mustJSON(t, d)) || d.Event.ID == "" {
 			continue
 		}
@@ -59,8 +60,8 @@ func mustJSON(t testing.TB, v any) []byte {
 	return b
 }
 
-// fill makes the store of a fleet of n terminals that has lived some hours until now, with a storm and an outage going on, and
-// two weeks of counts before.
+// fill makes the store of a fleet of n terminals that has lived some hours until now, with a storm and an outage going
+// on, and two weeks of counts before.
 func fill(t testing.TB, dir string, n int, hours int) {
 	t.Helper()
 	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "fleet.db"))
@@ -91,8 +92,10 @@ func fill(t testing.TB, dir string, n int, hours int) {
 	begin := end.Add(-time.Duration(hours) * time.Hour)
 	w := simulate.New(n, 7, begin)
 	bank, carrier, region := w.Terminals[0].Labels["acquirer"], w.Terminals[n/2].Labels["carrier"], w.Terminals[n/2].Labels["region"]
-	w.Add(simulate.Truth{Kind: "surge", Code: "96", Cause: "host.malfunction", Segment: "acquirer", Place: map[string]string{"acquirer": bank}, Share: 0.5, From: end.Add(-35 * time.Minute), To: end.Add(time.Hour)})
-	w.Add(simulate.Truth{Kind: "surge", Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Place: map[string]string{"carrier": carrier, "region": region}, Share: 0.6, From: end.Add(-20 * time.Minute), To: end.Add(time.Hour)})
+	w.Add(simulate.Truth{Kind: "surge", Code: "96", Cause: "host.malfunction", Segment: "acquirer",
+		Place: map[string]string{"acquirer": bank}, Share: 0.5, From: end.Add(-35 * time.Minute), To: end.Add(time.Hour)})
+	w.Add(simulate.Truth{Kind: "surge", Code: "ConnectError", Cause: "wan.outage", Segment: "wan",
+		Place: map[string]string{"carrier": carrier, "region": region}, Share: 0.6, From: end.Add(-20 * time.Minute), To: end.Add(time.Hour)})
 	r := rand.New(rand.NewPCG(3, 3))
 	like := genuine(t)
 	list := make([]*sample.Terminal, n)
@@ -113,7 +116,8 @@ func fill(t testing.TB, dir string, n int, hours int) {
 			h.Evidence = append(h.Evidence, a.Health().Evidence[2])
 		}
 		add := func(check, subject string, f report.Facts) {
-			h.Evidence = append(h.Evidence, report.Evidence{Check: check, Subject: subject, Status: report.OK, Facts: f, At: at, AgeMS: 1000, Depth: report.Internal})
+			h.Evidence = append(h.Evidence, report.Evidence{Check: check, Subject: subject, Status: report.OK, Facts: f, At: at,
+				AgeMS: 1000, Depth: report.Internal})
 		}
 		add("net.tls", "host-primary", report.Facts{"outcome": "ok", "ms": 80.0, "days_left": float64([]int{24, 57, 83, 240, 300}[r.IntN(5)])})
 		add("net.tcp", "host-primary", report.Facts{"outcome": "ok", "ms": 41.0})
@@ -186,20 +190,25 @@ func fill(t testing.TB, dir string, n int, hours int) {
 	var rows []store.SeasonRow
 	for back := 14 * 24; back > 0; back-- {
 		at := now.Add(-time.Duration(back) * time.Hour)
-		busy := []float64{.05, .02, .02, .02, .02, .1, .3, .6, .9, 1, 1.1, 1.6, 2.2, 1.8, 1.1, 1, 1.1, 1.5, 2.1, 2, 1.4, .8, .3, .1}[at.UTC().Add(5*time.Hour).Hour()] * float64(n)
+		busy := []float64{.05, .02, .02, .02, .02, .1, .3, .6, .9, 1, 1.1, 1.6, 2.2, 1.8, 1.1, 1, 1.1, 1.5, 2.1, 2, 1.4, .8,
+			.3, .1}[at.UTC().Add(5*time.Hour).Hour()] * float64(n)
 		if back > 7*24 {
 			busy *= 0.93
 		}
 		// The base rate of the last hours too: it is not learned from the storm.
 		rows = append(rows, store.SeasonRow{Estate: simulate.Estate, Hour: at.Unix() / 3600, Active: busy})
-		for cause, each := range map[string]float64{"account.funds": .06, "issuer.declined": .03, "account.pin": .02, "account.limit": .01, "card.damaged": .01, "card.expired": .005, "modem.signal-weak": .003, "wan.outage": .001, "issuer.unavailable": .001, "host.malfunction": .0005, "reader.dirty": .0005, "lan.cable": .0003, "modem.denied": .0003, "terminal.config": .0003, "unexplained": .0003} {
-			rows = append(rows, store.SeasonRow{Estate: simulate.Estate, Cause: cause, Hour: at.Unix() / 3600, Terminals: float64(int(each*busy + r.Float64())), Active: busy})
+		for cause, each := range map[string]float64{"account.funds": .06, "issuer.declined": .03, "account.pin": .02,
+			"account.limit": .01, "card.damaged": .01, "card.expired": .005, "modem.signal-weak": .003, "wan.outage": .001, "issuer.unavailable": .001, "host.malfunction": .0005, "reader.dirty": .0005, "lan.cable": .0003, "modem.denied": .0003, "terminal.config": .0003, "unexplained": .0003} {
+			rows = append(rows, store.SeasonRow{Estate: simulate.Estate, Cause: cause, Hour: at.Unix() / 3600,
+				Terminals: float64(int(each*busy + r.Float64())), Active: busy})
 		}
 		if back <= hours {
 			continue
 		}
 		a := list[back%n]
-		topic, p := a.Wrap(report.KindTally, sample.Tally(map[string]int{"00": int(4.9 * busy), "51": int(.06 * busy), "55": int(.02 * busy), "05": int(.03 * busy), "61": int(.01 * busy), "91": int(.004 * busy * float64(1+back%5)), "96": int(.002 * busy)}))
+		topic, p := a.Wrap(report.KindTally,
+			sample.Tally(map[string]int{"00": int(4.9 * busy), "51": int(.06 * busy), "55": int(.02 * busy),
+				"05": int(.03 * busy), "61": int(.01 * busy), "91": int(.004 * busy * float64(1+back%5)), "96": int(.002 * busy)}))
 		put(at, topic, p)
 	}
 	flush()
@@ -215,16 +224,23 @@ func fill(t testing.TB, dir string, n int, hours int) {
 	topic, p := long.Uncounted(report.KindBirth, b)
 	put(now, topic, p)
 	d := long.Diagnosis(1, 2, strings.Repeat("Q", 64), "no.such-"+strings.Repeat("x", 100), "unknown")
-	d.Evidence[0].Subject, d.Evidence[0].Facts = strings.Repeat("s", 120), report.Facts{strings.Repeat("f", 60): strings.Repeat("v", 200)}
+	d.Evidence[0].Subject, d.Evidence[0].Facts = strings.Repeat("s", 120),
+		report.Facts{strings.Repeat("f", 60): strings.Repeat("v", 200)}
 	topic, p = long.Wrap(report.KindDiagnosis, d)
 	put(now, topic, p)
 	flush()
 	if n > 100 {
 		for _, i := range []store.Incident{
-			{Cause: "no.such-" + strings.Repeat("x", 100), Segment: "unknown", Code: strings.Repeat("Q", 64), Opened: now.Add(-30 * time.Hour), Closed: now.Add(-20 * time.Hour), Peak: 5, Of: 6, Detail: store.Detail{Kind: "surge", Place: map[string]string{"site": name}, Proof: "none"}},
-			{Cause: "host.malfunction", Segment: "acquirer", Code: "96", Opened: now.Add(-30 * time.Minute), Detail: store.Detail{Kind: "surge", Place: map[string]string{"acquirer": bank}, P: 0.97}},
-			{Cause: "wan.outage", Segment: "wan", Code: "ConnectError", Opened: now.Add(-15 * time.Minute), Detail: store.Detail{Kind: "surge", Place: map[string]string{"carrier": carrier, "region": region}, P: 0.9}},
-			{Cause: "reader.dirty", Segment: "reader", Code: "E1", Opened: now.Add(-30 * time.Hour), Closed: now.Add(-20 * time.Hour), Peak: 5, Of: 6, Detail: store.Detail{Kind: "slow", Place: map[string]string{"site": w.Terminals[0].Labels["site"]}, Proof: "sales"}},
+			{Cause: "no.such-" + strings.Repeat("x", 100), Segment: "unknown", Code: strings.Repeat("Q", 64),
+				Opened: now.Add(-30 * time.Hour), Closed: now.Add(-20 * time.Hour), Peak: 5, Of: 6,
+				Detail: store.Detail{Kind: "surge", Place: map[string]string{"site": name}, Proof: "none"}},
+			{Cause: "host.malfunction", Segment: "acquirer", Code: "96", Opened: now.Add(-30 * time.Minute),
+				Detail: store.Detail{Kind: "surge", Place: map[string]string{"acquirer": bank}, P: 0.97}},
+			{Cause: "wan.outage", Segment: "wan", Code: "ConnectError", Opened: now.Add(-15 * time.Minute),
+				Detail: store.Detail{Kind: "surge", Place: map[string]string{"carrier": carrier, "region": region}, P: 0.9}},
+			{Cause: "reader.dirty", Segment: "reader", Code: "E1", Opened: now.Add(-30 * time.Hour),
+				Closed: now.Add(-20 * time.Hour), Peak: 5, Of: 6,
+				Detail: store.Detail{Kind: "slow", Place: map[string]string{"site": w.Terminals[0].Labels["site"]}, Proof: "sales"}},
 		} {
 			i.Estate, i.Seen, i.Scope = simulate.Estate, now, "place"
 			for d, v := range i.Place {

@@ -272,7 +272,8 @@ func TestEndToEnd(t *testing.T) {
 		housetest.Until(t, "the one behind the hole", func() bool { return len(f.all(t)) == 2 })
 		var term store.Terminal
 		f.get(t, "/api/v1/terminals/shop/t1", &term)
-		if len(term.Streams) != 1 || len(term.Streams[0].Gaps) != 1 || term.Streams[0].Gaps[0].First != 4 || term.Streams[0].Gaps[0].Last != 6 {
+		if len(term.Streams) != 1 || len(term.Streams[0].Gaps) != 1 || term.Streams[0].Gaps[0].First != 4 ||
+			term.Streams[0].Gaps[0].Last != 6 {
 			t.Errorf("gaps %+v", term.Streams)
 		}
 		u.say(t)(u.Wrap(report.KindDropped, report.Dropped{First: 4, Last: 6, Counts: map[string]int{"tally": 3}, Reason: "space"}))
@@ -303,11 +304,13 @@ func TestEndToEnd(t *testing.T) {
 		state := func() string { f.get(t, "/api/v1/terminals/shop/t1", &term); return term.State }
 		housetest.Until(t, "online", func() bool { return state() == "online" })
 		var list strings.Builder
-		if code := run(t.Context(), stdio{&list, io.Discard}, []string{"list", "--url", f.page, "--code", "97", "--lang", "en"}); code != exitOK || !strings.Contains(list.String(), "shop/t1") || strings.Count(list.String(), "\n") != 1 {
+		if code := run(t.Context(), stdio{&list, io.Discard}, []string{"list", "--url", f.page, "--code", "97", "--lang",
+			"en"}); code != exitOK || !strings.Contains(list.String(), "shop/t1") || strings.Count(list.String(), "\n") != 1 {
 			t.Errorf("list: %d %q", code, list.String())
 		}
 		list.Reset()
-		if code := run(t.Context(), stdio{&list, io.Discard}, []string{"show", "shop/t1", "--url", f.page}); code != exitOK || !strings.Contains(list.String(), "online") || !strings.Contains(list.String(), "gap 4-6 dropped") {
+		if code := run(t.Context(), stdio{&list, io.Discard}, []string{"show", "shop/t1", "--url", f.page}); code != exitOK ||
+			!strings.Contains(list.String(), "online") || !strings.Contains(list.String(), "gap 4-6 dropped") {
 			t.Errorf("show: %d %q", code, list.String())
 		}
 		u.line.Close()

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// multiply makes a store of many diagnoses from one of few: the same ones again and again, further back in time, so that the
-// newest stay the newest.
+// multiply makes a store of many diagnoses from one of few: the same ones again and again, further back in time, so
+// that the newest stay the newest.
 func multiply(b testing.TB, dir string, rows int) {
 	b.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(dir, "fleet.db")+"?_pragma=synchronous(OFF)&_pragma=cache_size(-200000)")
@@ -42,8 +42,8 @@ func multiply(b testing.TB, dir string, rows int) {
 	run("ANALYZE")
 }
 
-// BenchmarkPages measures how long each page takes over POSDX_ROWS stored diagnoses (default 100000) of POSDX_TERMINALS (default
-// 1000): the 95th percentile of 20 requests. go test ./fleet -run - -bench Pages -benchtime 1x
+// BenchmarkPages measures how long each page takes over POSDX_ROWS stored diagnoses (default 100000) of POSDX_TERMINALS
+// (default 1000): the 95th percentile of 20 requests. go test ./fleet -run - -bench Pages -benchtime 1x
 func BenchmarkPages(b *testing.B) {
 	n, rows := 1000, 100_000
 	fmt.Sscan(os.Getenv("POSDX_TERMINALS"), &n)

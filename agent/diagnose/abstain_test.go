@@ -7,8 +7,8 @@ import (
 	"posdx/codes"
 )
 
-// TestAbstentionOffersATest: whoever is told that nobody can be named is told what to look at next, or that nothing here would
-// change what to do. Over all cases, each whole and with every check but one in three.
+// TestAbstentionOffersATest: whoever is told that nobody can be named is told what to look at next, or that nothing
+// here would change what to do. Over all cases, each whole and with every check but one in three.
 func TestAbstentionOffersATest(t *testing.T) {
 	k := knowledge(t)
 	none := codes.Builtin().Word("next", "none").Sentence().In("en")

@@ -12,8 +12,8 @@ import (
 	"posdx/codes"
 )
 
-// A testCase is one moment in the life of a terminal whose true cause is known. Members of expect that are absent are not
-// judged.
+// A testCase is one moment in the life of a terminal whose true cause is known. Members of expect that are absent are
+// not judged.
 type testCase struct {
 	Name     string            `json:"name"`
 	Why      string            `json:"why"`
@@ -90,7 +90,8 @@ func (c *testCase) judge(d *report.Diagnosis) (wrong []string) {
 	if slices.Contains(c.Expect.NeverTop, ids[0]) {
 		say("forbidden first")
 	}
-	if c.Expect.RetryIn != nil && !slices.Contains(c.Expect.RetryIn, d.Money.Retry) || slices.Contains(c.Expect.RetryNot, d.Money.Retry) {
+	if c.Expect.RetryIn != nil && !slices.Contains(c.Expect.RetryIn, d.Money.Retry) ||
+		slices.Contains(c.Expect.RetryNot, d.Money.Retry) {
 		say("retry " + d.Money.Retry)
 	}
 	if c.Expect.ActBy != nil && !slices.Contains(c.Expect.ActBy, d.Causes[0].Act.By) {

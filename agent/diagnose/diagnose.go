@@ -1,8 +1,9 @@
-// Package diagnose finds out why a sale could not be completed: it weighs the evidence for every cause of the catalogue.
+// Package diagnose finds out why a sale could not be completed: it weighs the evidence for every cause of the
+// catalogue.
 //
-// It is pure: no clock, no I/O, no state. The same event, evidence, knowledge and options give the same bytes. A code is
-// one witness with a name: what was really answered by a host refutes every fault of the path to it; what a terminal or a
-// cashier program wrote says only what its author knew.
+// It is pure: no clock, no I/O, no state. The same event, evidence, knowledge and options give the same bytes. A code
+// is one witness with a name: what was really answered by a host refutes every fault of the path to it; what a terminal
+// or a cashier program wrote says only what its author knew.
 package diagnose
 
 import (
@@ -42,8 +43,8 @@ const (
 	sharedWord = 0.15
 )
 
-// Explain says which causes are most probable, what speaks for and against each, what became of the money, who has to act,
-// and what to try next. Whatever the evidence holds, unknown checks and wrong types included, it answers.
+// Explain says which causes are most probable, what speaks for and against each, what became of the money, who has to
+// act, and what to try next. Whatever the evidence holds, unknown checks and wrong types included, it answers.
 func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o Options) report.Diagnosis {
 	if o.Profile.Base == "" {
 		o.Profile, _ = k.Profile("unionpay")
@@ -97,7 +98,8 @@ func (s *state) codeInfo(lang string) report.CodeInfo {
 		c.Searched = s.res.Searched
 		return c
 	}
-	c.Scheme, c.Class, c.Meaning, c.Disputed, c.Sources = s.res.Scheme, m.Class, m.Text.In(lang), m.Disputed || !s.res.Usable, len(m.Sources)
+	c.Scheme, c.Class, c.Meaning, c.Disputed, c.Sources = s.res.Scheme, m.Class, m.Text.In(lang), m.Disputed ||
+		!s.res.Usable, len(m.Sources)
 	if len(m.SentBy) > 0 {
 		c.SentBy = m.SentBy
 	}
@@ -175,7 +177,8 @@ func inseparable(ranked []*scored) []string {
 	return list
 }
 
-// set names the causes of which one holds with 95 %: those at least as probable as the true cause was in 95 of 100 trials.
+// set names the causes of which one holds with 95 %: those at least as probable as the true cause was in 95 of 100
+// trials.
 func (s *state) set(ranked []*scored) []string {
 	list := []string{}
 	for i, c := range ranked {
@@ -208,8 +211,8 @@ func (s *state) masked(first *scored) []string {
 // alsoBelow is the probability below which a cause that is there is not among those that may have caused an event.
 const alsoBelow = 0.1
 
-// alsoShare is how much of a word's weight a finding must have to be worth mentioning beside an event: of strong, or of moderate
-// where its check is bad.
+// alsoShare is how much of a word's weight a finding must have to be worth mentioning beside an event: of strong, or of
+// moderate where its check is bad.
 const alsoShare = 0.75
 
 // also names what is broken and cannot have caused this event.
@@ -235,11 +238,14 @@ func (s *state) also(lang string) []report.Also {
 		if g.Name == proof || !c.out && c.present < 0.5 && first.produces.has(s.says[best].sign) {
 			continue // it is what the first cause rests on, or what it brings about
 		}
-		if db := s.says[best].db; db < alsoShare*s.f.Settings.Strong && (g.news != codes.BadNews || db < alsoShare*s.f.Settings.Moderate) {
+		if db := s.says[best].db; db < alsoShare*s.f.Settings.Strong &&
+			(g.news != codes.BadNews || db < alsoShare*s.f.Settings.Moderate) {
 			continue // poor, or not clear enough to trouble anybody with
 		}
-		list = append(list, report.Also{ID: c.ID, Segment: c.Segment, Act: report.Act{By: c.Act, Visit: c.Visit, Step: c.StepsFor("").In(lang)},
-			Finding: report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang), WeightDB: round(s.says[best].db, 1)}})
+		list = append(list, report.Also{ID: c.ID, Segment: c.Segment,
+			Act: report.Act{By: c.Act, Visit: c.Visit, Step: c.StepsFor("").In(lang)},
+			Finding: report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang),
+				WeightDB: round(s.says[best].db, 1)}})
 	}
 	slices.SortStableFunc(list, func(a, b report.Also) int {
 		return cmp.Or(cmp.Compare(b.Finding.WeightDB, a.Finding.WeightDB), strings.Compare(a.ID, b.ID))
@@ -325,8 +331,8 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	return d.Cause
 }
 
-// codeWeight is what a reading of the code says of a cause: how far above the causes that it does not name, or, if it settles
-// things, how far below the main one.
+// codeWeight is what a reading of the code says of a cause: how far above the causes that it does not name, or, if it
+// settles things, how far below the main one.
 func (s *state) codeWeight(r reading, cause string) float64 {
 	set := &s.f.Settings
 	switch {

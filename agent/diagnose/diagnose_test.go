@@ -76,7 +76,8 @@ func TestRoundTrip(t *testing.T) {
 		}
 		evidence := slices.DeleteFunc(slices.Clone(c.Evidence), func(e report.Evidence) bool { return e.Check == "txn.answer" })
 		for _, code := range []string{"96", "97", "51", "A0", "30", "ZZ"} {
-			ev := report.Event{Code: code, Scheme: "unionpay", Origin: report.OriginHost, Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
+			ev := report.Event{Code: code, Scheme: "unionpay", Origin: report.OriginHost,
+				Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
 			d := Explain(ev, evidence, k, Options{})
 			if s := d.Causes[0].Segment; s == "lan" || s == "wan" || s == "modem" {
 				t.Errorf("%s with an answered %s: %s", c.Name, code, d.Causes[0].ID)
@@ -139,7 +140,8 @@ func TestStaleCountsLess(t *testing.T) {
 	k := knowledge(t)
 	at := func(age time.Duration) float64 {
 		d := Explain(report.Event{Code: "ConnectError", Origin: report.OriginTerminal},
-			[]report.Evidence{{Check: "net.link", Subject: "eth0", Status: report.Bad, AgeMS: age.Milliseconds(), Facts: report.Facts{"kind": "ethernet", "carrier": false}}}, k, Options{})
+			[]report.Evidence{{Check: "net.link", Subject: "eth0", Status: report.Bad, AgeMS: age.Milliseconds(),
+				Facts: report.Facts{"kind": "ethernet", "carrier": false}}}, k, Options{})
 		for _, c := range d.Causes {
 			if c.ID == "lan.cable" {
 				return c.Probability
@@ -147,7 +149,8 @@ func TestStaleCountsLess(t *testing.T) {
 		}
 		return 0
 	}
-	if fresh, hour, day := at(time.Second), at(time.Hour), at(24*time.Hour); fresh < 0.8 || hour >= fresh || day > hour || day > 0.5 {
+	if fresh, hour, day := at(time.Second), at(time.Hour), at(24*time.Hour); fresh < 0.8 || hour >= fresh || day > hour ||
+		day > 0.5 {
 		t.Errorf("fresh %v, an hour old %v, a day old %v", fresh, hour, day)
 	}
 }
@@ -163,7 +166,8 @@ func TestAnyShape(t *testing.T) {
 	values := []any{nil, true, false, -1.0, 0.0, 1.0, 1e308, math.NaN(), math.Inf(1), "", "ok", "bad", "\x1b[2J\u202e", "none", "host-primary@@", []any{1.0, "x"}, []string{"apn"},
 		map[string]any{"pin": "x"}, map[string]float64{"chip": 9, "contactless": 9, "pin": 0, "no_pin": 3}, int64(-5), uint64(7)}
 	for range 3000 {
-		ev := report.Event{Code: pick(r.IntN(2) == 0, "96", string([]byte{byte(r.IntN(256)), byte(r.IntN(256))})), Origin: report.Origin(pick(r.IntN(2) == 0, "host", "terminal"))}
+		ev := report.Event{Code: pick(r.IntN(2) == 0, "96", string([]byte{byte(r.IntN(256)), byte(r.IntN(256))})),
+			Origin: report.Origin(pick(r.IntN(2) == 0, "host", "terminal"))}
 		var list []report.Evidence
 		for range r.IntN(40) {
 			e := seen[r.IntN(len(seen))]
@@ -246,7 +250,8 @@ func TestHandoff(t *testing.T) {
 		if h.Code != c.Event.Code && d.Code.Known {
 			t.Errorf("%s: code %q, want %q", c.Name, h.Code, c.Event.Code)
 		}
-		if h.Origin != c.Event.Origin || len(h.Causes) == 0 || h.Causes[0] != d.Causes[0].ID || h.Retry != d.Money.Retry || h.State != d.Money.State {
+		if h.Origin != c.Event.Origin || len(h.Causes) == 0 || h.Causes[0] != d.Causes[0].ID || h.Retry != d.Money.Retry ||
+			h.State != d.Money.State {
 			t.Errorf("%s: %+v", c.Name, h)
 		}
 		if want := c.Event.Time.UTC().Truncate(time.Hour); !h.Hour.Equal(want) {
@@ -278,7 +283,8 @@ func TestHandoffVersion0(t *testing.T) {
 		"F0S7-DCMN-B8XD-QM0Y-FD9M": {Code: "newpos:E5", Scheme: "terminal-local", Origin: report.OriginTerminal, Causes: []string{"modem.sim"}, Sure: "confirmed"},
 	} {
 		h, err := DecodeHandoff(text, time.Now(), k)
-		if err != nil || h.Code != want.Code || h.Scheme != want.Scheme || h.Origin != want.Origin || len(h.Causes) == 0 || h.Causes[0] != want.Causes[0] || h.Sure != want.Sure {
+		if err != nil || h.Code != want.Code || h.Scheme != want.Scheme || h.Origin != want.Origin || len(h.Causes) == 0 ||
+			h.Causes[0] != want.Causes[0] || h.Sure != want.Sure {
 			t.Errorf("%s: %+v, %v", text, h, err)
 		}
 	}
@@ -302,14 +308,15 @@ func TestHandoffRoom(t *testing.T) {
 	}
 }
 
-// TestHandoffMisheard: no single wrong letter and no two neighbours that changed places pass, whatever the code; where only
-// one group fits, it is named; and any dash or blank may stand between the groups.
+// TestHandoffMisheard: no single wrong letter and no two neighbours that changed places pass, whatever the code; where
+// only one group fits, it is named; and any dash or blank may stand between the groups.
 func TestHandoffMisheard(t *testing.T) {
 	k := knowledge(t)
 	tried, named := 0, 0
 	for _, c := range readCases(t, "testdata/cases")[:20] {
 		right := strings.ReplaceAll(Explain(c.Event, c.Evidence, k, Options{}).Handoff, "-", "")
-		for _, spoken := range []string{right[:4] + "—" + right[4:8] + "－" + right[8:12] + "–" + right[12:16] + "　" + right[16:], strings.Map(func(r rune) rune { return r + 0xfee0 }, right)} {
+		for _, spoken := range []string{right[:4] + "—" + right[4:8] + "－" + right[8:12] + "–" + right[12:16] + "　" +
+			right[16:], strings.Map(func(r rune) rune { return r + 0xfee0 }, right)} {
 			if _, err := DecodeHandoff(spoken, c.Event.Time, k); err != nil {
 				t.Errorf("%s: %v", c.Name, err)
 			}
@@ -451,7 +458,8 @@ func TestWhatMayBeFoundHasNoHoles(t *testing.T) {
 	for _, test := range k.Inference.Tests {
 		for _, o := range test.Outcomes {
 			for _, text := range []string{k.Inference.Sign(o.Sign).Text.ZH, k.Inference.Sign(o.Sign).Text.EN} {
-				if got := unfilled(text); strings.ContainsAny(got, "{}") || strings.Contains(got, "(…") || strings.Contains(got, "（…") || got == "" {
+				if got := unfilled(text); strings.ContainsAny(got, "{}") || strings.Contains(got, "(…") ||
+					strings.Contains(got, "（…") || got == "" {
 					t.Errorf("%s: %q", o.Sign, got)
 				}
 			}

@@ -15,12 +15,14 @@ import (
 )
 
 // A hand-off code is 20 letters in five groups, 24 characters with its dashes, that a person reads out on the phone. It
-// holds 100 bits; the last twelve are a checksum. Version 1 has room for 64 schemes and 256 causes; for these its hours wrap
-// after 170 days, and the latest that is not in the future is meant. Version 0 is read for ever. A later version would have
-// another length.
+// holds 100 bits; the last twelve are a checksum. Version 1 has room for 64 schemes and 256 causes; for these its hours
+// wrap after 170 days, and the latest that is not in the future is meant. Version 0 is read for ever. A later version
+// would have another length.
 //
-//	version 1: 1 version · 22 code · 6 scheme · 2 origin · 8+8 causes · 2 confidence · 5 money · 8 five layers · 14 terminal · 12 hour · 12 checksum
-//	version 0: 1 version · 22 code · 4 scheme · 2 origin · 7+7 causes · 2 confidence · 5 money · 8 five layers · 14 terminal · 16 hour · 12 checksum
+//	version 1: 1 version · 22 code · 6 scheme · 2 origin · 8+8 causes · 2 confidence · 5 money · 8 five layers ·
+//	           14 terminal · 12 hour · 12 checksum
+//	version 0: 1 version · 22 code · 4 scheme · 2 origin · 7+7 causes · 2 confidence · 5 money · 8 five layers ·
+//	           14 terminal · 16 hour · 12 checksum
 const (
 	handoffAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ" // Crockford: no I, L, O, U
 	handoffLetters  = 20
@@ -43,10 +45,13 @@ const handoffVersion = 1
 var handoffEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 var (
-	handoffOrigins = [...]report.Origin{report.OriginUnknown, report.OriginHost, report.OriginTerminal, report.OriginCashier}
-	handoffStates  = [...]string{report.MoneyUnknown, report.MoneyNotSent, report.MoneySentNoAnswer, report.MoneyDeclined, report.MoneyApproved}
-	handoffRetries = [...]string{report.RetryNo, report.RetrySafe, report.RetryLater, report.RetryQueryFirst, report.RetryAfterSignin, report.RetryOtherMeans}
-	handoffSure    = [...]string{"abstained", "possible", "likely", "confirmed"}
+	handoffOrigins = [...]report.Origin{report.OriginUnknown, report.OriginHost, report.OriginTerminal,
+		report.OriginCashier}
+	handoffStates = [...]string{report.MoneyUnknown, report.MoneyNotSent, report.MoneySentNoAnswer, report.MoneyDeclined,
+		report.MoneyApproved}
+	handoffRetries = [...]string{report.RetryNo, report.RetrySafe, report.RetryLater, report.RetryQueryFirst,
+		report.RetryAfterSignin, report.RetryOtherMeans}
+	handoffSure = [...]string{"abstained", "possible", "likely", "confirmed"}
 
 	// handoffLayers are the facts of a hand-off code, each ok, bad or not known.
 	handoffLayers = [...]struct {
@@ -95,8 +100,8 @@ func (b *bits) get(width int) (v uint32) {
 	return v
 }
 
-// checksum is over the 88 bits before it: in version 0 a piece of CRC-32, since then CRC-12 (0x80F), which notices every
-// wrong letter and every two neighbours that changed places, whatever the rest is.
+// checksum is over the 88 bits before it: in version 0 a piece of CRC-32, since then CRC-12 (0x80F), which notices
+// every wrong letter and every two neighbours that changed places, whatever the rest is.
 func (b *bits) checksum() uint32 {
 	if b.b[0]&0x80 == 0 {
 		return crc32.ChecksumIEEE(b.b[:11]) & 0xfff
@@ -252,8 +257,9 @@ func terminalNumber(id string) uint32 {
 
 var errHandoff = say.New("handoff-misheard")
 
-// DecodeHandoff reads a hand-off code; now tells which of the hours that its own may stand for is meant. Blanks, dashes of any
-// kind, small and full-width letters do not matter, and letters that are easily misread are taken for what they look like.
+// DecodeHandoff reads a hand-off code; now tells which of the hours that its own may stand for is meant. Blanks, dashes
+// of any kind, small and full-width letters do not matter, and letters that are easily misread are taken for what they
+// look like.
 func DecodeHandoff(text string, now time.Time, k *codes.Knowledge) (Handoff, error) {
 	var letters []byte
 	for _, c := range strings.ToUpper(codes.Normalise(text)) {
@@ -292,8 +298,8 @@ func handoffBits(letters []byte) (bits, bool) {
 	return b, b.checksum() == sum
 }
 
-// suspectGroup names the group in which one other letter, or two that change places, would make a code right; nothing where
-// that fits several groups.
+// suspectGroup names the group in which one other letter, or two that change places, would make a code right; nothing
+// where that fits several groups.
 func suspectGroup(letters []byte) say.Message {
 	group := 0
 	try := func(at int) (several bool) {

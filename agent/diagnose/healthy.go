@@ -47,8 +47,8 @@ func lookAt(list []report.Evidence) (l look) {
 	return l
 }
 
-// examined turns a diagnosis without a code into the answer that nothing is wrong, where no check found anything. How sure
-// that is follows from how much could be looked at.
+// examined turns a diagnosis without a code into the answer that nothing is wrong, where no check found anything. How
+// sure that is follows from how much could be looked at.
 func (s *state) examined(d *report.Diagnosis, lang string) {
 	if s.ev.Code != AnyCode || s.ev.Txn != nil {
 		return
@@ -65,7 +65,8 @@ func (s *state) examined(d *report.Diagnosis, lang string) {
 		none.Verdict = "likely"
 	}
 	rest := s.describeOne(s.cause(report.Unexplained), round(1-p, 4), false, false, lang)
-	d.Causes, d.Abstained, d.CannotSeparate, d.Masked, d.Also, d.Set = []report.Cause{none, rest}, false, []string{}, []string{}, nil, nil
+	d.Causes, d.Abstained, d.CannotSeparate, d.Masked, d.Also, d.Set = []report.Cause{none, rest}, false, []string{},
+		[]string{}, nil, nil
 	none.Act.Step = s.cause("none").StepsFor(d.Money.Retry).In(lang)
 	d.NextTest = nil
 }

@@ -10,9 +10,9 @@ import (
 	"posdx/codes"
 )
 
-// The bar for the cases of testdata/independent, which were written from the contract and the code tables by somebody who had
-// not read this engine (the last 92 by the same hand after reading it). What they found has been mended since, so they guard what
-// was reached; they no longer measure it.
+// The bar for the cases of testdata/independent, which were written from the contract and the code tables by somebody
+// who had not read this engine (the last 92 by the same hand after reading it). What they found has been mended since,
+// so they guard what was reached; they no longer measure it.
 const (
 	barFirst       = 0.97
 	barThree       = 0.99
@@ -92,8 +92,8 @@ func found(check string, status report.Status, facts report.Facts) report.Eviden
 	return report.Evidence{Check: check, Subject: "x", Status: status, Facts: facts, Depth: report.Internal}
 }
 
-// TestApprovalsBeforeAndSince: approvals from before a code appeared say that it worked before, those since then that it
-// works for others.
+// TestApprovalsBeforeAndSince: approvals from before a code appeared say that it worked before, those since then that
+// it works for others.
 func TestApprovalsBeforeAndSince(t *testing.T) {
 	k := knowledge(t)
 	weigh := func(last float64) float64 {

@@ -93,7 +93,8 @@ func infer(ev *report.Event, list []report.Evidence, k *codes.Knowledge, p codes
 // connectedBefore is what is left of a connection as a witness once the request had left without an answer.
 const connectedBefore = 0.3
 
-// findings is the seam to what reads the evidence: the list of findings, each with its name, what shows it, and its strength.
+// findings is the seam to what reads the evidence: the list of findings, each with its name, what shows it, and its
+// strength.
 func (s *state) findings() {
 	readSigns(&s.reader)
 	s.rates()
@@ -119,8 +120,8 @@ func (s *state) base() *codes.Prior {
 	return &p
 }
 
-// read finds what the code may mean. Where sources disagree every reading has its share, by the number of its sources; what
-// the code's writer cannot know is left to the base.
+// read finds what the code may mean. Where sources disagree every reading has its share, by the number of its sources;
+// what the code's writer cannot know is left to the base.
 func (s *state) read() {
 	left := 1.0
 	if rows := s.k.Readings(s.res.Scheme, s.ev.Code); len(rows) > 1 && !s.res.Usable && s.res.Decoded == "" {
@@ -144,9 +145,9 @@ func (s *state) read() {
 	}
 }
 
-// gate leaves out the causes that cannot have produced this event: a host that answers has been reached by a card that was
-// read, a code tells at which stage of the sale it was written, and whoever wrote it writes codes for some causes only. What
-// the code's topic names is a candidate whatever else is said of it.
+// gate leaves out the causes that cannot have produced this event: a host that answers has been reached by a card that
+// was read, a code tells at which stage of the sale it was written, and whoever wrote it writes codes for some causes
+// only. What the code's topic names is a candidate whatever else is said of it.
 func (s *state) gate() {
 	s.read()
 	answered := s.txn.answered(s.ev.Origin) && !s.ownCode()
@@ -168,8 +169,8 @@ func (s *state) gate() {
 	}
 }
 
-// hands tells who may have written the code: an institution behind the host that answered, by the code's own row or its scheme,
-// or the terminal. It is empty where that is not known, or a cashier's program may have made it up.
+// hands tells who may have written the code: an institution behind the host that answered, by the code's own row or its
+// scheme, or the terminal. It is empty where that is not known, or a cashier's program may have made it up.
 func (s *state) hands(answered bool) []string {
 	switch {
 	case !answered && s.ownCode() && s.trust > 0.5:
@@ -303,8 +304,8 @@ func (s *state) families() {
 	}
 }
 
-// count counts the independent witnesses of each cause: one for every family that speaks for it, as far as it does, and one
-// for the code where its writer knows.
+// count counts the independent witnesses of each cause: one for every family that speaks for it, as far as it does, and
+// one for the code where its writer knows.
 func (s *state) count() {
 	set := &s.f.Settings
 	for i := range s.says {
@@ -414,8 +415,8 @@ func (s *state) solve() {
 	s.keep(spareFor(set, s.causes[best].witnesses))
 }
 
-// keep takes back some of the certainty, by how little was seen: for what nobody thought of, and for the other causes that were
-// not ruled out, whose odds are drawn nearer to each other.
+// keep takes back some of the certainty, by how little was seen: for what nobody thought of, and for the other causes
+// that were not ruled out, whose odds are drawn nearer to each other.
 func (s *state) keep(spare float64) {
 	s.spare = spare
 	others := s.f.Settings.SpareOthers
@@ -452,8 +453,8 @@ func spareFor(set *codes.Settings, witnesses float64) float64 {
 	return v[i] + (v[i+1]-v[i])*min(1, witnesses-float64(i))
 }
 
-// apart tells whether two causes can be two faults: they lie in different segments, and each explains a finding that the
-// other one does not.
+// apart tells whether two causes can be two faults: they lie in different segments, and each explains a finding that
+// the other one does not.
 func (s *state) apart(a, b int) bool {
 	x, y := &s.causes[a], &s.causes[b]
 	return x.Segment != y.Segment && x.explains.beyond(&y.produces) && y.explains.beyond(&x.produces)
@@ -488,7 +489,8 @@ func (s *state) cause(id string) *scored {
 
 // causeIndex returns where a cause stands in the catalogue, -1 if it is not in it.
 func (s *state) causeIndex(id string) int {
-	i, ok := slices.BinarySearchFunc(s.k.Causes, id, func(c codes.Cause, id string) int { return strings.Compare(c.ID, id) })
+	i, ok := slices.BinarySearchFunc(s.k.Causes, id,
+		func(c codes.Cause, id string) int { return strings.Compare(c.ID, id) })
 	if !ok {
 		return -1
 	}

@@ -11,7 +11,8 @@ import (
 // local is a sale that ended in a code of the terminal's own, before anything was sent.
 func local(code string) report.Event {
 	no := false
-	return report.Event{Code: code, Origin: report.OriginTerminal, Txn: &report.Txn{MTI: "0200", Entry: "chip", Sent: &no, HostAnswerSeen: &no}}
+	return report.Event{Code: code, Origin: report.OriginTerminal, Txn: &report.Txn{MTI: "0200", Entry: "chip", Sent: &no,
+		HostAnswerSeen: &no}}
 }
 
 func probability(d *report.Diagnosis, cause string) float64 {
@@ -65,7 +66,8 @@ func TestGateKnowsTheWriters(t *testing.T) {
 	}
 }
 
-// TestTwoLooksDisagree: what one look found broken and another, a moment apart, found well comes and goes; it is broken.
+// TestTwoLooksDisagree: what one look found broken and another, a moment apart, found well comes and goes; it is
+// broken.
 func TestTwoLooksDisagree(t *testing.T) {
 	k := knowledge(t)
 	dead := found("net.gateway", report.Bad, report.Facts{"ip": "10.0.0.1", "neighbour": "failed", "loss_pct": 100.0})
@@ -118,7 +120,8 @@ func TestStaleHealthProvesLittle(t *testing.T) {
 	}
 }
 
-// TestNothingComesBackIsNoLoss: a host that sends nothing back, while another place answers, is no line that loses packets.
+// TestNothingComesBackIsNoLoss: a host that sends nothing back, while another place answers, is no line that loses
+// packets.
 func TestNothingComesBackIsNoLoss(t *testing.T) {
 	k := knowledge(t)
 	d := Explain(local("newpos:E5"), []report.Evidence{
@@ -144,7 +147,8 @@ func TestAddressTellsTheBearer(t *testing.T) {
 	}
 }
 
-// TestBrokenBesidesIsNamed: what is certainly out of order, and cannot or need not have caused the event, is named beside it.
+// TestBrokenBesidesIsNamed: what is certainly out of order, and cannot or need not have caused the event, is named
+// beside it.
 func TestBrokenBesidesIsNamed(t *testing.T) {
 	k := knowledge(t)
 	paper := found("printer.status", report.Bad, report.Facts{"outcome": "no-paper"})
@@ -168,7 +172,8 @@ func TestPartIsSaid(t *testing.T) {
 	k := knowledge(t)
 	for _, c := range [][2]string{{"10", "unionpay"}, {"002", "iso8583-1993"}, {"87", "mastercard"}} {
 		d := Explain(sold(c[0], c[1]), nil, k, Options{Lang: "en"})
-		if d.Money.State != report.MoneyApproved || d.Money.Retry != report.RetryNo || d.Money.Say == Explain(sold("00", "unionpay"), nil, k, Options{Lang: "en"}).Money.Say {
+		if d.Money.State != report.MoneyApproved || d.Money.Retry != report.RetryNo ||
+			d.Money.Say == Explain(sold("00", "unionpay"), nil, k, Options{Lang: "en"}).Money.Say {
 			t.Errorf("%s %s: %+v", c[1], c[0], d.Money)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // Ledger writes out the whole calculation for people who doubt a verdict: what the code was taken for, every sign with
-// its strength, and for each cause its prior, each weight and what they come to, in decibans; which pairs explain it together,
-// and what is broken and cannot have caused it.
+// its strength, and for each cause its prior, each weight and what they come to, in decibans; which pairs explain it
+// together, and what is broken and cannot have caused it.
 func Ledger(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o Options) string {
 	if o.Profile.Base == "" {
 		o.Profile, _ = k.Profile("unionpay")

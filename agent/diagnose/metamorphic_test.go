@@ -14,8 +14,8 @@ import (
 	"posdx/agent/report"
 )
 
-// Metamorphic tests: what must change nothing changes nothing, and what must change much does. They need no truth, so every
-// case there is serves them.
+// Metamorphic tests: what must change nothing changes nothing, and what must change much does. They need no truth, so
+// every case there is serves them.
 
 // allCases returns every case of testdata, a share of them under -short.
 func allCases(t *testing.T) []testCase {
@@ -37,7 +37,8 @@ func verdict(d *report.Diagnosis) string {
 	return fmt.Sprintf("%s %s abstained=%v %s/%s", d.Causes[0].ID, d.Causes[0].Act.By, d.Abstained, d.Money.State, d.Money.Retry)
 }
 
-// TestHarmlessChangesNothing: order, looking twice, the bearer's name behind a target, repeats, language, half a minute.
+// TestHarmlessChangesNothing: order, looking twice, the bearer's name behind a target, repeats, language, half a
+// minute.
 func TestHarmlessChangesNothing(t *testing.T) {
 	k := knowledge(t)
 	r := rand.New(rand.NewPCG(5, 6))
@@ -61,10 +62,12 @@ func TestHarmlessChangesNothing(t *testing.T) {
 				return l
 			},
 			"not run": func(l []report.Evidence) []report.Evidence {
-				return append(l, report.Evidence{Check: "printer.status", Subject: "printer9", Status: report.NotRun, Facts: report.Facts{"reason": "absent"}, Depth: report.Internal})
+				return append(l, report.Evidence{Check: "printer.status", Subject: "printer9", Status: report.NotRun,
+					Facts: report.Facts{"reason": "absent"}, Depth: report.Internal})
 			},
 			"unknown check": func(l []report.Evidence) []report.Evidence {
-				return append(l, report.Evidence{Check: "net.quantum", Subject: "x", Status: report.Bad, Facts: report.Facts{"level": "bad"}, Depth: report.Internal})
+				return append(l, report.Evidence{Check: "net.quantum", Subject: "x", Status: report.Bad,
+					Facts: report.Facts{"level": "bad"}, Depth: report.Internal})
 			},
 		} {
 			o := Options{Lang: "en"}
@@ -85,8 +88,8 @@ func TestHarmlessChangesNothing(t *testing.T) {
 	t.Logf("%d of %d harmless changes changed something", changed, tried)
 }
 
-// TestIrrelevantDefectsChangeNothing: what is broken and cannot have stopped this sale is shown beside the cause, not instead of
-// it. Only sales that a host answered are tried: of those it is certain what cannot have stopped them.
+// TestIrrelevantDefectsChangeNothing: what is broken and cannot have stopped this sale is shown beside the cause, not
+// instead of it. Only sales that a host answered are tried: of those it is certain what cannot have stopped them.
 func TestIrrelevantDefectsChangeNothing(t *testing.T) {
 	k := knowledge(t)
 	defects := []report.Evidence{
@@ -99,7 +102,8 @@ func TestIrrelevantDefectsChangeNothing(t *testing.T) {
 	changed, tried, shown := 0, 0, 0
 	for _, c := range allCases(t) {
 		x := c.Event.Txn
-		if c.Event.Origin != report.OriginHost || x == nil || x.HostAnswerSeen == nil || !*x.HostAnswerSeen || x.Sent != nil && !*x.Sent {
+		if c.Event.Origin != report.OriginHost || x == nil || x.HostAnswerSeen == nil || !*x.HostAnswerSeen ||
+			x.Sent != nil && !*x.Sent {
 			continue
 		}
 		base := Explain(c.Event, c.Evidence, k, Options{})
@@ -136,7 +140,8 @@ func TestDecisiveCheckMatters(t *testing.T) {
 	for _, c := range append(readCases(t, "testdata/cases"), readCases(t, "testdata/independent")...) {
 		base := Explain(c.Event, c.Evidence, k, Options{})
 		first := base.Causes[0]
-		if base.Abstained || first.Probability < 0.85 || len(first.For) == 0 || first.For[0].Check == "code" || strings.HasPrefix(first.For[0].Check, "txn.") ||
+		if base.Abstained || first.Probability < 0.85 || len(first.For) == 0 || first.For[0].Check == "code" ||
+			strings.HasPrefix(first.For[0].Check, "txn.") ||
 			weightOf(first.For[1:]) > 1.0*first.For[0].WeightDB {
 			continue // no single check decides
 		}

@@ -65,7 +65,8 @@ func (s *state) thisRequest(first string) (state, retry string) {
 	case host && s.prior.Topic == "uncertain-approval":
 		return report.MoneyApproved, report.RetryQueryFirst
 	case s.openTry():
-		// An earlier try of this sale got no answer and may have been carried out: what became of this one says nothing of it.
+		// An earlier try of this sale got no answer and may have been carried out: what became of this one says nothing of
+		// it.
 		return report.MoneyUnknown, report.RetryQueryFirst
 	case host && s.undecided():
 		// The host itself does not know, or says that an earlier request may stand.
@@ -78,7 +79,8 @@ func (s *state) thisRequest(first string) (state, retry string) {
 	case host && s.ev.Origin == report.OriginCashier:
 		return report.MoneyUnknown, hearsay(s.retryDeclined(first))
 	case host && s.writer.inferred:
-		// Nobody but a host writes this code; whether it speaks of this sale is only a person's word, and no charge is denied on
+		// Nobody but a host writes this code; whether it speaks of this sale is only a person's word, and no charge is denied
+		// on
 		// that: whoever shows it is asked.
 		return report.MoneyUnknown, hearsay(s.retryDeclined(first))
 	case host:
@@ -100,8 +102,8 @@ func (s *state) thisRequest(first string) (state, retry string) {
 	return report.MoneyUnknown, report.RetryQueryFirst
 }
 
-// contradicted tells whether anything speaks against a witness's claim that nothing was sent. One witness may be wrong, and
-// a customer would pay for it.
+// contradicted tells whether anything speaks against a witness's claim that nothing was sent. One witness may be wrong,
+// and a customer would pay for it.
 func (s *state) contradicted() bool {
 	t := &s.txn
 	return s.ev.Origin == report.OriginHost || // a host wrote the code
@@ -134,16 +136,17 @@ func (s *state) reversalWaits() bool {
 	return ok && n >= 1
 }
 
-// afterSending are the topics of a stage at which the request has left and its fate is open: an answer too late or one that
-// could not be read, a reversal due, an original not found, a trace number used before. A bare time-out of a terminal is
-// not among them: it may be the connection that timed out.
+// afterSending are the topics of a stage at which the request has left and its fate is open: an answer too late or one
+// that could not be read, a reversal due, an original not found, a trace number used before. A bare time-out of a
+// terminal is not among them: it may be the connection that timed out.
 var afterSending = []string{"answer-bad", "reversal-failed", "reversal-no-answer", "reversal-mac", "reversal-other",
 	"issuer-late", "host-late", "pending", "duplicate", "journal", "original", "original-amount"}
 
 // stagesAfter are the stages of a sale at which the request has left.
 var stagesAfter = []string{"wait", "answer", "unpack", "print"}
 
-// undecided tells whether a host's code says that it does not know the request's fate, or that an earlier one may stand.
+// undecided tells whether a host's code says that it does not know the request's fate, or that an earlier one may
+// stand.
 func (s *state) undecided() bool {
 	return s.prior.Retry == report.RetryQueryFirst || s.res.Meaning.Retry == "after-reversal"
 }
@@ -153,10 +156,12 @@ func (s *state) undecided() bool {
 func (s *state) speaksOfLater() bool {
 	later := func(res codes.Resolution) bool {
 		topic := s.f.Topic(res.Meaning)
-		return res.Known && (res.Meaning.Retry == "after-reversal" || slices.Contains(afterSending, topic) || slices.Contains(approvals, topic))
+		return res.Known && (res.Meaning.Retry == "after-reversal" || slices.Contains(afterSending, topic) ||
+			slices.Contains(approvals, topic))
 	}
 	// The terminal's own code of a stage that comes after sending: a receipt is printed when the sale is made.
-	if s.ownCode() && len(s.prior.Stages) > 0 && !slices.ContainsFunc(s.prior.Stages, func(at string) bool { return !slices.Contains(stagesAfter, at) }) {
+	if s.ownCode() && len(s.prior.Stages) > 0 &&
+		!slices.ContainsFunc(s.prior.Stages, func(at string) bool { return !slices.Contains(stagesAfter, at) }) {
 		return true
 	}
 	if s.ownCode() && slices.Contains(hostClasses, s.res.Meaning.Class) {
@@ -175,8 +180,8 @@ func (s *state) mayMeanLater() bool {
 		return false
 	}
 	return slices.ContainsFunc(s.k.Readings(s.res.Scheme, s.ev.Code), func(m codes.Meaning) bool {
-		return m.Retry == "after-reversal" || slices.Contains(openClasses, m.Class) || slices.Contains(afterSending, s.f.Topic(m)) ||
-			s.f.SpeaksOfLater(m.Text.EN) || s.f.SpeaksOfLater(m.Text.ZH)
+		return m.Retry == "after-reversal" || slices.Contains(openClasses, m.Class) ||
+			slices.Contains(afterSending, s.f.Topic(m)) || s.f.SpeaksOfLater(m.Text.EN) || s.f.SpeaksOfLater(m.Text.ZH)
 	})
 }
 
@@ -203,12 +208,13 @@ func (s *state) signInState(host bool, first string) (state, retry string) {
 func (s *state) hostVerdict() bool {
 	own := s.res.Scheme == codes.SchemeLocal || s.res.Scheme == codes.SchemeReversal || s.res.Scheme == codes.SchemeCard
 	return s.txn.answered(s.ev.Origin) && !own && s.ev.Origin != report.OriginUnknown &&
-		(s.res.Usable || s.ev.Origin == report.OriginHost || s.ev.Origin == report.OriginCashier && len(s.ev.Code) == 2 && s.res.Known) &&
+		(s.res.Usable || s.ev.Origin == report.OriginHost || s.ev.Origin == report.OriginCashier && len(s.ev.Code) == 2 &&
+			s.res.Known) &&
 		(s.ev.Origin != report.OriginTerminal || isResponse(s.txn.mti))
 }
 
-// reversing tells whether the message that carried the code belongs to a reversal: then an earlier request is being taken
-// back, and its own fate counts.
+// reversing tells whether the message that carried the code belongs to a reversal: then an earlier request is being
+// taken back, and its own fate counts.
 func (s *state) reversing() bool {
 	return len(s.txn.mti) == 4 && s.txn.mti[1] == '4'
 }
@@ -246,8 +252,8 @@ func (s *state) signIn() bool {
 	return len(s.txn.mti) == 4 && s.txn.mti[1] == '8'
 }
 
-// isAdvice tells advices and notifications, their responses included: they report what was done already (third digit 2 to 7
-// in every version of ISO 8583).
+// isAdvice tells advices and notifications, their responses included: they report what was done already (third digit 2
+// to 7 in every version of ISO 8583).
 func isAdvice(mti string) bool { return len(mti) == 4 && mti[2] >= '2' && mti[2] <= '7' }
 
 // isRepeat tells repeats: the last digit, of the one who sent the message, is odd.
@@ -256,15 +262,17 @@ func isRepeat(mti string) bool {
 }
 
 func (s *state) offlineApproved() bool {
-	return s.res.Scheme == codes.SchemeCard && s.res.Known && slices.Contains([]string{"Y1", "Y2", "Y3"}, s.ev.Code) && !yes(s.txn.sent)
+	return s.res.Scheme == codes.SchemeCard && s.res.Known && slices.Contains([]string{"Y1", "Y2", "Y3"}, s.ev.Code) &&
+		!yes(s.txn.sent)
 }
 
-// neverRead tells whether the terminal's own code says that the stripe was not read, and nothing speaks of a message: then
-// there was nothing to send. A chip can fail after the host has answered, and so does not count.
+// neverRead tells whether the terminal's own code says that the stripe was not read, and nothing speaks of a message:
+// then there was nothing to send. A chip can fail after the host has answered, and so does not count.
 func (s *state) neverRead() bool {
 	t := &s.txn
 	return s.res.Scheme == codes.SchemeLocal && s.prior.Topic == "swipe" && s.res.Usable && !s.res.Meaning.Disputed &&
-		s.ev.Origin == report.OriginTerminal && !s.writer.inferred && t.mti == "" && t.connectMS == nil && t.responseMS == nil && !t.old
+		s.ev.Origin == report.OriginTerminal && !s.writer.inferred && t.mti == "" && t.connectMS == nil &&
+		t.responseMS == nil && !t.old
 }
 
 // retryDeclined is the advice after a host said no. What it declined is not charged.
@@ -325,7 +333,8 @@ func (s *state) timesWithCode() float64 {
 	return n
 }
 
-// hearsay is what remains of a host's advice when a cashier program passes it on: nothing that lets the customer pay again.
+// hearsay is what remains of a host's advice when a cashier program passes it on: nothing that lets the customer pay
+// again.
 func hearsay(retry string) string {
 	if retry == report.RetryNo {
 		return retry
@@ -341,10 +350,12 @@ func (s *state) retryNotSent(first string) string {
 	return s.f.RetryFor(first)
 }
 
-// Speak returns a diagnosis with its texts in the language of its reader, where the terminal wrote another. What the document
-// says stays: texts are made of its ids, and reasons are taken from explaining it again where that gives the same reason.
+// Speak returns a diagnosis with its texts in the language of its reader, where the terminal wrote another. What the
+// document says stays: texts are made of its ids, and reasons are taken from explaining it again where that gives the
+// same reason.
 func Speak(d report.Diagnosis, k *codes.Knowledge, o Options) report.Diagnosis {
-	if len(d.Causes) == 0 || strings.ContainsFunc(d.Money.Say, func(r rune) bool { return unicode.Is(unicode.Han, r) }) == (o.Lang != "en") {
+	if len(d.Causes) == 0 || strings.ContainsFunc(d.Money.Say,
+		func(r rune) bool { return unicode.Is(unicode.Han, r) }) == (o.Lang != "en") {
 		return d
 	}
 	again := Explain(d.Event, d.Evidence, k, o)
@@ -382,8 +393,8 @@ func Speak(d report.Diagnosis, k *codes.Knowledge, o Options) report.Diagnosis {
 	return d
 }
 
-// moneySay words the money line; by is who has to act on the first cause, "" if that is not known. Where somebody must mend
-// something first, waiting does not help, and a customer who is told only "do not try again" never comes back.
+// moneySay words the money line; by is who has to act on the first cause, "" if that is not known. Where somebody must
+// mend something first, waiting does not help, and a customer who is told only "do not try again" never comes back.
 func moneySay(k *codes.Knowledge, state, retry, by string) codes.Text {
 	switch {
 	case state == "reversed":

@@ -59,9 +59,10 @@ type moneyQuestion struct {
 	sent, answer int // 0 not known, 1 no, 2 yes
 	mti          string
 	code         moneyCode
-	age          string // of the transaction evidence: none, fresh, older (than the event), undated (older, by its age alone)
-	entry        string
-	responseMS   bool // a response time is told
+	// of the transaction evidence: none, fresh, older (than the event), undated (older, by its age alone)
+	age        string
+	entry      string
+	responseMS bool // a response time is told
 }
 
 func (q *moneyQuestion) String() string { return fmt.Sprintf("%+v", *q) }
@@ -78,7 +79,8 @@ var moneyTime = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 
 // document makes the event and the evidence of a question. Where the age says so, the facts come from the check alone.
 func (q *moneyQuestion) document() (report.Event, []report.Evidence) {
-	ev := report.Event{ID: "00-0000000001", Time: moneyTime, Code: q.code.code, Scheme: q.code.scheme, Origin: q.origin, Channel: report.ChannelHook}
+	ev := report.Event{ID: "00-0000000001", Time: moneyTime, Code: q.code.code, Scheme: q.code.scheme, Origin: q.origin,
+		Channel: report.ChannelHook}
 	txn := report.Txn{Entry: q.entry}
 	if q.mti != "-" {
 		txn.MTI = q.mti
@@ -92,7 +94,8 @@ func (q *moneyQuestion) document() (report.Event, []report.Evidence) {
 		txn.Sent, txn.HostAnswerSeen = tell(q.sent), tell(q.answer)
 		return ev, nil
 	}
-	e := report.Evidence{Check: "txn.answer", Subject: "txn", Status: report.OK, Facts: report.Facts{}, At: moneyTime.Add(2 * time.Second), AgeMS: 300, Depth: report.Internal}
+	e := report.Evidence{Check: "txn.answer", Subject: "txn", Status: report.OK, Facts: report.Facts{},
+		At: moneyTime.Add(2 * time.Second), AgeMS: 300, Depth: report.Internal}
 	switch q.age {
 	case "older":
 		e.At, e.AgeMS = moneyTime.Add(-10*time.Minute), 602_000
@@ -111,8 +114,8 @@ func (q *moneyQuestion) document() (report.Event, []report.Evidence) {
 // management: network management messages (x8xx) move no money.
 func (q *moneyQuestion) management() bool { return q.mti[:1] != "-" && q.mti[1] == '8' }
 
-// first: an ordinary request or its response, neither reversal nor advice nor repeat. Of these the earlier or the offline
-// sale is what counts, and no witness here knows its fate.
+// first: an ordinary request or its response, neither reversal nor advice nor repeat. Of these the earlier or the
+// offline sale is what counts, and no witness here knows its fate.
 func (q *moneyQuestion) first() bool {
 	return q.mti == "-" || q.mti[1] != '4' && (q.mti[2] == '0' || q.mti[2] == '1') && q.mti[3] == '0'
 }
@@ -126,8 +129,10 @@ func (q *moneyQuestion) old() bool { return q.age == "older" || q.age == "undate
 
 // provedUnsent: a witness of this transaction says that nothing left, and nothing contradicts it.
 func (q *moneyQuestion) provedUnsent() bool {
-	hosts := q.code.says == "declined" // only hosts write these; a program that shows one saw an answer, unless it says that none came
-	contradicted := q.origin == report.OriginHost || q.origin == report.OriginUnknown && hosts && q.answer == 0 || q.response() || q.responseMS || q.answer == 2 || !q.first() || q.old() ||
+	// only hosts write these; a program that shows one saw an answer, unless it says that none came
+	hosts := q.code.says == "declined"
+	contradicted := q.origin == report.OriginHost || q.origin == report.OriginUnknown && hosts && q.answer == 0 ||
+		q.response() || q.responseMS || q.answer == 2 || !q.first() || q.old() ||
 		q.code.says == "undecided" || q.code.says == "approved"
 	return q.sent == 1 && !contradicted
 }
@@ -153,7 +158,8 @@ func (q *moneyQuestion) takenBack() bool {
 
 // provedUnread: the terminal's own code says that the card could not be read, and nothing tells of a message.
 func (q *moneyQuestion) provedUnread() bool {
-	return q.code.says == "unread" && q.origin == report.OriginTerminal && q.mti == "-" && !q.responseMS && q.sent != 2 && q.answer != 2 && !q.old()
+	return q.code.says == "unread" && q.origin == report.OriginTerminal && q.mti == "-" && !q.responseMS && q.sent != 2 &&
+		q.answer != 2 && !q.old()
 }
 
 // secondCharge tells whether repeating could charge the customer twice.
@@ -161,13 +167,14 @@ func (q *moneyQuestion) secondCharge() bool {
 	return !q.management() && !q.provedUnsent() && !q.provedDeclined() && !q.provedUnread()
 }
 
-// eachMoneyQuestion walks origin x sent x answer x message type x code, with age, entry and response time in turn so that
-// every pair of values meets; shift moves the turns.
+// eachMoneyQuestion walks origin x sent x answer x message type x code, with age, entry and response time in turn so
+// that every pair of values meets; shift moves the turns.
 func eachMoneyQuestion(shift int, do func(q *moneyQuestion)) {
 	ages := []string{"none", "fresh", "older", "fresh", "none", "undated", "none"}
 	entries := []string{"", "chip", "stripe", "contactless", "manual"}
 	n := shift
-	for _, origin := range []report.Origin{report.OriginHost, report.OriginTerminal, report.OriginCashier, report.OriginUnknown} {
+	for _, origin := range []report.Origin{report.OriginHost, report.OriginTerminal, report.OriginCashier,
+		report.OriginUnknown} {
 		for sent := range 3 {
 			for answer := range 3 {
 				for _, mti := range moneyTypes {
@@ -181,8 +188,8 @@ func eachMoneyQuestion(shift int, do func(q *moneyQuestion)) {
 	}
 }
 
-// TestMoneyNeverChargesTwice holds every answer against the rules: where a second charge is possible, no advice lets the
-// customer pay again, with this card or another.
+// TestMoneyNeverChargesTwice holds every answer against the rules: where a second charge is possible, no advice lets
+// the customer pay again, with this card or another.
 func TestMoneyNeverChargesTwice(t *testing.T) {
 	k := codes.Builtin()
 	said := map[string]int{}
@@ -203,7 +210,8 @@ func TestMoneyNeverChargesTwice(t *testing.T) {
 					t.Errorf("%v: %s, %s", q, d.Money.State, retry)
 				}
 			}
-			if (d.Money.State == report.MoneyNotSent || d.Money.State == report.MoneyDeclined) && q.secondCharge() && !(q.code.code == "25" && q.provedRefused()) && !q.takenBack() {
+			if (d.Money.State == report.MoneyNotSent || d.Money.State == report.MoneyDeclined) && q.secondCharge() &&
+				!(q.code.code == "25" && q.provedRefused()) && !q.takenBack() {
 				if wrong++; wrong <= 12 {
 					t.Errorf("%v: said to be %s", q, d.Money.State)
 				}
@@ -224,15 +232,16 @@ func TestMoneyNeverChargesTwice(t *testing.T) {
 	if needless*20 >= unsent {
 		t.Errorf("query-first in %d of %d cases where nothing can have been sent: want less than one in twenty", needless, unsent)
 	}
-	for _, r := range []string{report.RetrySafe, report.RetryLater, report.RetryQueryFirst, report.RetryAfterSignin, report.RetryOtherMeans, report.RetryNo} {
+	for _, r := range []string{report.RetrySafe, report.RetryLater, report.RetryQueryFirst, report.RetryAfterSignin,
+		report.RetryOtherMeans, report.RetryNo} {
 		if said[r] == 0 {
 			t.Errorf("the enumeration never met %q: it is blind", r)
 		}
 	}
 }
 
-// TestWrongPINsOfSeveralCards: when the PINs of several cards are wrong it is not the customers who mistype, and another
-// try with the right PIN brings a card nearer to being locked.
+// TestWrongPINsOfSeveralCards: when the PINs of several cards are wrong it is not the customers who mistype, and
+// another try with the right PIN brings a card nearer to being locked.
 func TestWrongPINsOfSeveralCards(t *testing.T) {
 	k := codes.Builtin()
 	yes := true
@@ -249,8 +258,10 @@ func TestWrongPINsOfSeveralCards(t *testing.T) {
 		"one card, counted among approvals": {report.Facts{"cards_same_code_1h": 1.0, "approvals_1h": 40.0}, true},
 	} {
 		for _, code := range []moneyCode{{"unionpay", "55", ""}, {"iso8583-1987", "55", ""}} {
-			ev := report.Event{Time: moneyTime, Code: code.code, Scheme: code.scheme, Origin: report.OriginHost, Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
-			d := diagnose.Explain(ev, []report.Evidence{{Check: "txn.history", Subject: "terminal", Status: report.OK, Facts: c.facts}}, k, diagnose.Options{})
+			ev := report.Event{Time: moneyTime, Code: code.code, Scheme: code.scheme, Origin: report.OriginHost,
+				Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
+			d := diagnose.Explain(ev, []report.Evidence{{Check: "txn.history", Subject: "terminal", Status: report.OK,
+				Facts: c.facts}}, k, diagnose.Options{})
 			if got := d.Money.Retry == report.RetrySafe; got != c.safe {
 				t.Errorf("%s, %s: %s", name, code.scheme, d.Money.Retry)
 			}

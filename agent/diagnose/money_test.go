@@ -7,7 +7,8 @@ import (
 	"posdx/agent/report"
 )
 
-// A cut is one point of a transaction at which the link, the terminal or the host can fail, and what the world then knows.
+// A cut is one point of a transaction at which the link, the terminal or the host can fail, and what the world then
+// knows.
 type cut struct {
 	name             string
 	sent, answer     bool   // the truth: did the request leave, did the host's verdict arrive whole
@@ -52,8 +53,10 @@ func TestMoneyAtEveryCut(t *testing.T) {
 	said := map[string]int{}
 	profile, _ := k.Profile("unionpay")
 	for _, c := range cuts {
-		for _, tell := range []struct{ sent, answer, event bool }{{true, true, true}, {true, false, true}, {false, true, true}, {false, false, true}, {true, true, false}} {
-			for _, origin := range []report.Origin{report.OriginHost, report.OriginTerminal, report.OriginCashier, report.OriginUnknown, ""} {
+		for _, tell := range []struct{ sent, answer, event bool }{{true, true, true}, {true, false, true},
+			{false, true, true}, {false, false, true}, {true, true, false}} {
+			for _, origin := range []report.Origin{report.OriginHost, report.OriginTerminal, report.OriginCashier,
+				report.OriginUnknown, ""} {
 				if origin == report.OriginHost && !c.answer {
 					continue // a lie, tested apart
 				}
@@ -82,7 +85,8 @@ func TestMoneyAtEveryCut(t *testing.T) {
 									c.name, tell.sent, tell.answer, origin, scheme, code, name, retry)
 							}
 							// What is not known to be unsent must not be taken for it either.
-							if free && ev.Origin != report.OriginHost && !(tell.sent && !c.sent) && (!c.answer || origin == report.OriginCashier) {
+							if free && ev.Origin != report.OriginHost && !(tell.sent && !c.sent) &&
+								(!c.answer || origin == report.OriginCashier) {
 								t.Fatalf("%s, by %q, code %s: %s though it is not known that nothing left, or only on a cashier program's word", c.name, origin, code, retry)
 							}
 						}
@@ -137,7 +141,8 @@ func TestMoneyDeclined(t *testing.T) {
 		{"gicc-de", "97", "declined", "after-signin"}, {"gicc-de", "98", "declined", "no"}, {"unionpay", "A2", "approved", "query-first"},
 		{"unionpay", "ZZ", "unknown", "query-first"}, {"acquirer-4", "9997", "unknown", "query-first"}, {"channel-cn", "73", "declined", "after-signin"},
 	} {
-		ev := report.Event{Code: c.code, Scheme: c.scheme, Origin: report.OriginHost, Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
+		ev := report.Event{Code: c.code, Scheme: c.scheme, Origin: report.OriginHost,
+			Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
 		d := Explain(ev, nil, k, Options{})
 		if got := fmt.Sprint(d.Money.State, " ", d.Money.Retry); got != c.state+" "+c.retry {
 			t.Errorf("%s %s: %s, want %s %s", c.scheme, c.code, got, c.state, c.retry)

@@ -13,8 +13,8 @@ import (
 	"posdx/codes"
 )
 
-// A Step is one thing that could be tried next, with what it can end in. A step of depth interactive is a question to the
-// person at the terminal.
+// A Step is one thing that could be tried next, with what it can end in. A step of depth interactive is a question to
+// the person at the terminal.
 type Step struct {
 	report.NextTest
 	Answers []Answer
@@ -50,7 +50,8 @@ func Plan(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o Opt
 // returns false if the question has no such answer.
 func After(k *codes.Knowledge, question, answer string) (report.Evidence, bool) {
 	s := k.Inference.Sign(answer)
-	if (s == nil || s.Check != question || !strings.HasPrefix(question, "ask.")) && !(question == askWriter && isWriter(answer)) {
+	if (s == nil || s.Check != question || !strings.HasPrefix(question, "ask.")) &&
+		!(question == askWriter && isWriter(answer)) {
 		return report.Evidence{}, false
 	}
 	return report.Evidence{Check: question, Subject: "person", Status: report.OK, Depth: report.Interactive,
@@ -69,7 +70,8 @@ func (s *state) plan(lang string) []Step {
 		if gain < choose(t.Depth == string(report.Interactive), minAskBits, minGainBits) || saved < minSavedS {
 			continue
 		}
-		step := Step{saved: saved - t.CostS, NextTest: report.NextTest{Check: t.Name, How: t.Text.In(lang), CostS: t.CostS, GainBits: round(gain, 3), Depth: report.Depth(t.Depth)}}
+		step := Step{saved: saved - t.CostS, NextTest: report.NextTest{Check: t.Name, How: t.Text.In(lang), CostS: t.CostS,
+			GainBits: round(gain, 3), Depth: report.Depth(t.Depth)}}
 		for j := range after {
 			after[j].Say = unfilled(s.f.Sign(after[j].Sign).Text.In(lang))
 		}
@@ -79,13 +81,14 @@ func (s *state) plan(lang string) []Step {
 	steps = s.askForWriter(steps, lang)
 	sort.SliceStable(steps, func(i, j int) bool {
 		a, b := &steps[i], &steps[j]
-		return cmp.Or(cmp.Compare(b.saved, a.saved), cmp.Compare(b.GainBits, a.GainBits), strings.Compare(a.Check, b.Check)) < 0
+		return cmp.Or(cmp.Compare(b.saved, a.saved), cmp.Compare(b.GainBits, a.GainBits),
+			strings.Compare(a.Check, b.Check)) < 0
 	})
 	return steps[:min(len(steps), maxPlan)]
 }
 
-// unfilled is the text of what may be found and is not yet: three dots stand for what nobody has measured, and what stands in
-// brackets about it is left out.
+// unfilled is the text of what may be found and is not yet: three dots stand for what nobody has measured, and what
+// stands in brackets about it is left out.
 func unfilled(text string) string {
 	return facts.ReplaceAllString(bracketed.ReplaceAllString(text, ""), "…")
 }
@@ -106,7 +109,8 @@ func (s *state) applies(t *codes.Test) bool {
 	}
 	for _, e := range s.Missing {
 		if reason, _ := e.Facts.Str("reason"); e.Check == t.Name &&
-			(reason == report.ReasonAbsent || reason == report.ReasonUnsupported || reason == report.ReasonPolicy || reason == report.ReasonPermission) {
+			(reason == report.ReasonAbsent || reason == report.ReasonUnsupported || reason == report.ReasonPolicy ||
+				reason == report.ReasonPermission) {
 			return false
 		}
 	}
@@ -139,8 +143,8 @@ func (s *state) applies(t *codes.Test) bool {
 	return true
 }
 
-// What an act costs, in seconds of whoever does it and of a shop that waits; a wrong one is found out, and then the right one
-// is due as well.
+// What an act costs, in seconds of whoever does it and of a shop that waits; a wrong one is found out, and then the
+// right one is due as well.
 const (
 	visitS     = 7200.0
 	remoteS    = 1200.0
@@ -226,8 +230,9 @@ func (g *agenda) believed(belief func(cause int) float64) float64 {
 // negligible is a probability that moves no expectation; causes below it are left out.
 const negligible = 1e-5
 
-// gain returns the expected information of a test in bits, the seconds that it saves by expectation, and what would be known
-// after each of its ends. How probable an end is under a cause follows from the same weights that its sign has as evidence.
+// gain returns the expected information of a test in bits, the seconds that it saves by expectation, and what would be
+// known after each of its ends. How probable an end is under a cause follows from the same weights that its sign has as
+// evidence.
 func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []Answer) {
 	n := len(s.causes)
 	joint := s.ends(t)
@@ -270,16 +275,17 @@ func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []A
 		}
 		saved -= g.repair(func(c int) float64 { return choose(s.causes[c].p < negligible, 0, joint[o*n+c]) })
 	}
-	// While nobody can be sent, a test that may name somebody saves the search for whom, as often as it does: it is worth making,
-	// after those that save more by themselves.
+	// While nobody can be sent, a test that may name somebody saves the search for whom, as often as it does: it is worth
+	// making, after those that save more by themselves.
 	if g.undecided && named*wrongTurnS >= minSavedS {
 		saved = max(saved, minSavedS)
 	}
 	return max(0, before-after), max(0, saved), answers
 }
 
-// ends returns the likelihood of each end of a test, by outcome, then cause. A fault is found under the causes that produce it,
-// and else as seldom as the engine takes it to be found for no cause; what is left is shared by the other ends.
+// ends returns the likelihood of each end of a test, by outcome, then cause. A fault is found under the causes that
+// produce it, and else as seldom as the engine takes it to be found for no cause; what is left is shared by the other
+// ends.
 func (s *state) ends(t *codes.Test) []float64 {
 	n := len(s.causes)
 	row := make([]float64, len(t.Outcomes)*n)

@@ -6,8 +6,9 @@ import (
 	"posdx/agent/evidence"
 )
 
-// What a code says depends on how often it comes by itself. A fault of one card stays with that card, and other cards meet
-// the code at its usual rate; a fault of what all cards share meets nearly every card, or, if it comes and goes, many.
+// What a code says depends on how often it comes by itself. A fault of one card stays with that card, and other cards
+// meet the code at its usual rate; a fault of what all cards share meets nearly every card, or, if it comes and goes,
+// many.
 const (
 	sharedSteady = 0.95 // share of cards that a lasting shared fault meets
 	sharedFitful = 0.4  // and one that comes and goes
@@ -19,8 +20,8 @@ const (
 // usualRates are the shares of sales that end so in everyday life: what cardholders do, not what breaks.
 var usualRates = map[string]float64{"funds": 0.05, "pin": 0.04, "limit": 0.02, "do-not-honour": 0.03, "issuer-decline": 0.02, "state": 0.015}
 
-// rates weighs how many cards met the code, of how many, by the ratio of both likelihoods, instead of the bare presence of a
-// second card. A count that is missing is bounded by those that are there, and counts as what says least.
+// rates weighs how many cards met the code, of how many, by the ratio of both likelihoods, instead of the bare presence
+// of a second card. A count that is missing is bounded by those that are there, and counts as what says least.
 func (s *state) rates() {
 	it := s.First(evidence.TxnHistory)
 	if it == nil || !s.txn.answered(s.ev.Origin) {
@@ -81,10 +82,11 @@ func (s *state) rates() {
 	}
 }
 
-// sharedAgainstCard returns how much likelier it is, in decibans, that m cards meet a code while a others do not if what they
-// share is at fault than if one card is.
+// sharedAgainstCard returns how much likelier it is, in decibans, that m cards meet a code while a others do not if
+// what they share is at fault than if one card is.
 func sharedAgainstCard(m, a, usual float64) float64 {
-	shared := (math.Pow(sharedSteady, m-1)*math.Pow(1-sharedSteady, a) + math.Pow(sharedFitful, m-1)*math.Pow(1-sharedFitful, a)) / 2
+	shared := (math.Pow(sharedSteady, m-1)*math.Pow(1-sharedSteady, a) + math.Pow(sharedFitful,
+		m-1)*math.Pow(1-sharedFitful, a)) / 2
 	card := math.Pow(usual, m-1) * math.Pow(1-usual, a)
 	return decibans(shared) - decibans(card)
 }

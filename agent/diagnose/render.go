@@ -19,9 +19,9 @@ const (
 	shownAlso     = 2 // broken, and not the cause
 )
 
-// Render writes a diagnosis for people: what happened, the money, the cause with what speaks for and against it, who acts
-// and how, what to try next, the hand-off code. Lines are at most width columns, Chinese characters counting two, and end
-// with a newline each.
+// Render writes a diagnosis for people: what happened, the money, the cause with what speaks for and against it, who
+// acts and how, what to try next, the hand-off code. Lines are at most width columns, Chinese characters counting two,
+// and end with a newline each.
 func Render(d report.Diagnosis, lang string, width int) string {
 	w := textWriter{width: max(width, minWidth), label: 8}
 	if lang != "en" {

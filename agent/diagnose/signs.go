@@ -29,8 +29,9 @@ type reader struct {
 
 // readSigns has the judge say what the evidence shows.
 func readSigns(r *reader) {
-	found := r.Findings(evidence.Sale{Event: r.ev, Topic: r.topic, MTI: r.txn.mti, Entry: r.txn.entry, Sent: r.txn.sent, Answer: r.txn.answer,
-		Clash: r.txn.clash, ConnectMS: r.txn.connectMS, ResponseMS: r.txn.responseMS, Answered: r.txn.answered(r.ev.Origin)})
+	found := r.Findings(evidence.Sale{Event: r.ev, Topic: r.topic, MTI: r.txn.mti, Entry: r.txn.entry, Sent: r.txn.sent,
+		Answer: r.txn.answer,
+		Clash:  r.txn.clash, ConnectMS: r.txn.connectMS, ResponseMS: r.txn.responseMS, Answered: r.txn.answered(r.ev.Origin)})
 	r.signs = make([]sign, 0, len(found))
 	for i := range found {
 		f := &found[i]

@@ -101,11 +101,13 @@ func (t *txnFacts) answered(origin report.Origin) bool {
 }
 
 // resolve finds what the code means to whoever wrote it, what that is about, and how far it can be trusted.
-func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge) (res codes.Resolution, topic string, trust float64) {
+func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge) (res codes.Resolution, topic string,
+	trust float64) {
 	origin, scheme := string(ev.Origin), ev.Scheme
 	answered := t.answered(ev.Origin)
 	// A reversal request carries the terminal's own reason in field 39; the answer to one carries the host's verdict.
-	ownReason := codes.IsReversal(t.mti) && (ev.Origin == report.OriginTerminal || ev.Origin == report.OriginUnknown) && len(ev.Code) <= 2
+	ownReason := codes.IsReversal(t.mti) && (ev.Origin == report.OriginTerminal || ev.Origin == report.OriginUnknown) &&
+		len(ev.Code) <= 2
 	switch {
 	case ownReason:
 		scheme, origin = codes.SchemeReversal, string(report.OriginTerminal)

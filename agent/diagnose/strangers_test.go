@@ -15,7 +15,8 @@ func bad(check, subject string, f report.Facts) report.Evidence {
 
 func unsent(code string) report.Event {
 	no := false
-	return report.Event{Code: code, Origin: report.OriginTerminal, Time: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), Txn: &report.Txn{Sent: &no, HostAnswerSeen: &no}}
+	return report.Event{Code: code, Origin: report.OriginTerminal, Time: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC),
+		Txn: &report.Txn{Sent: &no, HostAnswerSeen: &no}}
 }
 
 // TestNextTestGoesWithTheMoney: no payment is asked for as a test while the first may stand or another is forbidden.
@@ -76,7 +77,8 @@ func TestAlsoIsNotTheFirstCausesProof(t *testing.T) {
 	yes := true
 	for _, state := range []string{"mismatch", "missing"} {
 		for _, code := range []string{"A0", "99", "30"} {
-			ev := report.Event{Code: code, Scheme: "unionpay", Origin: report.OriginHost, Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
+			ev := report.Event{Code: code, Scheme: "unionpay", Origin: report.OriginHost,
+				Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
 			d := Explain(ev, []report.Evidence{bad("app.keys", "payment-app", report.Facts{"state": state})}, k, Options{Lang: "en"})
 			for _, a := range d.Also {
 				for _, r := range d.Causes[0].For {
@@ -100,11 +102,13 @@ func TestSupplyBeforeWhatItTakesDown(t *testing.T) {
 	}
 }
 
-// TestOpenClockWeakensAnExpiredCertificate: with a clock that was looked at and could not be told the host is not confirmed.
+// TestOpenClockWeakensAnExpiredCertificate: with a clock that was looked at and could not be told the host is not
+// confirmed.
 func TestOpenClockWeakensAnExpiredCertificate(t *testing.T) {
 	k := codes.Builtin()
 	expired := bad("net.tls", "host-primary", report.Facts{"target": "host-primary", "outcome": "expired"})
-	open := report.Evidence{Check: "board.clock", Subject: "system", Status: report.CannotTell, Facts: report.Facts{"reason": report.ReasonUnsupported, "trusted": false}}
+	open := report.Evidence{Check: "board.clock", Subject: "system", Status: report.CannotTell,
+		Facts: report.Facts{"reason": report.ReasonUnsupported, "trusted": false}}
 	sure := Explain(unsent("newpos:E5"), []report.Evidence{expired}, k, Options{}).Causes[0]
 	d := Explain(unsent("newpos:E5"), []report.Evidence{expired, open}, k, Options{}).Causes[0]
 	if d.ID != "host.tls" || d.Verdict == "confirmed" || d.Probability >= sure.Probability {
@@ -156,6 +160,139 @@ func TestNoOtherCardForABrokenReader(t *testing.T) {
 		d := Explain(ev, []report.Evidence{e}, codes.Builtin(), Options{Lang: "en"})
 		if d.Causes[0].ID != cause || d.Money.Retry == report.RetryOtherMeans {
 			t.Errorf("%s: first %s, %s", cause, d.Causes[0].ID, d.Money.Retry)
+		}
+	}
+}
+
+// sayOf explains an event in both languages.
+func sayOf(ev report.Event, list []report.Evidence) (d report.Diagnosis, zh, en string) {
+	k := codes.Builtin()
+	d = Explain(ev, list, k, Options{Lang: "en"})
+	return d, Explain(ev, list, k, Options{Lang: "zh"}).Money.Say, d.Money.Say
+}
+
+func cableOut() report.Evidence {
+	return bad("net.link", "eth0", report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": false})
+}
+
+// TestApprovedIsNeverOpenedAgain: a fault beside an approved sale does not make a second charge right once it is mended.
+func TestApprovedIsNeverOpenedAgain(t *testing.T) {
+	faults := []report.Evidence{cableOut(), bad("modem.signal", "modem0", report.Facts{"rsrp_dbm": -128.0, "tech": "4g"}),
+		bad("printer.status", "printer0", report.Facts{"paper": "out"})}
+	for _, code := range []string{"Y1", "Y3", "00", "10"} {
+		for _, e := range faults {
+			ev := unsent(code)
+			if code == "00" || code == "10" {
+				yes := true
+				ev.Scheme, ev.Origin, ev.Txn = "unionpay", report.OriginHost, &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}
+			}
+			d, zh, en := sayOf(ev, []report.Evidence{e})
+			if d.Money.State != report.MoneyApproved || d.Money.Retry != report.RetryNo {
+				t.Errorf("%s, %s: %s, %s", code, e.Check, d.Money.State, d.Money.Retry)
+			}
+			if strings.Contains(en, "before") || strings.Contains(en, "until") || strings.Contains(zh, "之前") ||
+				!strings.Contains(en, "Do not charge") || !strings.Contains(zh, "不要再收") {
+				t.Errorf("%s, %s: %q %q", code, e.Check, en, zh)
+			}
+		}
+	}
+}
+
+// TestNothingSentBesideLaterWords: nobody is sent back to pay where the code, by its own words or one of its readings,
+// speaks of an answer; words of before sending are believed.
+func TestNothingSentBesideLaterWords(t *testing.T) {
+	for code, open := range map[string]bool{
+		"newpos:unknown": true, "mpt:0x0A": true, "mpt:host-62": true, "mpt:host-89": true, "rc17:unknown": true, "transbank:01": true,
+		"transbank:93": true, "ecr17:01": true, "9996": true, "9997": true, "9998": true, "ReceiveTimeout": true, "接收超时": true,
+		"数据接收失败": true, "冲正失败": true, "NO RESPONSE": true, "HTTP 502": true, "HTTP_504": true, "APPROVED": true, "交易成功": true,
+		"Success": true, "OK": true, "Timeout": true, "交易超时": true, "java.net.SocketTimeoutException: Read timed out": true,
+		"ConnectTimeout": false, "连接超时": false, "UnknownHostException": false, "CABLE_UNPLUGGED": false, "TOKEN_EXPIRED": false, "newpos:E5": false,
+	} {
+		for _, list := range [][]report.Evidence{nil, {cableOut()}} {
+			d, _, say := sayOf(unsent(code), list)
+			if got := d.Money.Retry == report.RetryQueryFirst; got != open {
+				t.Errorf("%s, %d findings: %s, %s", code, len(list), d.Money.Retry, say)
+			}
+		}
+	}
+}
+
+// TestWaitingReversalOpensTheEarlierTry: while a reversal waits, nobody pays again on the ground of what became of this try.
+func TestWaitingReversalOpensTheEarlierTry(t *testing.T) {
+	yes := true
+	answered := report.Event{Scheme: "unionpay", Origin: report.OriginHost, Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
+	for _, code := range []string{"newpos:E5", "ConnectError", "newpos:E12", "51", "55", "91", "A0"} {
+		ev := unsent(code)
+		if len(code) == 2 {
+			ev = answered
+			ev.Code = code
+		}
+		for n, open := range map[float64]bool{0: false, 1: true, 3: true} {
+			d, _, _ := sayOf(ev, []report.Evidence{cableOut(), bad("app.journal", "payment-app", report.Facts{"pending_reversals": n})})
+			if got := d.Money.Retry == report.RetryQueryFirst; got != open {
+				t.Errorf("%s, %v reversals wait: %s", code, n, d.Money.Retry)
+			}
+		}
+	}
+}
+
+// TestCardNeverReadIsNotCharged: "it is not known whether the customer was charged" never stands beside "use another card".
+func TestCardNeverReadIsNotCharged(t *testing.T) {
+	ev := unsent("newpos:E12")
+	ev.Txn = &report.Txn{}
+	d, _, en := sayOf(ev, nil)
+	if d.Money.State != report.MoneyNotSent || d.Money.Retry != report.RetryOtherMeans || strings.Contains(en, "not known") {
+		t.Errorf("%s, %s: %s", d.Money.State, d.Money.Retry, en)
+	}
+	for _, c := range append(readCases(t, "testdata/cases"), readCases(t, "testdata/independent")...) {
+		d := Explain(c.Event, c.Evidence, codes.Builtin(), Options{})
+		if d.Money.State == report.MoneyUnknown && d.Money.Retry != report.RetryQueryFirst && d.Money.Retry != report.RetryNo {
+			t.Errorf("%s: not known, and %s", c.Name, d.Money.Retry)
+		}
+	}
+}
+
+// TestThirdWrongPINOfACard: most cards lock at three.
+func TestThirdWrongPINOfACard(t *testing.T) {
+	yes := true
+	for n, want := range map[float64]string{1: report.RetrySafe, 2: report.RetrySafe, 3: report.RetryOtherMeans, 4: report.RetryOtherMeans} {
+		ev := report.Event{Code: "55", Scheme: "unionpay", Origin: report.OriginHost, Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
+		d, _, _ := sayOf(ev, []report.Evidence{bad("txn.history", "txn",
+			report.Facts{"same_code_1h": n, "cards_same_code_1h": 1.0, "approvals_1h": 3.0})})
+		if d.Money.Retry != want {
+			t.Errorf("%v times: %s, want %s", n, d.Money.Retry, want)
+		}
+	}
+}
+
+// TestSettleFirst: where the terminal must settle first, nothing was sent and the steps begin with the settlement.
+func TestSettleFirst(t *testing.T) {
+	for _, code := range []string{"mpt:0x0E", "mpt:0xE7", "zvt:0xB2", "transbank:13"} {
+		d, zh, en := sayOf(unsent(code), []report.Evidence{bad("app.journal", "payment-app", report.Facts{"pending_reversals": 0.0, "unsettled": 500.0})})
+		step := d.Causes[0].Act.Step
+		if d.Money.State != report.MoneyNotSent || d.Money.Retry != report.RetryLater || !strings.Contains(step, "Settle first") ||
+			strings.Contains(en+step, "ook up") || strings.Contains(zh, "查询") {
+			t.Errorf("%s: %s, %s: %s %s %s", code, d.Money.State, d.Money.Retry, en, zh, step)
+		}
+	}
+}
+
+// TestReversalAndSettlementWords: a reversal that the host accepted is not a sale to be tried again, and a settlement
+// charges nobody.
+func TestReversalAndSettlementWords(t *testing.T) {
+	yes := true
+	for mti, c := range map[string]struct{ code, en, zh string }{
+		"0410": {"00", "accepted the reversal", "接受冲正"}, "1430": {"000", "accepted the reversal", "接受冲正"},
+		"0510": {"95", "settlement", "结算"}, "0530": {"00", "settlement", "结算"},
+	} {
+		ev := report.Event{Code: c.code, Scheme: "unionpay", Origin: report.OriginHost, Txn: &report.Txn{MTI: mti, Sent: &yes, HostAnswerSeen: &yes}}
+		if mti[0] == '1' {
+			ev.Scheme = "iso8583-1993"
+		}
+		_, zh, en := sayOf(ev, nil)
+		if !strings.Contains(en, c.en) || !strings.Contains(zh, c.zh) || strings.Contains(en, "customer") || strings.Contains(zh, "顾客") ||
+			mti[1] == '4' && (strings.Contains(en, "try again") || strings.Contains(zh, "再试")) {
+			t.Errorf("%s %s: %q %q", mti, c.code, en, zh)
 		}
 	}
 }

@@ -16,12 +16,15 @@ var (
 	tellsLater = regexp.MustCompile(`(?i)try again later|请稍后再试`)
 )
 
-// TestAdviceAgreesWithItself reads the money line and the steps of every cause together, for every state of the money and
-// every advice: no line sends the customer back to pay when another forbids it, none waits for what only a person mends.
+// TestAdviceAgreesWithItself reads the money line and the steps of every cause together, for every state of the money
+// and every advice: no line sends the customer back to pay when another forbids it, none waits for what only a person
+// mends.
 func TestAdviceAgreesWithItself(t *testing.T) {
 	k := codes.Builtin()
-	states := []string{report.MoneyNotSent, report.MoneySentNoAnswer, report.MoneyDeclined, report.MoneyApproved, report.MoneyUnknown}
-	retries := []string{report.RetrySafe, report.RetryLater, report.RetryQueryFirst, report.RetryAfterSignin, report.RetryOtherMeans, report.RetryNo}
+	states := []string{report.MoneyNotSent, report.MoneySentNoAnswer, report.MoneyDeclined, report.MoneyApproved,
+		report.MoneyUnknown}
+	retries := []string{report.RetrySafe, report.RetryLater, report.RetryQueryFirst, report.RetryAfterSignin,
+		report.RetryOtherMeans, report.RetryNo}
 	for i := range k.Causes {
 		c := &k.Causes[i]
 		for _, state := range states {

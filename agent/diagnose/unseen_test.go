@@ -67,8 +67,9 @@ func scoreStories(t *testing.T, list []testCase, say func(string, ...any)) tally
 	return s
 }
 
-// TestUnseen scores stories from public incidents, shops and forums that were written before anybody looked at how they are
-// answered. The open half may be worked on; of the frozen half only the sums are printed, so that nobody tunes on it.
+// TestUnseen scores stories from public incidents, shops and forums that were written before anybody looked at how they
+// are answered. The open half may be worked on; of the frozen half only the sums are printed, so that nobody tunes on
+// it.
 func TestUnseen(t *testing.T) {
 	for _, half := range []string{"open", "frozen"} {
 		say := func(string, ...any) {}

@@ -65,8 +65,8 @@ func deniesAnswer(ev *report.Event, evidence []report.Evidence) bool {
 	})
 }
 
-// askForWriter adds the question who shows the code where it is not known, or was inferred and an answer would change what is
-// said of the money.
+// askForWriter adds the question who shows the code where it is not known, or was inferred and an answer would change
+// what is said of the money.
 func (s *state) askForWriter(steps []Step, lang string) []Step {
 	if !s.writer.open && !s.writer.inferred {
 		return steps
@@ -74,7 +74,8 @@ func (s *state) askForWriter(steps []Step, lang string) []Step {
 	state, retry := s.moneyState(s.ranked()[0].ID)
 	changes := s.writer.open
 	before, after := s.uncertainty(), 0.0
-	step := Step{NextTest: report.NextTest{Check: askWriter, How: askWriterText.In(lang), CostS: 10, Depth: report.Interactive}}
+	step := Step{NextTest: report.NextTest{Check: askWriter, How: askWriterText.In(lang), CostS: 10,
+		Depth: report.Interactive}}
 	for _, a := range writerAnswers {
 		e, _ := After(s.k, askWriter, a.sign)
 		then := infer(s.given, append(slices.Clip(s.evidence), e), s.k, s.profile)
@@ -82,7 +83,8 @@ func (s *state) askForWriter(steps []Step, lang string) []Step {
 		first := then.ranked()[0]
 		thenState, thenRetry := then.moneyState(first.ID)
 		changes = changes || thenState != state || thenRetry != retry
-		step.Answers = append(step.Answers, Answer{Sign: a.sign, Say: a.say.In(lang), Probability: a.share, First: first.ID, FirstP: round(first.p, 3)})
+		step.Answers = append(step.Answers, Answer{Sign: a.sign, Say: a.say.In(lang), Probability: a.share, First: first.ID,
+			FirstP: round(first.p, 3)})
 	}
 	if !changes {
 		return steps

@@ -15,7 +15,8 @@ import (
 func TestTypedCodeHasAWriter(t *testing.T) {
 	k := codes.Builtin()
 	explain := func(code string, evidence ...report.Evidence) report.Diagnosis {
-		return Explain(report.Event{Code: code, Channel: report.ChannelConsole, Origin: report.OriginUnknown}, evidence, k, Options{Lang: "en"})
+		return Explain(report.Event{Code: code, Channel: report.ChannelConsole, Origin: report.OriginUnknown}, evidence, k,
+			Options{Lang: "en"})
 	}
 	for code, first := range map[string]string{"97": "terminal.not-registered", "51": "account.funds", "55": "account.pin", "54": "card.expired",
 		"03": "merchant.not-registered", "91": "issuer.unavailable", "77": "terminal.session", "９７ ": "terminal.not-registered"} {
@@ -27,7 +28,8 @@ func TestTypedCodeHasAWriter(t *testing.T) {
 			t.Errorf("%s: %s on nobody's word", code, d.Money.Retry)
 		}
 	}
-	// A cash register may show a 97 of its own making: that nobody was charged is not said before a person has said who shows it.
+	// A cash register may show a 97 of its own making: that nobody was charged is not said before a person has said who
+	// shows it.
 	if d := explain("97"); d.Money.State != report.MoneyUnknown || d.Money.Retry != report.RetryNo {
 		t.Errorf("97: %+v", d.Money)
 	}
@@ -47,7 +49,8 @@ func TestTypedCodeHasAWriter(t *testing.T) {
 	}
 	host, _ := After(k, askWriter, "writer.host")
 	terminal, _ := After(k, askWriter, "writer.terminal")
-	if d := explain("96", host); d.Abstained || d.Causes[0].Segment != "acquirer" && d.Causes[0].Segment != "switch" || d.Money.State != report.MoneyDeclined {
+	if d := explain("96", host); d.Abstained || d.Causes[0].Segment != "acquirer" && d.Causes[0].Segment != "switch" ||
+		d.Money.State != report.MoneyDeclined {
 		t.Errorf("96, on the receipt: %+v %+v", d.Causes[0], d.Money)
 	}
 	if d := explain("97", host); d.Money.State != report.MoneyDeclined || d.Money.Retry != report.RetryNo {
@@ -61,8 +64,8 @@ func TestTypedCodeHasAWriter(t *testing.T) {
 	}
 }
 
-// TestSpeak: a reader of another language than the terminal's reads texts in their own, and nothing else of the document
-// changes.
+// TestSpeak: a reader of another language than the terminal's reads texts in their own, and nothing else of the
+// document changes.
 func TestSpeak(t *testing.T) {
 	k := codes.Builtin()
 	for _, c := range readCases(t, "testdata/cases") {
@@ -84,8 +87,8 @@ func TestSpeak(t *testing.T) {
 	}
 }
 
-// TestNothingWrongIsAnAnswer: a healthy terminal that is examined without a code is told so, with what was looked at and
-// what could not be; one bad check, and it is not.
+// TestNothingWrongIsAnAnswer: a healthy terminal that is examined without a code is told so, with what was looked at
+// and what could not be; one bad check, and it is not.
 func TestNothingWrongIsAnAnswer(t *testing.T) {
 	k := codes.Builtin()
 	well := []report.Evidence{
@@ -95,7 +98,8 @@ func TestNothingWrongIsAnAnswer(t *testing.T) {
 		{Check: "net.wifi", Subject: "wifi", Status: report.NotRun, Facts: report.Facts{"reason": report.ReasonAbsent}},
 	}
 	explain := func(list []report.Evidence, lang string) report.Diagnosis {
-		return Explain(report.Event{Code: AnyCode, Origin: report.OriginUnknown, Channel: report.ChannelConsole}, list, k, Options{Lang: lang})
+		return Explain(report.Event{Code: AnyCode, Origin: report.OriginUnknown, Channel: report.ChannelConsole}, list, k,
+			Options{Lang: lang})
 	}
 	d := explain(well, "en")
 	if d.Abstained || d.Causes[0].ID != "none" || d.Causes[0].Verdict == "confirmed" || d.Causes[0].Probability > 0.7 {
@@ -110,7 +114,8 @@ func TestNothingWrongIsAnAnswer(t *testing.T) {
 	if strings.Contains(text, "Wi-Fi") || strings.Contains(Render(explain(well, "zh"), "zh", 80), "Nothing") {
 		t.Errorf("what is not fitted, or English:\n%s", text)
 	}
-	bad := append(slices.Clone(well), report.Evidence{Check: "board.storage", Subject: "/data", Status: report.Bad, Facts: report.Facts{"path": "/data", "free_pct": 0.0}})
+	bad := append(slices.Clone(well), report.Evidence{Check: "board.storage", Subject: "/data", Status: report.Bad,
+		Facts: report.Facts{"path": "/data", "free_pct": 0.0}})
 	if d := explain(bad, "en"); d.Causes[0].ID == "none" {
 		t.Errorf("a full disk: %+v", d.Causes[0])
 	}

@@ -12,7 +12,10 @@ func (r *Reading) links() {
 	for i := range list {
 		it := &list[i]
 		kind, down := linkKind(it), linkDown(it)
-		another := slices.ContainsFunc(list, func(o Item) bool { return !linkDown(&o) && linkKind(&o) == kind && o.Subject != it.Subject })
+		another := slices.ContainsFunc(list, func(o Item) bool {
+			return !linkDown(&o) && linkKind(&o) == kind &&
+				o.Subject != it.Subject
+		})
 		if r.Other(kind) || down && another {
 			continue
 		}

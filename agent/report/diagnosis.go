@@ -3,26 +3,27 @@ package report
 // A Diagnosis explains one event. Revision 1 is what is known at once, the final one follows the probes.
 // The same event, evidence and knowledge give the same bytes.
 type Diagnosis struct {
-	ID             string     `json:"id"` // the event's
-	Revision       int        `json:"revision"`
-	Final          bool       `json:"final"`
-	TookMS         int64      `json:"took_ms"`
-	Event          Event      `json:"event"`
-	Repeats        int        `json:"repeats"` // how often the code came again while this one was open
-	Code           CodeInfo   `json:"code"`
-	Money          Money      `json:"money"`
-	Causes         []Cause    `json:"causes"` // at most 5 and "unexplained", most probable first
-	Abstained      bool       `json:"abstained"`
-	CannotSeparate []string   `json:"cannot_separate"`     // cause ids
-	Masked         []string   `json:"masked"`              // cause ids whose signs a deeper fault explains
-	Also           []Also     `json:"also,omitempty"`      // found broken, did not cause this event
-	Set            []string   `json:"set,omitempty"`       // the causes of which one holds with 95 %
-	Witnesses      int        `json:"witnesses"`           // independent ones for the first cause, the code among them where its writer knows
-	NextTest       *NextTest  `json:"next_test,omitempty"` // none while abstained: no test here can change what anybody does
-	Evidence       []Evidence `json:"evidence"`
-	Handoff        string     `json:"handoff"`
-	Asked          bool       `json:"asked,omitempty"` // a person or the fleet asked: no sale failed
-	Agent          Agent      `json:"agent"`
+	ID             string   `json:"id"` // the event's
+	Revision       int      `json:"revision"`
+	Final          bool     `json:"final"`
+	TookMS         int64    `json:"took_ms"`
+	Event          Event    `json:"event"`
+	Repeats        int      `json:"repeats"` // how often the code came again while this one was open
+	Code           CodeInfo `json:"code"`
+	Money          Money    `json:"money"`
+	Causes         []Cause  `json:"causes"` // at most 5 and "unexplained", most probable first
+	Abstained      bool     `json:"abstained"`
+	CannotSeparate []string `json:"cannot_separate"` // cause ids
+	Masked         []string `json:"masked"`          // cause ids whose signs a deeper fault explains
+	Also           []Also   `json:"also,omitempty"`  // found broken, did not cause this event
+	Set            []string `json:"set,omitempty"`   // the causes of which one holds with 95 %
+	// independent ones for the first cause, the code among them where its writer knows
+	Witnesses int        `json:"witnesses"`
+	NextTest  *NextTest  `json:"next_test,omitempty"` // none while abstained: no test here can change what anybody does
+	Evidence  []Evidence `json:"evidence"`
+	Handoff   string     `json:"handoff"`
+	Asked     bool       `json:"asked,omitempty"` // a person or the fleet asked: no sale failed
+	Agent     Agent      `json:"agent"`
 }
 
 // CodeInfo is what the tables say about a code.

@@ -48,9 +48,10 @@ func TestBoards(t *testing.T) {
 			name: "imx6ull-emmc", powerErr: fs.ErrNotExist,
 			thermal: Thermal{Zone: "imx_thermal_zone", Celsius: 58.231, Critical: 100},
 			flash:   []Flash{{Name: "mmcblk1", LifePct: 30, LifeKnown: true, PreEOL: "normal"}},
-			memory:  Memory{TotalKB: 246532, AvailableKB: 120364, Pressure: 0.4, PressureKnown: true, OOMKills: 2, OOMKnown: true},
-			cpu:     CPU{Load1: 0.61, Processors: 1, Pressure: 3.2, PressureKnown: true},
-			reason:  HardwareWatchdog, dataType: "ext4", dataDev: "/dev/mmcblk1p3",
+			memory: Memory{TotalKB: 246532, AvailableKB: 120364, Pressure: 0.4, PressureKnown: true, OOMKills: 2,
+				OOMKnown: true},
+			cpu:    CPU{Load1: 0.61, Processors: 1, Pressure: 3.2, PressureKnown: true},
+			reason: HardwareWatchdog, dataType: "ext4", dataDev: "/dev/mmcblk1p3",
 		},
 		{
 			name: "at91-nand", power: Power{Source: "battery", Millivolts: 3712, BatteryPct: 38, BatteryKnown: true, Health: "Good"},
@@ -201,15 +202,19 @@ func TestStorage(t *testing.T) {
 		bytes uint64
 		ok    bool
 	}{
-		{Statfs{BlockSize: 4096, Blocks: 1000, Free: 100, Available: 100, Inodes: 200, InodesFree: 4}, 10, 2, true, 409600, true},
-		{Statfs{BlockSize: 4096, Blocks: 1000, Free: 50, Available: 0, Inodes: 0}, 0, 0, false, 0, true}, // all that is left is root's
+		{Statfs{BlockSize: 4096, Blocks: 1000, Free: 100, Available: 100, Inodes: 200, InodesFree: 4}, 10, 2, true, 409600,
+			true},
+		// all that is left is root's
+		{Statfs{BlockSize: 4096, Blocks: 1000, Free: 50, Available: 0, Inodes: 0}, 0, 0, false, 0, true},
 		{Statfs{BlockSize: 4096, Blocks: 1000, Free: 1000, Available: 0}, 0, 0, false, 0, true},
-		{Statfs{BlockSize: 1, Blocks: 1000, Free: 600, Available: 400}, 50, 0, false, 400, true}, // root's share is neither used nor free
+		// root's share is neither used nor free
+		{Statfs{BlockSize: 1, Blocks: 1000, Free: 600, Available: 400}, 50, 0, false, 400, true},
 		{Statfs{}, 0, 0, false, 0, false},
 		{Statfs{Blocks: 10, Free: 11}, 0, 0, false, 0, false},
 	} {
 		s, err := ReadStorage(fstest.MapFS{}, func(string) (Statfs, error) { return c.st, nil }, "/data")
-		if (err == nil) != c.ok || s.FreePct != c.free || s.InodesFreePct != c.inode || s.InodesKnown != c.known || s.FreeBytes != c.bytes {
+		if (err == nil) != c.ok || s.FreePct != c.free || s.InodesFreePct != c.inode || s.InodesKnown != c.known ||
+			s.FreeBytes != c.bytes {
 			t.Errorf("%+v: %+v %v", c.st, s, err)
 		}
 	}
@@ -251,7 +256,8 @@ func TestClock(t *testing.T) {
 		{"1970", chip(time.Unix(12, 0)), time.Unix(15, 0), Timex{}, nil, Clock{Source: "none", BeforeBuild: true, FlatCell: true}},
 		{"1970, called disciplined", none, time.Unix(15, 0), ntp, nil, Clock{Source: "none", BeforeBuild: true}},
 		{"1970, and the host as well", none, time.Unix(15, 0), Timex{}, &Reference{}, Clock{Source: "host", OffsetKnown: true, BeforeBuild: true}},
-		{"host agrees", none, now, Timex{}, &Reference{Offset: 2 * time.Second}, Clock{Trusted: true, Source: "host", Offset: 2 * time.Second, OffsetKnown: true}},
+		{"host agrees", none, now, Timex{}, &Reference{Offset: 2 * time.Second},
+			Clock{Trusted: true, Source: "host", Offset: 2 * time.Second, OffsetKnown: true}},
 		{"host differs", chip(now), now, Timex{}, &Reference{Offset: -time.Hour}, Clock{Source: "host", Offset: -time.Hour, OffsetKnown: true}},
 		{"host differs from NTP", none, now, ntp, &Reference{Offset: -time.Hour}, Clock{Source: "ntp", Offset: -time.Hour, OffsetKnown: true}},
 		{"host spoke long ago", chip(now), now, Timex{}, &Reference{Offset: -time.Hour, Age: 48 * time.Hour}, Clock{Trusted: true, Source: "rtc"}},
@@ -302,10 +308,12 @@ func TestResetReasons(t *testing.T) {
 		"POR": PowerOnReset, "regular power-up": PowerOnReset, "power_key": PowerOnReset, "usb_chg": PowerOnReset,
 		"brown-out reset": BrownOutReset, "watchdog timeout": HardwareWatchdog, "WDOG": HardwareWatchdog, "sw_wdt": SoftwareWatchdog,
 		"kernel_panic": KernelPanic, "software reset": UserReset,
-		// include/linux/power/power_on_reason.h (6.9); U-Boot's get_reset_cause of i.MX; source.android.com, boot reason; makers' boot loaders.
+		// include/linux/power/power_on_reason.h (6.9); U-Boot's get_reset_cause of i.MX; source.android.com, boot reason;
+		// makers' boot loaders.
 		"RTC wakeup": PowerOnReset, "reset button action": UserReset, "CPU clock failure": UnknownReset, "IPP USER": UserReset, "TEMPSENSE": UnknownReset,
 		"reboot,undervoltage": BrownOutReset, "cold,charger": PowerOnReset, "shutdown,battery": PowerOnReset, "kernel_panic,bug": KernelPanic, "warm,rtc": UnknownReset,
-		"WDT RST": HardwareWatchdog, "SOFT RST": UserReset, "SW_Reset": UserReset, "uvlo": BrownOutReset, "power loss": BrownOutReset, "reboot": UserReset, "": UnknownReset, "0": UnknownReset,
+		"WDT RST": HardwareWatchdog, "SOFT RST": UserReset, "SW_Reset": UserReset, "uvlo": BrownOutReset,
+		"power loss": BrownOutReset, "reboot": UserReset, "": UnknownReset, "0": UnknownReset,
 	} {
 		if got := reasonOf(words); got != want {
 			t.Errorf("%q: %s, want %s", words, got, want)
@@ -521,8 +529,10 @@ func TestSensorsAndLostData(t *testing.T) {
 
 func TestComplaintsTogether(t *testing.T) {
 	k := NewKernelLog("")
-	for i, r := range []Record{{Since: 10 * time.Second, Class: UnderVoltage}, {Since: 12 * time.Second, Class: USBDisconnect}, {Since: 60 * time.Second, Class: UnderVoltage},
-		{Since: 64 * time.Second, Class: USBDisconnect}, {Since: 90 * time.Second, Class: USBDisconnect}, {Since: 91 * time.Second, Class: UnderVoltage}} {
+	for i, r := range []Record{{Since: 10 * time.Second, Class: UnderVoltage},
+		{Since: 12 * time.Second, Class: USBDisconnect}, {Since: 60 * time.Second, Class: UnderVoltage},
+		{Since: 64 * time.Second, Class: USBDisconnect}, {Since: 90 * time.Second, Class: USBDisconnect},
+		{Since: 91 * time.Second, Class: UnderVoltage}} {
 		r.Seq = uint64(i)
 		k.Add(r)
 	}

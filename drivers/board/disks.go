@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// A line about storage is one about the terminal's flash only if it means the device that holds a filesystem in use: SDIO
-// carries Wi-Fi over the same hosts that carry an eMMC, and a stick that somebody pulls out fails too.
+// A line about storage is one about the terminal's flash only if it means the device that holds a filesystem in use:
+// SDIO carries Wi-Fi over the same hosts that carry an eMMC, and a stick that somebody pulls out fails too.
 
 // Names of what a line means when it names no device of its own.
 const (
@@ -20,9 +20,9 @@ const (
 // wordMax is how much of a line is looked at for a device: they stand in front.
 const storageWords = 24
 
-// storageOf finds the device that a line about storage means: a disk without its partition (mmcblk0, sda), a host (mmc1), a
-// function of an SDIO card (mmc2:0001:1), a controller's place (1c0f000.mmc), rawFlash, or noDevice. A disk goes before the host
-// that it sits on.
+// storageOf finds the device that a line about storage means: a disk without its partition (mmcblk0, sda), a host
+// (mmc1), a function of an SDIO card (mmc2:0001:1), a controller's place (1c0f000.mmc), rawFlash, or noDevice. A disk
+// goes before the host that it sits on.
 func storageOf(text string) string {
 	best := noDevice
 	for i, w := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t,;()[]<>'\"=", r) }) {
@@ -66,9 +66,11 @@ func deviceIn(w string) (kind int, name string) {
 		return isDisk, name
 	case letters == "mmc" && len(w) > 3:
 		return isHost, w
-	case strings.HasSuffix(w, ".mmc"), strings.HasSuffix(w, ".sdhci"), strings.HasSuffix(w, ".sdmmc"), strings.HasSuffix(w, ".mshc"), strings.HasSuffix(w, ".usdhc"):
+	case strings.HasSuffix(w, ".mmc"), strings.HasSuffix(w, ".sdhci"), strings.HasSuffix(w, ".sdmmc"),
+		strings.HasSuffix(w, ".mshc"), strings.HasSuffix(w, ".usdhc"):
 		return isHost, w
-	case strings.HasPrefix(w, "ubiblock"), letters == "ubi" && len(w) > 3, strings.HasPrefix(w, "ubi") && strings.Contains(w, "_") && len(w) < 12 && w[3] >= '0' && w[3] <= '9',
+	case strings.HasPrefix(w, "ubiblock"), letters == "ubi" && len(w) > 3, strings.HasPrefix(w, "ubi") &&
+		strings.Contains(w, "_") && len(w) < 12 && w[3] >= '0' && w[3] <= '9',
 		letters == "mtd" && len(w) > 3, letters == "mtdblock":
 		return isRaw, rawFlash
 	case letters == "dm-", letters == "loop", letters == "zram", letters == "ram", letters == "nbd", letters == "sr", letters == "fd", letters == "md":
@@ -112,10 +114,11 @@ const (
 	slavesMax = 8 // a device of the mapper over another, and so on
 )
 
-// ReadDisks finds out which block devices hold the filesystems in use (proc(5): mountinfo; /sys/block). A disk that can be
-// taken out, such as a stick, is the terminal's own only if it holds the root or one of paths.
+// ReadDisks finds out which block devices hold the filesystems in use (proc(5): mountinfo; /sys/block). A disk that can
+// be taken out, such as a stick, is the terminal's own only if it holds the root or one of paths.
 func ReadDisks(root fs.FS, paths ...string) Disks {
-	d := Disks{here: map[string]bool{}, inUse: map[string]bool{}, hosts: map[string][]string{}, places: map[string]string{}}
+	d := Disks{here: map[string]bool{}, inUse: map[string]bool{}, hosts: map[string][]string{},
+		places: map[string]string{}}
 	numbers := map[string]string{} // disk by device number
 	disks, _ := fs.ReadDir(root, "sys/block")
 	for _, e := range disks[:min(len(disks), disksMax)] {
@@ -152,7 +155,10 @@ func ReadDisks(root fs.FS, paths ...string) Disks {
 			}
 		}
 		dir := unescape(f[4])
-		own := dir == "/" || slices.ContainsFunc(paths, func(p string) bool { return p == dir || dir != "/" && strings.HasPrefix(p, dir+"/") })
+		own := dir == "/" || slices.ContainsFunc(paths, func(p string) bool {
+			return p == dir || dir != "/" &&
+				strings.HasPrefix(p, dir+"/")
+		})
 		d.use(root, name, own, slavesMax)
 	}
 	d.readHosts(root)
@@ -176,7 +182,8 @@ func (d *Disks) use(root fs.FS, name string, own bool, depth int) {
 	}
 }
 
-// readHosts finds what sits on each MMC host: /sys/class/mmc_host/mmc0/mmc0:0001/block/mmcblk0. SDIO cards have no block.
+// readHosts finds what sits on each MMC host: /sys/class/mmc_host/mmc0/mmc0:0001/block/mmcblk0. SDIO cards have no
+// block.
 func (d *Disks) readHosts(root fs.FS) {
 	const dir = "sys/class/mmc_host"
 	hosts, err := fs.ReadDir(root, dir)

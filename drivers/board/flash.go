@@ -76,7 +76,8 @@ func emmc(root fs.FS, name, dir string) (Flash, bool) {
 	return f, f.LifeKnown || f.PreEOL != ""
 }
 
-// failures sums up what UBI and the flash below it have given up on (ABI/stable/sysfs-class-ubi, testing/sysfs-class-mtd).
+// failures sums up what UBI and the flash below it have given up on (ABI/stable/sysfs-class-ubi,
+// testing/sysfs-class-mtd).
 func failures(root fs.FS, name, dir string) int {
 	n := 0
 	if mtd, err := number(root, dir+"/mtd_num"); err == nil && mtd >= 0 {

@@ -50,8 +50,8 @@ type Record struct {
 }
 
 // ParseRecord reads "6,1234,5678901,-;text"; false for what is no record. Programs may write into the log too (facility
-// not 0): those lines prove nothing and have no class. The text is classed and forgotten. app is the payment application's
-// name as the kernel has it, empty for none.
+// not 0): those lines prove nothing and have no class. The text is classed and forgotten. app is the payment
+// application's name as the kernel has it, empty for none.
 func ParseRecord(b []byte, app string) (Record, bool) {
 	head, text, ok := strings.Cut(string(b), ";")
 	if !ok {
@@ -85,8 +85,8 @@ func ParseRecord(b []byte, app string) (Record, bool) {
 	return r, true
 }
 
-// names says that a crash or a kill is that of a program, whose name stands where the kernels of the various processors put
-// it.
+// names says that a crash or a kill is that of a program, whose name stands where the kernels of the various processors
+// put it.
 func names(text, app string, c Complaint) bool {
 	var forms []string
 	switch c {
@@ -103,8 +103,8 @@ func names(text, app string, c Complaint) bool {
 	return false
 }
 
-// lowMemory begins what Android's killer says when it ends a program. It ends such as nobody uses all day long: only one in
-// the foreground, or that a person would miss, was lost for want of memory.
+// lowMemory begins what Android's killer says when it ends a program. It ends such as nobody uses all day long: only
+// one in the foreground, or that a person would miss, was lost for want of memory.
 const (
 	lowMemory  = "lowmemorykiller: Killing '"
 	perceived  = 200 // PERCEPTIBLE_APP_ADJ
@@ -152,8 +152,8 @@ type moment struct {
 	device string
 }
 
-// NewKernelLog returns a log that has read nothing yet. app is the executable's name of the payment application; the kernel
-// knows 15 bytes of it.
+// NewKernelLog returns a log that has read nothing yet. app is the executable's name of the payment application; the
+// kernel knows 15 bytes of it.
 func NewKernelLog(app string) *KernelLog {
 	return &KernelLog{app: app[:min(len(app), maxComm)], moments: make(map[Complaint][]moment), why: ErrSilent}
 }
@@ -215,8 +215,8 @@ func (k *KernelLog) Count(c Complaint, uptime, d time.Duration) int {
 	return n
 }
 
-// Storage is how often in the last d before the moment since boot storage failed or went read-only: the terminal's own, which
-// holds its filesystems, and what else there is or cannot be told.
+// Storage is how often in the last d before the moment since boot storage failed or went read-only: the terminal's own,
+// which holds its filesystems, and what else there is or cannot be told.
 func (k *KernelLog) Storage(disks Disks, uptime, d time.Duration) (own, other int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

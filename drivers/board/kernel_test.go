@@ -171,7 +171,8 @@ func TestOneKillIsCountedOnce(t *testing.T) {
 		r.Seq = uint64(i)
 		k.Add(r)
 	}
-	if n, app := k.Count(OutOfMemory, time.Minute, time.Hour), k.Count(AppCrash, time.Minute, time.Hour); n != 3 || app != 3 {
+	if n, app := k.Count(OutOfMemory, time.Minute, time.Hour), k.Count(AppCrash, time.Minute, time.Hour); n != 3 ||
+		app != 3 {
 		t.Errorf("%d kills, %d of the application, want 3", n, app)
 	}
 }

@@ -14,8 +14,9 @@ type Power struct {
 	Millivolts   int    // of what feeds it; 0: not known
 	BatteryPct   int
 	BatteryKnown bool
-	Health       string // of the battery, in the kernel's words: Good Overheat Dead "Over voltage" Cold …; empty: not known
-	UnderVoltage bool   // a voltage monitor says so now
+	// of the battery, in the kernel's words: Good Overheat Dead "Over voltage" Cold …; empty: not known
+	Health       string
+	UnderVoltage bool // a voltage monitor says so now
 }
 
 // ReadPower reads the power supplies. fs.ErrNotExist: the board tells nothing of its power.
@@ -81,8 +82,8 @@ func ReadPower(root fs.FS) (Power, error) {
 // Supplies that a terminal can have: a lithium cell, five volts, a vehicle's 24.
 const leastMV, mostMV = 2500, 60_000
 
-// millivolts reads a voltage, in millionths of a volt or, as some makers' drivers have it, in thousandths; 0 if it is none
-// that feeds a machine. One sample is none: the middle of three.
+// millivolts reads a voltage, in millionths of a volt or, as some makers' drivers have it, in thousandths; 0 if it is
+// none that feeds a machine. One sample is none: the middle of three.
 func millivolts(root fs.FS, name string) int {
 	var seen []int
 	for i := range looks {

@@ -48,7 +48,8 @@ type Boot struct {
 // Boots are the last starts, oldest first.
 type Boots []Boot
 
-// maxBoots bounds the list: a machine that restarts every ten minutes fills it in eight hours, and is judged long before.
+// maxBoots bounds the list: a machine that restarts every ten minutes fills it in eight hours, and is judged long
+// before.
 const maxBoots = 48
 
 // ParseBoots reads what Encode wrote. What cannot be read is an empty list and an error, so that the caller can go on.
@@ -115,8 +116,8 @@ const (
 	wdCardReset  = 0x20
 )
 
-// ResetReason finds out why the machine started: from the kernel's own crash record, the reset controller, what the boot
-// loader passed on, the watchdog. Only what is surely about this start is believed.
+// ResetReason finds out why the machine started: from the kernel's own crash record, the reset controller, what the
+// boot loader passed on, the watchdog. Only what is surely about this start is believed.
 func ResetReason(root fs.FS) string {
 	if files, err := list(root, "sys/fs/pstore"); err == nil {
 		for _, f := range files {
@@ -162,8 +163,8 @@ func ResetReason(root fs.FS) string {
 }
 
 // Bounds of the search for a reset controller: the folders below platform are the buses of the device tree. Their links
-// (subsystem, driver, supplier) lead round in circles and are not followed: an ARM board has fifty thousand ways to come
-// four folders deep with them, and some hundred without.
+// (subsystem, driver, supplier) lead round in circles and are not followed: an ARM board has fifty thousand ways to
+// come four folders deep with them, and some hundred without.
 const (
 	platformDepth = 4
 	maxLooks      = 1024
@@ -196,7 +197,8 @@ func powerOn(root fs.FS, dir string, depth int, looks *int) string {
 }
 
 // reasonKeys are how boot loaders pass the reason on: Android's (androidboot.bootreason), Qualcomm's and Motorola's
-// (powerup_reason), Unisoc's (bootcause, pwroffcause), Amlogic's (reboot_mode), U-Boot's (reset_cause), Rockchip's and others'.
+// (powerup_reason), Unisoc's (bootcause, pwroffcause), Amlogic's (reboot_mode), U-Boot's (reset_cause), Rockchip's and
+// others'.
 var reasonKeys = [...]string{"androidboot.bootreason", "bootreason", "boot_reason", "androidboot.bootcause", "bootcause", "boot_cause", "androidboot.powerup_reason",
 	"powerup_reason", "androidboot.reboot_mode", "reboot_mode", "resetcause", "reset_cause", "reset_reason", "androidboot.reset_reason"}
 
@@ -241,7 +243,8 @@ func blankBetween(text string, i int) bool {
 // mediatek are the words for MediaTek's numbers (boot_reason_t of its little kernel).
 var mediatek = [...]string{"power_key", "usb", "rtc", "wdt", "wdt_by_pass_pwk", "tool_by_pass_pwk", "2sec_reboot", "unknown", "kernel_panic", "reboot", "watchdog"}
 
-// reasonOf understands the words of reset controllers, U-Boot and Android boot loaders: canonical ones (reason, a comma and
+// reasonOf understands the words of reset controllers, U-Boot and Android boot loaders: canonical ones (reason, a comma
+// and
 // details: source.android.com, boot reason) and makers' own.
 func reasonOf(s string) string {
 	s = strings.ToLower(strings.TrimSpace(s))
@@ -255,11 +258,14 @@ func reasonOf(s string) string {
 		{"sw_wdt", SoftwareWatchdog}, {"soft_wdt", SoftwareWatchdog}, {"software watchdog", SoftwareWatchdog}, {"swdt", SoftwareWatchdog}, {"wdt_sw", SoftwareWatchdog},
 		{"watchdog", HardwareWatchdog}, {"wdt", HardwareWatchdog}, {"wdog", HardwareWatchdog}, {"wdg", HardwareWatchdog},
 		{"shutdown", PowerOnReset}, // it had been switched off in order
-		{"reboot", UserReset}, {"software reset", UserReset}, {"sw_reset", UserReset}, {"soft rst", UserReset}, {"soft_rst", UserReset}, {"user", UserReset}, {"reset button", UserReset}, {"srst", UserReset}, {"tool_by_pass", UserReset},
+		{"reboot", UserReset}, {"software reset", UserReset}, {"sw_reset", UserReset}, {"soft rst", UserReset},
+		{"soft_rst", UserReset}, {"user", UserReset}, {"reset button", UserReset}, {"srst", UserReset}, {"tool_by_pass", UserReset},
 		{"long_power_key", UserReset}, {"long_pwrkey", UserReset}, {"recovery", UserReset}, {"bootloader", UserReset}, {"factory_reset", UserReset}, {"warm_boot", UserReset},
 		{"power-up", PowerOnReset}, {"power_on", PowerOnReset}, {"power-on", PowerOnReset}, {"poweron", PowerOnReset}, {"power on", PowerOnReset}, {"power_key", PowerOnReset},
-		{"powerkey", PowerOnReset}, {"power key", PowerOnReset}, {"power button", PowerOnReset}, {"pwrkey", PowerOnReset}, {"pbint", PowerOnReset}, {"rtc wakeup", PowerOnReset}, {"rtc alarm", PowerOnReset}, {"keypad", PowerOnReset},
-		{"cold", PowerOnReset}, {"charger", PowerOnReset}, {"charging", PowerOnReset}, {"usb_chg", PowerOnReset}, {"dc_chg", PowerOnReset}, {"cable", PowerOnReset}, {"hard_reset", PowerOnReset},
+		{"powerkey", PowerOnReset}, {"power key", PowerOnReset}, {"power button", PowerOnReset}, {"pwrkey", PowerOnReset},
+		{"pbint", PowerOnReset}, {"rtc wakeup", PowerOnReset}, {"rtc alarm", PowerOnReset}, {"keypad", PowerOnReset},
+		{"cold", PowerOnReset}, {"charger", PowerOnReset}, {"charging", PowerOnReset}, {"usb_chg", PowerOnReset},
+		{"dc_chg", PowerOnReset}, {"cable", PowerOnReset}, {"hard_reset", PowerOnReset},
 	} {
 		if strings.Contains(s, r.word) {
 			return r.reason

@@ -41,8 +41,8 @@ const (
 	onBattery
 )
 
-// limits are the readings that a working terminal can have. The converters of sensors that are not wired stand at the end of
-// their range: 125, 127, -40, -127 and the like.
+// limits are the readings that a working terminal can have. The converters of sensors that are not wired stand at the
+// end of their range: 125, 127, -40, -127 and the like.
 func (p place) limits() (low, high float64) {
 	switch p {
 	case onBattery:
@@ -79,9 +79,10 @@ type sensor struct {
 	moves      bool // it said something else at a second look
 }
 
-// ReadThermal reads the thermal zones and the cooling devices, or the monitoring chips of a board without zones. A reading
-// is believed if a working terminal can have it; where it is high it is looked at again. The processor's own goes before
-// the others, which need not be wired. ErrSilent: there are sensors, and no reading of them can be believed.
+// ReadThermal reads the thermal zones and the cooling devices, or the monitoring chips of a board without zones. A
+// reading is believed if a working terminal can have it; where it is high it is looked at again. The processor's own
+// goes before the others, which need not be wired. ErrSilent: there are sensors, and no reading of them can be
+// believed.
 func ReadThermal(root fs.FS) (Thermal, error) {
 	entries, tried := list(root, "sys/class/thermal")
 	var zones []sensor
@@ -118,8 +119,9 @@ func ReadThermal(root fs.FS) (Thermal, error) {
 	return Thermal{}, fmt.Errorf("read thermal zones: %w", fs.ErrNotExist)
 }
 
-// hottestOf reads sensors and returns the hottest of those that count. Those that are warm are looked at again, and those of the
-// processor that make no sense, which some drivers do now and then; all together, so that many sensors take no longer than one.
+// hottestOf reads sensors and returns the hottest of those that count. Those that are warm are looked at again, and
+// those of the processor that make no sense, which some drivers do now and then; all together, so that many sensors
+// take no longer than one.
 func hottestOf(root fs.FS, all []sensor) (sensor, error) {
 	tried := fmt.Errorf("read thermal zones: %w", fs.ErrNotExist)
 	seen := make([][]float64, len(all))
@@ -174,8 +176,8 @@ func hottestOf(root fs.FS, all []sensor) (sensor, error) {
 	return good[0], nil
 }
 
-// once reads a sensor, in the unit in which its reading can be one: thousandths of a degree (sysfs-api.rst), and in makers'
-// old drivers whole degrees or tenths.
+// once reads a sensor, in the unit in which its reading can be one: thousandths of a degree (sysfs-api.rst), and in
+// makers' old drivers whole degrees or tenths.
 func (s sensor) once(root fs.FS) (float64, error) {
 	n, err := number(root, s.file)
 	if err != nil {

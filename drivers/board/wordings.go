@@ -3,8 +3,8 @@ package board
 import "strings"
 
 // A wording is how the kernel says something that matters. Head begins the line, all parts stand in it in any
-// order, none of not does; all in lower case. From names the sources it was taken from, in Linux 6.1 unless a version is given; old and new wordings of
-// the same thing stand side by side, for terminals run kernels of fifteen years.
+// order, none of not does; all in lower case. From names the sources it was taken from, in Linux 6.1 unless a version
+// is given; old and new wordings of the same thing stand side by side, for terminals run kernels of fifteen years.
 type wording struct {
 	class Complaint
 	head  string // the line begins with it; "" for anywhere
@@ -15,8 +15,8 @@ type wording struct {
 
 func words(s ...string) []string { return s }
 
-// wordings are looked through in order; the first that fits decides. Lines about storage say which device they mean as well:
-// see storageOf.
+// wordings are looked through in order; the first that fits decides. Lines about storage say which device they mean as
+// well: see storageOf.
 var wordings = [...]wording{
 	// Filesystems that went read-only.
 	{ReadOnly, "", words("remounting filesystem read-only"), nil, "fs/ext4/super.c, fs/ext3/super.c (2.6), fs/ext2/super.c"},

@@ -34,8 +34,8 @@ func abecsSale(name string) bool {
 	return false
 }
 
-// abecsEnds tells whether a sale is over when the pad has answered this: the chip has decided, the card is out, the session
-// is closed.
+// abecsEnds tells whether a sale is over when the pad has answered this: the chip has decided, the card is out, the
+// session is closed.
 func abecsEnds(name string) bool {
 	switch name {
 	case "FNC", "FCX", "RMC", "CLO", "CLX":
@@ -44,8 +44,8 @@ func abecsEnds(name string) bool {
 	return false
 }
 
-// read takes the command's name and RSP_STAT, three digits behind it. The blocks behind hold tracks and PIN blocks; they
-// are counted to see that this is an answer, and not looked at. Encrypted messages begin with DC2 and say nothing.
+// read takes the command's name and RSP_STAT, three digits behind it. The blocks behind hold tracks and PIN blocks;
+// they are counted to see that this is an answer, and not looked at. Encrypted messages begin with DC2 and say nothing.
 func (a abecs) read(b []byte) (Found, bool) {
 	if a.answers && len(b) == 1 && b[0] == eot {
 		return Found{Kind: End}, true

@@ -29,8 +29,9 @@ func (transbank) cut(b []byte) (int, []byte, verdict) {
 	return n, body, v
 }
 
-// read takes the first, second and fourth of the fields of a result: type, answer, shop, terminal. What follows holds the
-// last digits of the card. The answers are the terminal's own list, not field 39. 0260 and 0280 repeat an old result.
+// read takes the first, second and fourth of the fields of a result: type, answer, shop, terminal. What follows holds
+// the last digits of the card. The answers are the terminal's own list, not field 39. 0260 and 0280 repeat an old
+// result.
 func (transbank) read(b []byte) (Found, bool) {
 	kind, rest, _ := bytes.Cut(b, []byte{'|'})
 	switch string(kind) {
@@ -119,7 +120,8 @@ func (e *ecr17) read(b []byte) (Found, bool) {
 		return Found{}, true
 	}
 	switch c := b[9]; {
-	case c == 'P' || c == 'X' || c == 'S' || c == 'p' || c == 'K': // payment, with more in its result, reversal, pre-authorisation, services
+	case c == 'P' || c == 'X' || c == 'S' || c == 'p' || c == 'K':
+		// payment, with more in its result, reversal, pre-authorisation, services
 		return Found{Kind: Start}, true
 	case !e.answers && (c == 'i' || c == 'c' || c == 'H'): // more of a pre-authorisation, its closing, card verification
 		return Found{Kind: Start}, true

@@ -108,8 +108,10 @@ func TestEveryMessageTypeOfASale(t *testing.T) {
 		want      Found
 	}{
 		{"0100", "", Found{Kind: Start}}, {"0200", "", Found{Kind: Start}}, {"0120", "", Found{Kind: Start}}, {"0220", "", Found{Kind: Start}},
-		{"0110", "00", Found{Kind: Result, Approved: true, Code: "00", Origin: FromHost}}, {"0210", "00", Found{Kind: Result, Approved: true, Code: "00", Origin: FromHost}},
-		{"0230", "00", Found{Kind: Result, Approved: true, Code: "00", Origin: FromHost}}, {"0110", "51", Found{Kind: Result, Code: "51", Origin: FromHost}},
+		{"0110", "00", Found{Kind: Result, Approved: true, Code: "00", Origin: FromHost}},
+		{"0210", "00", Found{Kind: Result, Approved: true, Code: "00", Origin: FromHost}},
+		{"0230", "00", Found{Kind: Result, Approved: true, Code: "00", Origin: FromHost}},
+		{"0110", "51", Found{Kind: Result, Code: "51", Origin: FromHost}},
 		{"0210", "96", Found{Kind: Result, Code: "96", Origin: FromHost}}, {"0210", "", Found{Kind: End}},
 		{"0400", "98", Found{Kind: Result, Code: "98", Origin: FromTerminal}}, {"0400", "", Found{Kind: Start}}, {"0420", "", Found{Kind: Start}},
 		{"0410", "00", Found{Kind: End}}, {"0430", "00", Found{Kind: End}}, {"0410", "12", Found{Kind: Result, Code: "12", Origin: FromHost}},
@@ -128,7 +130,8 @@ func TestEveryMessageTypeOfASale(t *testing.T) {
 			c.want.MTI, c.want.STAN, c.want.Terminal = c.mti, "000123", "10077120"
 			want = []Found{c.want}
 		}
-		for framing, frame := range map[string][]byte{ISO8583: Binary2.Append(nil, b), MISPOS: frameMISPOS(member(1, "\x01"), member(6, string(b)))} {
+		for framing, frame := range map[string][]byte{ISO8583: Binary2.Append(nil, b),
+			MISPOS: frameMISPOS(member(1, "\x01"), member(6, string(b)))} {
 			if diff := cmp.Diff(want, listen(NewDecoder(framing, c.mti[2] == '1'), frame)); diff != "" {
 				t.Errorf("%s %s: -want +got\n%s", framing, fmt.Sprint(c.mti, c.code), diff)
 			}

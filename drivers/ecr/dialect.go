@@ -42,8 +42,8 @@ type field struct {
 	size   int
 }
 
-// dialects are all that are known, in the order in which Parse tries them. Where two of them fit, they differ only in fields
-// above those that a Message holds. The bytes of a message are walked in hex by few hosts, so those come last.
+// dialects are all that are known, in the order in which Parse tries them. Where two of them fit, they differ only in
+// fields above those that a Message holds. The bytes of a message are walked in hex by few hosts, so those come last.
 var dialects = []*Dialect{
 	{Name: "bcd-1993", version: '1', fields: &iso1993},
 	{Name: "text-1993", version: '1', ASCII: true, fields: &iso1993},
@@ -133,12 +133,17 @@ var base24 = func() (t [129]field) {
 var iso1993 = func() (t [129]field) {
 	t = iso1987
 	for n, f := range map[int]field{
-		5: {digits, 0, 12}, 12: {digits, 0, 12}, 15: {digits, 0, 6}, 22: {chars8, 0, 12}, 25: {digits, 0, 4}, 26: {digits, 0, 4},
-		28: {digits, 0, 6}, 29: {digits, 0, 3}, 30: {digits, 0, 24}, 31: {chars8, 2, 99}, 39: {digits, 0, 3}, 40: {digits, 0, 3},
-		43: {chars8, 2, 99}, 44: {chars8, 2, 99}, 46: {chars8, 3, 204}, 53: {raw, 2, 48}, 55: {raw, 3, 255}, 56: {digits, 2, 35},
-		57: {digits, 0, 3}, 58: {digits, 2, 11}, 65: {raw, 0, 8}, 66: {chars8, 3, 204}, 71: {digits, 0, 8}, 72: {chars8, 3, 999},
+		5: {digits, 0, 12}, 12: {digits, 0, 12}, 15: {digits, 0, 6}, 22: {chars8, 0, 12}, 25: {digits, 0, 4},
+		26: {digits, 0, 4},
+		28: {digits, 0, 6}, 29: {digits, 0, 3}, 30: {digits, 0, 24}, 31: {chars8, 2, 99}, 39: {digits, 0, 3},
+		40: {digits, 0, 3},
+		43: {chars8, 2, 99}, 44: {chars8, 2, 99}, 46: {chars8, 3, 204}, 53: {raw, 2, 48}, 55: {raw, 3, 255},
+		56: {digits, 2, 35},
+		57: {digits, 0, 3}, 58: {digits, 2, 11}, 65: {raw, 0, 8}, 66: {chars8, 3, 204}, 71: {digits, 0, 8},
+		72: {chars8, 3, 999},
 		82: {digits, 0, 10}, 83: {digits, 0, 10}, 84: {digits, 0, 10}, 85: {digits, 0, 10}, 90: {digits, 0, 10},
-		91: {digits, 0, 3}, 92: {digits, 0, 3}, 93: {digits, 2, 11}, 94: {digits, 2, 11}, 95: {chars8, 2, 99}, 96: {raw, 3, 999},
+		91: {digits, 0, 3}, 92: {digits, 0, 3}, 93: {digits, 2, 11}, 94: {digits, 2, 11}, 95: {chars8, 2, 99},
+		96: {raw, 3, 999},
 		99: {chars8, 2, 11}, 105: {digits, 0, 16}, 106: {digits, 0, 16}, 107: {digits, 0, 10}, 108: {digits, 0, 10},
 		109: {chars8, 2, 84}, 110: {chars8, 2, 84},
 	} {

@@ -34,8 +34,8 @@ func ways(t testing.TB) (list []struct {
 	return list
 }
 
-// TestStreamReadsEveryWayOfWriting reads what a script wrote that knows nothing of ours, whatever the length header, whatever
-// stands before the message type, cut at every byte, and with nothing declared.
+// TestStreamReadsEveryWayOfWriting reads what a script wrote that knows nothing of ours, whatever the length header,
+// whatever stands before the message type, cut at every byte, and with nothing declared.
 func TestStreamReadsEveryWayOfWriting(t *testing.T) {
 	read := map[string]bool{}
 	for _, w := range ways(t) {

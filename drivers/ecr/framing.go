@@ -25,7 +25,8 @@ const (
 )
 
 // lengthHeaders are all of them, in the order in which they are tried, with the names that a configuration gives them.
-var lengthHeaders = []LengthHeader{Binary2, BCD2, ASCII4, Binary2Self, BCD2Self, ASCII4Self, Binary4, Binary4Self, Binary2Pad, Hex4, Little2}
+var lengthHeaders = []LengthHeader{Binary2, BCD2, ASCII4, Binary2Self, BCD2Self, ASCII4Self, Binary4, Binary4Self,
+	Binary2Pad, Hex4, Little2}
 
 var lengthNames = map[LengthHeader][2]string{
 	Binary2: {"binary2", "2 bytes binary"}, BCD2: {"bcd2", "2 bytes BCD"}, ASCII4: {"ascii4", "4 ASCII digits"},

@@ -39,7 +39,8 @@ func FuzzSplit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
 		l := LengthHeader(kind)
 		message, rest, err := l.Split(b)
-		if err == nil && (len(message) < minMessage || len(message) > MaxMessage || l.Size()+len(message)+len(rest) != len(b)) {
+		if err == nil && (len(message) < minMessage || len(message) > MaxMessage ||
+			l.Size()+len(message)+len(rest) != len(b)) {
 			t.Fatalf("%v: %d bytes gave a message of %d and a rest of %d", l, len(b), len(message), len(rest))
 		}
 		if err != nil && len(rest) != len(b) {

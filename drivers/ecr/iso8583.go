@@ -48,7 +48,8 @@ func (m Message) Reversal() bool { return len(m.MTI) == 4 && m.MTI[1] == '4' }
 // advices of them).
 func (m Message) Sale() bool { return len(m.MTI) == 4 && (m.MTI[1] == '1' || m.MTI[1] == '2') }
 
-// Approves says whether field 39 is the one that all hosts answer with when all went well: 00, 000 (ISO 8583:1993), 0000.
+// Approves says whether field 39 is the one that all hosts answer with when all went well: 00, 000 (ISO 8583:1993),
+// 0000.
 func (m Message) Approves() bool { return m.Code != "" && strings.Trim(m.Code, "0") == "" }
 
 // Scheme returns the code table of field 39 where the message itself says which: a version of ISO 8583 that has action
@@ -195,8 +196,8 @@ func (d *Dialect) begins(b []byte) bool {
 	return t[0] <= 2 && t[1] >= 1 && t[1] <= 8 && (d.version == 0 || t[0] == d.version-'0')
 }
 
-// walk reads message type, bitmaps and fields. clean says that all text that is taken is in the dialect's characters. No error
-// tells a value: it may be a card's.
+// walk reads message type, bitmaps and fields. clean says that all text that is taken is in the dialect's characters.
+// No error tells a value: it may be a card's.
 func (d *Dialect) walk(b []byte, tags *Tags) (m Message, clean bool, err error) {
 	clean = true
 	var card []byte

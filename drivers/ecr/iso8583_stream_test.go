@@ -183,7 +183,8 @@ func FuzzStream(f *testing.F) {
 		for len(b) > 0 {
 			n := 1 + cuts.IntN(min(len(b), 1+cuts.IntN(3000)))
 			for _, m := range collect(t, s, b[:n]) {
-				if len(m.Code) > 3 || len(m.Terminal) > 8 || len(m.Reference) > 12 || strings.ContainsFunc(m.Code+m.Terminal+m.Reference, func(r rune) bool { return r < ' ' || r > '~' }) {
+				if len(m.Code) > 3 || len(m.Terminal) > 8 || len(m.Reference) > 12 ||
+					strings.ContainsFunc(m.Code+m.Terminal+m.Reference, func(r rune) bool { return r < ' ' || r > '~' }) {
 					t.Fatalf("%+v", m)
 				}
 			}

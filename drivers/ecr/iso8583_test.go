@@ -177,7 +177,8 @@ func TestMessageKinds(t *testing.T) {
 	for _, c := range []struct {
 		mti                string
 		response, reversal bool
-	}{{"0200", false, false}, {"0210", true, false}, {"0400", false, true}, {"0410", true, true}, {"0420", false, true}, {"0430", true, true}, {"0810", true, false}, {"", false, false}} {
+	}{{"0200", false, false}, {"0210", true, false}, {"0400", false, true}, {"0410", true, true}, {"0420", false, true},
+		{"0430", true, true}, {"0810", true, false}, {"", false, false}} {
 		m := Message{MTI: c.mti}
 		if m.Response() != c.response || m.Reversal() != c.reversal {
 			t.Errorf("%q: response %v reversal %v", c.mti, m.Response(), m.Reversal())
@@ -216,7 +217,8 @@ func FuzzParse(f *testing.F) {
 		for _, s := range []struct {
 			value string
 			most  int
-		}{{m.TPDU, 10}, {m.MTI, 4}, {m.Processing, 6}, {m.STAN, 6}, {m.Time, 6}, {m.Date, 4}, {m.Reference, 12}, {m.Code, 3}, {m.Terminal, 8}} {
+		}{{m.TPDU, 10}, {m.MTI, 4}, {m.Processing, 6}, {m.STAN, 6}, {m.Time, 6}, {m.Date, 4}, {m.Reference, 12}, {m.Code, 3},
+			{m.Terminal, 8}} {
 			if len(s.value) > s.most {
 				t.Fatalf("%q is longer than its field, %d", s.value, s.most)
 			}

@@ -2,9 +2,9 @@ package ecr
 
 import "bytes"
 
-// isolink is a line that carries ISO 8583 messages behind a length header and nothing else, as terminals send them through
-// a converter or a radio modem in transparent mode. It has no check sum: a frame is sound if a dialect reads the message
-// to its last byte.
+// isolink is a line that carries ISO 8583 messages behind a length header and nothing else, as terminals send them
+// through a converter or a radio modem in transparent mode. It has no check sum: a frame is sound if a dialect reads
+// the message to its last byte.
 type isolink struct{ tags *Tags }
 
 func (isolink) cut(b []byte) (int, []byte, verdict) {

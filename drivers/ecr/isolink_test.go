@@ -45,7 +45,8 @@ func TestISOLinkReadsEverySplitAndKeepsNoCardData(t *testing.T) {
 func TestISOLinkIsBackInStep(t *testing.T) {
 	for i, frame := range isoFrames(t) {
 		for at := i % 5; at < len(frame); at += 5 {
-			for _, hit := range [][]byte{frame[:at], append(bytes.Clone(frame[:at]), frame[at+1:]...), func() []byte { b := bytes.Clone(frame); b[at] ^= 0x41; return b }()} {
+			for _, hit := range [][]byte{frame[:at], append(bytes.Clone(frame[:at]), frame[at+1:]...),
+				func() []byte { b := bytes.Clone(frame); b[at] ^= 0x41; return b }()} {
 				d := NewDecoder(ISO8583, true)
 				listen(d, hit)
 				d.Quiet(func(Found) {})

@@ -39,9 +39,10 @@ func (zvtLAN) cut(b []byte) (int, []byte, verdict) {
 	return head + n, b[:head+n], sound
 }
 
-// retail is the link of registers and terminals that speak XML or JSON behind a length of four bytes: the IFSF and CONEXXUS
-// interface (OPI), and the nexo retailer protocol. Of a message are read the names of the request and of its result, which
-// stand in front; a message that is longer than any other is read as far as it is held, and the rest passed over.
+// retail is the link of registers and terminals that speak XML or JSON behind a length of four bytes: the IFSF and
+// CONEXXUS interface (OPI), and the nexo retailer protocol. Of a message are read the names of the request and of its
+// result, which stand in front; a message that is longer than any other is read as far as it is held, and the rest
+// passed over.
 type retail struct {
 	name string // of the family of codes
 	pass int    // bytes of a long message that are still to come
@@ -65,7 +66,8 @@ func (r *retail) cut(b []byte) (int, []byte, verdict) {
 	if n == 0 {
 		return retailHead, nil, control // keep-alive
 	}
-	if n < 0 || n > retailMost || len(b) > retailHead && b[retailHead] != '<' && b[retailHead] != '{' && b[retailHead] != 0xEF {
+	if n < 0 || n > retailMost || len(b) > retailHead && b[retailHead] != '<' && b[retailHead] != '{' &&
+		b[retailHead] != 0xEF {
 		return 1, nil, noise
 	}
 	switch {
@@ -125,8 +127,8 @@ func (r *retail) read(b []byte) (Found, bool) {
 	return f, true
 }
 
-// retailWord finds the value of an attribute of XML, an element without attributes, or a member of JSON, if it is a word of at
-// most 24 letters; empty for none.
+// retailWord finds the value of an attribute of XML, an element without attributes, or a member of JSON, if it is a
+// word of at most 24 letters; empty for none.
 func retailWord(b []byte, name string) string {
 	for at := 0; ; {
 		i := bytes.Index(b[at:], []byte(name))

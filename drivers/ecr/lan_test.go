@@ -15,7 +15,8 @@ func framed(text string) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...)
 }
 
-// lanTalk is what passes on a LAN, in the order of a sale, with card data wherever some may stand. The forms are those of the
+// lanTalk is what passes on a LAN, in the order of a sale, with card data wherever some may stand. The forms are those
+// of the
 // specifications: see testdata.
 var lanTalk = []struct {
 	framing string
@@ -88,7 +89,8 @@ func FuzzLAN(f *testing.F) {
 			t.Fatalf("holds %d of %d", len(d.held), cap(d.held))
 		}
 		for _, f := range got {
-			if len(f.Code) > 30 || text([]byte(f.Code)) != f.Code || strings.ContainsAny(strings.TrimPrefix(f.Code, "zvt:0x"), "0123456789") && len(f.Code) > 8 {
+			if len(f.Code) > 30 || text([]byte(f.Code)) != f.Code || strings.ContainsAny(strings.TrimPrefix(f.Code, "zvt:0x"),
+				"0123456789") && len(f.Code) > 8 {
 				t.Fatalf("outside the allow-list: %s", fmt.Sprintf("%+v", f))
 			}
 		}

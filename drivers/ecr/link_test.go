@@ -104,19 +104,22 @@ func links(t testing.TB) []struct {
 		frame   []byte
 		want    Found
 	}{
-		{MISPOS, frameMISPOS(member(1, "\x00"), member(0x1E, plantedPAN), member(0x1F, "3012"), member(6, plantedTrack), member(8, plantedPAN), member(7, "97")),
+		{MISPOS, frameMISPOS(member(1, "\x00"), member(0x1E, plantedPAN), member(0x1F, "3012"), member(6, plantedTrack),
+			member(8, plantedPAN), member(7, "97")),
 			Found{Kind: Result, Code: "97", Origin: FromHost}},
 		{MISPOS, frameMISPOS(member(1, "\x00"), member(0x1E, plantedPAN), member(7, "\x00\x01\x00\x14")),
 			Found{Kind: Result, Code: "00010014", Origin: FromTerminal, Scheme: "terminal-local"}},
 		{MISPOS, frameMISPOS(member(1, "\x01"), member(6, packet)),
 			Found{Kind: Result, Code: "96", Origin: FromHost, MTI: "0210", STAN: "000123", Terminal: "10077120"}},
 		{MISPOS, frameMISPOS(packet), Found{Kind: Result, Code: "96", Origin: FromHost, MTI: "0210", STAN: "000123", Terminal: "10077120"}},
-		{MISPOS, frameMISPOS(member(7, "00"), member(0x1E, plantedPAN)), Found{Kind: Result, Code: "00", Approved: true, Origin: FromHost}},
+		{MISPOS, frameMISPOS(member(7, "00"), member(0x1E, plantedPAN)), Found{Kind: Result, Code: "00", Approved: true,
+			Origin: FromHost}},
 		{MISPOS, frameMISPOS(member(1, "\x00"), member(2, "\x01"), member(3, "000000012345")), Found{Kind: Start}},
 		{Transbank, frameTransbank("0210|02|597029414300|75001088|" + plantedPAN + "|" + plantedTrack + "|" + plantedPIN),
 			Found{Kind: Result, Code: "transbank:02", Scheme: "terminal-local", Origin: FromTerminal, Terminal: "75001088"}},
 		{Transbank, frameTransbank("0210|00|597029414300|" + plantedPAN + "|x"), Found{Kind: Result, Approved: true}},
-		{ECR17, frameECR17("123456780E01" + plantedPAN + plantedTrack), Found{Kind: Result, Code: "ecr17:01", Scheme: "terminal-local", Origin: FromTerminal, Terminal: "12345678"}},
+		{ECR17, frameECR17("123456780E01" + plantedPAN + plantedTrack),
+			Found{Kind: Result, Code: "ecr17:01", Scheme: "terminal-local", Origin: FromTerminal, Terminal: "12345678"}},
 		{ZVT, frameZVT(status("\x27\xE2" + card + "\x0B\x00\x01\x23\x29\x10\x07\x71\x20")),
 			Found{Kind: Result, Code: "zvt:0xE2", Scheme: "terminal-local", Origin: FromTerminal, STAN: "000123", Terminal: "10077120"}},
 		{ZVT, frameZVT(status(card + "\x06\x0A\x4C" + panBCD + "\x00" + "\x27\x33")), Found{Kind: Result, Code: "51", Origin: FromHost}},
@@ -405,7 +408,8 @@ func fuzzLink(f *testing.F, framing string) {
 			if !has {
 				bare = f.Code
 			}
-			if len(bare) > 8 || len(f.STAN) > 6 || len(f.Terminal) > 8 || len(f.MTI) > 4 || text([]byte(f.Code)) != f.Code || text([]byte(f.Terminal)) != f.Terminal {
+			if len(bare) > 8 || len(f.STAN) > 6 || len(f.Terminal) > 8 || len(f.MTI) > 4 || text([]byte(f.Code)) != f.Code ||
+				text([]byte(f.Terminal)) != f.Terminal {
 				t.Fatalf("outside the allow-list: %+v", f)
 			}
 		}

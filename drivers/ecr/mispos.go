@@ -107,7 +107,8 @@ func passed(b []byte, tags *Tags) Found {
 	if err != nil {
 		return Found{}
 	}
-	f := Found{Code: m.Code, Scheme: m.Scheme(), Origin: FromHost, MTI: m.MTI, STAN: m.STAN, Terminal: m.Terminal, Card: m.Card}
+	f := Found{Code: m.Code, Scheme: m.Scheme(), Origin: FromHost, MTI: m.MTI, STAN: m.STAN, Terminal: m.Terminal,
+		Card: m.Card}
 	switch {
 	case m.Response() && (m.Code == "" || m.Approves() && !m.Sale()):
 		// A sign-in or a reversal that worked is no sale; a settlement has ended nothing that began one.

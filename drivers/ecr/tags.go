@@ -15,16 +15,17 @@ const (
 	binSize  = 6 // digits that name the issuer (ISO/IEC 7812-1 before 2017: what older cards share)
 )
 
-// tagBits is what is kept of a keyed hash: so few bits that even with the key, which never leaves the process, a tag fits
-// some sixty card numbers of each issuer; and enough that two of a shop's cards in an hour seldom share one.
+// tagBits is what is kept of a keyed hash: so few bits that even with the key, which never leaves the process, a tag
+// fits some sixty card numbers of each issuer; and enough that two of a shop's cards in an hour seldom share one.
 const tagBits = 24
 
-// A Card tells that two messages are of one card, or of cards of one issuer, and nothing else: both numbers count up in the
-// order of appearance. Zero is not known.
+// A Card tells that two messages are of one card, or of cards of one issuer, and nothing else: both numbers count up in
+// the order of appearance. Zero is not known.
 type Card struct{ Number, Issuer int }
 
-// Tags tell cards apart without knowing them: "how many distinct cards" is all that anybody may ask. What is kept dies with
-// the process, and an hour after the card was seen. A nil Tags knows nothing. Methods may be called from any goroutine.
+// Tags tell cards apart without knowing them: "how many distinct cards" is all that anybody may ask. What is kept dies
+// with the process, and an hour after the card was seen. A nil Tags knows nothing. Methods may be called from any
+// goroutine.
 type Tags struct {
 	seed maphash.Seed
 	now  func() time.Time
@@ -45,8 +46,8 @@ func NewTags() *Tags {
 	return &Tags{seed: maphash.MakeSeed(), now: time.Now, cards: map[uint32]*tag{}, issuers: map[uint32]*tag{}}
 }
 
-// card tells which card a field is of: a card number, or a track that begins with one, in characters or packed two digits to
-// a byte. The zero Card is for a field that holds none, or one that is masked.
+// card tells which card a field is of: a card number, or a track that begins with one, in characters or packed two
+// digits to a byte. The zero Card is for a field that holds none, or one that is masked.
 func (t *Tags) card(field []byte, packed bool) Card {
 	if t == nil {
 		return Card{}

@@ -29,7 +29,8 @@ func TestTagsKnowACardInEveryForm(t *testing.T) {
 			"packed track": tags.card(digits(pan+"d251220117589"), true),
 		}
 		if odd {
-			forms["0 before"], forms["0 behind"], forms["F behind"] = tags.card(digits("0"+pan), true), tags.card(digits(pan+"0"), true), tags.card(digits(pan), true)
+			forms["0 before"], forms["0 behind"], forms["F behind"] = tags.card(digits("0"+pan), true),
+				tags.card(digits(pan+"0"), true), tags.card(digits(pan), true)
 		} else {
 			forms["packed"] = tags.card(digits(pan), true)
 		}
@@ -94,7 +95,8 @@ func keys(t *Tags, pan string) (list []uint32) {
 	return list
 }
 
-// One card is one card on every link and on the wire, whatever names it there; the stand-in for it leads back to nothing.
+// One card is one card on every link and on the wire, whatever names it there; the stand-in for it leads back to
+// nothing.
 func TestTagsAcrossDecoders(t *testing.T) {
 	tags := NewTags()
 	cards := map[int]int{}

@@ -89,7 +89,8 @@ func zvtSale(command int) bool {
 // zvtOther tells whether a command of the register is answered, as a sale is, and is none.
 func zvtOther(command int) bool {
 	switch command {
-	case 0x0501, 0x0600, 0x0602, 0x0610, 0x0612, 0x0618, 0x061A, 0x061B, 0x0620, 0x0650, 0x0651, 0x0670, 0x0679, 0x0691, 0x0693, 0x0695:
+	case 0x0501, 0x0600, 0x0602, 0x0610, 0x0612, 0x0618, 0x061A, 0x061B, 0x0620, 0x0650, 0x0651, 0x0670, 0x0679, 0x0691,
+		0x0693, 0x0695:
 		return true
 	}
 	return false
@@ -165,8 +166,8 @@ func zvtResult(f Found, code byte) Found {
 func zvtCode(code byte) string { return fmt.Sprintf("%s:0x%02X", ZVT, code) }
 
 // members walks the bitmaps of a status information. Of card number 22 and track 23 is told which card it is; the other
-// tracks and check number 3A are stepped over as all others that have no case here. One that is not in the table ends the walk: what was read before
-// it stands.
+// tracks and check number 3A are stepped over as all others that have no case here. One that is not in the table ends
+// the walk: what was read before it stands.
 func (p zvt) members(c cursor) (f Found, ok bool) {
 	var code byte
 	var card []byte

@@ -107,9 +107,9 @@ func (r *ABECSReader) Next(c byte) (ABECSStep, byte) {
 	return ABECSData, c
 }
 
-// CutABECS looks for a whole message at the beginning of b, which must begin with SYN. It returns how the message stands
-// and how many bytes it takes, SYN and check sum included; ABECSInside says that more must come. The message itself is
-// unstuffed in place, in b, when it is whole.
+// CutABECS looks for a whole message at the beginning of b, which must begin with SYN. It returns how the message
+// stands and how many bytes it takes, SYN and check sum included; ABECSInside says that more must come. The message
+// itself is unstuffed in place, in b, when it is whole.
 func CutABECS(b []byte) (step ABECSStep, size int, message []byte) {
 	var r ABECSReader
 	for i := 1; i < len(b); i++ {
@@ -153,8 +153,8 @@ func (d *ABECSDecoder) Reset() {
 	d.n, d.inside, d.reader = 0, false, ABECSReader{}
 }
 
-// Push takes one byte. It returns true with what the byte completed. The message is valid until the next Push; the caller
-// clears what it does not need.
+// Push takes one byte. It returns true with what the byte completed. The message is valid until the next Push; the
+// caller clears what it does not need.
 func (d *ABECSDecoder) Push(c byte) (ABECSToken, []byte, bool) {
 	if !d.inside {
 		switch c {

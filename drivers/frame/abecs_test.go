@@ -40,7 +40,8 @@ func TestABECSVectors(t *testing.T) {
 func TestABECSDecoder(t *testing.T) {
 	var d ABECSDecoder
 	stuffed := "a\x13b\x16c\x17d"
-	if tok, got := decodeABECS(&d, ABECSFrame([]byte{0x06}, []byte(stuffed))); len(tok) != 2 || tok[0] != ABECSAck || got != stuffed {
+	if tok, got := decodeABECS(&d, ABECSFrame([]byte{0x06}, []byte(stuffed))); len(tok) != 2 || tok[0] != ABECSAck ||
+		got != stuffed {
 		t.Errorf("%v %q", tok, got)
 	}
 	spoiled := ABECSFrame(nil, []byte("GIX000"))
@@ -48,10 +49,12 @@ func TestABECSDecoder(t *testing.T) {
 	if tok, _ := decodeABECS(&d, spoiled); len(tok) != 1 || tok[0] != ABECSDamaged {
 		t.Errorf("spoiled: %v", tok)
 	}
-	if tok, got := decodeABECS(&d, append([]byte("\x16GIX0"), ABECSFrame(nil, []byte("OPN000"))...)); len(tok) != 2 || tok[0] != ABECSNoise || got != "OPN000" {
+	if tok, got := decodeABECS(&d, append([]byte("\x16GIX0"), ABECSFrame(nil, []byte("OPN000"))...)); len(tok) != 2 ||
+		tok[0] != ABECSNoise || got != "OPN000" {
 		t.Errorf("after half a message: %v %q", tok, got)
 	}
-	if tok, _ := decodeABECS(&d, append([]byte{0x16}, bytes.Repeat([]byte("x"), abecsMax+1)...)); len(tok) != 1 || tok[0] != ABECSNoise || d.Pending() {
+	if tok, _ := decodeABECS(&d, append([]byte{0x16}, bytes.Repeat([]byte("x"), abecsMax+1)...)); len(tok) != 1 ||
+		tok[0] != ABECSNoise || d.Pending() {
 		t.Errorf("too long: %v", tok)
 	}
 }
@@ -64,7 +67,8 @@ func FuzzABECS(f *testing.F) {
 		var d ABECSDecoder
 		decodeABECS(&d, b)
 		d.Reset()
-		if tok, got := decodeABECS(&d, ABECSFrame(nil, b[:min(len(b), 100)])); len(tok) != 1 || got != string(b[:min(len(b), 100)]) {
+		if tok, got := decodeABECS(&d, ABECSFrame(nil, b[:min(len(b), 100)])); len(tok) != 1 ||
+			got != string(b[:min(len(b), 100)]) {
 			t.Fatalf("a good message was lost: %v", tok)
 		}
 	})

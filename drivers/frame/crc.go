@@ -13,7 +13,8 @@ func CRC16(sum uint16, c byte) uint16 {
 	return sum
 }
 
-// CRC16Reflected is one step of CRC-16 with the same polynomial, low bit first (8408): of ZVT's link, and the FCS of PPP.
+// CRC16Reflected is one step of CRC-16 with the same polynomial, low bit first (8408): of ZVT's link, and the FCS of
+// PPP.
 func CRC16Reflected(sum uint16, c byte) uint16 {
 	sum ^= uint16(c)
 	for range 8 {

@@ -34,7 +34,8 @@ func simOf(lines []string, err *CommandError) SIM {
 			return SIMPUK
 		case cmeSIMFailure, cmeSIMWrong:
 			return SIMFailure
-		case cmePHSIM, cmePHFSIM, cmePHFSIMPUK, cmeNetworkPIN, cmeNetworkPUK, cmeSubsetPIN, cmeSubsetPUK, cmeProviderPIN, cmeProviderPUK, cmeCorporatePIN, cmeCorporatePUK:
+		case cmePHSIM, cmePHFSIM, cmePHFSIMPUK, cmeNetworkPIN, cmeNetworkPUK, cmeSubsetPIN, cmeSubsetPUK, cmeProviderPIN,
+			cmeProviderPUK, cmeCorporatePIN, cmeCorporatePUK:
 			return SIMLocked
 		}
 		return SIMUnknown
@@ -167,8 +168,8 @@ func tech(act int) string {
 	return ""
 }
 
-// registration combines the domains. Sales go over packets: a modem that may call but whose packet service was refused is
-// denied.
+// registration combines the domains. Sales go over packets: a modem that may call but whose packet service was refused
+// is denied.
 func registration(cs registered, packet ...registered) Registration {
 	for _, want := range []Registration{RegHome, RegRoaming, RegDenied} {
 		for _, p := range packet {
@@ -270,13 +271,15 @@ func (l *contexts) names(lines []string) {
 	})
 }
 
-// best finds the context that carries sales: the one that is configured by number; else one with the configured name; else one
-// that is up and is for data. Among equals that which is up, and that which has an address, goes first. A context of another name
-// that is up goes before one of the right name that is not, since it is what carries the terminal now. The numbers prove nothing.
+// best finds the context that carries sales: the one that is configured by number; else one with the configured name;
+// else one that is up and is for data. Among equals that which is up, and that which has an address, goes first. A
+// context of another name that is up goes before one of the right name that is not, since it is what carries the
+// terminal now. The numbers prove nothing.
 func (l contexts) best(c Config) (pdpContext, bool) {
 	worth := func(p pdpContext) int {
 		n := 0
-		for _, good := range []bool{p.active && !service(p.apn), c.APN != "" && SameAPN(p.apn, c.APN), p.active, p.address.IsValid(), !service(p.apn), p.apn != ""} {
+		for _, good := range []bool{p.active && !service(p.apn), c.APN != "" && SameAPN(p.apn, c.APN), p.active,
+			p.address.IsValid(), !service(p.apn), p.apn != ""} {
 			if n <<= 1; good {
 				n++
 			}
@@ -304,8 +307,8 @@ func (l contexts) best(c Config) (pdpContext, bool) {
 	return best, true
 }
 
-// service says that a name is that of a network's own services, which carry no data: calls over LTE, emergency calls, settings
-// (3GPP 23.003, GSMA IR.88; vzwims and the like are carriers' own).
+// service says that a name is that of a network's own services, which carry no data: calls over LTE, emergency calls,
+// settings (3GPP 23.003, GSMA IR.88; vzwims and the like are carriers' own).
 func service(apn string) bool {
 	name, _, _ := strings.Cut(strings.ToLower(apn), ".")
 	switch name {

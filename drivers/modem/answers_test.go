@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The lines are what modems of these makes said, as ModemManager's tests (src/tests/test-modem-helpers.c) record them, with
-// state and technology as read there.
+// The lines are what modems of these makes said, as ModemManager's tests (src/tests/test-modem-helpers.c) record them,
+// with state and technology as read there.
 func TestParseReg(t *testing.T) {
 	for _, c := range []struct {
 		make, line string
@@ -108,7 +108,8 @@ func TestRegistration(t *testing.T) {
 func TestSIM(t *testing.T) {
 	for line, want := range map[string]SIM{
 		"+CPIN: READY": SIMReady, `+CPIN: "SIM PIN"`: SIMPIN, "+CPIN:SIM PIN": SIMPIN, "+CPIN: SIM PUK": SIMPUK, "+CPIN: SIM PUK2": SIMReady,
-		"+CPIN: PH-NET PIN": SIMLocked, "+CPIN: PH-NET PUK": SIMLocked, "+CPIN: PH-SIM PIN": SIMLocked, "+CPIN: PH-SP PIN": SIMLocked, "+CPIN: PH-CORP PUK": SIMLocked, "+CPIN: PH-NETSUB PIN": SIMLocked, "+CPIN: SIM PIN2": SIMReady, "+CPIN: NOT READY": SIMMissing, "+CPIN: NOT INSERTED": SIMMissing, "+CPIN: SIM FAILURE": SIMFailure, "+CPIN: ": SIMUnknown,
+		"+CPIN: PH-NET PIN": SIMLocked, "+CPIN: PH-NET PUK": SIMLocked, "+CPIN: PH-SIM PIN": SIMLocked,
+		"+CPIN: PH-SP PIN": SIMLocked, "+CPIN: PH-CORP PUK": SIMLocked, "+CPIN: PH-NETSUB PIN": SIMLocked, "+CPIN: SIM PIN2": SIMReady, "+CPIN: NOT READY": SIMMissing, "+CPIN: NOT INSERTED": SIMMissing, "+CPIN: SIM FAILURE": SIMFailure, "+CPIN: ": SIMUnknown,
 	} {
 		if got := simOf([]string{line}, nil); got != want {
 			t.Errorf("%q: %q, want %q", line, got, want)
@@ -116,7 +117,8 @@ func TestSIM(t *testing.T) {
 	}
 	for line, want := range map[string]SIM{
 		"+CME ERROR: 10": SIMMissing, "+CME ERROR: SIM not inserted": SIMMissing, "+CME ERROR: 11": SIMPIN, "+CME ERROR: SIM PUK required": SIMPUK,
-		"+CME ERROR: 5": SIMLocked, "+CME ERROR: 40": SIMLocked, "+CME ERROR: PH-SIM PIN required": SIMLocked, "+CME ERROR: network personalization PIN required": SIMLocked, "+CME ERROR: 13": SIMFailure, "+CME ERROR: SIM wrong": SIMFailure, "+CME ERROR: 14": SIMUnknown, "ERROR": SIMUnknown, "+CME ERROR: raspberry": SIMUnknown,
+		"+CME ERROR: 5": SIMLocked, "+CME ERROR: 40": SIMLocked, "+CME ERROR: PH-SIM PIN required": SIMLocked,
+		"+CME ERROR: network personalization PIN required": SIMLocked, "+CME ERROR: 13": SIMFailure, "+CME ERROR: SIM wrong": SIMFailure, "+CME ERROR: 14": SIMUnknown, "ERROR": SIMUnknown, "+CME ERROR: raspberry": SIMUnknown,
 	} {
 		e, ok := finalResult(line)
 		if got := simOf(nil, &e); !ok || got != want {
@@ -277,7 +279,8 @@ func FuzzAnswers(f *testing.F) {
 		}
 		for _, v := range []Signal{parseCSQ(s), parseCESQ(s), h, q, c, e, g, i} {
 			in := func(x, low, high float64) bool { return x == NoValue || x >= low && x <= high }
-			if !in(float64(v.RSSI), -200, 0) || !in(float64(v.RSRP), -200, 0) || !in(v.RSRQ, -45, 20) || !in(v.SINR, -30, 50) || !in(v.BER, 0, 100) {
+			if !in(float64(v.RSSI), -200, 0) || !in(float64(v.RSRP), -200, 0) || !in(v.RSRQ, -45, 20) || !in(v.SINR, -30, 50) ||
+				!in(v.BER, 0, 100) {
 				t.Errorf("%q: no radio has %+v", s, v)
 			}
 		}

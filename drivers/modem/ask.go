@@ -31,12 +31,13 @@ type Report struct {
 	Radio        Radio
 	Registration Registration // "" if the modem answered none of the questions
 	Tech         string       // in use: 2g 3g 4g 5g, "" if not known
-	Best         string       // the newest that the modem can use, "" if not known; asked only of one that is on none newer than 3g
-	Operator     string       // MCC and MNC of the network that serves it: 46000, "" if not known
-	Area         string       // its tracking or location area in hexadecimal, "" if not known
-	Signals      []Signal
-	Bearer       Bearer
-	Line         Line // of a dial-up modem
+	// the newest that the modem can use, "" if not known; asked only of one that is on none newer than 3g
+	Best     string
+	Operator string // MCC and MNC of the network that serves it: 46000, "" if not known
+	Area     string // its tracking or location area in hexadecimal, "" if not known
+	Signals  []Signal
+	Bearer   Bearer
+	Line     Line // of a dial-up modem
 
 	Unasked, Garbage, Late uint64 // of the dialogue: lines nobody asked for, spoiled lines, late results
 	Lost                   int    // questions without an answer
@@ -61,7 +62,8 @@ type Bearer struct {
 	Address                 netip.Addr // invalid if none
 	Family                  string     // v4 v6 both: what addresses the context has, "" if not known
 	APN, APNKnown           bool       // the context's access point is the configured one
-	Cause                   string     // why the last context or call ended, as the modem says it; "" if all is well or it is silent
+	// why the last context or call ended, as the modem says it; "" if all is well or it is silent
+	Cause string
 }
 
 // Ask asks a modem everything in one dialogue: about twenty queries and, per sample beyond the first, 0.4 s. The report
@@ -420,7 +422,8 @@ func (v *visit) bearer(c Config) {
 	}
 	if b.Cause == "" && ((b.ActiveKnown && !b.Active) || (b.AttachedKnown && !b.Attached)) {
 		if lines, _ := v.ask("AT+CEER", "+CEER:"); len(lines) > 0 {
-			if cause := serial.Label([]byte(after(lines[0]))); !strings.HasPrefix(strings.ToLower(cause), "no ") { // "no report available"
+			if cause := serial.Label([]byte(after(lines[0]))); !strings.HasPrefix(strings.ToLower(cause), "no ") {
+				// "no report available"
 				b.Cause = cause
 			}
 		}

@@ -81,9 +81,9 @@ type Dialogue struct {
 // New begins a dialogue. It does not speak.
 func New(link serial.Link) *Dialogue { return &Dialogue{link: link} }
 
-// Command sends one query and returns the lines of its answer. A line belongs to the answer if it begins with prefix; with
-// prefix "" every line does that is not known to be unasked. Errors are a *CommandError, serial.ErrIdle (nothing came),
-// serial.ErrGarbled (something came, and no answer was in it), serial.ErrGone or the context's.
+// Command sends one query and returns the lines of its answer. A line belongs to the answer if it begins with prefix;
+// with prefix "" every line does that is not known to be unasked. Errors are a *CommandError, serial.ErrIdle (nothing
+// came), serial.ErrGarbled (something came, and no answer was in it), serial.ErrGone or the context's.
 //
 // After ErrIdle and ErrGarbled the line is dirty: the next Command first lets the modem pay what it owes.
 func (d *Dialogue) Command(ctx context.Context, command, prefix string) ([]string, error) {
@@ -192,8 +192,8 @@ func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.
 	return nil, fmt.Errorf("%s: no end of lines: %w", command, serial.ErrGarbled)
 }
 
-// listen waits for frames before the first word: AT in the middle of a multiplexer's or a data call's bytes would be lost
-// there at best.
+// listen waits for frames before the first word: AT in the middle of a multiplexer's or a data call's bytes would be
+// lost there at best.
 func (d *Dialogue) listen(ctx context.Context) error {
 	stop, err := serial.Bind(ctx, d.link, time.Now().Add(listenLimit))
 	if err != nil {
@@ -236,8 +236,8 @@ func (d *Dialogue) Hello(ctx context.Context) error {
 	return fmt.Errorf("ask modem: AT: %w", err)
 }
 
-// parting says a last word of a dialogue that is over, to put back a setting, and waits a moment for it to have been heard:
-// the context may have ended, for a sale begins.
+// parting says a last word of a dialogue that is over, to put back a setting, and waits a moment for it to have been
+// heard: the context may have ended, for a sale begins.
 func (d *Dialogue) parting(command string) {
 	stop, err := serial.Bind(context.Background(), d.link, time.Now().Add(partingLimit))
 	if err != nil {
@@ -331,15 +331,16 @@ func (d *Dialogue) pay(ctx context.Context, limit time.Duration) error {
 	return serial.ErrGarbled
 }
 
-// A marker is a question whose answer nobody can take for another's: modems answer in the order in which they are asked, so
-// what comes before it is somebody else's, or an earlier visit's, and nothing of that can follow.
+// A marker is a question whose answer nobody can take for another's: modems answer in the order in which they are
+// asked, so what comes before it is somebody else's, or an earlier visit's, and nothing of that can follow.
 type marker struct {
 	command string
 	mine    func(line string) bool
 }
 
-// registers are those of V.250 that every modem knows, and what they hold unless somebody changed them: carriage return, line
-// feed and backspace. Which is asked is drawn, so that an old answer to one is not taken for one to another.
+// registers are those of V.250 that every modem knows, and what they hold unless somebody changed them: carriage
+// return, line feed and backspace. Which is asked is drawn, so that an old answer to one is not taken for one to
+// another.
 var registers = [...]struct{ command, answer string }{{"ATS3?", "013"}, {"ATS4?", "010"}, {"ATS5?", "008"}}
 
 func (d *Dialogue) markers() []marker {
@@ -361,9 +362,9 @@ func (d *Dialogue) markers() []marker {
 	return list
 }
 
-// Sync makes sure that the next answer is the next question's, whatever was asked on this line before, by whomever: answers that
-// come late shift a dialogue by one. Two markers must be answered, for the first one's answer may be an old one. A modem that
-// answers no marker leaves doubt, and is no error.
+// Sync makes sure that the next answer is the next question's, whatever was asked on this line before, by whomever:
+// answers that come late shift a dialogue by one. Two markers must be answered, for the first one's answer may be an
+// old one. A modem that answers no marker leaves doubt, and is no error.
 func (d *Dialogue) Sync(ctx context.Context) error {
 	const needed = 2
 	found, silent := 0, false
@@ -508,8 +509,8 @@ func (d *Dialogue) next() (string, error) {
 	}
 }
 
-// echo says that a line is our own command come back; a modem that is told something while it speaks puts the echo right
-// behind what it said.
+// echo says that a line is our own command come back; a modem that is told something while it speaks puts the echo
+// right behind what it said.
 func echo(line, command string) bool { return strings.EqualFold(line, command) }
 
 func printable(s string) bool {
@@ -559,8 +560,8 @@ func finalResult(line string) (CommandError, bool) {
 	return CommandError{}, false
 }
 
-// callResult says that a result can only be a call's (V.250 6.3.1, and vendors' own two refusals to dial a number again).
-// No question of ours has it for an answer: a call of somebody else has ended.
+// callResult says that a result can only be a call's (V.250 6.3.1, and vendors' own two refusals to dial a number
+// again). No question of ours has it for an answer: a call of somebody else has ended.
 func callResult(final string) bool { return LineOutcome(final) != "" || final == "CONNECT" }
 
 // unasked recognises lines that modems say by themselves, for answers that have no prefix to be known by.

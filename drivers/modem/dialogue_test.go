@@ -101,7 +101,8 @@ func TestCommand(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := New(transcript(t, answers(map[string]string{c.command: c.said})))
 				lines, err := d.Command(t.Context(), c.command, c.prefix)
-				if got := strings.Join(lines, "|"); got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+				if got := strings.Join(lines, "|"); got != c.want || (err == nil) != (c.err == "") || err != nil &&
+					!strings.Contains(err.Error(), c.err) {
 					t.Errorf("%q, %v; want %q, %q", got, err, c.want, c.err)
 				}
 			})
@@ -111,7 +112,8 @@ func TestCommand(t *testing.T) {
 
 // An answer that comes after its command's deadline must not be taken for the next command's.
 func TestLateAnswer(t *testing.T) {
-	for _, late := range []time.Duration{commandLimit + 10*time.Millisecond, commandLimit + quietLimit + 50*time.Millisecond,
+	for _, late := range []time.Duration{commandLimit + 10*time.Millisecond, commandLimit + quietLimit +
+		50*time.Millisecond,
 		commandLimit + 2*quietLimit + 50*time.Millisecond, commandLimit + quietLimit + 900*time.Millisecond} {
 		t.Run(late.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -169,7 +171,8 @@ func TestDeadAfterDeadline(t *testing.T) {
 		d.Command(t.Context(), "AT+CSQ", "+CSQ:")
 		start := time.Now()
 		_, err := d.Command(t.Context(), "AT+CSQ", "+CSQ:")
-		if !errors.Is(err, serial.ErrIdle) || !errors.Is(err, errLost) || time.Since(start) > resyncTries*(drainLimit+resyncLimit) {
+		if !errors.Is(err, serial.ErrIdle) || !errors.Is(err, errLost) ||
+			time.Since(start) > resyncTries*(drainLimit+resyncLimit) {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 	})
@@ -251,7 +254,8 @@ func TestOneAnswerLost(t *testing.T) {
 		table := map[string]string{"AT+CGMM": "\r\nEC25\r\n\r\nOK\r\n", "AT+CPIN?": "\r\n+CP", "AT+CEREG?": "\r\n+CEREG: 0,1\r\n\r\nOK\r\n",
 			"AT+CSQ": "\r\n+CSQ: 18,99\r\n\r\nOK\r\n", "AT+CGATT?": "\r\n+CGATT: 1\r\n\r\nOK\r\n"}
 		r, err := Ask(t.Context(), transcript(t, answers(table)), Config{})
-		if err != nil || r.Lost != 1 || r.SIM != SIMUnknown || r.Registration != RegHome || len(r.Signals) != 1 || !r.Bearer.Attached {
+		if err != nil || r.Lost != 1 || r.SIM != SIMUnknown || r.Registration != RegHome || len(r.Signals) != 1 ||
+			!r.Bearer.Attached {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})

@@ -11,8 +11,8 @@ type Line struct {
 	// say. It is the modem's memory, or the result of a call that ended while we asked.
 	Last string
 	Told bool // the modem told of its last call, if only that there was none
-	// Volts is between tip and ring, without its sign. AN93 has over 40 V for a line that is not in use, under 25 V for one
-	// that is (a private exchange may feed as little as 24 V), and none where there is no line.
+	// Volts is between tip and ring, without its sign. AN93 has over 40 V for a line that is not in use, under 25 V for
+	// one that is (a private exchange may feed as little as 24 V), and none where there is no line.
 	Volts      int
 	VoltsKnown bool
 }
@@ -20,9 +20,9 @@ type Line struct {
 // LineNone is the voltage below which there is no line (Silicon Labs AN93: zero is less than 3 V).
 const LineNone = 3
 
-// LineOutcome is what a result code of V.250 6.3.1 says of a call, "" for a result that is not a call's. BLACKLISTED and
-// DELAYED are no outcome of a call but a modem's refusal to dial again at once a number that did not answer, or was busy,
-// too often.
+// LineOutcome is what a result code of V.250 6.3.1 says of a call, "" for a result that is not a call's. BLACKLISTED
+// and DELAYED are no outcome of a call but a modem's refusal to dial again at once a number that did not answer, or was
+// busy, too often.
 func LineOutcome(result string) string {
 	switch result {
 	case "NO DIALTONE", "NO DIAL TONE":
@@ -37,9 +37,9 @@ func LineOutcome(result string) string {
 	return ""
 }
 
-// line asks a dial-up modem about its line, on the hook. AT#UD stands last, and alone on its line: what is asked behind it on
-// the same line is lost, and no command of ours erases what it tells (ATZ, AT&F, ATD, ATA and a reset would). The commands of
-// other chips for the voltage (AT-TRV, AT%V1) are left out: some of them take the line off the hook.
+// line asks a dial-up modem about its line, on the hook. AT#UD stands last, and alone on its line: what is asked behind
+// it on the same line is lost, and no command of ours erases what it tells (ATZ, AT&F, ATD, ATA and a reset would). The
+// commands of other chips for the voltage (AT-TRV, AT%V1) are left out: some of them take the line off the hook.
 func (v *visit) line() {
 	l := &v.r.Line
 	if v.isomodem() {

@@ -9,7 +9,8 @@ import (
 	"posdx/drivers/serial"
 )
 
-// script is a modem that answers from a table and ERROR to all else, with echo. Good answers stand for those a case does not give.
+// script is a modem that answers from a table and ERROR to all else, with echo. Good answers stand for those a case
+// does not give.
 func script(table map[string]string) func(string, func(string, time.Duration)) {
 	good := map[string]string{
 		"AT": "OK", "AT+CGMI": "SIMCOM INCORPORATED\r\n\r\nOK", "AT+CGMM": "SIMCOM_SIM7600G-H\r\n\r\nOK", "AT+CGMR": "+CGMR: LE20B04SIM7600G22\r\n\r\nOK",
@@ -40,7 +41,8 @@ func asked(t *testing.T, c Config, table map[string]string) (r Report, took time
 	return r, time.Since(start)
 }
 
-// The context that carries sales is found by its name and by which one is up, never by its number. Sources: testdata/README.md.
+// The context that carries sales is found by its name and by which one is up, never by its number. Sources:
+// testdata/README.md.
 func TestContextByNameNotByNumber(t *testing.T) {
 	const none = `"0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0",0,0,0,0`
 	for name, c := range map[string]struct {
@@ -74,7 +76,8 @@ func TestContextByNameNotByNumber(t *testing.T) {
 			}
 			r, _ := asked(t, c.config, table)
 			b := r.Bearer
-			if !b.ActiveKnown || b.Active != c.active || b.APNKnown != c.apn || b.APN != c.apnOK || b.Address.IsValid() != (c.address != "") || c.address != "" && b.Address.String() != c.address {
+			if !b.ActiveKnown || b.Active != c.active || b.APNKnown != c.apn || b.APN != c.apnOK ||
+				b.Address.IsValid() != (c.address != "") || c.address != "" && b.Address.String() != c.address {
 				t.Errorf("%s: %+v", name, b)
 			}
 		})
@@ -93,7 +96,8 @@ func TestAnswersWithoutOK(t *testing.T) {
 			if ready == "+CPIN: SIM PIN" {
 				want = SIMPIN
 			}
-			if r.SIM != want || r.Lost != 0 || r.Maker != "WAVECOM MODEM" || r.Model != "MULTIBAND  900E  1800" || r.Registration != RegHome || r.Tech != "2g" || !r.Bearer.Active {
+			if r.SIM != want || r.Lost != 0 || r.Maker != "WAVECOM MODEM" || r.Model != "MULTIBAND  900E  1800" ||
+				r.Registration != RegHome || r.Tech != "2g" || !r.Bearer.Active {
 				t.Errorf("%s: %+v", name, r)
 			}
 			if took > time.Second {
@@ -174,7 +178,8 @@ func TestLateAnswersOfAnEarlierVisit(t *testing.T) {
 		"a marker and an OK": "\r\nOK\r\n\r\n+CSQ: 3,99\r\n\r\nOK\r\n", "a SIM": "\r\n+CME ERROR: 10\r\n",
 		"a whole beginning": "\r\nOK\r\n\r\nERROR\r\n\r\n+CSQ: 3,99\r\n\r\nOK\r\n",
 	} {
-		for _, at := range []time.Duration{0, 10 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 690 * time.Millisecond} {
+		for _, at := range []time.Duration{0, 10 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond,
+			690 * time.Millisecond} {
 			synctest.Test(t, func(t *testing.T) {
 				plain := script(map[string]string{"AT+CGMI": "Quectel\r\n\r\nOK", "AT+CGMM": "EC25\r\n\r\nOK", "AT+CGMR": "EC25EFAR06A06M4G\r\n\r\nOK"})
 				free := time.Now().Add(at) // it is busy with the old question until then, and answers in order

@@ -11,8 +11,8 @@ import (
 	"posdx/drivers/serial"
 )
 
-// iaxmodem is a modem that we did not write: spandsp's AT interpreter behind a pty. It has no SIM and no radio, answers OK
-// alone to most of 27.007, echoes, and speaks V.250 as dial-up modems do. No telephone line is needed to ask it.
+// iaxmodem is a modem that we did not write: spandsp's AT interpreter behind a pty. It has no SIM and no radio, answers
+// OK alone to most of 27.007, echoes, and speaks V.250 as dial-up modems do. No telephone line is needed to ask it.
 func iaxmodem(t *testing.T) (tty string) {
 	t.Helper()
 	if _, err := exec.LookPath("iaxmodem"); err != nil {
@@ -88,7 +88,8 @@ func TestForeignModem(t *testing.T) {
 		}
 	}
 	stop()
-	if r, err = Ask(t.Context(), p, Config{DialUp: true}); err != nil || r.Line != (Line{}) { // it has no AT#UD and no register 6C
+	if r, err = Ask(t.Context(), p, Config{DialUp: true}); err != nil || r.Line != (Line{}) {
+		// it has no AT#UD and no register 6C
 		t.Errorf("%+v, %v", r.Line, err)
 	}
 	// A cellular visit to it must end, and invent neither SIM nor signal.

@@ -12,8 +12,8 @@ const (
 	pppFlag = 0x7e // RFC 1662
 )
 
-// frames says that there is a whole frame in b, of a multiplexer or of PPP. Both carry check sums, so that no text and next
-// to no rubbish is one.
+// frames says that there is a whole frame in b, of a multiplexer or of PPP. Both carry check sums, so that no text and
+// next to no rubbish is one.
 func frames(b []byte) bool {
 	return between(b, muxFlag, muxFrame) || between(b, pppFlag, pppFrame)
 }
@@ -29,8 +29,8 @@ func between(b []byte, flag byte, is func([]byte) bool) bool {
 	return false
 }
 
-// muxFrame checks address, control, length and FCS (27.010 5.2.1): the reversed CRC of x8+x2+x+1 over address, control and
-// length, and over the content too in all frames but UIH.
+// muxFrame checks address, control, length and FCS (27.010 5.2.1): the reversed CRC of x8+x2+x+1 over address, control
+// and length, and over the content too in all frames but UIH.
 func muxFrame(f []byte) bool {
 	if len(f) < 4 || f[0]&1 == 0 {
 		return false

@@ -71,8 +71,8 @@ func pppOf(content string) string {
 	return out.String() + "~"
 }
 
-// A port under a multiplexer, or in a data call, is recognised and left alone: before the first word if it speaks by itself,
-// with the first word if it does not.
+// A port under a multiplexer, or in a data call, is recognised and left alone: before the first word if it speaks by
+// itself, with the first word if it does not.
 func TestMultiplexedPortIsLeftAlone(t *testing.T) {
 	for _, c := range []struct {
 		name, frame string

@@ -16,8 +16,8 @@ type USB struct {
 	Nets            []string // its network interfaces: wwan0
 }
 
-// A USBPort is one serial interface of it. The number of a ttyUSB changes when the modem is plugged in again, the number of
-// the interface never.
+// A USBPort is one serial interface of it. The number of a ttyUSB changes when the modem is plugged in again, the
+// number of the interface never.
 type USBPort struct {
 	TTY       string // ttyUSB2
 	Interface string // bInterfaceNumber, two hex digits
@@ -31,8 +31,8 @@ const (
 	atPrimary
 )
 
-// atPorts are the interfaces that speak AT, as ModemManager's port-types rules have them (src/plugins/*/77-mm-*.rules). The
-// others of these devices speak diagnostics or positions, and must not be sent AT.
+// atPorts are the interfaces that speak AT, as ModemManager's port-types rules have them (src/plugins/*/77-mm-*.rules).
+// The others of these devices speak diagnostics or positions, and must not be sent AT.
 var atPorts = [...]struct{ device, primary, secondary string }{
 	{"2c7c:0121", "02", "03"}, {"2c7c:0125", "02", "03"}, {"2c7c:0128", "05", ""}, {"2c7c:0191", "02", "03"}, {"2c7c:0195", "02", "03"},
 	{"2c7c:0296", "02", "03"}, {"2c7c:0306", "02", "03"}, {"2c7c:0512", "02", "03"}, {"2c7c:0800", "02", "03"}, {"2c7c:0801", "02", "03"},
@@ -91,7 +91,8 @@ func Find(sys fs.FS) []USB {
 		i, known := at[device]
 		if !known {
 			i, at[device] = len(list), len(list)
-			list = append(list, USB{Vendor: word(device, "idVendor"), Product: word(device, "idProduct"), Serial: word(device, "serial"), Name: word(device, "product")})
+			list = append(list, USB{Vendor: word(device, "idVendor"), Product: word(device, "idProduct"),
+				Serial: word(device, "serial"), Name: word(device, "product")})
 		}
 		u := &list[i]
 		u.Nets = append(u.Nets, nets...)
@@ -153,9 +154,9 @@ func Of(list []USB, tty string) (USB, bool) {
 }
 
 // Choose returns the ttys to try, best first, for a port of the configuration: a device node, or
-// usb:VID:PID[,interface=NN][,serial=S]. What is configured comes first; then the ports of the same modem that speak AT,
-// the secondary before the primary, which the application is likelier to use. A port of a modem that is not in the list,
-// or not known, stands for itself.
+// usb:VID:PID[,interface=NN][,serial=S]. What is configured comes first; then the ports of the same modem that speak
+// AT, the secondary before the primary, which the application is likelier to use. A port of a modem that is not in the
+// list, or not known, stands for itself.
 func Choose(list []USB, port string) []string {
 	tty, isNode := strings.CutPrefix(port, "/dev/")
 	spec, isUSB := strings.CutPrefix(port, "usb:")

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// A profile is what a maker's modems can be asked beyond 27.007. All questions read; none needs a setting. A question that
-// is refused, or that an older model does not know, leaves the answer of 27.007.
+// A profile is what a maker's modems can be asked beyond 27.007. All questions read; none needs a setting. A question
+// that is refused, or that an older model does not know, leaves the answer of 27.007.
 //
 // What the commands say is as in ModemManager (src/plugins) and, where that does not use them, as in 5G-Modem-Support
 // (luci-app-modem/root/usr/share/modem/*.sh), which runs on modems of these makers.
@@ -36,7 +36,8 @@ type techQuestion struct {
 // profiles are the makers whose modems sit in terminals. Others, ZTE and Neoway among them, are asked 27.007 alone.
 func profiles() []profile {
 	sysinfo := techQuestion{"AT^SYSINFOEX", "^SYSINFOEX:", func(lines []string) string { _, tech := parseSYSINFOEX(lines); return tech }}
-	sysinfoSIM := simQuestion{sysinfo.command, sysinfo.prefix, func(lines []string) SIM { sim, _ := parseSYSINFOEX(lines); return sim }}
+	sysinfoSIM := simQuestion{sysinfo.command, sysinfo.prefix,
+		func(lines []string) SIM { sim, _ := parseSYSINFOEX(lines); return sim }}
 	return []profile{
 		{
 			maker:  "quectel",
@@ -91,8 +92,8 @@ func techOf(name string) string {
 	return ""
 }
 
-// onlyTech reads +WS46: (12,22,25,…), the technologies a modem can be told to use (27.007 5.9): 12 is GSM, 22 UTRAN, 28 E-UTRAN.
-// It is the one in use if it is the only one.
+// onlyTech reads +WS46: (12,22,25,…), the technologies a modem can be told to use (27.007 5.9): 12 is GSM, 22 UTRAN, 28
+// E-UTRAN. It is the one in use if it is the only one.
 func onlyTech(lines []string) string {
 	for _, line := range lines {
 		switch strings.Trim(after(line), "() ") {
@@ -107,8 +108,8 @@ func onlyTech(lines []string) string {
 	return ""
 }
 
-// twoG says that a modem can do no more than GSM, by its maker's name for it: modems of before 3G, and the cheap ones that were
-// sold long after it.
+// twoG says that a modem can do no more than GSM, by its maker's name for it: modems of before 3G, and the cheap ones
+// that were sold long after it.
 func twoG(maker, model string) bool {
 	maker, model = strings.ToUpper(maker), strings.ToUpper(strings.TrimSpace(model))
 	model = strings.TrimPrefix(strings.TrimPrefix(model, "SIMCOM_"), "QUECTEL_")
@@ -172,7 +173,8 @@ func parseCNSMOD(lines []string) string {
 }
 
 // parseSYSINFOEX reads Huawei's and MeiG's ^SYSINFOEX: srv_status,srv_domain,roam_status,sim_state,lock_state,sysmode,
-// "name",submode,"name". A SIM state of 255 is no card; 1 is a valid one, and others are a card that is refused somewhere.
+// "name",submode,"name". A SIM state of 255 is no card; 1 is a valid one, and others are a card that is refused
+// somewhere.
 func parseSYSINFOEX(lines []string) (sim SIM, tech string) {
 	for _, line := range lines {
 		f := fields(after(line))
@@ -208,9 +210,10 @@ func step(f []field, i, limit int, lowest, width float64) (float64, bool) {
 	return lowest + float64(n)*width, err == nil && n >= 0 && n <= limit
 }
 
-// parseQENG reads Quectel's +QENG: "servingcell",state,"LTE",dup,mcc,mnc,cell,pci,earfcn,band,ul,dl,tac,rsrp,rsrq,rssi,sinr,…
-// and, for 5G, "servingcell",state,"NR5G-SA",dup,mcc,mnc,cell,pci,tac,arfcn,band,bw,rsrp,rsrq,sinr,…; where both are used, one
-// line each, "LTE",dup,… and "NR5G-NSA",mcc,mnc,pci,rsrp,sinr,rsrq,…: then LTE carries the terminal. The scale of LTE's SINR
+// parseQENG reads Quectel's +QENG:
+// "servingcell",state,"LTE",dup,mcc,mnc,cell,pci,earfcn,band,ul,dl,tac,rsrp,rsrq,rssi,sinr,… and, for 5G,
+// "servingcell",state,"NR5G-SA",dup,mcc,mnc,cell,pci,tac,arfcn,band,bw,rsrp,rsrq,sinr,…; where both are used, one line
+// each, "LTE",dup,… and "NR5G-NSA",mcc,mnc,pci,rsrp,sinr,rsrq,…: then LTE carries the terminal. The scale of LTE's SINR
 // differs from chip to chip, so it is left out.
 func parseQENG(lines []string) (Signal, string) {
 	for _, line := range lines {
@@ -257,9 +260,9 @@ func parseQENG(lines []string) (Signal, string) {
 	return NoSignal(), ""
 }
 
-// parseGTCCINFO reads Fibocom's answer, one line for each cell, with or without headings: serving,rat,mcc,mnc,tac,cell,channel,
-// pci,band,bandwidth,sinr,rxlev,rsrp,rsrq, in the steps of 36.133 for LTE and of 38.133 for 5G. The first serving cell carries
-// the terminal. LTE's SINR is left out: its steps are told in two ways.
+// parseGTCCINFO reads Fibocom's answer, one line for each cell, with or without headings:
+// serving,rat,mcc,mnc,tac,cell,channel, pci,band,bandwidth,sinr,rxlev,rsrp,rsrq, in the steps of 36.133 for LTE and of
+// 38.133 for 5G. The first serving cell carries the terminal. LTE's SINR is left out: its steps are told in two ways.
 func parseGTCCINFO(lines []string) (Signal, string) {
 	s := NoSignal()
 	for _, line := range lines {
@@ -294,8 +297,8 @@ func parseGTCCINFO(lines []string) (Signal, string) {
 	return s, ""
 }
 
-// parseCELLINFO reads MeiG's ^CELLINFO: "LTE" or "5G",…, with rssi, rsrp and rsrq as they are in fields 14 to 16 and the SINR
-// in tenths in field 17.
+// parseCELLINFO reads MeiG's ^CELLINFO: "LTE" or "5G",…, with rssi, rsrp and rsrq as they are in fields 14 to 16 and
+// the SINR in tenths in field 17.
 func parseCELLINFO(lines []string) (Signal, string) {
 	for _, line := range lines {
 		f := fields(after(line))

@@ -65,7 +65,8 @@ func parseCSQ(line string) Signal {
 	return s
 }
 
-// parseCESQ reads +CESQ: rxlev,ber,rscp,ecno,rsrq,rsrp (27.007 8.69) at the lower edge of each step, as ModemManager does.
+// parseCESQ reads +CESQ: rxlev,ber,rscp,ecno,rsrq,rsrp (27.007 8.69) at the lower edge of each step, as ModemManager
+// does.
 func parseCESQ(line string) Signal {
 	s := NoSignal()
 	f := fields(after(line))

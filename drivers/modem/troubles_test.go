@@ -70,7 +70,8 @@ func TestDialUpVisit(t *testing.T) {
 				}
 				last := ""
 				talk := answers(table)
-				r, err := Ask(t.Context(), transcript(t, func(line string, say func(string, time.Duration)) { last = line; talk(line, say) }), Config{DialUp: true})
+				r, err := Ask(t.Context(), transcript(t,
+					func(line string, say func(string, time.Duration)) { last = line; talk(line, say) }), Config{DialUp: true})
 				if err != nil || r.Line != c.want {
 					t.Errorf("%+v, %v; want %+v", r.Line, err, c.want)
 				}
@@ -137,8 +138,10 @@ func TestNastyModems(t *testing.T) {
 				t.Errorf("seed %d: %v", i, took)
 			}
 			switch {
-			case r.SIM != SIMUnknown && r.SIM != SIMReady && r.SIM != SIMMissing, r.Registration != "" && r.Registration != RegHome && r.Registration != RegUnknown,
-				len(r.Signals) > 0 && r.Signals[0].RSSI != -77 && r.Signals[0].RSSI != NoValue, r.Model != "" && r.Model != "EC25" && r.Lost == 0:
+			case r.SIM != SIMUnknown && r.SIM != SIMReady && r.SIM != SIMMissing, r.Registration != "" &&
+				r.Registration != RegHome && r.Registration != RegUnknown,
+				len(r.Signals) > 0 && r.Signals[0].RSSI != -77 && r.Signals[0].RSSI != NoValue, r.Model != "" &&
+					r.Model != "EC25" && r.Lost == 0:
 				t.Errorf("seed %d: %+v", i, r)
 			}
 			switch {

@@ -372,7 +372,8 @@ func (w *wire) dict(sig string, f func(key string, at *wire)) {
 	}
 }
 
-// properties reads a dictionary of variants. Those that f does not ask for are not looked at: some identify a subscriber.
+// properties reads a dictionary of variants. Those that f does not ask for are not looked at: some identify a
+// subscriber.
 func (w *wire) properties(f func(name string, v variant)) {
 	w.dict("v", func(name string, at *wire) {
 		v := variant{sig: at.sig(), wire: *at}

@@ -88,13 +88,15 @@ func modems(state int32, model string, ports ...string) wire {
 
 // What ModemManager says of locks and of the radio.
 func TestManagersLocksAndPower(t *testing.T) {
-	for lock, want := range map[int]modem.SIM{lockNone: modem.SIMReady, lockPIN: modem.SIMPIN, lockPUK: modem.SIMPUK, 6: modem.SIMLocked, 10: modem.SIMLocked, 16: modem.SIMLocked} {
+	for lock, want := range map[int]modem.SIM{lockNone: modem.SIMReady, lockPIN: modem.SIMPIN, lockPUK: modem.SIMPUK,
+		6: modem.SIMLocked, 10: modem.SIMLocked, 16: modem.SIMLocked} {
 		var r modem.Report
 		if (&managed{lock: lock, stat: -1}).report(&r); r.SIM != want {
 			t.Errorf("lock %d: %q, want %q", lock, r.SIM, want)
 		}
 	}
-	for power, want := range map[int]modem.Radio{0: modem.RadioUnknown, powerOff: modem.RadioOff, powerLow: modem.RadioOff, 3: modem.RadioUnknown} {
+	for power, want := range map[int]modem.Radio{0: modem.RadioUnknown, powerOff: modem.RadioOff, powerLow: modem.RadioOff,
+		3: modem.RadioUnknown} {
 		var r modem.Report
 		if (&managed{power: power, stat: -1}).report(&r); r.Radio != want {
 			t.Errorf("power %d: %q, want %q", power, r.Radio, want)
@@ -107,7 +109,8 @@ func TestReadModems(t *testing.T) {
 	if _, found, err := readModems(modems(8, "EC25", "ttyUSB2", "ttyUSB3"), []string{"/dev/ttyUSB9", "/dev/ttyUSB3"}, &r); !found || err != nil {
 		t.Fatal(found, err)
 	}
-	if r.Model != "EC25" || r.SIM != modem.SIMReady || r.Registration != modem.RegRoaming || r.Tech != "4g" || !r.Bearer.Attached || len(r.Signals) != 1 || r.Signals[0].RSSI != -65 {
+	if r.Model != "EC25" || r.SIM != modem.SIMReady || r.Registration != modem.RegRoaming || r.Tech != "4g" ||
+		!r.Bearer.Attached || len(r.Signals) != 1 || r.Signals[0].RSSI != -65 {
 		t.Errorf("%+v", r)
 	}
 	r = modem.Report{}

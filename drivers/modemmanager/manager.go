@@ -51,9 +51,10 @@ const (
 )
 
 // Ask asks the ModemManager on a bus about the modem that has one of the given ttys, or a serial port of whatever kind
-// by the names that ModemManager has for them. It reads properties and nothing else: it cannot enable, connect or set up
-// anything, and starts no ModemManager where none runs. The report holds one sample of the signal at most, for ModemManager
-// renews its own every half minute. Errors are ErrNoManager, fs.ErrPermission, the context's or one of the bus.
+// by the names that ModemManager has for them. It reads properties and nothing else: it cannot enable, connect or set
+// up anything, and starts no ModemManager where none runs. The report holds one sample of the signal at most, for
+// ModemManager renews its own every half minute. Errors are ErrNoManager, fs.ErrPermission, the context's or one of the
+// bus.
 func Ask(ctx context.Context, socket string, ttys []string, c modem.Config) (modem.Report, error) {
 	r, err := ask(ctx, socket, ttys, c)
 	switch name := (*busError)(nil); {
@@ -226,7 +227,8 @@ func (m *managed) level(name string, v variant) {
 }
 
 func (m *managed) report(r *modem.Report) {
-	r.Maker, r.Model, r.Firmware = serial.Label([]byte(m.maker)), serial.Label([]byte(m.model)), serial.Label([]byte(m.firmware))
+	r.Maker, r.Model, r.Firmware = serial.Label([]byte(m.maker)), serial.Label([]byte(m.model)),
+		serial.Label([]byte(m.firmware))
 	switch {
 	case m.state == stateFailed && m.failed == failedSIMMissing:
 		r.SIM = modem.SIMMissing
@@ -245,7 +247,8 @@ func (m *managed) report(r *modem.Report) {
 	if m.power == powerOff || m.power == powerLow {
 		r.Radio = modem.RadioOff
 	}
-	if m.stat >= 0 && (m.state >= stateEnabled || m.stat == 1 || m.stat == 5) { // a modem that is not enabled was not asked
+	if m.stat >= 0 && (m.state >= stateEnabled || m.stat == 1 || m.stat == 5) {
+		// a modem that is not enabled was not asked
 		r.Registration = modem.RegistrationOf(m.stat)
 	}
 	for _, k := range []struct {

@@ -81,8 +81,8 @@ const maxChain = 6
 
 // judge names what is wrong with a chain, the worst first: a chain that leads to no root we know says nothing by its
 // dates or names; a clock that is wrong shows in the dates. What OpenSSL and mbed TLS accept is accepted: a name in the
-// subject alone, SHA-1, any use of the key. Of several chains the one that is right, or right longest, counts: an expired
-// root beside a good one harms nobody.
+// subject alone, SHA-1, any use of the key. Of several chains the one that is right, or right longest, counts: an
+// expired root beside a good one harms nobody.
 func judge(sent []*x509.Certificate, t Trust) (Outcome, Chain) {
 	if len(sent) == 0 {
 		return Protocol, Chain{}
@@ -130,7 +130,8 @@ func judge(sent []*x509.Certificate, t Trust) (Outcome, Chain) {
 	return OK, v
 }
 
-// strange tells a certificate whose key or signature is of a kind that cannot be checked here, as RSA-PSS of another salt.
+// strange tells a certificate whose key or signature is of a kind that cannot be checked here, as RSA-PSS of another
+// salt.
 func strange(c *x509.Certificate) bool {
 	return c.PublicKeyAlgorithm == x509.UnknownPublicKeyAlgorithm || c.SignatureAlgorithm == x509.UnknownSignatureAlgorithm
 }

@@ -212,7 +212,8 @@ func questions(name string) ([]question, error) {
 	for _, t := range []dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA} {
 		var id [2]byte
 		_, _ = rand.Read(id[:]) // never fails, says crypto/rand
-		q := question{id: binary.BigEndian.Uint16(id[:]), q: dnsmessage.Question{Name: n, Type: t, Class: dnsmessage.ClassINET}}
+		q := question{id: binary.BigEndian.Uint16(id[:]),
+			q: dnsmessage.Question{Name: n, Type: t, Class: dnsmessage.ClassINET}}
 		b := dnsmessage.NewBuilder(nil, dnsmessage.Header{ID: q.id, RecursionDesired: true})
 		if err := errors.Join(b.StartQuestions(), b.Question(q.q)); err != nil {
 			return nil, fmt.Errorf("ask for %q: %w", name, err)
@@ -239,7 +240,8 @@ func parseAnswer(b []byte, q question) (answer, bool) {
 		return answer{}, false
 	}
 	got, err := p.Question()
-	if err != nil || got.Type != q.q.Type || got.Class != q.q.Class || !strings.EqualFold(got.Name.String(), q.q.Name.String()) {
+	if err != nil || got.Type != q.q.Type || got.Class != q.q.Class ||
+		!strings.EqualFold(got.Name.String(), q.q.Name.String()) {
 		return answer{}, false
 	}
 	a := answer{code: h.RCode, truncated: h.Truncated}

@@ -192,7 +192,8 @@ func Echo(ctx context.Context, dst netip.Addr, via string, count int, gap, wait 
 }
 
 // echo is Echo that, when no reply has come after wait, calls silent once and goes on waiting until late.
-func echo(ctx context.Context, dst netip.Addr, via string, count int, gap, wait, late time.Duration, silent func()) (Quality, error) {
+func echo(ctx context.Context, dst netip.Addr, via string, count int, gap, wait, late time.Duration,
+	silent func()) (Quality, error) {
 	e, err := openEcho(dst, via, false)
 	if err != nil {
 		return Quality{}, err
@@ -274,6 +275,7 @@ func spread(rtts []time.Duration) (median, jitter time.Duration) {
 	if len(list) > 1 {
 		jitter /= time.Duration(len(list) - 1)
 	}
-	sort.Slice(list, func(i, j int) bool { return list[i] < list[j] }) // less code than slices.Sort, which is compiled per type
+	// less code than slices.Sort, which is compiled per type
+	sort.Slice(list, func(i, j int) bool { return list[i] < list[j] })
 	return list[len(list)/2], jitter
 }

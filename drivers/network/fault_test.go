@@ -42,7 +42,8 @@ func TestHealthyNetwork(t *testing.T) {
 		t.Errorf("link %+v", l)
 	}
 	v := tables.View(l)
-	if v.Address.String() != terminal+"/24" || v.Gateway.String() != routerIP || !v.GatewayInSubnet || v.DefaultRoutes != 1 || v.Conflict || v.LinkLocal {
+	if v.Address.String() != terminal+"/24" || v.Gateway.String() != routerIP || !v.GatewayInSubnet ||
+		v.DefaultRoutes != 1 || v.Conflict || v.LinkLocal {
 		t.Errorf("view %+v", v)
 	}
 	if b, r, ok := tables.Bearer(); !ok || b.Name != "eth0" || r.Gateway.String() != routerIP {
@@ -211,7 +212,8 @@ func TestGatewayOutsideItsSubnet(t *testing.T) {
 	must(t, "ip route del default\nip addr flush dev eth0\nip addr add 10.66.0.2/24 dev eth0\nip route add default via 10.77.0.1 dev eth0 onlink")
 	tables, l := link(t, "eth0")
 	v := tables.View(l)
-	if v.GatewayInSubnet || !v.GatewayOnLink { // somebody said it is on the link, which makes it reachable and no neighbour
+	if v.GatewayInSubnet || !v.GatewayOnLink {
+		// somebody said it is on the link, which makes it reachable and no neighbour
 		t.Errorf("view %+v", v)
 	}
 	for i := range tables.Routes {

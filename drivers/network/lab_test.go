@@ -59,7 +59,8 @@ const labs = 3
 // testLog is the flag by which go test learns what a test read.
 const testLog = "-test.testlogfile="
 
-// shares are the arguments of each lab's tests: one lab has all of them if only some, or more than tests, are asked for.
+// shares are the arguments of each lab's tests: one lab has all of them if only some, or more than tests, are asked
+// for.
 func shares() [][]string {
 	for _, a := range os.Args[1:] {
 		for _, alone := range []string{"-test.run=", "-test.bench=", "-test.list=", "-test.coverprofile=", "-test.cpuprofile=", "-test.memprofile=", "-test.trace="} {
@@ -97,7 +98,8 @@ func inLabs(shares [][]string) (code int, err error) {
 	cmds, said := make([]*exec.Cmd, len(shares)), make([]bytes.Buffer, len(shares))
 	whole := "" // where go test looks for what all of them read
 	for i, args := range shares {
-		if k := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, testLog) }); k >= 0 && len(shares) > 1 {
+		if k := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, testLog) }); k >= 0 &&
+			len(shares) > 1 {
 			whole = strings.TrimPrefix(args[k], testLog)
 			args[k] = testLog + fmt.Sprint(dir, "/", i)
 		}
@@ -107,7 +109,8 @@ func inLabs(shares [][]string) (code int, err error) {
 		if i == 0 {
 			cmds[i].Stdin, cmds[i].Stdout, cmds[i].Stderr = os.Stdin, os.Stdout, os.Stderr
 		}
-		cmds[i].SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+		cmds[i].SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS,
+			Pdeathsig: syscall.SIGKILL}
 		if err := cmds[i].Start(); err != nil {
 			if i == 0 {
 				return 0, err

@@ -157,7 +157,8 @@ func TestNames(t *testing.T) {
 	} {
 		start := time.Now()
 		l := Resolve(t.Context(), c.name, c.resolvers)
-		if l.Outcome != c.want || len(l.Addresses) != c.addresses || l.NoData != c.noData || l.Blocked != c.blocked || l.Failed != c.failed {
+		if l.Outcome != c.want || len(l.Addresses) != c.addresses || l.NoData != c.noData || l.Blocked != c.blocked ||
+			l.Failed != c.failed {
 			t.Errorf("resolve %s at %v: %+v, want %s with %d", c.name, c.resolvers, l, c.want, c.addresses)
 		}
 		if took := time.Since(start); took > 2*resolveWait {
@@ -213,7 +214,8 @@ func TestForgedAnswers(t *testing.T) {
 		"other type":       func(m *dnsmessage.Message) { m.Questions[0].Type = dnsmessage.TypeAAAA },
 		"without question": func(m *dnsmessage.Message) { m.Questions = nil },
 	} {
-		m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.id, Response: true}, Questions: []dnsmessage.Question{q.q}, Answers: []dnsmessage.Resource{a("203.0.113.5", q.q)}}
+		m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.id, Response: true}, Questions: []dnsmessage.Question{q.q},
+			Answers: []dnsmessage.Resource{a("203.0.113.5", q.q)}}
 		change(&m)
 		b, err := m.Pack()
 		if err != nil {

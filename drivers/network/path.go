@@ -44,7 +44,8 @@ func MeasurePath(ctx context.Context, w Way, enter func(context.Context) bool, l
 	c := byConnects(ctx, w, pathConfirm, enter, leave)
 	v.Bytes += c.Bytes
 	lossless := c.Received > 0 && c.Sent == c.Received
-	limited := v.LossPct() >= echoStrict || v.LossPct() >= echoLimited && v.Head >= echoBurst // a line loses without looking at the order
+	// a line loses without looking at the order
+	limited := v.LossPct() >= echoStrict || v.LossPct() >= echoLimited && v.Head >= echoBurst
 	switch {
 	case lossless && limited && c.Received == pathConfirm,
 		lossless && v.LossPct() < echoLimited && c.RTT < v.RTT/2:

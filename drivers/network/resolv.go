@@ -37,8 +37,8 @@ func parseResolvers(text string) []netip.AddrPort {
 // maxSearch bounds the domains that are tried, as the C library's six.
 const maxSearch = 6
 
-// SearchNames returns the names under which a resolv.conf has a host looked up, in order (resolv.conf(5): search, domain,
-// ndots). A name that ends in a dot is final.
+// SearchNames returns the names under which a resolv.conf has a host looked up, in order (resolv.conf(5): search,
+// domain, ndots). A name that ends in a dot is final.
 func SearchNames(path, host string) []string {
 	b, err := readPath(path)
 	if err != nil {

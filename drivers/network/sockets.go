@@ -21,8 +21,8 @@ type Socket struct {
 	RTT         time.Duration
 }
 
-// A wayOut is this end of a connection and where it leads. The port alone does not name it: the kernel gives the same one
-// for other places at the same time, and again later.
+// A wayOut is this end of a connection and where it leads. The port alone does not name it: the kernel gives the same
+// one for other places at the same time, and again later.
 type wayOut struct {
 	local uint16
 	to    netip.AddrPort
@@ -96,7 +96,8 @@ func Sockets(dst netip.AddrPort) []Socket {
 			if size < unix.SizeofNlMsghdr || size > len(b) || kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR {
 				return list
 			}
-			if s, to, ok := parseSocket(b[unix.SizeofNlMsghdr:size]); ok && to == dst && !IsOurs(s.Local, dst) && len(list) < maxAddresses {
+			if s, to, ok := parseSocket(b[unix.SizeofNlMsghdr:size]); ok && to == dst && !IsOurs(s.Local, dst) &&
+				len(list) < maxAddresses {
 				list = append(list, s)
 			}
 			b = b[min((size+3)&^3, len(b)):]

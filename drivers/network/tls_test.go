@@ -66,17 +66,25 @@ func TestCertificates(t *testing.T) {
 		daysLeft int
 	}{
 		{"valid", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}}, Trust{"pos.example", good.pool, labTime}, OK, 30},
-		{"valid, TLS 1.2", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}, MaxVersion: tls.VersionTLS12}, Trust{"pos.example", good.pool, labTime}, OK, 30},
-		{"valid, TLS 1.0", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, Trust{"pos.example", good.pool, labTime}, OK, 30},
+		{"valid, TLS 1.2", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}, MaxVersion: tls.VersionTLS12},
+			Trust{"pos.example", good.pool, labTime}, OK, 30},
+		{"valid, TLS 1.0", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}, MinVersion: tls.VersionTLS10,
+			MaxVersion: tls.VersionTLS10}, Trust{"pos.example", good.pool, labTime}, OK, 30},
 		{"expired", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -30, -10)}}, Trust{"pos.example", good.pool, labTime}, Expired, -10},
-		{"expired an hour ago", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -30, 0)}}, Trust{"pos.example", good.pool, labTime.Add(time.Hour)}, Expired, -1},
+		{"expired an hour ago", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -30, 0)}},
+			Trust{"pos.example", good.pool, labTime.Add(time.Hour)}, Expired, -1},
 		{"not yet valid", &tls.Config{Certificates: []tls.Certificate{good.issue(t, 10, 30)}}, Trust{"pos.example", good.pool, labTime}, NotYetValid, 30},
-		{"clock in 1970", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}}, Trust{"pos.example", good.pool, time.Unix(100, 0)}, NotYetValid, 20635},
-		{"other name", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}}, Trust{"bank.example", good.pool, labTime}, NameMismatch, 30},
+		{"clock in 1970", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}},
+			Trust{"pos.example", good.pool, time.Unix(100, 0)}, NotYetValid, 20635},
+		{"other name", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}},
+			Trust{"bank.example", good.pool, labTime}, NameMismatch, 30},
 		{"unknown CA", &tls.Config{Certificates: []tls.Certificate{other.issue(t, -10, 30)}}, Trust{"pos.example", good.pool, labTime}, UnknownCA, 30},
-		{"unknown CA and expired", &tls.Config{Certificates: []tls.Certificate{other.issue(t, -30, -10)}}, Trust{"pos.example", good.pool, labTime}, UnknownCA, -10},
-		{"wants our certificate, 1.3", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}, ClientAuth: tls.RequireAnyClientCert}, Trust{"pos.example", good.pool, labTime}, OK, 30},
-		{"wants our certificate, 1.2", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}, Trust{"pos.example", good.pool, labTime}, OK, 30},
+		{"unknown CA and expired", &tls.Config{Certificates: []tls.Certificate{other.issue(t, -30, -10)}},
+			Trust{"pos.example", good.pool, labTime}, UnknownCA, -10},
+		{"wants our certificate, 1.3", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)},
+			ClientAuth: tls.RequireAnyClientCert}, Trust{"pos.example", good.pool, labTime}, OK, 30},
+		{"wants our certificate, 1.2", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)},
+			ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}, Trust{"pos.example", good.pool, labTime}, OK, 30},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, sent := server(t, c.conf)
@@ -102,7 +110,8 @@ func TestWhichCertificate(t *testing.T) {
 	good := newAuthority(t, "good")
 	sign := func(from, until int) *x509.Certificate { // the same authority, at another time
 		tmpl := &x509.Certificate{SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "good"}, IsCA: true,
-			BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, NotBefore: labTime.AddDate(0, 0, from), NotAfter: labTime.AddDate(0, 0, until)}
+			BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, NotBefore: labTime.AddDate(0, 0, from),
+			NotAfter: labTime.AddDate(0, 0, until)}
 		der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &good.Key.PublicKey, good.Key)
 		if err != nil {
 			t.Fatal(err)

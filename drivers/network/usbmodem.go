@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Modems on USB that look like a network card: in ECM, NCM, RNDIS or HiLink mode they come up as eth1 or usb0, and only their
-// driver and their descriptors tell them from an adapter with a cable in it.
+// Modems on USB that look like a network card: in ECM, NCM, RNDIS or HiLink mode they come up as eth1 or usb0, and only
+// their driver and their descriptors tell them from an adapter with a cable in it.
 
 // modemDrivers drive modems and nothing else (drivers/net/usb, drivers/net/wwan, and makers' own).
 var modemDrivers = []string{"qmi_wwan", "qmi_wwan_q", "qmi_wwan_s", "qmi_wwan_f", "cdc_mbim", "huawei_cdc_ncm", "huawei_ether", "sierra_net", "hso", "kalmia", "lg-vl600",
@@ -17,9 +17,10 @@ var modemDrivers = []string{"qmi_wwan", "qmi_wwan_q", "qmi_wwan_s", "qmi_wwan_f"
 // classDrivers drive whatever has the descriptors of their class.
 var classDrivers = []string{"cdc_ether", "cdc_ncm", "cdc_eem", "cdc_subset", "rndis_host", "usbnet"}
 
-// modemMakers are vendors on USB whose devices of these classes are modems (the id tables of drivers/usb/serial/option.c and
-// drivers/net/usb/qmi_wwan.c): Huawei, ZTE, Quectel, SIMCom, Fibocom, Unisoc and its modules, Sierra, Telit, u-blox, MeiG, Neoway,
-// Gosuncn, TCL, Franklin, LongSung, Cinterion, Ericsson, Comneon. Those that make adapters too are left out.
+// modemMakers are vendors on USB whose devices of these classes are modems (the id tables of
+// drivers/usb/serial/option.c and drivers/net/usb/qmi_wwan.c): Huawei, ZTE, Quectel, SIMCom, Fibocom, Unisoc and its
+// modules, Sierra, Telit, u-blox, MeiG, Neoway, Gosuncn, TCL, Franklin, LongSung, Cinterion, Ericsson, Comneon. Those
+// that make adapters too are left out.
 var modemMakers = []string{"12d1", "3426", "19d2", "2c7c", "1e0e", "2cb7", "1508", "1782", "1199", "1bc7", "1546", "2dee", "2949", "305a", "1c9e", "1bbb", "1410", "1e2d", "0bdb", "1519", "19d1"}
 
 // Classes of interfaces (USB Implementers Forum, defined class codes; CDC 1.2, WMC 1.1): class, subclass, protocol.
@@ -90,8 +91,8 @@ func interfaces(sys fs.FS, device string) (list []string) {
 	return list
 }
 
-// serialPort says that an interface is a modem's serial port: ttyUSB2 lies in its folder. A ttyACM may be a till's cradle as well,
-// which has a network card too.
+// serialPort says that an interface is a modem's serial port: ttyUSB2 lies in its folder. A ttyACM may be a till's
+// cradle as well, which has a network card too.
 func serialPort(sys fs.FS, dir string) bool {
 	entries, _ := fs.ReadDir(sys, dir)
 	if !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), "ttyUSB") }) {

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A link is what its driver and its descriptors say, not what it is called. The modems are those of public reports: HiLink sticks
-// (Huawei E3372, E3531), EC200 and Air724 in ECM and RNDIS mode, SIM7600, L610, a stick in NCM mode, one in MBIM mode; the others
-// are adapters of Realtek and ASIX in their class modes, a gadget, a till's cradle.
+// A link is what its driver and its descriptors say, not what it is called. The modems are those of public reports:
+// HiLink sticks (Huawei E3372, E3531), EC200 and Air724 in ECM and RNDIS mode, SIM7600, L610, a stick in NCM mode, one
+// in MBIM mode; the others are adapters of Realtek and ASIX in their class modes, a gadget, a till's cradle.
 func TestModemsThatLookLikeNetworkCards(t *testing.T) {
 	const dir = "bus/usb/devices/"
 	for name, c := range map[string]struct {

@@ -90,7 +90,8 @@ func TestZooOfTLSHosts(t *testing.T) {
 			}
 			f := found[a.Name]
 			h := TryTLS(context.Background(), way(addr), trust, Form{}, anyNumber)
-			if !slices.Contains(f.want, h.TLS) || h.Outcome != OK || f.form != "" && h.Hello != f.form || f.check != nil && !f.check(h) {
+			if !slices.Contains(f.want, h.TLS) || h.Outcome != OK || f.form != "" && h.Hello != f.form || f.check != nil &&
+				!f.check(h) {
 				t.Errorf("got %+v, want %s", h, f.want)
 			}
 			if strings.Contains(a.Name, "1400") {
@@ -170,7 +171,8 @@ func TestSocketsOfOthers(t *testing.T) {
 	_, _ = io.ReadFull(other, make([]byte, 5))
 	noteOurs(uint16(other.LocalAddr().(*net.TCPAddr).Port), netip.MustParseAddrPort("192.0.2.1:443")) // the same port, to elsewhere
 	list := Sockets(w.Addr)
-	if len(list) != 1 || !list[0].Established || list[0].Received != 5 || list[0].Repeats != 0 || int(list[0].Local) != other.LocalAddr().(*net.TCPAddr).Port {
+	if len(list) != 1 || !list[0].Established || list[0].Received != 5 || list[0].Repeats != 0 ||
+		int(list[0].Local) != other.LocalAddr().(*net.TCPAddr).Port {
 		t.Errorf("got %+v, want the one connection with 5 bytes received", list)
 	}
 }
@@ -224,7 +226,8 @@ func TestZooOfPaths(t *testing.T) {
 			if c := TryConnect(t.Context(), w); c.Outcome != OK {
 				t.Errorf("connect: %+v", c)
 			}
-			if v, err := MeasurePath(t.Context(), w, always, func() {}); err != nil || v.Received == 0 || v.LossPct() > 0 || p.echoes != (v.By == "connect") {
+			if v, err := MeasurePath(t.Context(), w, always, func() {}); err != nil || v.Received == 0 || v.LossPct() > 0 ||
+				p.echoes != (v.By == "connect") {
 				t.Errorf("path: %+v %v", v, err)
 			}
 			tables, l := link(t, "eth0")

@@ -62,8 +62,8 @@ type abecsDialogue struct {
 	dec frame.ABECSDecoder
 }
 
-// ask sends a command until it is answered. A NAK is answered with the command again, a damaged answer with a NAK, three
-// times each; silence is not asked again, since the pad may be busy with what it was told before.
+// ask sends a command until it is answered. A NAK is answered with the command again, a damaged answer with a NAK,
+// three times each; silence is not asked again, since the pad may be busy with what it was told before.
 func (d *abecsDialogue) ask(ctx context.Context, command []byte) (name, status string, blocks [][]byte, err error) {
 	defer func() {
 		if err != nil {

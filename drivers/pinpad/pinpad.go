@@ -1,7 +1,7 @@
-// Package pinpad asks Brazil's PIN pads who they are and which of their places hold a key: ABECS protocol 2.12 and 2.20,
-// chapter 3.2 (control). The pad never speaks unasked. Only GIX and GIN are ever sent, which read what the pad is. OPN
-// would end a secure session of the payment application, CLX would clear the display, and CAN aborts whatever runs: they
-// are not in this package.
+// Package pinpad asks Brazil's PIN pads who they are and which of their places hold a key: ABECS protocol 2.12 and
+// 2.20, chapter 3.2 (control). The pad never speaks unasked. Only GIX and GIN are ever sent, which read what the pad
+// is. OPN would end a secure session of the payment application, CLX would clear the display, and CAN aborts whatever
+// runs: they are not in this package.
 package pinpad
 
 import (
@@ -28,8 +28,8 @@ func (k KeyKind) String() string {
 	return [...]string{"mk-pin", "mk-data", "dukpt-pin", "dukpt-data"}[min(k, KeyDUKPTData)]
 }
 
-// A KeyMap says of each of a hundred places whether a key is there: '0' no, '1' yes, '2' no such place. It is empty if the
-// pad did not say. No key ever crosses the line.
+// A KeyMap says of each of a hundred places whether a key is there: '0' no, '1' yes, '2' no such place. It is empty if
+// the pad did not say. No key ever crosses the line.
 type KeyMap string
 
 // Loaded counts the keys.
@@ -165,5 +165,6 @@ func (p *Report) basic(b []byte) {
 	if len(b) < 64 {
 		return
 	}
-	p.Maker, p.Model, p.Firmware, p.Spec = serial.Label(b[:20]), serial.Label(b[20:39]), serial.Label(b[40:60]), serial.Label(b[60:64])
+	p.Maker, p.Model, p.Firmware, p.Spec = serial.Label(b[:20]), serial.Label(b[20:39]), serial.Label(b[40:60]),
+		serial.Label(b[60:64])
 }

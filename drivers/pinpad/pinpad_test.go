@@ -128,7 +128,8 @@ func TestAskABECS(t *testing.T) {
 			}
 			return a
 		}, Report{Model: "PP2000 8", Health: frame.Health{Answers: 1, CRC: 1}}, nil},
-		{"damaged", func(string) []byte { a := ack(gixAnswer); a[5] ^= 1; return a }, Report{Health: frame.Health{CRC: 3}}, serial.ErrGarbled},
+		{"damaged", func(string) []byte { a := ack(gixAnswer); a[5] ^= 1; return a }, Report{Health: frame.Health{CRC: 3}},
+			serial.ErrGarbled},
 		{"somebody else's answer first", func(string) []byte {
 			return append(ack("GCR000020;4111111111111111="), frame.ABECSFrame(nil, []byte(gixAnswer))...)
 		}, Report{Model: "PP2000 8", Health: frame.Health{Answers: 1, Stray: 1}}, nil},

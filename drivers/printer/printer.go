@@ -1,7 +1,7 @@
 // Package printer asks receipt printers that speak ESC/POS how they are. DLE EOT asks for status in real time: it is
 // answered while the printer is off line, out of paper or too hot, and nothing is printed (Epson, ESC/POS Application
-// Programming Guide, DLE EOT; the same bits in the manuals of Citizen, Bixolon and Star's emulation). DLE ENQ, which makes
-// a printer go on, is never sent.
+// Programming Guide, DLE EOT; the same bits in the manuals of Citizen, Bixolon and Star's emulation). DLE ENQ, which
+// makes a printer go on, is never sent.
 package printer
 
 import (
@@ -55,8 +55,8 @@ func (p Report) Outcome() string {
 	return "ok"
 }
 
-// answerOf says that a byte answers DLE EOT: bits 1 and 4 are set, 0 and 7 are not. Status that comes by itself (GS a) and
-// flow control never look so.
+// answerOf says that a byte answers DLE EOT: bits 1 and 4 are set, 0 and 7 are not. Status that comes by itself (GS a)
+// and flow control never look so.
 func answerOf(b byte) bool { return b&0x93 == 0x12 }
 
 // put reads the answer to DLE EOT n.
@@ -79,10 +79,11 @@ func (p *Report) put(n, b byte) {
 	}
 }
 
-// Ask asks a printer how it is. Its answers carry no number: one that is late, or was for somebody else, shifts all that follow,
-// and the status of one question is read as that of another. So all questions are asked forwards and backwards, which no shifted
-// answers survive, up to four places behind, unless all are alike; if the two differ, each is asked several times in a row to find by how much the answers
-// are behind, or it is said that it cannot be found. Errors are as reader.AskCCID's; one that answers a part of the questions is none.
+// Ask asks a printer how it is. Its answers carry no number: one that is late, or was for somebody else, shifts all
+// that follow, and the status of one question is read as that of another. So all questions are asked forwards and
+// backwards, which no shifted answers survive, up to four places behind, unless all are alike; if the two differ, each
+// is asked several times in a row to find by how much the answers are behind, or it is said that it cannot be found.
+// Errors are as reader.AskCCID's; one that answers a part of the questions is none.
 func Ask(ctx context.Context, link serial.Link) (Report, error) {
 	var p Report
 	d := printerDialogue{Visit: frame.Visit{Link: link}}
@@ -115,8 +116,8 @@ func Ask(ctx context.Context, link serial.Link) (Report, error) {
 // questions is how many there are: DLE EOT 1 to 4.
 const questions = 4
 
-// bothWays asks 1, 2, 3, 4, 4, 3, 2, 1, and says whether both answers to each were the same. A printer that does not answer the
-// second is asked the first alone.
+// bothWays asks 1, 2, 3, 4, 4, 3, 2, 1, and says whether both answers to each were the same. A printer that does not
+// answer the second is asked the first alone.
 func (d *printerDialogue) bothWays(ctx context.Context) (a [questions]byte, same bool, err error) {
 	last := byte(questions)
 	for n := byte(1); n <= last; n++ {
@@ -156,8 +157,8 @@ func (d *printerDialogue) rows(ctx context.Context) error {
 // behindMax is the most places that answers can be behind and be sorted.
 const behindMax = 7
 
-// sorted finds the number of places by which all that was answered is behind, so that no question has two answers. Known is false if
-// there is none, or if there are several and the answers differ.
+// sorted finds the number of places by which all that was answered is behind, so that no question has two answers.
+// Known is false if there is none, or if there are several and the answers differ.
 func (d *printerDialogue) sorted() (a [questions]byte, known bool) {
 	for behind := 1; behind <= behindMax; behind++ {
 		var sorted [questions]byte
@@ -222,8 +223,8 @@ const (
 	portNoError  = 0x08
 )
 
-// PortStatus reads the byte that the kernel's LPGETSTATUS returns. Printers that have no paper sensor on the port say 18
-// hex whatever happens, so good news there is none.
+// PortStatus reads the byte that the kernel's LPGETSTATUS returns. Printers that have no paper sensor on the port say
+// 18 hex whatever happens, so good news there is none.
 func PortStatus(b byte) (p Report, bad bool) {
 	p = Report{PortOnly: true, PaperOut: b&portNoPaper != 0, Offline: b&portSelected == 0}
 	p.Unnamed = b&portNoError == 0 && !p.PaperOut

@@ -10,7 +10,8 @@ import (
 	"posdx/drivers/serial"
 )
 
-// The bytes are those of the tables under DLE EOT in the manuals of Epson TM-U220, Citizen CT-S2000 and Bixolon SRP-350.
+// The bytes are those of the tables under DLE EOT in the manuals of Epson TM-U220, Citizen CT-S2000 and Bixolon
+// SRP-350.
 func TestPrinterBits(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -96,8 +97,8 @@ func TestAskPrinter(t *testing.T) {
 	}
 }
 
-// A printer whose answers are those to earlier questions: as many questions behind as it says. The bytes are those of public reports
-// (testdata/README.md).
+// A printer whose answers are those to earlier questions: as many questions behind as it says. The bytes are those of
+// public reports (testdata/README.md).
 func TestAnswersThatAreBehind(t *testing.T) {
 	for name, real := range map[string][4]byte{
 		"ok": {0x16, 0x12, 0x12, 0x12}, "no-paper": {0x1E, 0x32, 0x12, 0x72}, "cover-open": {0x1A, 0x16, 0x12, 0x12}, "paper-low": {0x12, 0x12, 0x12, 0x1E},
@@ -131,7 +132,8 @@ func TestAnswersThatAreBehind(t *testing.T) {
 	}
 }
 
-// FuzzSorted: whatever a printer answered, what is known of a question is something that it said, and one order explains all of it.
+// FuzzSorted: whatever a printer answered, what is known of a question is something that it said, and one order
+// explains all of it.
 func FuzzSorted(f *testing.F) {
 	f.Add([]byte{0x12, 0x16, 0x12, 0x12, 0x12, 0x12, 0x12, 0x12, 0x16, 0x16, 0x16, 0x16})
 	f.Add([]byte{0x12, 0x1E, 0x32, 0x12, 0x72, 0x72, 0x12, 0x32, 0x1E, 0x1E})

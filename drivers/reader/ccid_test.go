@@ -215,14 +215,17 @@ func TestAskCCID(t *testing.T) {
 			}
 			return Frame(nil, statusOf(m, 0x42, ErrorHardware))
 		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotAbsent, Fault: "FB", Health: frame.Health{Answers: 4, Hardware: 3}}},
-		{name: "silent", answer: func(Message) []byte { return nil }, want: Report{Health: frame.Health{Silence: 2}}, err: serial.ErrIdle},
+		{name: "silent", answer: func(Message) []byte { return nil }, want: Report{Health: frame.Health{Silence: 2}},
+			err: serial.ErrIdle},
 		{name: "always a wrong sum", answer: func(m Message) []byte {
 			f := Frame(nil, statusOf(m, 2, 0))
 			f[len(f)-1] ^= 1
 			return f
 		}, want: Report{Health: frame.Health{CRC: 2, Silence: 2}}, err: serial.ErrGarbled},
-		{name: "half an answer", answer: func(m Message) []byte { return Frame(nil, statusOf(m, 2, 0))[:6] }, want: Report{Health: frame.Health{Silence: 2}}, err: serial.ErrGarbled},
-		{name: "reads none of ours", answer: func(Message) []byte { return []byte(NAKFrame) }, want: Report{Health: frame.Health{NAK: 2}}, err: serial.ErrGarbled},
+		{name: "half an answer", answer: func(m Message) []byte { return Frame(nil, statusOf(m, 2, 0))[:6] },
+			want: Report{Health: frame.Health{Silence: 2}}, err: serial.ErrGarbled},
+		{name: "reads none of ours", answer: func(Message) []byte { return []byte(NAKFrame) },
+			want: Report{Health: frame.Health{NAK: 2}}, err: serial.ErrGarbled},
 		{name: "answers of somebody else's question", answer: func(m Message) []byte { m.Seq += 7; return Frame(nil, statusOf(m, 2, 0)) },
 			want: Report{Health: frame.Health{Stray: 2, Silence: 2}}, err: serial.ErrGarbled},
 		{name: "forgot to echo", config: CCIDConfig{Echo: EchoYes}, answer: func(m Message) []byte {
@@ -259,7 +262,8 @@ func TestAskCCIDObeysItsContext(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		_, err := AskCCID(ctx, link, CCIDConfig{})
-		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, serial.ErrIdle) || time.Since(start) != 100*time.Millisecond {
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, serial.ErrIdle) ||
+			time.Since(start) != 100*time.Millisecond {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 	})

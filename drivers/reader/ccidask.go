@@ -33,8 +33,8 @@ type CCIDConfig struct {
 
 // AskCCID asks a CCID reader who it is and what stands in its slot. It sends GetSlotStatus and the Escape that reads
 // the firmware's name, nothing else. The report is valid as far as it goes also with an error, which is
-// serial.ErrIdle for a reader that says nothing, serial.ErrGarbled for one that says nothing intelligible, serial.ErrGone
-// or the context's.
+// serial.ErrIdle for a reader that says nothing, serial.ErrGarbled for one that says nothing intelligible,
+// serial.ErrGone or the context's.
 func AskCCID(ctx context.Context, link serial.Link, c CCIDConfig) (Report, error) {
 	d := ccidDialogue{Visit: frame.Visit{Link: link}, echo: c.Echo}
 	r := Report{}

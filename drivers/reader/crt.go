@@ -9,9 +9,9 @@ import (
 	"posdx/drivers/serial"
 )
 
-// Creator's motor readers in kiosks: CRT-310 V3 and CRT-591-M, after the makers' protocol papers. Only status and version
-// are ever asked. Reset, initialise, move, shutter and anything that reads a card are not in this package: a motor
-// that starts by itself takes a customer's card.
+// Creator's motor readers in kiosks: CRT-310 V3 and CRT-591-M, after the makers' protocol papers. Only status and
+// version are ever asked. Reset, initialise, move, shutter and anything that reads a card are not in this package: a
+// motor that starts by itself takes a customer's card.
 
 // A CRTKind is a family of motor readers.
 type CRTKind byte
@@ -75,8 +75,8 @@ func (d *CRTDecoder) Reset() {
 	d.n = 0
 }
 
-// Push takes one byte. It returns true with what the byte completed. The body is a copy, and empty if it may hold a card's
-// data.
+// Push takes one byte. It returns true with what the byte completed. The body is a copy, and empty if it may hold a
+// card's data.
 func (d *CRTDecoder) Push(c byte) (CRTToken, []byte, bool) {
 	head, first := 3, byte(0x02)
 	if d.Kind == CRT591 {
@@ -133,8 +133,8 @@ func crtHarmless(kind CRTKind, b []byte) bool {
 	return b[0] == 0x31 && (b[1] == 0x30 || b[1] == 0x2F)
 }
 
-// AskCRT asks a motor reader what stands in its way and, as far as it can say so without moving anything, who it is. Errors
-// are as AskCCID's.
+// AskCRT asks a motor reader what stands in its way and, as far as it can say so without moving anything, who it is.
+// Errors are as AskCCID's.
 func AskCRT(ctx context.Context, link serial.Link, kind CRTKind, address byte) (Report, error) {
 	d := crtDialogue{Visit: frame.Visit{Link: link}, kind: kind, address: address, dec: CRTDecoder{Kind: kind}}
 	defer d.dec.Reset()
@@ -185,8 +185,8 @@ func (r *Report) crt310(b []byte) {
 	}
 }
 
-// crt591 reads an answer: P, command, parameter, three states and data; or N (the paper prints its code as 45), command,
-// parameter and an error of two characters.
+// crt591 reads an answer: P, command, parameter, three states and data; or N (the paper prints its code as 45),
+// command, parameter and an error of two characters.
 func (r *Report) crt591(b []byte) {
 	switch {
 	case b[0] == 'N' || b[0] == 'E':

@@ -155,7 +155,8 @@ func TestAskCRT(t *testing.T) {
 			return nil
 		}, Report{Note: "B0", Health: frame.Health{Answers: 2}}, nil},
 		{"NAK", CRT591, func([]byte) []byte { return []byte{crtNAK} }, Report{Health: frame.Health{NAK: 2}}, serial.ErrGarbled},
-		{"damaged", CRT591, func(b []byte) []byte { a := two("P\x31\x30020"); a[6] ^= 1; return a }, Report{Health: frame.Health{CRC: 2, Silence: 2}}, serial.ErrGarbled},
+		{"damaged", CRT591, func(b []byte) []byte { a := two("P\x31\x30020"); a[6] ^= 1; return a },
+			Report{Health: frame.Health{CRC: 2, Silence: 2}}, serial.ErrGarbled},
 		{"dies in the answer", CRT591, func([]byte) []byte { return two("P\x31\x30020")[:6] }, Report{Health: frame.Health{Silence: 2}}, serial.ErrGarbled},
 		{"never stops", CRT310, func([]byte) []byte { return make([]byte, 3*frame.BytesMax) }, Report{}, serial.ErrGarbled},
 	} {

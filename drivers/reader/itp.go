@@ -9,8 +9,9 @@ import (
 	"posdx/drivers/serial"
 )
 
-// ID TECH's older protocol, of the MiniMag and SecureMag stripe readers: 02, body, 03 and an exclusive-or of all before it
-// (SecureMag user manual, page 16). Only the question for the version is ever sent: Q reads a card's data, I resets, S sets.
+// ID TECH's older protocol, of the MiniMag and SecureMag stripe readers: 02, body, 03 and an exclusive-or of all before
+// it (SecureMag user manual, page 16). Only the question for the version is ever sent: Q reads a card's data, I resets,
+// S sets.
 
 const (
 	itpMax   = 256 // of a body: a version has under 60 bytes, a card's data up to some hundred

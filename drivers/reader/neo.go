@@ -20,8 +20,8 @@ const (
 	NEOState   = 0xC7 // sub 3A: what its self-check found; the guide's other C7 commands write and are never sent
 )
 
-// Sources of a self-check, each a byte of number, one of length and one of value (the guide, page 121; the first four as the
-// maker's own test scripts have them). 0 is well, FE and FF are not checked.
+// Sources of a self-check, each a byte of number, one of length and one of value (the guide, page 121; the first four
+// as the maker's own test scripts have them). 0 is well, FE and FF are not checked.
 const (
 	neoBattery   = 0x10
 	neoSwitches  = 0x11 // one bit for each tamper switch
@@ -137,8 +137,8 @@ func (d *NEODecoder) Push(c byte) (Token, NEOMessage, bool) {
 	return TokenCRC, NEOMessage{}, true
 }
 
-// AskNEO asks an ID TECH reader whether it is there and which firmware it runs. Report and errors are as AskCCID's; the slot
-// stays unknown, because asking for it is not free of effect on every model.
+// AskNEO asks an ID TECH reader whether it is there and which firmware it runs. Report and errors are as AskCCID's; the
+// slot stays unknown, because asking for it is not free of effect on every model.
 func AskNEO(ctx context.Context, link serial.Link) (r Report, err error) {
 	d := neoDialogue{Visit: frame.Visit{Link: link}}
 	defer func() {
@@ -150,7 +150,8 @@ func AskNEO(ctx context.Context, link serial.Link) (r Report, err error) {
 		return r, err
 	}
 	yes := false
-	for _, ask := range []NEOMessage{{Command: NEOPing, Status: 0x01}, {Command: NEOVersion}, {Command: NEOState, Status: 0x3A}} {
+	for _, ask := range []NEOMessage{{Command: NEOPing, Status: 0x01}, {Command: NEOVersion},
+		{Command: NEOState, Status: 0x3A}} {
 		m, err := d.ask(ctx, ask)
 		if ask.Command == NEOState && errors.Is(err, serial.ErrIdle) {
 			break // older firmware does not know the question

@@ -56,12 +56,14 @@ func TestNEODecoder(t *testing.T) {
 	if tok, _ := decodeNEO(&d, spoiled); len(tok) != 1 || tok[0] != TokenCRC {
 		t.Errorf("spoiled: %v", tok)
 	}
-	if tok, m := decodeNEO(&d, append([]byte("ViVVi"), NEOFrame(nil, NEOMessage{Command: NEOPing}, true)...)); tok[len(tok)-1] != TokenMessage || m.Command != NEOPing {
+	if tok, m := decodeNEO(&d, append([]byte("ViVVi"),
+		NEOFrame(nil, NEOMessage{Command: NEOPing}, true)...)); tok[len(tok)-1] != TokenMessage || m.Command != NEOPing {
 		t.Errorf("after a false start: %v", tok)
 	}
 	// A card answer (02: get transaction result) must leave nothing behind.
 	card := []byte("4111111111111111=25121010000012345678")
-	if tok, m := decodeNEO(&d, NEOFrame(nil, NEOMessage{Command: 0x02, Data: card}, true)); len(tok) != 1 || len(m.Data) != 0 || bytes.Contains(d.buf[:], card[:8]) {
+	if tok, m := decodeNEO(&d, NEOFrame(nil, NEOMessage{Command: 0x02, Data: card}, true)); len(tok) != 1 ||
+		len(m.Data) != 0 || bytes.Contains(d.buf[:], card[:8]) {
 		t.Errorf("card: %v %+v", tok, m)
 	}
 }
@@ -169,7 +171,8 @@ func TestAskNEO(t *testing.T) {
 			return NEOFrame(nil, a, true)
 		}, Report{Tested: true, Health: frame.Health{Answers: 3}}, nil},
 		{"silent", func(NEOMessage) []byte { return nil }, Report{Health: frame.Health{Silence: 2}}, serial.ErrIdle},
-		{"rubbish", func(NEOMessage) []byte { return []byte{1, 2, 3} }, Report{Health: frame.Health{Silence: 2, Garbage: 6}}, serial.ErrGarbled},
+		{"rubbish", func(NEOMessage) []byte { return []byte{1, 2, 3} }, Report{Health: frame.Health{Silence: 2, Garbage: 6}},
+			serial.ErrGarbled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -78,6 +78,7 @@ func crt(kind CRTKind) func(context.Context, serial.Link, byte) (Report, error) 
 	}
 }
 
-func unnumbered(ask func(context.Context, serial.Link) (Report, error)) func(context.Context, serial.Link, byte) (Report, error) {
+func unnumbered(ask func(context.Context, serial.Link) (Report, error)) func(context.Context, serial.Link,
+	byte) (Report, error) {
 	return func(ctx context.Context, l serial.Link, _ byte) (Report, error) { return ask(ctx, l) }
 }

@@ -1,5 +1,5 @@
-// Package reader asks card readers who they are and how they feel, and counts how well cards are read. It never powers a
-// card, never moves one, and no byte of a card's data leaves its decoders.
+// Package reader asks card readers who they are and how they feel, and counts how well cards are read. It never powers
+// a card, never moves one, and no byte of a card's data leaves its decoders.
 package reader
 
 import "posdx/drivers/frame"

@@ -132,7 +132,8 @@ func (r *Reads) Note(a Attempt) {
 	}
 	r.noted++
 	i := r.last(a.Head)
-	isNew := i == nil || a.At.Sub(i.end) > sameLimit || a.At.Before(i.start) || !a.Same && (i.good > 0 || a.At.Sub(i.end) > sameCard)
+	isNew := i == nil || a.At.Sub(i.end) > sameLimit || a.At.Before(i.start) || !a.Same &&
+		(i.good > 0 || a.At.Sub(i.end) > sameCard)
 	before := trouble{}
 	if isNew {
 		if len(r.list) == readsKept {
@@ -225,8 +226,8 @@ func (r *Reads) Tally(now time.Time) Tally {
 	return t
 }
 
-// Worst is the tally of the head that fails for certain most, among those with enough cards: a worn chip contact must not
-// hide behind contactless cards. It is the tally of all heads together if none of them fails.
+// Worst is the tally of the head that fails for certain most, among those with enough cards: a worn chip contact must
+// not hide behind contactless cards. It is the tally of all heads together if none of them fails.
 func (r *Reads) Worst(now time.Time) Tally {
 	worst := r.recent(now, r.Tally(now))
 	least := -1.0
@@ -242,8 +243,8 @@ func (r *Reads) Worst(now time.Time) Tally {
 	return worst
 }
 
-// recent is the tally of the last cards alone, if they fail more often than those before them for certain: many good cards must not
-// hide a head that is failing now. Else it is the whole.
+// recent is the tally of the last cards alone, if they fail more often than those before them for certain: many good
+// cards must not hide a head that is failing now. Else it is the whole.
 func (r *Reads) recent(now time.Time, whole Tally) Tally {
 	worst, least := whole, 0.0
 	for _, n := range [...]int{40, 20, 10, ReadsNeeded} {

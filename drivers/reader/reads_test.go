@@ -35,7 +35,8 @@ func TestReads(t *testing.T) {
 		r.Note(Attempt{At: at(a.minutes), OK: a.ok})
 	}
 	got := r.Tally(at(10))
-	if want := (Tally{Good: 4, Failed: 5, Cards: Rate{6, 2}, Retried: 1, Window: 10 * time.Minute}); got != want || !got.Cards.Enough() {
+	if want := (Tally{Good: 4, Failed: 5, Cards: Rate{6, 2}, Retried: 1, Window: 10 * time.Minute}); got != want ||
+		!got.Cards.Enough() {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	if got := r.Tally(at(0).Add(ReadsWindow + 4*time.Minute)); got.Cards.Cards != 3 {
@@ -70,8 +71,8 @@ func TestOneBadCard(t *testing.T) {
 	}
 }
 
-// A worn contact does not hide behind the contactless cards of the day, nor behind the retry of the same customer at another
-// head.
+// A worn contact does not hide behind the contactless cards of the day, nor behind the retry of the same customer at
+// another head.
 func TestTheWorstHead(t *testing.T) {
 	var r Reads
 	now := morning
@@ -124,7 +125,8 @@ func TestTracksAndSteps(t *testing.T) {
 	if want := [3]Rate{{12, 1}, {12, 4}, {}}; got.Tracks != want {
 		t.Errorf("tracks %v, want %v", got.Tracks, want)
 	}
-	if got.Steps[StepPowerOn] != (Rate{12, 0}) || got.Steps[StepSelect] != (Rate{12, 2}) || got.Steps[StepRead] != (Rate{}) {
+	if got.Steps[StepPowerOn] != (Rate{12, 0}) || got.Steps[StepSelect] != (Rate{12, 2}) ||
+		got.Steps[StepRead] != (Rate{}) {
 		t.Errorf("steps %v", got.Steps)
 	}
 	s := r.Totals().Statistics()
@@ -213,7 +215,8 @@ func TestMemory(t *testing.T) {
 	var lost Reads
 	lost.Restore(m, time.Unix(1000, 0))
 	lost.Note(Attempt{At: time.Unix(2000, 0), Head: HeadChip, OK: true})
-	if a, b := lost.Memory().Days, r.Memory().Days; len(a) != len(b) || a[len(a)-1].Heads[HeadChip][0] != b[len(b)-1].Heads[HeadChip][0]+1 {
+	if a, b := lost.Memory().Days, r.Memory().Days; len(a) != len(b) ||
+		a[len(a)-1].Heads[HeadChip][0] != b[len(b)-1].Heads[HeadChip][0]+1 {
 		t.Errorf("after a reset clock: %+v", a)
 	}
 	// A clock that was years ahead must not leave days behind that nothing ever replaces.
@@ -238,7 +241,8 @@ func TestReadsStayWithinReason(t *testing.T) {
 		}
 		for _, got := range []Tally{r.Tally(now), r.Worst(now)} {
 			low, high := got.Cards.Interval()
-			if got.Cards.Failed > got.Cards.Cards || got.Retried > got.Cards.Cards-got.Cards.Failed || low > high || low < 0 || high > 1 {
+			if got.Cards.Failed > got.Cards.Cards || got.Retried > got.Cards.Cards-got.Cards.Failed || low > high || low < 0 ||
+				high > 1 {
 				t.Fatalf("%+v", got)
 			}
 			for _, s := range got.Steps {
@@ -284,7 +288,8 @@ func FuzzMemory(f *testing.F) {
 		r.Restore(m, morning)
 		r.Note(Attempt{At: morning, Head: HeadChip, OK: true})
 		got, wear := r.Tally(morning), r.Wear(morning)
-		if got.Cards.Failed > got.Cards.Cards || got.Cards.Cards < 1 || got.Cards.Cards > recentKept+1 || wear.Recent.Failed > wear.Recent.Cards {
+		if got.Cards.Failed > got.Cards.Cards || got.Cards.Cards < 1 || got.Cards.Cards > recentKept+1 ||
+			wear.Recent.Failed > wear.Recent.Cards {
 			t.Fatalf("%+v %+v", got, wear)
 		}
 	})

@@ -36,8 +36,8 @@ type dayHead struct{ Cards, Failed, Retried int }
 
 func dayOf(at time.Time) int64 { return at.Unix() / 86400 }
 
-// today returns the day of a moment. Days of a clock that was wrong and ran ahead are dropped; with one that has lost its
-// cell it is still the last day known.
+// today returns the day of a moment. Days of a clock that was wrong and ran ahead are dropped; with one that has lost
+// its cell it is still the last day known.
 func (r *Reads) today(at time.Time) *day {
 	index := dayOf(at)
 	if n := len(r.days); n > 0 && index < firstDay {
@@ -181,7 +181,8 @@ func (r *Reads) Restore(m Memory, now time.Time) {
 	}
 	for _, c := range m.Recent {
 		at := time.Unix(c.Unix, 0)
-		if c.Head < headCount && c.Good >= 0 && c.Failed >= 0 && c.Good+c.Failed > 0 && !at.After(now) && len(r.list) < recentKept {
+		if c.Head < headCount && c.Good >= 0 && c.Failed >= 0 && c.Good+c.Failed > 0 && !at.After(now) &&
+			len(r.list) < recentKept {
 			r.list = append(r.list, insertion{start: at, end: at, head: c.Head, good: c.Good, failed: c.Failed})
 		}
 	}

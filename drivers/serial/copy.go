@@ -45,7 +45,8 @@ func (c Copy) Append(b []byte) []byte {
 	b = append(b, copyMagic...)
 	b = append(b, byte(c.From), c.flags(), 0, 0)
 	b = binary.BigEndian.AppendUint64(b, uint64(c.Time.UnixNano()))
-	for _, n := range [...]uint64{uint64(c.Lost), c.Errors.RX, c.Errors.Frame, c.Errors.Parity, c.Errors.Overrun, c.Errors.Break} {
+	for _, n := range [...]uint64{uint64(c.Lost), c.Errors.RX, c.Errors.Frame, c.Errors.Parity, c.Errors.Overrun,
+		c.Errors.Break} {
 		b = binary.BigEndian.AppendUint32(b, uint32(n))
 	}
 	return append(b, c.Data...)
@@ -70,7 +71,8 @@ func ParseCopy(b []byte) (Copy, error) {
 	return Copy{
 		From: Side(b[4]), Device: b[5]&1 != 0, App: b[5]&2 != 0,
 		Time: time.Unix(0, int64(binary.BigEndian.Uint64(b[8:]))), Lost: n(0),
-		Errors: Counters{RX: uint64(n(1)), Frame: uint64(n(2)), Parity: uint64(n(3)), Overrun: uint64(n(4)), Break: uint64(n(5))},
-		Data:   b[CopyHeader:],
+		Errors: Counters{RX: uint64(n(1)), Frame: uint64(n(2)), Parity: uint64(n(3)), Overrun: uint64(n(4)),
+			Break: uint64(n(5))},
+		Data: b[CopyHeader:],
 	}, nil
 }

@@ -7,10 +7,12 @@ import (
 )
 
 func TestCopyComesBack(t *testing.T) {
-	c := Copy{From: FromApp, Device: true, Time: time.Unix(1763769600, 5), Lost: 7, Errors: Counters{RX: 1, Frame: 2, Parity: 3, Overrun: 4, Break: 5}, Data: []byte("\x02x\x03")}
+	c := Copy{From: FromApp, Device: true, Time: time.Unix(1763769600, 5), Lost: 7,
+		Errors: Counters{RX: 1, Frame: 2, Parity: 3, Overrun: 4, Break: 5}, Data: []byte("\x02x\x03")}
 	b := c.Append(nil)
 	got, err := ParseCopy(b)
-	if err != nil || got.From != c.From || !got.Device || got.App || !got.Time.Equal(c.Time) || got.Lost != 7 || got.Errors != c.Errors || !bytes.Equal(got.Data, c.Data) {
+	if err != nil || got.From != c.From || !got.Device || got.App || !got.Time.Equal(c.Time) || got.Lost != 7 ||
+		got.Errors != c.Errors || !bytes.Equal(got.Data, c.Data) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for n := range CopyHeader {

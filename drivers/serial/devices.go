@@ -116,7 +116,8 @@ func resolve(sys, name string) (string, error) {
 	var found []string
 	for _, d := range all {
 		if strings.EqualFold(d.Vendor, want.Vendor) && strings.EqualFold(d.Product, want.Product) &&
-			(want.Interface == "" || strings.EqualFold(d.Interface, want.Interface)) && (want.Serial == "" || d.Serial == want.Serial) {
+			(want.Interface == "" || strings.EqualFold(d.Interface, want.Interface)) &&
+			(want.Serial == "" || d.Serial == want.Serial) {
 			found = append(found, d.Path)
 		}
 	}

@@ -1,8 +1,8 @@
 package serial
 
 // Marks takes the marks out of bytes that a tty read with PARMRK set (termios(3)): 377 000 and a character is one whose
-// parity or stop bit was wrong, 377 000 000 a break or a zero that was damaged, and 377 377 a sound 377. The zero value is
-// the beginning of a line.
+// parity or stop bit was wrong, 377 000 000 a break or a zero that was damaged, and 377 377 a sound 377. The zero value
+// is the beginning of a line.
 type Marks struct {
 	Damaged uint64 // characters marked as wrong, breaks not among them
 	Breaks  uint64

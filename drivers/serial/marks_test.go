@@ -32,7 +32,8 @@ func FuzzMarks(f *testing.F) {
 		}
 		// What a kernel marks comes back as it was.
 		var m Marks
-		if back := m.Clean(bytes.ReplaceAll(b, []byte{0xFF}, []byte{0xFF, 0xFF})); !bytes.Equal(back, b) || m.Damaged+m.Breaks > 0 {
+		if back := m.Clean(bytes.ReplaceAll(b, []byte{0xFF}, []byte{0xFF, 0xFF})); !bytes.Equal(back, b) ||
+			m.Damaged+m.Breaks > 0 {
 			t.Fatalf("%q came back as %q", b, back)
 		}
 	})

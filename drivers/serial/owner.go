@@ -178,7 +178,8 @@ func holders(r roots, path string, node unix.Stat_t) (Use, error) {
 	return use, nil
 }
 
-// same tells whether two descriptors are of one device. The numbers of a pty's tty are its own within one mount of devpts
+// same tells whether two descriptors are of one device. The numbers of a pty's tty are its own within one mount of
+// devpts
 // only: a container has another mount, with the same numbers.
 func same(a, b unix.Stat_t) bool {
 	if b.Mode&unix.S_IFMT == unix.S_IFCHR && !isPTY(b) {
@@ -195,7 +196,8 @@ func isPTY(st unix.Stat_t) bool {
 
 // another tells whether a device is another name of some tty: /dev/tty, or /dev/console, which may be a serial port.
 func another(st unix.Stat_t) bool {
-	return st.Mode&unix.S_IFMT == unix.S_IFCHR && (uint64(st.Rdev) == unix.Mkdev(5, 0) || uint64(st.Rdev) == unix.Mkdev(5, 1))
+	return st.Mode&unix.S_IFMT == unix.S_IFCHR &&
+		(uint64(st.Rdev) == unix.Mkdev(5, 0) || uint64(st.Rdev) == unix.Mkdev(5, 1))
 }
 
 // controls tells whether a device is a process's controlling terminal, as /proc/PID/stat has it for everybody to read

@@ -123,7 +123,8 @@ func TestOneNumberInTwoMountsIsTwoTTYs(t *testing.T) {
 	}
 }
 
-// What a process has as its terminal it holds, though it hides its descriptors or has the port by its name of /dev/console.
+// What a process has as its terminal it holds, though it hides its descriptors or has the port by its name of
+// /dev/console.
 func TestOwnerByTerminal(t *testing.T) {
 	const port = "/dev/null" // any device with a number that is no pty's
 	stat := func(tty int) string { return fmt.Sprintf("7 (ge) (tty) S 1 7 7 %d 7 4194304 0 0", tty) }

@@ -309,8 +309,8 @@ func (p *Port) LineErrors() (c Counters, err error) {
 	return c.Since(p.start), nil
 }
 
-// Carrier tells whether the other side holds DCD, the line by which a modem or a converter says that somebody is there. It is not
-// known on a tty that has no such line. Where the pin is not wired it is never up.
+// Carrier tells whether the other side holds DCD, the line by which a modem or a converter says that somebody is there.
+// It is not known on a tty that has no such line. Where the pin is not wired it is never up.
 func (p *Port) Carrier() (up, known bool) {
 	_ = p.raw.Control(func(fd uintptr) {
 		bits, err := unix.IoctlGetInt(int(fd), unix.TIOCMGET)

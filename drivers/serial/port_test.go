@@ -280,7 +280,8 @@ func TestLineAsItWas(t *testing.T) {
 func TestSettings(t *testing.T) {
 	_, path := plug(t)
 	for _, c := range []Config{
-		{Path: path}, {Path: path, Baud: -1}, {Path: path, Baud: 9600, DataBits: 9}, {Path: path, Baud: 9600, StopBits: 3}, {Path: path, Baud: 9600, Parity: 7},
+		{Path: path}, {Path: path, Baud: -1}, {Path: path, Baud: 9600, DataBits: 9}, {Path: path, Baud: 9600, StopBits: 3},
+		{Path: path, Baud: 9600, Parity: 7},
 	} {
 		if _, err := Open(c); err == nil {
 			t.Errorf("%+v: opened", c)
@@ -301,7 +302,8 @@ func TestFraming(t *testing.T) {
 		want uint32
 	}{
 		{Config{}, 0}, {Config{StopBits: 2}, unix.CSTOPB}, {Config{DataBits: 7, Parity: EvenParity}, 0},
-		{Config{DataBits: 7, Parity: OddParity}, unix.PARODD}, {Config{Parity: OddParity, StopBits: 2}, unix.PARODD | unix.CSTOPB},
+		{Config{DataBits: 7, Parity: OddParity}, unix.PARODD},
+		{Config{Parity: OddParity, StopBits: 2}, unix.PARODD | unix.CSTOPB},
 	} {
 		c.c.Path, c.c.Baud = path, 19200
 		p := open(t, c.c)

@@ -2,9 +2,9 @@
 // for four different troubles, and with the question "whose is it?" asked before it is opened.
 //
 // The default build uses go.bug.st/serial, the build tag tarm uses github.com/tarm/serial. Both do what they do best,
-// setting the line up and moving bytes. Waiting is done here, on a descriptor of our own: go.bug.st reports an unplugged
-// device exactly as our own Close and closes a number that a Read may still use, its Write can hang for ever; tarm's
-// Close hangs while a Read waits and its time-out looks like an end of file.
+// setting the line up and moving bytes. Waiting is done here, on a descriptor of our own: go.bug.st reports an
+// unplugged device exactly as our own Close and closes a number that a Read may still use, its Write can hang for ever;
+// tarm's Close hangs while a Read waits and its time-out looks like an end of file.
 package serial
 
 import (
@@ -109,7 +109,8 @@ func (c Config) dress(fd int) error {
 		return err
 	}
 	was := *t
-	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB|unix.PARODD|unix.CSTOPB) | [...]uint32{unix.CS5, unix.CS6, unix.CS7, unix.CS8}[bits-5]
+	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB|unix.PARODD|unix.CSTOPB) | [...]uint32{unix.CS5, unix.CS6, unix.CS7,
+		unix.CS8}[bits-5]
 	if stop == 2 {
 		t.Cflag |= unix.CSTOPB
 	}

@@ -1,4 +1,5 @@
-// Package sim simulates the devices around a terminal on ttys, each with faults that can be switched while it runs: tests, make run and the device lab use it, never a terminal.
+// Package sim simulates the devices around a terminal on ttys, each with faults that can be switched while it runs:
+// tests, make run and the device lab use it, never a terminal.
 package sim
 
 import (

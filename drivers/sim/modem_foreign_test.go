@@ -170,8 +170,8 @@ func serveAt(t *testing.T, address string, m *Modem) {
 	t.Cleanup(func() { listener.Close(); cancel(); serving.Wait() })
 }
 
-// modemManager lets ModemManager manage a modem over an abstract socket, on a bus of its own, and returns when it has found
-// it.
+// modemManager lets ModemManager manage a modem over an abstract socket, on a bus of its own, and returns when it has
+// found it.
 func modemManager(t *testing.T, m *Modem, plugin string) (b *messageBus, port string) {
 	t.Helper()
 	for _, program := range []string{"ModemManager", "mmcli"} {
@@ -264,7 +264,8 @@ func TestAskManager(t *testing.T) {
 	r = askManager(t, b, port, func(r modem.Report) bool {
 		return r.Registration == modem.RegHome && r.Bearer.Attached && len(r.Signals) == 1 && r.Tech == "4g"
 	})
-	if s := r.Signals; len(s) != 1 || s[0].RSSI != -65 { // +CSQ 24, made a percentage by ModemManager and a level again by us
+	if s := r.Signals; len(s) != 1 || s[0].RSSI != -65 {
+		// +CSQ 24, made a percentage by ModemManager and a level again by us
 		t.Errorf("signal %+v", s)
 	}
 	if b := r.Bearer; !b.ActiveKnown || b.Active {
@@ -296,7 +297,8 @@ func TestAskManager(t *testing.T) {
 		t.Error("ModemManager said nothing to the modem: the test proves nothing")
 	}
 	// Our asking must not make ModemManager change anything, and a modem that is not there is nobody's.
-	if _, err := modemmanager.Ask(t.Context(), b.socket, []string{"/dev/ttyUSB7"}, modem.Config{}); !errors.Is(err, modemmanager.ErrNoManager) {
+	if _, err := modemmanager.Ask(t.Context(), b.socket, []string{"/dev/ttyUSB7"}, modem.Config{}); !errors.Is(err,
+		modemmanager.ErrNoManager) {
 		t.Errorf("another modem: %v", err)
 	}
 }
@@ -304,7 +306,8 @@ func TestAskManager(t *testing.T) {
 func TestAskManagerThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	b := newBus(t)
-	if _, err := modemmanager.Ask(t.Context(), b.socket, []string{"/dev/ttyUSB2"}, modem.Config{}); !errors.Is(err, modemmanager.ErrNoManager) {
+	if _, err := modemmanager.Ask(t.Context(), b.socket, []string{"/dev/ttyUSB2"}, modem.Config{}); !errors.Is(err,
+		modemmanager.ErrNoManager) {
 		t.Errorf("a bus without ModemManager: %v", err)
 	}
 	if _, err := os.Stat(b.started()); err == nil {
@@ -312,7 +315,8 @@ func TestAskManagerThatIsNotThere(t *testing.T) {
 	}
 	b.start("gdbus", "call", "--session", "-d", "org.freedesktop.ModemManager1", "-o", "/", "-m", "org.freedesktop.DBus.Peer.Ping")
 	b.try("test", "-e", b.started()) // others' asking does: without that the test would prove nothing
-	if _, err := modemmanager.Ask(t.Context(), b.socket+"x", []string{"/dev/ttyUSB2"}, modem.Config{}); !errors.Is(err, modemmanager.ErrNoManager) {
+	if _, err := modemmanager.Ask(t.Context(), b.socket+"x", []string{"/dev/ttyUSB2"}, modem.Config{}); !errors.Is(err,
+		modemmanager.ErrNoManager) {
 		t.Errorf("no bus: %v", err)
 	}
 }
@@ -345,8 +349,8 @@ func TestAskManagerTroubles(t *testing.T) {
 	}
 }
 
-// ofono lets oFono manage a modem: its phonesim driver dials a TCP port and speaks 27.007 there. It runs in a network and a
-// mount namespace of its own, for the port and the file with its number are fixed.
+// ofono lets oFono manage a modem: its phonesim driver dials a TCP port and speaks 27.007 there. It runs in a network
+// and a mount namespace of its own, for the port and the file with its number are fixed.
 func ofono(t *testing.T, m *Modem) *messageBus {
 	t.Helper()
 	for _, program := range []string{"ofonod", "socat", "unshare", "ip"} {

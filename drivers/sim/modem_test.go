@@ -42,7 +42,8 @@ func TestEveryModemMakeAnswers(t *testing.T) {
 			if r.SIM != modem.SIMReady || r.Registration != modem.RegHome || r.Tech != "4g" || r.Model == "" || r.Firmware == "" {
 				t.Errorf("%+v", r)
 			}
-			if len(r.Signals) != 1 || r.Signals[0].RSSI != c.want.RSSI || r.Signals[0].RSRP != c.want.RSRP || r.Signals[0].RSRQ != c.want.RSRQ ||
+			if len(r.Signals) != 1 || r.Signals[0].RSSI != c.want.RSSI || r.Signals[0].RSRP != c.want.RSRP ||
+				r.Signals[0].RSRQ != c.want.RSRQ ||
 				(r.Signals[0].SINR-c.want.SINR) > 0.3 || (r.Signals[0].SINR-c.want.SINR) < -0.3 {
 				t.Errorf("signal %+v, want %+v", r.Signals, c.want)
 			}
@@ -59,26 +60,33 @@ func TestModemTroubles(t *testing.T) {
 		state func(*ModemState)
 		check func(modem.Report) bool
 	}{
-		{"no sim", func(s *ModemState) { s.SIM, s.Stat, s.Attached, s.Active = "10", 0, false, false }, func(r modem.Report) bool { return r.SIM == modem.SIMMissing && r.Registration == modem.RegIdle }},
+		{"no sim", func(s *ModemState) { s.SIM, s.Stat, s.Attached, s.Active = "10", 0, false, false },
+			func(r modem.Report) bool { return r.SIM == modem.SIMMissing && r.Registration == modem.RegIdle }},
 		{"pin", func(s *ModemState) { s.SIM = "SIM PIN" }, func(r modem.Report) bool { return r.SIM == modem.SIMPIN }},
 		{"puk", func(s *ModemState) { s.SIM = "SIM PUK" }, func(r modem.Report) bool { return r.SIM == modem.SIMPUK }},
 		{"sim failure", func(s *ModemState) { s.SIM = "13" }, func(r modem.Report) bool { return r.SIM == modem.SIMFailure }},
-		{"denied", func(s *ModemState) { s.Stat, s.Attached, s.Active = 3, false, false }, func(r modem.Report) bool { return r.Registration == modem.RegDenied && !r.Bearer.Attached }},
+		{"denied", func(s *ModemState) { s.Stat, s.Attached, s.Active = 3, false, false },
+			func(r modem.Report) bool { return r.Registration == modem.RegDenied && !r.Bearer.Attached }},
 		{"searching", func(s *ModemState) { s.Stat = 2 }, func(r modem.Report) bool { return r.Registration == modem.RegSearching }},
-		{"roaming", func(s *ModemState) { s.Stat = 5 }, func(r modem.Report) bool { return r.Registration == modem.RegRoaming && r.Tech == "4g" }},
+		{"roaming", func(s *ModemState) { s.Stat = 5 },
+			func(r modem.Report) bool { return r.Registration == modem.RegRoaming && r.Tech == "4g" }},
 		{"2g", func(s *ModemState) { s.Act = 0 }, func(r modem.Report) bool {
-			return r.Registration == modem.RegHome && r.Tech == "2g" && r.Signals[0].RSSI == -65 && r.Signals[0].RSRP == modem.NoValue
+			return r.Registration == modem.RegHome && r.Tech == "2g" && r.Signals[0].RSSI == -65 &&
+				r.Signals[0].RSRP == modem.NoValue
 		}},
-		{"no signal", func(s *ModemState) { s.CSQ, s.RSRP, s.RSRQ = 99, 255, 255 }, func(r modem.Report) bool { return len(r.Signals) == 0 }},
+		{"no signal", func(s *ModemState) { s.CSQ, s.RSRP, s.RSRQ = 99, 255, 255 },
+			func(r modem.Report) bool { return len(r.Signals) == 0 }},
 		{"no context", func(s *ModemState) { s.Active, s.CEER = false, `"Requested service option not subscribed"` },
 			func(r modem.Report) bool {
-				return r.Bearer.Attached && r.Bearer.ActiveKnown && !r.Bearer.Active && !r.Bearer.Address.IsValid() && r.Bearer.Cause == "Requested service option not subscribed"
+				return r.Bearer.Attached && r.Bearer.ActiveKnown && !r.Bearer.Active && !r.Bearer.Address.IsValid() &&
+					r.Bearer.Cause == "Requested service option not subscribed"
 			}},
 		{"wrong apn", func(s *ModemState) { s.APN = "internet" }, func(r modem.Report) bool { return r.Bearer.APNKnown && !r.Bearer.APN }},
 		{"IMS is context 1", func(s *ModemState) { s.IMS = true }, func(r modem.Report) bool {
 			return allGood(r) && r.Bearer.Address == netip.MustParseAddr("10.64.12.7")
 		}},
-		{"IMS alone is up", func(s *ModemState) { s.IMS, s.Active = true, false }, func(r modem.Report) bool { return r.Bearer.ActiveKnown && !r.Bearer.Active }},
+		{"IMS alone is up", func(s *ModemState) { s.IMS, s.Active = true, false },
+			func(r modem.Report) bool { return r.Bearer.ActiveKnown && !r.Bearer.Active }},
 		{"flight mode", func(s *ModemState) { s.RadioOff = true }, func(r modem.Report) bool {
 			return r.Radio == modem.RadioOff && r.SIM == modem.SIMReady && r.Registration == modem.RegIdle
 		}},
@@ -107,7 +115,8 @@ func TestModemTroubles(t *testing.T) {
 	}
 }
 
-// A visit that gave up on a slow answer, and the next one at once: nothing of the first is taken for the second's, on any make.
+// A visit that gave up on a slow answer, and the next one at once: nothing of the first is taken for the second's, on
+// any make.
 func TestTheNextVisitAtOnce(t *testing.T) {
 	for _, maker := range []ModemMake{Plain(), Quectel(), SIMCom(), Huawei(), Fibocom(), MeiG(), Wavecom(), DialUp()} {
 		t.Run(maker.Maker, func(t *testing.T) {
@@ -128,7 +137,8 @@ func TestTheNextVisitAtOnce(t *testing.T) {
 			p.Close()
 			sim.Change(func(s *ModemState) { s.Late = 0 })
 			r, err := askModem(t, l, c)
-			if err != nil || r.Maker != maker.Maker || r.Model != maker.Model || r.Firmware != maker.Firmware || !c.DialUp && (r.SIM != modem.SIMReady || r.Registration != modem.RegHome || !r.Bearer.APN) {
+			if err != nil || r.Maker != maker.Maker || r.Model != maker.Model || r.Firmware != maker.Firmware || !c.DialUp &&
+				(r.SIM != modem.SIMReady || r.Registration != modem.RegHome || !r.Bearer.APN) {
 				t.Errorf("%+v, %v", r, err)
 			}
 		})
@@ -136,7 +146,8 @@ func TestTheNextVisitAtOnce(t *testing.T) {
 }
 
 func allGood(r modem.Report) bool {
-	return r.Model == "simulated 27.007 modem" && r.SIM == modem.SIMReady && r.Registration == modem.RegHome && len(r.Signals) == 1 && r.Signals[0].RSRP == -85 &&
+	return r.Model == "simulated 27.007 modem" && r.SIM == modem.SIMReady && r.Registration == modem.RegHome &&
+		len(r.Signals) == 1 && r.Signals[0].RSRP == -85 &&
 		r.Bearer.Active && r.Bearer.APN
 }
 

@@ -15,10 +15,10 @@ import (
 	"posdx/drivers/serial"
 )
 
-// allowed is every command line that a terminal's modem may ever hear from us. Each reads; the one that sets, +CMEE=1, is taken
-// back before anything else is asked. What is not here: +++ and ATO (a call), ATZ and AT&F (erase AT#UD and the profile),
-// ATE, ATV and ATQ (settings), +COPS= (searches for minutes), +CFUN= (restarts), +CREG= (settings), whatever dials, writes to a
-// SIM or asks who the subscriber is.
+// allowed is every command line that a terminal's modem may ever hear from us. Each reads; the one that sets, +CMEE=1,
+// is taken back before anything else is asked. What is not here: +++ and ATO (a call), ATZ and AT&F (erase AT#UD and
+// the profile), ATE, ATV and ATQ (settings), +COPS= (searches for minutes), +CFUN= (restarts), +CREG= (settings),
+// whatever dials, writes to a SIM or asks who the subscriber is.
 var allowed = []string{
 	"AT", "ATI", "AT+CGMI", "AT+GMI", "AT+CGMM", "AT+GMM", "AT+CGMR", "AT+GMR",
 	"AT+CPIN?", "AT+CMEE?", "AT+CMEE=1", "AT+CMEE=0", "AT+QSIMSTAT?", "AT^SYSINFOEX",
@@ -73,8 +73,10 @@ func TestOnlyAllowedWords(t *testing.T) {
 		"pin": func(s *ModemState) { s.SIM = "SIM PIN" }, "denied": func(s *ModemState) { s.Stat, s.Attached, s.Active = 3, false, false },
 		"2g": func(s *ModemState) { s.Act = 0 }, "no signal": func(s *ModemState) { s.CSQ, s.RSRP, s.RSRQ = 99, 255, 255 },
 		"no context": func(s *ModemState) { s.Active, s.APN = false, "" }, "no apn": func(s *ModemState) { s.APN = "" },
-		"rubbish": func(s *ModemState) { s.Garbage = 0.3 }, "flood": func(s *ModemState) { s.Flood = true }, "digits": func(s *ModemState) { s.V0 = true },
-		"dies": func(s *ModemState) { s.Dies = true }, "silent": func(s *ModemState) { s.Silent = true }, "muxed": func(s *ModemState) { s.Muxed = true },
+		"rubbish": func(s *ModemState) { s.Garbage = 0.3 }, "flood": func(s *ModemState) { s.Flood = true },
+		"digits": func(s *ModemState) { s.V0 = true },
+		"dies":   func(s *ModemState) { s.Dies = true }, "silent": func(s *ModemState) { s.Silent = true },
+		"muxed": func(s *ModemState) { s.Muxed = true },
 	}
 	said := map[string]bool{}
 	var mu sync.Mutex

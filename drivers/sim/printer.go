@@ -38,7 +38,8 @@ func (p *Printer) Change(f func(*PrinterState)) {
 	f(&p.state)
 }
 
-// Asked is how many status questions have come, and how many bytes that were none: what would have been printed, or done.
+// Asked is how many status questions have come, and how many bytes that were none: what would have been printed, or
+// done.
 func (p *Printer) Asked() (questions, other uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

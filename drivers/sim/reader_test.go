@@ -67,10 +67,13 @@ func TestReaderFaults(t *testing.T) {
 		err   error
 		check func(reader.Report) bool
 	}{
-		{"silent", func(s *ReaderState) { s.Silent = true }, serial.ErrIdle, func(r reader.Report) bool { return r.Health.Silence > 0 }},
-		{"babbles", func(s *ReaderState) { s.Babble, s.Silent = true, true }, serial.ErrGarbled, func(r reader.Report) bool { return r.Health.Garbage > 0 }},
+		{"silent", func(s *ReaderState) { s.Silent = true }, serial.ErrIdle,
+			func(r reader.Report) bool { return r.Health.Silence > 0 }},
+		{"babbles", func(s *ReaderState) { s.Babble, s.Silent = true, true }, serial.ErrGarbled,
+			func(r reader.Report) bool { return r.Health.Garbage > 0 }},
 		{"hardware", func(s *ReaderState) { s.Hardware = true }, nil, func(r reader.Report) bool { return r.Fault == "FB" }},
-		{"mute card", func(s *ReaderState) { s.Card, s.Mute = true, true }, nil, func(r reader.Report) bool { return r.Slot == reader.SlotMute }},
+		{"mute card", func(s *ReaderState) { s.Card, s.Mute = true, true }, nil,
+			func(r reader.Report) bool { return r.Slot == reader.SlotMute }},
 		{"wrong sums", func(s *ReaderState) { s.BadCRC = 1 }, serial.ErrGarbled, func(r reader.Report) bool { return r.Health.CRC > 0 }},
 		{"naks", func(s *ReaderState) { s.NAK = 1 }, serial.ErrGarbled, func(r reader.Report) bool { return r.Health.NAK > 0 }},
 		{"no echo", func(s *ReaderState) { s.DropEcho = 1 }, nil, func(r reader.Report) bool { return r.Health.LostEcho > 0 }},

@@ -20,8 +20,8 @@ type CRTState struct {
 	CardDataFirst bool // says first what somebody else had asked for: a card's tracks
 }
 
-// A CRTReader is a motor reader of Creator's: a CRT-310, which does nothing before it is told ENQ, or a CRT-591. Its methods
-// may be called from any goroutine.
+// A CRTReader is a motor reader of Creator's: a CRT-310, which does nothing before it is told ENQ, or a CRT-591. Its
+// methods may be called from any goroutine.
 type CRTReader struct {
 	kind  reader.CRTKind
 	mu    sync.Mutex

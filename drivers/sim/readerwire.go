@@ -90,9 +90,9 @@ func (s *StripeReader) Swipe() (read bool, err error) {
 	return read, err
 }
 
-// Sale puts on w what passes between a payment application and the reader when a customer inserts a card: what the reader
-// sends, its echoes included, on the first, and what it is sent on the second, if that is not nil. It says whether the
-// card was read.
+// Sale puts on w what passes between a payment application and the reader when a customer inserts a card: what the
+// reader sends, its echoes included, on the first, and what it is sent on the second, if that is not nil. It says
+// whether the card was read.
 func (r *Reader) Sale(fromReader, toReader io.Writer) (read bool, err error) {
 	read = r.Insert()
 	dialogue := []reader.Message{

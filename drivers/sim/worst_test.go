@@ -30,11 +30,13 @@ func TestTheWorstDevices(t *testing.T) {
 		answer []byte // what a sound one says to whatever it is asked, more or less
 		ask    func(context.Context, serial.Link) error
 	}{
-		{"ccid", reader.Frame(reader.Frame(nil, reader.Message{Type: reader.GetSlotStatus}), reader.Message{Type: reader.SlotStatus}), func(ctx context.Context, l serial.Link) error {
+		{"ccid", reader.Frame(reader.Frame(nil, reader.Message{Type: reader.GetSlotStatus}),
+			reader.Message{Type: reader.SlotStatus}), func(ctx context.Context, l serial.Link) error {
 			_, err := reader.AskCCID(ctx, l, reader.CCIDConfig{})
 			return err
 		}},
-		{"neo", reader.NEOFrame(nil, reader.NEOMessage{Command: reader.NEOPing}, true), func(ctx context.Context, l serial.Link) error { _, err := reader.AskNEO(ctx, l); return err }},
+		{"neo", reader.NEOFrame(nil, reader.NEOMessage{Command: reader.NEOPing}, true),
+			func(ctx context.Context, l serial.Link) error { _, err := reader.AskNEO(ctx, l); return err }},
 		{"abecs", frame.ABECSFrame([]byte{0x06}, []byte("GIX000012\x80\x03\x00\x08PP2000;8")), func(ctx context.Context, l serial.Link) error {
 			_, err := pinpad.Ask(ctx, l)
 			return err
@@ -47,7 +49,11 @@ func TestTheWorstDevices(t *testing.T) {
 			_, err := reader.AskCRT(ctx, l, reader.CRT591, 0)
 			return err
 		}},
-		{"itp", reader.ITPFrame([]byte{0x06}, []byte("ID TECH V 3.19")), func(ctx context.Context, l serial.Link) error { _, err := reader.AskITP(ctx, l); return err }},
+		{"itp", reader.ITPFrame([]byte{0x06}, []byte("ID TECH V 3.19")), func(ctx context.Context, l serial.Link) error {
+			_,
+				err := reader.AskITP(ctx, l)
+			return err
+		}},
 		{"printer", []byte{0x12}, func(ctx context.Context, l serial.Link) error { _, err := printer.Ask(ctx, l); return err }},
 	}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -135,7 +141,8 @@ func outcome(err error) string {
 	return ""
 }
 
-// A sale that starts ends every question at once, whatever the device, and no question of an earlier one is left waiting.
+// A sale that starts ends every question at once, whatever the device, and no question of an earlier one is left
+// waiting.
 func TestEveryQuestionObeysItsContext(t *testing.T) {
 	for name, ask := range map[string]func(context.Context, serial.Link) error{
 		"ccid": func(ctx context.Context, l serial.Link) error {

@@ -1,7 +1,7 @@
-// The command armlab runs posdx on a real ARM kernel in qemu, with a disk, real UART and USB-serial drivers, an emulated
-// network card, and simulated devices at the far ends: it installs it, breaks things around it, cuts its power, and
-// measures it beside programs that do something near. Figures of memory are the kernel's own; those of time are an
-// emulator's and only good for comparison.
+// The command armlab runs posdx on a real ARM kernel in qemu, with a disk, real UART and USB-serial drivers, an
+// emulated network card, and simulated devices at the far ends: it installs it, breaks things around it, cuts its
+// power, and measures it beside programs that do something near. Figures of memory are the kernel's own; those of time
+// are an emulator's and only good for comparison.
 package main
 
 import (

@@ -62,7 +62,8 @@ func run(program, name, release, own, licences, cyclone, spdx string) error {
 		return err
 	}
 	digest := sha256.Sum256(raw)
-	b := bill{name: name, version: release, sha256: hex.EncodeToString(digest[:]), made: made, settings: info.Settings, parts: parts}
+	b := bill{name: name, version: release, sha256: hex.EncodeToString(digest[:]), made: made, settings: info.Settings,
+		parts: parts}
 	if licences != "" {
 		text, err := os.ReadFile(own)
 		if err != nil {

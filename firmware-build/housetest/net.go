@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// Serve takes connections on loopback until the test ends, each in a goroutine of its own, and closes each when f returns.
+// Serve takes connections on loopback until the test ends, each in a goroutine of its own, and closes each when f
+// returns.
 func Serve(t testing.TB, f func(net.Conn)) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -52,7 +53,8 @@ type Mosquitto struct {
 	cmd  *exec.Cmd
 }
 
-// NewMosquitto starts a broker with lines of mosquitto.conf besides its listener's. A machine without one skips the test.
+// NewMosquitto starts a broker with lines of mosquitto.conf besides its listener's. A machine without one skips the
+// test.
 func NewMosquitto(t testing.TB, lines string) *Mosquitto {
 	t.Helper()
 	port := FreePort(t)

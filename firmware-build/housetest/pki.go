@@ -26,8 +26,9 @@ type Authority struct {
 func NewAuthority(t testing.TB, name string) Authority {
 	t.Helper()
 	now := time.Now()
-	return Authority{}.Sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotBefore: now.AddDate(-10, 0, 0), NotAfter: now.AddDate(10, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign})
+	return Authority{}.Sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotBefore: now.AddDate(-10, 0, 0),
+		NotAfter: now.AddDate(10, 0, 0),
+		IsCA:     true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign})
 }
 
 // Sign makes a key and a certificate for it as a template says; the number is a new one.
@@ -63,7 +64,8 @@ func (a Authority) TrySign(template *x509.Certificate) (Authority, error) {
 func (a Authority) Issue(t testing.TB, name string, from, to time.Time, hosts ...string) Authority {
 	t.Helper()
 	c := &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: to,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth,
+			x509.ExtKeyUsageClientAuth}}
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); ip != nil {
 			c.IPAddresses = append(c.IPAddresses, ip)
@@ -121,13 +123,16 @@ func Certificates(t testing.TB, names ...string) (dir string) {
 	return dir
 }
 
-// Revoke is a list, in PEM, of the certificates that the authority has taken back, by their numbers (RFC 5280, section 5).
+// Revoke is a list, in PEM, of the certificates that the authority has taken back, by their numbers (RFC 5280, section
+// 5).
 func (a Authority) Revoke(t testing.TB, numbers ...*big.Int) []byte {
 	t.Helper()
 	now := time.Now()
-	list := &x509.RevocationList{Number: big.NewInt(now.UnixNano()), ThisUpdate: now.Add(-time.Minute), NextUpdate: now.Add(24 * time.Hour)}
+	list := &x509.RevocationList{Number: big.NewInt(now.UnixNano()), ThisUpdate: now.Add(-time.Minute),
+		NextUpdate: now.Add(24 * time.Hour)}
 	for _, n := range numbers {
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: n, RevocationTime: now.Add(-time.Minute)})
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: n, RevocationTime: now.Add(-time.Minute)})
 	}
 	der, err := x509.CreateRevocationList(rand.Reader, list, a.Cert, a.Key)
 	if err != nil {

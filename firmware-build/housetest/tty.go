@@ -22,7 +22,8 @@ func TTY(t testing.TB) (far *os.File, path string) {
 	return far, near.Name()
 }
 
-// HeldTTY makes a pty whose near end this process has open too, so that it never hangs up. It serves code of this process
+// HeldTTY makes a pty whose near end this process has open too, so that it never hangs up. It serves code of this
+// process
 // alone: every other one finds the port held.
 func HeldTTY(t testing.TB) (far *os.File, path string) {
 	t.Helper()

@@ -41,7 +41,8 @@ func serveApp(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 	roots.AppendCertsFromPEM(pem)
 	a := &world.App{
 		Terminal: terminalID, Merchant: merchantID, TPDU: tpdu, Version: appVersion, Lang: args[1], Timeout: appTimeout,
-		Host: fmt.Sprintf("%s:%d", hostName, hostPort), TLS: &tls.Config{RootCAs: roots, ServerName: hostName, MinVersion: tls.VersionTLS12},
+		Host: fmt.Sprintf("%s:%d", hostName, hostPort), TLS: &tls.Config{RootCAs: roots, ServerName: hostName,
+			MinVersion: tls.VersionTLS12},
 		Wallet: fmt.Sprintf("%s:%d", walletName, walletPort), Resolver: world.ResolverIP + ":53",
 		Reader: p.reader(), Records: p.data(), LogFile: p.paylog(), GB18030: true, Hook: p.hook(),
 	}

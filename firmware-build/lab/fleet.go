@@ -20,9 +20,10 @@ const fleetWait = 75 * time.Second
 
 // onFleetPage waits until the fleet's JSON shows a diagnosis, with the same first cause.
 func (l *lab) onFleetPage(ctx context.Context, d report.Diagnosis) error {
-	client := http.Client{Timeout: httpWait, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", l.p.sock(webSocket))
-	}}}
+	client := http.Client{Timeout: httpWait,
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", l.p.sock(webSocket))
+		}}}
 	defer client.CloseIdleConnections()
 	url := "http://" + l.o.listen + "/api/v1/diagnoses/" + estate + "/" + terminal + "/" + d.ID
 	why := "it never answered"
@@ -93,7 +94,8 @@ func record(dir string, s scenario, d report.Diagnosis) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(caseFile{s.name, s.why, d.Event, d.Evidence, expectation{s.want, s.retry, s.want == nil}}, "", "  ")
+	b, err := json.MarshalIndent(caseFile{s.name, s.why, d.Event, d.Evidence, expectation{s.want, s.retry, s.want == nil}},
+		"", "  ")
 	if err != nil {
 		return err
 	}

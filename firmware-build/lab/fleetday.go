@@ -98,7 +98,8 @@ func fleetDay(ctx context.Context, args []string, out, talk io.Writer) int {
 }
 
 // ownTime lives days as fast as they can be looked at.
-func ownTime(ctx context.Context, talk io.Writer, n int, seed uint64, warm int, incidents bool) (simulate.Score, []*simulate.Truth, error) {
+func ownTime(ctx context.Context, talk io.Writer, n int, seed uint64, warm int, incidents bool) (simulate.Score,
+	[]*simulate.Truth, error) {
 	w := simulate.New(n, seed, time.Date(2026, 11, 16, 0, 0, 0, 0, time.UTC)) // a Monday
 	shelf := simulate.NewShelf(w)
 	watch := shelf.Watcher()
@@ -133,7 +134,8 @@ func (l *live) connect(broker string) error {
 	if err != nil {
 		return err
 	}
-	o := mqtt.NewClientOptions().AddBroker(broker).SetClientID(l.At.Terminal).SetAutoReconnect(false).SetKeepAlive(time.Minute).SetConnectTimeout(20*time.Second).
+	o := mqtt.NewClientOptions().AddBroker(broker).SetClientID(l.At.Terminal).SetAutoReconnect(false).
+		SetKeepAlive(time.Minute).SetConnectTimeout(20*time.Second).
 		SetWill(l.At.Topic(report.KindStatus), `{"state":"offline","reason":"connection lost"}`, 1, true).
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 			c, err := net.Dial("tcp", u.Host)
@@ -161,7 +163,8 @@ func (l *live) fail(code, cause, segment string) {
 }
 
 // morning plays an operator's morning to a posdx-fleet: everyday failures, then four incidents at once.
-func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen string, once bool) (simulate.Score, []*simulate.Truth, error) {
+func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen string, once bool) (simulate.Score,
+	[]*simulate.Truth, error) {
 	var none simulate.Score
 	dir, err := os.MkdirTemp("", "posdx-fleet-")
 	if err != nil {
@@ -268,7 +271,8 @@ func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen
 	}
 	var list []store.Incident
 	for limit := time.Now().Add(morningMax); ; {
-		if list, err = incidentsOf(ctx, page); err == nil && found(w, list) == len(w.Truths) || time.Now().After(limit) || ctx.Err() != nil {
+		if list, err = incidentsOf(ctx, page); err == nil && found(w, list) == len(w.Truths) || time.Now().After(limit) ||
+			ctx.Err() != nil {
 			break
 		}
 		select {

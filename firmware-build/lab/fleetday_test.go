@@ -19,7 +19,8 @@ func TestFleetDay(t *testing.T) {
 		"--bin nowhere --once": "start posdx-fleet",
 	} {
 		var out, talk strings.Builder
-		if code := fleetDay(t.Context(), strings.Fields(args+" --listen 127.0.0.1:0"), &out, &talk); code == 0 || !strings.Contains(talk.String(), says) {
+		if code := fleetDay(t.Context(), strings.Fields(args+" --listen 127.0.0.1:0"), &out, &talk); code == 0 ||
+			!strings.Contains(talk.String(), says) {
 			t.Errorf("%s: %d %q, want %q", args, code, talk.String(), says)
 		}
 	}
@@ -30,7 +31,8 @@ func TestFleetDay(t *testing.T) {
 	}
 	b, err := os.ReadFile(file)
 	var truths []simulate.Truth
-	if err != nil || json.Unmarshal(b, &truths) != nil || len(truths) != 7 || len(truths[0].Place) == 0 || !strings.Contains(out.String(), "7 made") {
+	if err != nil || json.Unmarshal(b, &truths) != nil || len(truths) != 7 || len(truths[0].Place) == 0 ||
+		!strings.Contains(out.String(), "7 made") {
 		t.Errorf("%v %s %s", err, b, out.String())
 	}
 }

@@ -360,7 +360,8 @@ func (l *lab) seen(ctx context.Context, o world.Outcome) (report.Diagnosis, erro
 		if err := json.Unmarshal([]byte(answer), &a); err != nil {
 			return report.Diagnosis{}, fmt.Errorf("read the daemon's state: %w", err)
 		}
-		if d := a.State.Last; d != nil && d.Final && d.Event.Code == o.Code && d.Event.Txn != nil && d.Event.Txn.STAN == o.STAN {
+		if d := a.State.Last; d != nil && d.Final && d.Event.Code == o.Code && d.Event.Txn != nil &&
+			d.Event.Txn.STAN == o.STAN {
 			return *d, nil
 		}
 	}

@@ -20,7 +20,8 @@ func TestScenariosAreWhole(t *testing.T) {
 	for _, c := range codes.Builtin().Causes {
 		known[c.ID] = true
 	}
-	words := []string{report.RetrySafe, report.RetryLater, report.RetryQueryFirst, report.RetryAfterSignin, report.RetryOtherMeans, report.RetryNo}
+	words := []string{report.RetrySafe, report.RetryLater, report.RetryQueryFirst, report.RetryAfterSignin,
+		report.RetryOtherMeans, report.RetryNo}
 	seen := map[string]bool{}
 	for _, s := range scenarios() {
 		if seen[s.name] {
@@ -102,7 +103,8 @@ func TestCommandSaysWhatIsWrong(t *testing.T) {
 		{"help", 0, "usage"},
 	} {
 		var out, talk bytes.Buffer
-		if code := command(t.Context(), strings.Fields(c.args), &out, &talk); code != c.code || !strings.Contains(out.String()+talk.String(), c.says) {
+		if code := command(t.Context(), strings.Fields(c.args), &out, &talk); code != c.code ||
+			!strings.Contains(out.String()+talk.String(), c.says) {
 			t.Errorf("%s: exit code %d, want %d with %q:\n%s%s", c.args, code, c.code, c.says, &out, &talk)
 		}
 	}

@@ -114,8 +114,10 @@ func (o *outdoors) Certify(name string, from, to time.Time) error {
 	if err != nil {
 		return err
 	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(from.Unix()), Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: to,
-		DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	t := &x509.Certificate{SerialNumber: big.NewInt(from.Unix()), Subject: pkix.Name{CommonName: name}, NotBefore: from,
+		NotAfter: to,
+		DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	der, err := x509.CreateCertificate(rand.Reader, t, o.ca, &key.PublicKey, o.caKey)
 	if err != nil {
 		return fmt.Errorf("certify %s: %w", name, err)
@@ -133,12 +135,13 @@ func (o *outdoors) OpenHost(ctx context.Context) error {
 		return err
 	}
 	if !o.plain {
-		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			cert := o.cert
-			return &cert, nil
-		}})
+		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+				o.mu.Lock()
+				defer o.mu.Unlock()
+				cert := o.cert
+				return &cert, nil
+			}})
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -174,7 +177,8 @@ func (o *outdoors) StartResolver() error {
 			case !known:
 				a.Rcode = dns.RcodeNameError
 			case q.Question[0].Qtype == dns.TypeA:
-				a.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5}, A: net.ParseIP(ip)}}
+				a.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5},
+					A: net.ParseIP(ip)}}
 			}
 		}
 		w.WriteMsg(a)

@@ -1,6 +1,6 @@
-// Command testsum reads what `go test -json` prints and writes what `go test` would: a line a package, and everything that a
-// failed test said. Its last lines count the tests that were skipped and say why. It exits with 1 if anything failed. A file
-// that is named holds what else was left out, one a line: it is counted too.
+// Command testsum reads what `go test -json` prints and writes what `go test` would: a line a package, and everything
+// that a failed test said. Its last lines count the tests that were skipped and say why. It exits with 1 if anything
+// failed. A file that is named holds what else was left out, one a line: it is counted too.
 package main
 
 import (
@@ -54,7 +54,8 @@ func summarise(in io.Reader, out io.Writer, others ...string) bool {
 			switch e.Action {
 			case "output", "build-output":
 				if e.Test == "" {
-					if whole := e.Output; strings.HasPrefix(whole, "ok ") || strings.HasPrefix(whole, "FAIL") || strings.HasPrefix(whole, "panic") || e.Action == "build-output" {
+					if whole := e.Output; strings.HasPrefix(whole, "ok ") || strings.HasPrefix(whole, "FAIL") ||
+						strings.HasPrefix(whole, "panic") || e.Action == "build-output" {
 						fmt.Fprint(out, whole)
 					}
 				}

@@ -155,7 +155,8 @@ func (g *guard) Check(c server.ClientAuthentication) bool {
 			return false
 		}
 		if g.authority != nil {
-			if g.authority.Revoked(leaf) || len(leaf.Subject.OrganizationalUnit) != 1 || (report.Address{Estate: leaf.Subject.OrganizationalUnit[0], Terminal: name}).Check() != nil {
+			if g.authority.Revoked(leaf) || len(leaf.Subject.OrganizationalUnit) != 1 ||
+				(report.Address{Estate: leaf.Subject.OrganizationalUnit[0], Terminal: name}).Check() != nil {
 				return false
 			}
 			estate = leaf.Subject.OrganizationalUnit[0]

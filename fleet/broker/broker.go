@@ -45,8 +45,9 @@ type Config struct {
 
 	CertFile, KeyFile string // PEM; TLS if given
 	CAFile            string // PEM; clients must show a certificate, whose common name is their terminal
-	CRLFile           string // PEM or DER, of CAFile's authorities: certificates that are refused; read again when it changes
-	UsersFile         string // name:password a line
+	// PEM or DER, of CAFile's authorities: certificates that are refused; read again when it changes
+	CRLFile   string
+	UsersFile string // name:password a line
 
 	Authority Authority // the fleet's own, instead of CAFile; nil: none
 }

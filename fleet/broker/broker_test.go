@@ -32,7 +32,8 @@ func start(t *testing.T, c Config) *Broker {
 // connect returns a connected client, or why there is none.
 func connect(t *testing.T, b *Broker, id, user, password string, conf *tls.Config) (mqtt.Client, error) {
 	t.Helper()
-	o := mqtt.NewClientOptions().AddBroker(b.URL()).SetClientID(id).SetUsername(user).SetPassword(password).SetAutoReconnect(false).SetConnectTimeout(soon).SetTLSConfig(conf)
+	o := mqtt.NewClientOptions().AddBroker(b.URL()).SetClientID(id).SetUsername(user).SetPassword(password).
+		SetAutoReconnect(false).SetConnectTimeout(soon).SetTLSConfig(conf)
 	c := mqtt.NewClient(o)
 	token := c.Connect()
 	if !token.WaitTimeout(soon) {
@@ -61,7 +62,8 @@ func TestOthersMayOnlyReachABrokerThatKnowsThem(t *testing.T) {
 	if err := os.WriteFile(users, []byte("t1 secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Start(Config{Listen: "127.0.0.1:0", Dir: t.TempDir(), UsersFile: users}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "line 1") {
+	if _, err := Start(Config{Listen: "127.0.0.1:0", Dir: t.TempDir(), UsersFile: users},
+		slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "line 1") {
 		t.Error(err)
 	}
 }
@@ -188,7 +190,8 @@ func TestRevokedCertificatesAreRefused(t *testing.T) {
 	visits := 0
 	comes := func(who housetest.Authority, name string) bool {
 		visits++ // a client that comes again at once under one id is held off
-		_, err := connect(t, b, fmt.Sprint(name, "-", visits), "", "", &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{who.TLS()}})
+		_, err := connect(t, b, fmt.Sprint(name, "-", visits), "", "",
+			&tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{who.TLS()}})
 		return err == nil
 	}
 	if !comes(lost, "t1") || !comes(kept, "t2") {

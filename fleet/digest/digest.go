@@ -178,8 +178,8 @@ const (
 // day is the unit of facts that tell how long something lasts.
 const day = 24 * time.Hour
 
-// Dues is what a health snapshot says of what ends. A certificate's days are counted from when the fleet heard of them, not
-// by the terminal's clock; what a terminal with a wrong clock says of a certificate is nothing.
+// Dues is what a health snapshot says of what ends. A certificate's days are counted from when the fleet heard of them,
+// not by the terminal's clock; what a terminal with a wrong clock says of a certificate is nothing.
 func Dues(k *codes.Knowledge, h report.Health, seen time.Time, place map[string]string, sunsets []Sunset) []store.Due {
 	var list []store.Due
 	for _, e := range h.Evidence {
@@ -192,7 +192,8 @@ func Dues(k *codes.Knowledge, h report.Health, seen time.Time, place map[string]
 			if f := k.Fact(e.Check, name); !ok || f != nil && (days < f.Low || days > f.High) || !h.ClockTrusted {
 				continue
 			}
-			list = append(list, store.Due{Kind: e.Check + "." + name, Subject: subject(e.Subject), At: told.Add(time.Duration(days) * day), Value: days})
+			list = append(list, store.Due{Kind: e.Check + "." + name, Subject: subject(e.Subject),
+				At: told.Add(time.Duration(days) * day), Value: days})
 		}
 		switch e.Check {
 		case "board.flash":

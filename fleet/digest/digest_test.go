@@ -60,8 +60,8 @@ func TestWhatEnds(t *testing.T) {
 	}
 }
 
-// Places, what changed of them, and what ends are kept as births and healths come; a part that wears gets its end once two
-// values tell the pace, and a new part begins anew.
+// Places, what changed of them, and what ends are kept as births and healths come; a part that wears gets its end once
+// two values tell the pace, and a new part begins anew.
 func TestDigest(t *testing.T) {
 	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "fleet.db"))
 	if err != nil {
@@ -112,7 +112,8 @@ func TestDigest(t *testing.T) {
 			}
 		}
 		got := flash()
-		if c.days == 0 && !got.At.IsZero() || c.days > 0 && got.At.Sub(at).Round(day/2) != time.Duration(c.days*float64(day)).Round(day/2) {
+		if c.days == 0 && !got.At.IsZero() || c.days > 0 &&
+			got.At.Sub(at).Round(day/2) != time.Duration(c.days*float64(day)).Round(day/2) {
 			t.Errorf("%+v: ends %v", c, got.At.Sub(at))
 		}
 	}
@@ -124,7 +125,8 @@ func TestDigest(t *testing.T) {
 	if err != nil || place["application"] != "4.2" || place["agent"] != "1.2.3" {
 		t.Error(place, err)
 	}
-	if list, err := db.Values(t.Context(), nil, "site", "一", time.Time{}, 10); err != nil || len(list) != 1 || list[0].Terminals != 1 {
+	if list, err := db.Values(t.Context(), nil, "site", "一", time.Time{}, 10); err != nil || len(list) != 1 ||
+		list[0].Terminals != 1 {
 		t.Error(list, err)
 	}
 	if place, _ := db.PlaceOf(t.Context(), store.Estates{"other"}, a.At); len(place) != 0 {

@@ -19,8 +19,8 @@ type Sunset struct {
 
 var techs = []string{"2g", "3g", "4g", "5g"}
 
-// ReadSunsets reads a CSV file whose first line names its columns: carrier, tech, date (2027-03-31). Further columns are
-// ignored.
+// ReadSunsets reads a CSV file whose first line names its columns: carrier, tech, date (2027-03-31). Further columns
+// are ignored.
 func ReadSunsets(r io.Reader) ([]Sunset, error) {
 	c := csv.NewReader(r)
 	c.Comment = '#'

@@ -20,7 +20,8 @@ func Advisories(list []store.Incident) map[string]report.Advisory {
 		if !i.Closed.IsZero() || !i.Quiet.IsZero() || len(i.Place) == 0 {
 			continue
 		}
-		a := report.Advisory{Code: i.Code, Terminals: i.Terminals, Time: i.Seen, Since: i.Opened, Cause: i.Cause, Place: i.Place}
+		a := report.Advisory{Code: i.Code, Terminals: i.Terminals, Time: i.Seen, Since: i.Opened, Cause: i.Cause,
+			Place: i.Place}
 		a.SharePct = math.Round(1000*float64(i.Terminals)/float64(max(i.Of, 1))) / 10
 		a.Scope, a.Key = scopeOf(i.Place)
 		topic := report.AdvisoryTopic(i.Estate, a.Scope, a.Key)

@@ -1,6 +1,6 @@
 // Package incident finds the one cause that many terminals report, or the one silence they share, says what these
-// terminals have in common, follows it until good sales prove that it is over, and tells the terminals of it by retained
-// advisories.
+// terminals have in common, follows it until good sales prove that it is over, and tells the terminals of it by
+// retained advisories.
 package incident
 
 import (
@@ -119,7 +119,8 @@ func Detect(l Look) []Finding {
 			by[v.Cause][v.At.Terminal] = true
 		}
 		for _, cause := range slices.Sorted(maps.Keys(by)) {
-			q := question{l: &l, kind: kind, cause: cause, segment: segments[cause], reported: by[cause], members: members, total: len(l.Places)}
+			q := question{l: &l, kind: kind, cause: cause, segment: segments[cause], reported: by[cause], members: members,
+				total: len(l.Places)}
 			q.each = l.Season.Expected(l.Estate, cause, window, l.Now)
 			if l.Sales > 0 && kind == KindSurge {
 				q.each *= l.Sales
@@ -135,7 +136,8 @@ func Detect(l Look) []Finding {
 		ask(KindSlow, SlowWindow, l.Slow)
 	}
 	slices.SortStableFunc(out, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(len(b.Reporters), len(a.Reporters)), strings.Compare(a.Cause, b.Cause), strings.Compare(a.Place.String(), b.Place.String()))
+		return cmp.Or(cmp.Compare(len(b.Reporters), len(a.Reporters)), strings.Compare(a.Cause, b.Cause),
+			strings.Compare(a.Place.String(), b.Place.String()))
 	})
 	return out
 }
@@ -233,7 +235,10 @@ func (q *question) one(left, gone map[string]bool, list []store.Sighting) (Findi
 			count[[2]string{d, v}]++
 		}
 	}
-	dims := slices.DeleteFunc(slices.Clone(report.Dimensions), func(d string) bool { return len(q.members[d]) == 0 || q.shared(d) != "" })
+	dims := slices.DeleteFunc(slices.Clone(report.Dimensions), func(d string) bool {
+		return len(q.members[d]) == 0 ||
+			q.shared(d) != ""
+	})
 	factors := map[[2]string]float64{}
 	leaves := map[string]*localise.Leaf{}
 	values := make([]string, len(dims))

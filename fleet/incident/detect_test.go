@@ -23,7 +23,8 @@ type fleet struct {
 }
 
 func fleetOf(n int) *fleet {
-	f := &fleet{Look: Look{Now: t0, Estate: "shop", Places: map[string]Place{}, Season: new(Season)}, members: map[string]Member{}}
+	f := &fleet{Look: Look{Now: t0, Estate: "shop", Places: map[string]Place{}, Season: new(Season)},
+		members: map[string]Member{}}
 	for i := range n {
 		t := at(i).Terminal
 		f.Places[t] = Place{
@@ -42,7 +43,8 @@ func (f *fleet) learned(days int, rates map[string]float64) *fleet {
 		for d, v := range p {
 			f.Season.Add(store.SeasonRow{Estate: "shop", Dim: d, Value: v, Hour: h0 - 24, Terminals: float64(24 * days)})
 			for cause, per := range rates {
-				f.Season.Add(store.SeasonRow{Estate: "shop", Cause: cause, Dim: d, Value: v, Hour: h0 - 24, Terminals: per * float64(24*days) / 1000})
+				f.Season.Add(store.SeasonRow{Estate: "shop", Cause: cause, Dim: d, Value: v, Hour: h0 - 24,
+					Terminals: per * float64(24*days) / 1000})
 			}
 		}
 	}
@@ -61,7 +63,8 @@ func (f *fleet) sees(part int, code, cause, segment string, in func(p Place) boo
 	for i := range len(f.Places) {
 		if in(f.Places[at(i).Terminal]) {
 			if n*7%100 < part {
-				f.Recent = append(f.Recent, store.Sighting{At: at(i), Received: f.Now, Scheme: "unionpay", Code: code, Cause: cause, Segment: segment})
+				f.Recent = append(f.Recent, store.Sighting{At: at(i), Received: f.Now, Scheme: "unionpay", Code: code, Cause: cause,
+					Segment: segment})
 			}
 			n++
 		}
@@ -143,7 +146,8 @@ func TestDetectNamesTheRightPlace(t *testing.T) {
 func TestSlowRise(t *testing.T) {
 	f := fleetOf(600).learned(14, map[string]float64{"reader.dirty": 0.3})
 	for i := range 6 {
-		f.Slow = append(f.Slow, store.Sighting{At: at(6*7 + i), Received: t0.Add(-time.Duration(5*i) * time.Hour), Code: "E1", Cause: "reader.dirty", Segment: "reader"})
+		f.Slow = append(f.Slow, store.Sighting{At: at(6*7 + i), Received: t0.Add(-time.Duration(5*i) * time.Hour), Code: "E1",
+			Cause: "reader.dirty", Segment: "reader"})
 	}
 	got := Detect(f.Look)
 	if len(got) != 1 || got[0].Kind != KindSlow || got[0].Place.String() != "site=site-7" {
@@ -195,7 +199,8 @@ func TestIncidentsLastEndWithProofAndComeBack(t *testing.T) {
 	f := fleetOf(600).learned(14, map[string]float64{"host.malfunction": 1})
 	storm := sees(40, "96", "host.malfunction", "acquirer", has("acquirer=bank-2"))
 	f.follow(0, storm).follow(time.Minute, sees(20, "96", "host.malfunction", "acquirer", has("acquirer=bank-2")))
-	if i := f.list[0]; len(f.list) != 1 || i.No != 1 || i.Terminals >= i.Peak || !i.Opened.Equal(t0) || !i.Closed.IsZero() || i.Code != "96" || i.Scope != "acquirer" || i.Key != "bank-2" || i.Of != 150 {
+	if i := f.list[0]; len(f.list) != 1 || i.No != 1 || i.Terminals >= i.Peak || !i.Opened.Equal(t0) ||
+		!i.Closed.IsZero() || i.Code != "96" || i.Scope != "acquirer" || i.Key != "bank-2" || i.Of != 150 {
 		t.Fatalf("goes on: %+v", f.list)
 	}
 	f.follow(20 * time.Minute)

@@ -27,8 +27,8 @@ type Member struct {
 	GoodAt time.Time // last approved sale
 }
 
-// Follow takes the incidents of an estate, the open ones and those closed of late, on from what a look found. It returns
-// those that changed: new ones have No 0.
+// Follow takes the incidents of an estate, the open ones and those closed of late, on from what a look found. It
+// returns those that changed: new ones have No 0.
 func Follow(l Look, found []Finding, list []store.Incident, members map[string]Member) []store.Incident {
 	f := follower{l: l, members: members}
 	for _, i := range list {
@@ -79,7 +79,8 @@ func (f *follower) reporters(i store.Incident) map[string]bool {
 	seen := map[string]bool{}
 	for _, v := range list {
 		silent := i.Kind == KindSilence && v.Segment == SegmentSilence
-		if v.At.Estate == i.Estate && (silent || v.Segment != SegmentSilence && of(&i, KindSurge, v.Cause)) && Place(i.Place).Holds(f.l.Places[v.At.Terminal]) {
+		if v.At.Estate == i.Estate && (silent || v.Segment != SegmentSilence && of(&i, KindSurge, v.Cause)) &&
+			Place(i.Place).Holds(f.l.Places[v.At.Terminal]) {
 			seen[v.At.Terminal] = true
 		}
 	}
@@ -118,10 +119,12 @@ func (f *follower) enter(v Finding) {
 		switch {
 		case !i.Closed.IsZero():
 			// Over: it comes back only as itself.
-			if equal && of(&i.Incident, v.Kind, v.Cause) && (i.Kind == KindSlow) == (v.Kind == KindSlow) && f.l.Now.Sub(i.Closed) < reopens && best == nil {
+			if equal && of(&i.Incident, v.Kind, v.Cause) && (i.Kind == KindSlow) == (v.Kind == KindSlow) &&
+				f.l.Now.Sub(i.Closed) < reopens && best == nil {
 				best = i
 			}
-		case equal, of(&i.Incident, v.Kind, v.Cause) && (overlap(v.Reporters, i.seen) >= same || overlap(i.seen, v.Reporters) >= same):
+		case equal, of(&i.Incident, v.Kind, v.Cause) &&
+			(overlap(v.Reporters, i.seen) >= same || overlap(i.seen, v.Reporters) >= same):
 			// The same place is one incident whatever the terminals call it; another place is, if it is the same terminals.
 			if best == nil || !best.Closed.IsZero() || len(i.seen) > len(best.seen) {
 				best = i
@@ -192,15 +195,16 @@ func (f *follower) explained(v Finding) *following {
 // steady is how much of the sales lost an hour must change to be told anew.
 const steady = 0.1
 
-// lose reckons the sales that fail in an hour as things stand: those told of in the window; of terminals that fell silent,
-// what they would sell.
+// lose reckons the sales that fail in an hour as things stand: those told of in the window; of terminals that fell
+// silent, what they would sell.
 func (f *follower) lose(i *following) {
 	lost := 0.0
 	if i.Closed.IsZero() && i.Kind == KindSilence {
 		lost = float64(i.Terminals) * f.l.Rate
 	} else if i.Closed.IsZero() {
 		for _, v := range f.l.Recent {
-			if v.At.Estate == i.Estate && v.Segment != SegmentSilence && of(&i.Incident, KindSurge, v.Cause) && Place(i.Place).Holds(f.l.Places[v.At.Terminal]) {
+			if v.At.Estate == i.Estate && v.Segment != SegmentSilence && of(&i.Incident, KindSurge, v.Cause) &&
+				Place(i.Place).Holds(f.l.Places[v.At.Terminal]) {
 				lost += float64(max(1, v.Sales)) * float64(time.Hour/Window)
 			}
 		}

@@ -58,7 +58,8 @@ var whose = map[string][]string{
 	SegmentSilence: {"carrier", "site", "region"},
 }
 
-// natural weighs a place by its segment: each dimension that the segment's faults are not shared by makes it less likely.
+// natural weighs a place by its segment: each dimension that the segment's faults are not shared by makes it less
+// likely.
 func natural(segment string, p map[string]string) float64 {
 	w := 1.0
 	for d := range p {

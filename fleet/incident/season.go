@@ -20,8 +20,8 @@ const (
 	// unseenHour is how much busier than the mean an hour of the day may be that was never seen.
 	unseenHour = 3
 
-	// A cause that an incident is about adds no more to an hour than grows times what was expected, and a few: an outage is
-	// not learned as usual, and what is usual is learned in days though it was taken for an incident at first.
+	// A cause that an incident is about adds no more to an hour than grows times what was expected, and a few: an outage
+	// is not learned as usual, and what is usual is learned in days though it was taken for an incident at first.
 	grows    = 2
 	growsFew = 2
 
@@ -69,7 +69,8 @@ func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 // Add enters a part of the base rate. The row without a cause and a dimension tells the terminal-hours of an estate.
 func (s *Season) Add(r store.SeasonRow) {
 	if s.active == nil {
-		*s = Season{map[string]*slots{}, map[estateCause]*slots{}, map[string]map[int64]bool{}, map[share]float64{}, map[share]float64{}, map[string]int64{}}
+		*s = Season{map[string]*slots{}, map[estateCause]*slots{}, map[string]map[int64]bool{}, map[share]float64{},
+			map[share]float64{}, map[string]int64{}}
 	}
 	switch {
 	case r.Dim != "":
@@ -97,8 +98,8 @@ func (s *Season) Last(estate string) int64 { return s.last[estate] }
 // Days tells how many days the base rate of an estate has seen.
 func (s *Season) Days(estate string) int { return len(s.days[estate]) }
 
-// Rate is how often one terminal reports a cause in an hour like this one. An hour of the week that was seldom seen leans
-// on the same hour of every day, and that on all hours.
+// Rate is how often one terminal reports a cause in an hour like this one. An hour of the week that was seldom seen
+// leans on the same hour of every day, and that on all hours.
 func (s *Season) Rate(estate, cause string, hour int64) float64 {
 	seen, active := s.seen[estateCause{estate, cause}], s.active[estate]
 	if seen == nil {
@@ -131,7 +132,8 @@ func (s *Season) Expected(estate, cause string, window time.Duration, now time.T
 	return sum
 }
 
-// Factor is how much more than the mean of all a value of a dimension reports a cause. One that is new is like the others.
+// Factor is how much more than the mean of all a value of a dimension reports a cause. One that is new is like the
+// others.
 func (s *Season) Factor(estate, cause, dim, value string) float64 {
 	all := s.sums[share{estate, "", dim, ""}]
 	if all == 0 {
@@ -143,7 +145,8 @@ func (s *Season) Factor(estate, cause, dim, value string) float64 {
 
 // Close makes the rows of one hour: what was seen of each cause, less of those that an incident is about, and who was
 // there.
-func (s *Season) Close(estate string, hour int64, list []store.Sighting, places map[string]Place, incident func(cause string) bool) []store.SeasonRow {
+func (s *Season) Close(estate string, hour int64, list []store.Sighting, places map[string]Place,
+	incident func(cause string) bool) []store.SeasonRow {
 	active := len(places)
 	rows := []store.SeasonRow{{Estate: estate, Hour: hour, Active: float64(active)}}
 	type one struct{ terminal, cause string }
@@ -177,7 +180,8 @@ func (s *Season) Close(estate string, hour int64, list []store.Sighting, places 
 	}
 	part[""] = 1
 	for k, n := range shares {
-		rows = append(rows, store.SeasonRow{Estate: estate, Cause: k.cause, Dim: k.dim, Value: k.value, Hour: hour - hour%24, Terminals: n * part[k.cause]})
+		rows = append(rows, store.SeasonRow{Estate: estate, Cause: k.cause, Dim: k.dim, Value: k.value, Hour: hour - hour%24,
+			Terminals: n * part[k.cause]})
 	}
 	return rows
 }

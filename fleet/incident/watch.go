@@ -49,12 +49,13 @@ type source interface {
 // A Watch looks for incidents again and again.
 type Watch struct {
 	Source    source
-	Inventory *InventoryFile                                                // nil: what terminals say of themselves is all
-	Reload    <-chan struct{}                                               // asks to read the inventory now; nil: only when it changes
-	Key       ed25519.PrivateKey                                            // signs advisories; nil: they go unsigned
-	Publish   func(ctx context.Context, topic string, payload []byte) error // retained
-	Changed   func()                                                        // an incident began, changed or ended
-	Log       *slog.Logger
+	Inventory *InventoryFile // nil: what terminals say of themselves is all
+	// asks to read the inventory now; nil: only when it changes
+	Reload  <-chan struct{}
+	Key     ed25519.PrivateKey                                            // signs advisories; nil: they go unsigned
+	Publish func(ctx context.Context, topic string, payload []byte) error // retained
+	Changed func()                                                        // an incident began, changed or ended
+	Log     *slog.Logger
 
 	// Only Run touches these.
 	season  *Season
@@ -152,7 +153,10 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(i store.Incident) bool { return !i.Closed.IsZero() && now.Sub(i.Closed) >= SlowWindow })
+	list = slices.DeleteFunc(list, func(i store.Incident) bool {
+		return !i.Closed.IsZero() &&
+			now.Sub(i.Closed) >= SlowWindow
+	})
 	recent, err := w.Source.Sightings(ctx, now.Add(-Window))
 	if err != nil {
 		return err
@@ -185,7 +189,8 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 	}
 	changed := false
 	for _, estate := range slices.Sorted(maps.Keys(estates)) {
-		l := Look{Now: now, Estate: estate, Places: w.places[estate], Recent: recent, Season: w.season, Sales: busy(w.sales[estate], hourOf(now))}
+		l := Look{Now: now, Estate: estate, Places: w.places[estate], Recent: recent, Season: w.season,
+			Sales: busy(w.sales[estate], hourOf(now))}
 		if n := len(l.Places); n > 0 {
 			l.Rate = w.sales[estate][hourOf(now)-1] / float64(n)
 		}
@@ -249,8 +254,8 @@ func (w *Watch) gather(ctx context.Context, now time.Time) ([]store.Standing, er
 	return standings, nil
 }
 
-// assume gives terminals whose code table is not known yet that of nine in ten of their estate. A terminal tells it with its
-// first code: left unknown, to have one would itself be the sign of those that report failures.
+// assume gives terminals whose code table is not known yet that of nine in ten of their estate. A terminal tells it
+// with its first code: left unknown, to have one would itself be the sign of those that report failures.
 func assume(list []store.Standing) {
 	count, known := map[string]map[string]int{}, map[string]int{}
 	for _, s := range list {
@@ -281,7 +286,8 @@ func silences(list []store.Standing) []store.Sighting {
 	var out []store.Sighting
 	for _, s := range list {
 		if !s.Online && !s.StateAt.IsZero() && s.Reason != reasonStopped {
-			out = append(out, store.Sighting{At: s.At, Received: s.StateAt, Scheme: s.Scheme, Cause: SegmentSilence, Segment: SegmentSilence})
+			out = append(out, store.Sighting{At: s.At, Received: s.StateAt, Scheme: s.Scheme, Cause: SegmentSilence,
+				Segment: SegmentSilence})
 		}
 	}
 	return out
@@ -335,8 +341,8 @@ func (w *Watch) close(ctx context.Context, now time.Time, silences []store.Sight
 	return nil
 }
 
-// busy is how many sales the last full hour had against the same hour of the days before: at least 1, since a quiet hour
-// is no reason to expect less trouble, at most 3. Without days before it is 0, not known.
+// busy is how many sales the last full hour had against the same hour of the days before: at least 1, since a quiet
+// hour is no reason to expect less trouble, at most 3. Without days before it is 0, not known.
 func busy(sales map[int64]float64, this int64) float64 {
 	last := sales[this-1]
 	sum, days := 0.0, 0.0
@@ -351,7 +357,8 @@ func busy(sales map[int64]float64, this int64) float64 {
 	return min(3, max(1, last*days/sum))
 }
 
-// tell brings what the broker retains in line with the incidents. What cannot be published now is tried at the next look.
+// tell brings what the broker retains in line with the incidents. What cannot be published now is tried at the next
+// look.
 func (w *Watch) tell(ctx context.Context, now time.Time, list []store.Incident) error {
 	want := Advisories(list)
 	w.mu.Lock()

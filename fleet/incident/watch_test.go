@@ -117,12 +117,14 @@ func TestWatch(t *testing.T) {
 		a := sample.New("shop", at(i).Terminal)
 		a.Seq = 10
 		topic, payload := a.Wrap(report.KindTally, sample.Tally(map[string]int{"00": 12}))
-		if _, err := db.Commit(t.Context(), []store.Document{ingest.Decode(topic, payload, t0.Add(40*time.Minute))}); err != nil {
+		if _, err := db.Commit(t.Context(),
+			[]store.Document{ingest.Decode(topic, payload, t0.Add(40*time.Minute))}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	look(t0.Add(41 * time.Minute))
-	if list, err = db.Incidents(t.Context(), 0); err != nil || len(list) != 1 || list[0].Closed.IsZero() || list[0].Proof != "sales" {
+	if list, err = db.Incidents(t.Context(), 0); err != nil || len(list) != 1 || list[0].Closed.IsZero() ||
+		list[0].Proof != "sales" {
 		t.Errorf("good sales: %v %+v", err, list)
 	}
 

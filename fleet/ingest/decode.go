@@ -83,7 +83,8 @@ func Decode(topic string, payload []byte, received time.Time) store.Document {
 	d.At, d.Kind = at, kind
 	base, name, isReply := strings.Cut(kind, "/")
 	switch base {
-	case report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth, report.KindTally, report.KindDropped, report.KindOutcome, report.KindAsked:
+	case report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth, report.KindTally,
+		report.KindDropped, report.KindOutcome, report.KindAsked:
 		isReply = false
 	case "reply":
 		if !isWord(name) {
@@ -120,7 +121,8 @@ func Decode(topic string, payload []byte, received time.Time) store.Document {
 		d.Reason = reason
 	}
 	if d.Reason != "" {
-		d.Presence, d.Birth, d.Health, d.Diagnosis, d.Tally, d.Dropped, d.Reply, d.Outcome, d.Body = nil, nil, nil, nil, nil, nil, nil, nil, nil
+		d.Presence, d.Birth, d.Health, d.Diagnosis, d.Tally, d.Dropped, d.Reply, d.Outcome, d.Body = nil, nil, nil, nil, nil,
+			nil, nil, nil, nil
 	} else if d.Diagnosis != nil {
 		d.Packed = payload
 	}
@@ -230,7 +232,8 @@ func open(d *store.Document, kind string, payload []byte) string {
 		var k *kept[report.Health]
 		if k, reason = document[kept[report.Health]](d, kind, payload); reason == "" {
 			d.Health, d.Body = &k.doc, k.text
-			ok = short(d.Health.BootID, d.Health.Agent.Version, d.Health.Agent.Knowledge) && goodEvidence(d.Health.Evidence) && len(d.Health.Self) <= maxCounts
+			ok = short(d.Health.BootID, d.Health.Agent.Version, d.Health.Agent.Knowledge) && goodEvidence(d.Health.Evidence) &&
+				len(d.Health.Self) <= maxCounts
 		}
 	case report.KindDiagnosis, report.KindAsked:
 		var x *diagnosis
@@ -248,11 +251,13 @@ func open(d *store.Document, kind string, payload []byte) string {
 		}
 	case report.KindDropped:
 		if d.Dropped, reason = document[report.Dropped](d, kind, payload); reason == "" {
-			ok = d.Dropped.First > 0 && d.Dropped.First <= d.Dropped.Last && d.Dropped.Last < d.Seq && len(d.Dropped.Counts) <= maxCounts && short(d.Dropped.Reason)
+			ok = d.Dropped.First > 0 && d.Dropped.First <= d.Dropped.Last && d.Dropped.Last < d.Seq &&
+				len(d.Dropped.Counts) <= maxCounts && short(d.Dropped.Reason)
 		}
 	case report.KindOutcome:
 		if d.Outcome, reason = document[report.Outcome](d, kind, payload); reason == "" {
-			ok = short(d.Outcome.Diagnosis, d.Outcome.Cause, d.Outcome.Check, d.Outcome.Subject) && slices.Contains(report.Outcomes, d.Outcome.Outcome)
+			ok = short(d.Outcome.Diagnosis, d.Outcome.Cause, d.Outcome.Check, d.Outcome.Subject) &&
+				slices.Contains(report.Outcomes, d.Outcome.Outcome)
 		}
 	case "reply":
 		var k *kept[report.Reply]
@@ -318,10 +323,12 @@ func goodTally(t *report.Tally) bool {
 func goodDiagnosis(d *report.Diagnosis) bool {
 	e := &d.Event
 	if !isWord(d.ID) || e.ID != d.ID || d.Revision < 1 || d.Revision > maxRevision || e.Code == "" || len(e.Code) > 64 ||
-		len(d.Causes) > maxCauses || len(d.Masked) > maxReasons || len(d.CannotSeparate) > maxReasons || len(d.Code.SentBy) > maxReasons || len(d.Code.Searched) > maxReasons {
+		len(d.Causes) > maxCauses || len(d.Masked) > maxReasons || len(d.CannotSeparate) > maxReasons ||
+		len(d.Code.SentBy) > maxReasons || len(d.Code.Searched) > maxReasons {
 		return false
 	}
-	if !short(e.BootID, e.Scheme, string(e.Origin), string(e.Channel), d.Code.Scheme, d.Code.Code, d.Code.Class, d.Money.State, d.Money.Retry, d.Agent.Version, d.Agent.Knowledge, d.Handoff) ||
+	if !short(e.BootID, e.Scheme, string(e.Origin), string(e.Channel), d.Code.Scheme, d.Code.Code, d.Code.Class,
+		d.Money.State, d.Money.Retry, d.Agent.Version, d.Agent.Knowledge, d.Handoff) ||
 		!short(d.Masked...) || !short(d.CannotSeparate...) || !short(d.Code.SentBy...) || !short(d.Code.Searched...) ||
 		len(d.Code.Meaning) > maxText || len(d.Money.Say) > maxText {
 		return false

@@ -105,7 +105,8 @@ func TestDecode(t *testing.T) {
 		{"card number", topic, with(func(e, d map[string]any) { d["money"].(map[string]any)["say"] = "card 4111111111111111 charged" }), reasonDigits, true},
 		{"dropped of the future", a.At.Topic("dropped"), edit(t, dropped, func(e, d map[string]any) { d["last"] = 99 }), reasonBounds, true},
 		{"state unheard of", a.At.Topic("status"), []byte(`{"state":"dancing"}`), reasonBounds, false},
-		{"negative count", a.At.Topic("tally"), edit(t, tally, func(e, d map[string]any) { d["counts"].([]any)[0].(map[string]any)["count"] = -4 }), reasonBounds, true},
+		{"negative count", a.At.Topic("tally"),
+			edit(t, tally, func(e, d map[string]any) { d["counts"].([]any)[0].(map[string]any)["count"] = -4 }), reasonBounds, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := Decode(c.topic, c.payload, t0)
@@ -145,7 +146,8 @@ func TestCardNumbersAreRefused(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	a := sample.New("shop", "t1")
-	for _, kind := range []string{report.KindStatus, report.KindBirth, report.KindHealth, report.KindDiagnosis, report.KindTally, report.KindDropped, "reply/ping"} {
+	for _, kind := range []string{report.KindStatus, report.KindBirth, report.KindHealth, report.KindDiagnosis,
+		report.KindTally, report.KindDropped, "reply/ping"} {
 		var doc any
 		switch kind {
 		case report.KindStatus:
@@ -170,7 +172,8 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, topic string, payload []byte) {
 		d := Decode(topic, payload, t0)
 		set := 0
-		for _, is := range []bool{d.Presence != nil, d.Birth != nil, d.Health != nil, d.Diagnosis != nil, d.Tally != nil, d.Dropped != nil, d.Reply != nil} {
+		for _, is := range []bool{d.Presence != nil, d.Birth != nil, d.Health != nil, d.Diagnosis != nil, d.Tally != nil,
+			d.Dropped != nil, d.Reply != nil} {
 			if is {
 				set++
 			}

@@ -7,15 +7,15 @@ import (
 	"posdx/agent/report"
 )
 
-// What one terminal may send. A terminal reports some twenty diagnoses a day; one that was cut off for a month brings six
-// hundred at once. What is beyond is counted and shown, not kept: a terminal gone mad, or a thief of its key, must not
-// push the others' documents out of the store.
+// What one terminal may send. A terminal reports some twenty diagnoses a day; one that was cut off for a month brings
+// six hundred at once. What is beyond is counted and shown, not kept: a terminal gone mad, or a thief of its key, must
+// not push the others' documents out of the store.
 const (
 	floodBurst = 3000 // diagnoses at once
 	floodHour  = 500  // and an hour in the long run
 
-	// floodPart is the part of all documents of late from which one terminal crowds out the others. Below it there is room,
-	// and nothing is refused.
+	// floodPart is the part of all documents of late from which one terminal crowds out the others. Below it there is
+	// room, and nothing is refused.
 	floodPart = 0.25
 	floodSpan = 4096 // documents; after so many those before count half
 

@@ -74,12 +74,14 @@ type Ingest struct {
 
 // New makes an Ingest. After each commit that changed something it calls changed; advisory gets every retained advisory
 // on the broker. Both must return at once.
-func New(cfg Config, s committer, m *Metrics, log *slog.Logger, changed func(), advisory func(topic string, payload []byte)) *Ingest {
+func New(cfg Config, s committer, m *Metrics, log *slog.Logger, changed func(),
+	advisory func(topic string, payload []byte)) *Ingest {
 	in := &Ingest{cfg: cfg, log: log, metrics: m, acks: newAcker(m), advisory: advisory}
 	for range runtime.GOMAXPROCS(0) {
 		in.lanes = append(in.lanes, make(lane, laneQueue))
 	}
-	in.writer = &writer{store: s, queue: make(chan message, maxQueue), acks: in.acks, changed: changed, metrics: m, log: log}
+	in.writer = &writer{store: s, queue: make(chan message, maxQueue), acks: in.acks, changed: changed, metrics: m,
+		log: log}
 	return in
 }
 

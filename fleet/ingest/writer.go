@@ -102,7 +102,8 @@ func (w *writer) commit(ctx context.Context, batch []message) error {
 
 // stripped is a document of which only the account is left, so that it can be rejected.
 func stripped(d store.Document) store.Document {
-	return store.Document{At: d.At, Kind: d.Kind, Epoch: d.Epoch, Boot: d.Boot, Seq: d.Seq, Received: d.Received, Size: d.Size, Reason: "store cannot take it"}
+	return store.Document{At: d.At, Kind: d.Kind, Epoch: d.Epoch, Boot: d.Boot, Seq: d.Seq, Received: d.Received,
+		Size: d.Size, Reason: "store cannot take it"}
 }
 
 func (w *writer) try(ctx context.Context, batch []message) error {

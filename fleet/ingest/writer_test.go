@@ -64,7 +64,8 @@ func (b *brittle) Commit(_ context.Context, docs []store.Document) (store.Result
 
 func newWriter(s committer) *writer {
 	m := NewMetrics(prometheus.NewRegistry())
-	return &writer{store: s, queue: make(chan message, maxQueue), acks: newAcker(m), changed: func() {}, metrics: m, log: slog.New(slog.DiscardHandler)}
+	return &writer{store: s, queue: make(chan message, maxQueue), acks: newAcker(m), changed: func() {}, metrics: m,
+		log: slog.New(slog.DiscardHandler)}
 }
 
 func TestWriterOutlastsAStoreThatIsDown(t *testing.T) {

@@ -164,8 +164,8 @@ func (n Need) matters(failed, expected float64) bool {
 	return failed-expected >= n.Excess && failed >= n.Ratio*expected
 }
 
-// byMerit orders by a figure, then the element with fewer dimensions first, then by its values, so that the order of the
-// leaves changes nothing.
+// byMerit orders by a figure, then the element with fewer dimensions first, then by its values, so that the order of
+// the leaves changes nothing.
 func byMerit(merit func(element) float64) func(a, b element) int {
 	return func(a, b element) int {
 		return cmp.Or(
@@ -296,7 +296,8 @@ func (w *work) gain(leaves []int32) float64 {
 }
 
 // weigh gives each element its probability, over the hypotheses that it alone rose or that it and others of the same
-// dimensions did, and returns the log likelihood of the best hypothesis and its elements. The elements must stand by gain.
+// dimensions did, and returns the log likelihood of the best hypothesis and its elements. The elements must stand by
+// gain.
 func (w *work) weigh() (float64, []int) {
 	type hypothesis struct {
 		of   []int
@@ -313,7 +314,8 @@ func (w *work) weigh() (float64, []int) {
 	// joins tells whether an element may be one more beside a first. Elements of the same dimensions share no leaf, so
 	// their evidence adds up.
 	joins := func(first, e *element) bool {
-		return e != first && e.mask == first.mask && e.gain >= max(w.need.Another*temper, secondShare*first.gain) && w.need.matters(e.failed, e.expected)
+		return e != first && e.mask == first.mask && e.gain >= max(w.need.Another*temper, secondShare*first.gain) &&
+			w.need.matters(e.failed, e.expected)
 	}
 	for a := range w.elements {
 		add(w.elements[a].gain, a)
@@ -352,7 +354,8 @@ func (w *work) weigh() (float64, []int) {
 }
 
 func (w *work) describe(dims []string, e *element) Element {
-	out := Element{Dims: map[string]string{}, P: math.Round(e.p*1000) / 1000, Failed: e.failed, Expected: math.Round(e.expected*10) / 10, Total: e.total}
+	out := Element{Dims: map[string]string{}, P: math.Round(e.p*1000) / 1000, Failed: e.failed,
+		Expected: math.Round(e.expected*10) / 10, Total: e.total}
 	n := 0
 	for m := e.mask; m != 0; m &= m - 1 {
 		d := bits.TrailingZeros32(m)

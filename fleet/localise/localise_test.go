@@ -101,7 +101,8 @@ func TestNothingIsNamedWithoutARise(t *testing.T) {
 	} {
 		named := 0
 		for seed := range uint64(40) {
-			if r := Localise(testDims, world(rand.New(rand.NewPCG(seed, 2)), times), Published); len(r.Elements) > 0 || r.Outside {
+			if r := Localise(testDims, world(rand.New(rand.NewPCG(seed, 2)), times), Published); len(r.Elements) > 0 ||
+				r.Outside {
 				t.Logf("%s, seed %d: %s, outside %v", name, seed, names(r.Elements), r.Outside)
 				named++
 			}

@@ -61,11 +61,14 @@ func (t *Terminal) Birth(oldest uint64) report.Birth {
 
 // Health is a snapshot with one device broken.
 func (t *Terminal) Health() report.Health {
-	return report.Health{Time: time0, UptimeMS: 812_345, BootID: "boot-1", ClockTrusted: true, Agent: report.Agent{Version: "1.2.3", Knowledge: "sha256:00ff"},
-		Self: map[string]int64{"goroutines": 14, "rss_kb": 7312, "outbox_records": 3},
+	return report.Health{Time: time0, UptimeMS: 812_345, BootID: "boot-1", ClockTrusted: true,
+		Agent: report.Agent{Version: "1.2.3", Knowledge: "sha256:00ff"},
+		Self:  map[string]int64{"goroutines": 14, "rss_kb": 7312, "outbox_records": 3},
 		Evidence: []report.Evidence{
-			{Check: "net.link", Subject: "eth0", Status: report.OK, Facts: report.Facts{"carrier": true, "kind": "ethernet", "speed_mbps": 100.0}, At: time0, AgeMS: 1200, Depth: report.Internal},
-			{Check: "modem.signal", Subject: "modem0", Status: report.OK, Facts: report.Facts{"rssi_dbm": -97.0, "level": "poor"}, At: time0, AgeMS: 4100, Depth: report.Internal},
+			{Check: "net.link", Subject: "eth0", Status: report.OK, Facts: report.Facts{"carrier": true, "kind": "ethernet",
+				"speed_mbps": 100.0}, At: time0, AgeMS: 1200, Depth: report.Internal},
+			{Check: "modem.signal", Subject: "modem0", Status: report.OK,
+				Facts: report.Facts{"rssi_dbm": -97.0, "level": "poor"}, At: time0, AgeMS: 4100, Depth: report.Internal},
 			{Check: "reader.port", Subject: "reader0", Status: report.Bad, Facts: report.Facts{"outcome": "gone"}, At: time0, AgeMS: 900, Depth: report.Internal},
 			{Check: "printer.status", Subject: "printer0", Status: report.NotRun, Facts: report.Facts{"reason": "absent"}, At: time0, Depth: report.Internal},
 			{Check: "reader.selftest", Subject: "reader0", Status: report.CannotTell, Facts: report.Facts{"reason": "masked"}, At: time0, Depth: report.Internal},
@@ -77,7 +80,8 @@ func (t *Terminal) Diagnosis(n, revision int, code, cause, segment string) repor
 	yes, ms := true, int64(812)
 	return report.Diagnosis{
 		ID: t.EventID(n), Revision: revision, Final: revision > 1, TookMS: 1840,
-		Event: report.Event{ID: t.EventID(n), Time: time0, UptimeMS: 812_345, BootID: "boot-1", ClockTrusted: true, Code: code, Scheme: "unionpay",
+		Event: report.Event{ID: t.EventID(n), Time: time0, UptimeMS: 812_345, BootID: "boot-1", ClockTrusted: true,
+			Code: code, Scheme: "unionpay",
 			Origin: report.OriginHost, Channel: report.ChannelHook,
 			Txn: &report.Txn{MTI: "0210", STAN: "000123", Entry: "chip", ResponseMS: &ms, Sent: &yes, HostAnswerSeen: &yes}},
 		Repeats: 2,
@@ -93,8 +97,10 @@ func (t *Terminal) Diagnosis(n, revision int, code, cause, segment string) repor
 		CannotSeparate: []string{"host.malfunction", "switch.malfunction"}, Masked: []string{"lan.cable"},
 		NextTest: &report.NextTest{Check: "net.tcp", How: "再连一次主机", CostS: 5, GainBits: 0.4, Depth: report.Internal},
 		Evidence: []report.Evidence{
-			{Check: "txn.answer", Subject: "txn", Status: report.OK, Facts: report.Facts{"host_answer_seen": true, "response_ms": 812.0}, At: time0, AgeMS: 300, TookMS: 1, Depth: report.Internal},
-			{Check: "net.tcp", Subject: "host-primary", Status: report.OK, Facts: report.Facts{"outcome": "ok", "ms": 41.0}, At: time0, AgeMS: 120, TookMS: 41, Depth: report.Internal},
+			{Check: "txn.answer", Subject: "txn", Status: report.OK, Facts: report.Facts{"host_answer_seen": true,
+				"response_ms": 812.0}, At: time0, AgeMS: 300, TookMS: 1, Depth: report.Internal},
+			{Check: "net.tcp", Subject: "host-primary", Status: report.OK, Facts: report.Facts{"outcome": "ok", "ms": 41.0},
+				At: time0, AgeMS: 120, TookMS: 41, Depth: report.Internal},
 			{Check: "modem.registration", Subject: "modem0", Status: report.NotRun, Facts: report.Facts{"reason": "absent"}, At: time0, Depth: report.Internal},
 		},
 		Handoff: "K7QF-3MXP-9A2C-77DD", Agent: report.Agent{Version: "1.2.3", Knowledge: "sha256:00ff"},

@@ -21,7 +21,8 @@ func TestFind(t *testing.T) {
 	}
 	for what, affects := range map[string]bool{"cve-2026-0001": true, " CVE-2026-0002 ": false} {
 		hits := Find(list, what)
-		if len(hits) != 1 || hits[0].Weakness == nil || hits[0].Weakness.Affects() != affects || hits[0].Bill.Version != "1.2.3" || hits[0].Weakness.Parts[0] != "github.com/x/y v1.0.0" {
+		if len(hits) != 1 || hits[0].Weakness == nil || hits[0].Weakness.Affects() != affects ||
+			hits[0].Bill.Version != "1.2.3" || hits[0].Weakness.Parts[0] != "github.com/x/y v1.0.0" {
 			t.Errorf("%s: %+v", what, hits)
 		}
 	}

@@ -35,7 +35,9 @@ func (s *Shelf) Step() {
 	s.w.Step(func(e Event) {
 		switch {
 		case e.Cause != "":
-			s.sightings = append(s.sightings, store.Sighting{At: report.Address{Estate: Estate, Terminal: s.w.Terminals[e.Terminal].Name}, Received: e.At, Scheme: "unionpay", Code: e.Code, Cause: e.Cause, Segment: e.Segment})
+			s.sightings = append(s.sightings,
+				store.Sighting{At: report.Address{Estate: Estate, Terminal: s.w.Terminals[e.Terminal].Name}, Received: e.At,
+					Scheme: "unionpay", Code: e.Code, Cause: e.Cause, Segment: e.Segment})
 		case e.Tally:
 			s.sales[e.At.Unix()/3600-1] += float64(e.Approved + e.Failed)
 			if e.Approved > 0 {
@@ -50,7 +52,8 @@ func (s *Shelf) Step() {
 }
 
 func (s *Shelf) since(when time.Time) int {
-	i, _ := slices.BinarySearchFunc(s.sightings, when, func(v store.Sighting, t time.Time) int { return v.Received.Compare(t) })
+	i, _ := slices.BinarySearchFunc(s.sightings, when,
+		func(v store.Sighting, t time.Time) int { return v.Received.Compare(t) })
 	return i
 }
 
@@ -73,7 +76,8 @@ func (s *Shelf) Standings(context.Context, time.Time) ([]store.Standing, error) 
 func (s *Shelf) Births(_ context.Context, since time.Time, each func(report.Address, time.Time, report.Birth)) error {
 	if since.IsZero() {
 		for _, t := range s.w.Terminals {
-			each(report.Address{Estate: Estate, Terminal: t.Name}, s.w.Now, report.Birth{Labels: t.Labels, Agent: report.Agent{Version: "1.0"}})
+			each(report.Address{Estate: Estate, Terminal: t.Name}, s.w.Now,
+				report.Birth{Labels: t.Labels, Agent: report.Agent{Version: "1.0"}})
 		}
 	}
 	return nil
@@ -135,7 +139,8 @@ func (s *Shelf) Live(ctx context.Context, w *incident.Watch, d, every time.Durat
 
 // Watcher looks at the shelf.
 func (s *Shelf) Watcher() *incident.Watch {
-	return &incident.Watch{Source: s, Publish: func(context.Context, string, []byte) error { return nil }, Changed: func() {}, Log: slog.New(slog.DiscardHandler)}
+	return &incident.Watch{Source: s, Publish: func(context.Context, string, []byte) error { return nil },
+		Changed: func() {}, Log: slog.New(slog.DiscardHandler)}
 }
 
 // A Score says how well the truths were found.
@@ -188,7 +193,8 @@ func (w *World) Judge(list []store.Incident, since time.Time, every time.Duratio
 	for _, x := range list {
 		if !used[x.No] && x.MergedIn == 0 && !x.Opened.Before(since) {
 			s.False++
-			s.Lines = append(s.Lines, fmt.Sprintf("%s nothing: %s %s %s, %d of %d terminals, %.1f expected", x.Opened.Format("Mon 15:04"), x.Kind, x.Cause, incident.Place(x.Place), x.Peak, x.Of, x.Expected))
+			s.Lines = append(s.Lines, fmt.Sprintf("%s nothing: %s %s %s, %d of %d terminals, %.1f expected",
+				x.Opened.Format("Mon 15:04"), x.Kind, x.Cause, incident.Place(x.Place), x.Peak, x.Of, x.Expected))
 		}
 	}
 	return s

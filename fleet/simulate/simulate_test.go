@@ -10,8 +10,8 @@ import (
 
 var begin = time.Date(2026, 11, 16, 0, 0, 0, 0, time.UTC) // a Monday
 
-// TestDays measures simulated days: POSDX_SIMULATE=10000 for so many terminals over six days without incidents and a day
-// with them. Without it a small fleet holds a floor.
+// TestDays measures simulated days: POSDX_SIMULATE=10000 for so many terminals over six days without incidents and a
+// day with them. Without it a small fleet holds a floor.
 func TestDays(t *testing.T) {
 	n, warm, every := 400, 2, 5*time.Minute
 	if s := os.Getenv("POSDX_SIMULATE"); s != "" {

@@ -1,5 +1,5 @@
-// Package simulate plays a fleet from a model: what its terminals sell, what fails and why, who is online, and incidents
-// that are known beforehand. It keeps its own time, so a day takes as long as the looking at it does.
+// Package simulate plays a fleet from a model: what its terminals sell, what fails and why, who is online, and
+// incidents that are known beforehand. It keeps its own time, so a day takes as long as the looking at it does.
 package simulate
 
 import (
@@ -58,7 +58,8 @@ var everyday = []usual{
 }
 
 // busyness of the hours of a day: a quiet morning, lunch, the evening.
-var busyness = [24]float64{.02, .01, .01, .01, .01, .05, .2, .5, .8, .9, 1, 1.5, 2.2, 1.8, 1.1, 1, 1.1, 1.5, 2.2, 2, 1.4, .8, .3, .1}
+var busyness = [24]float64{.02, .01, .01, .01, .01, .05, .2, .5, .8, .9, 1, 1.5, 2.2, 1.8, 1.1, 1, 1.1, 1.5, 2.2, 2,
+	1.4, .8, .3, .1}
 
 const salesHour = 5 // of one terminal in a usual hour
 
@@ -241,11 +242,12 @@ func (w *World) tell(k *Truth, i int, at time.Time) {
 
 // Standing is how a terminal stands, as the store would say.
 func (w *World) Standing(i int) store.Standing {
-	return store.Standing{At: report.Address{Estate: Estate, Terminal: w.Terminals[i].Name}, Online: w.online[i], Reason: "connection lost", StateAt: w.since[i], Seen: w.Now, Scheme: "unionpay"}
+	return store.Standing{At: report.Address{Estate: Estate, Terminal: w.Terminals[i].Name}, Online: w.online[i],
+		Reason: "connection lost", StateAt: w.since[i], Seen: w.Now, Scheme: "unionpay"}
 }
 
-// Incidents adds n incidents of different kinds to the day that begins at a moment, well apart, each at a place drawn at
-// random.
+// Incidents adds n incidents of different kinds to the day that begins at a moment, well apart, each at a place drawn
+// at random.
 func (w *World) Incidents(n int, day time.Time) {
 	any := func() map[string]string { return w.Terminals[w.r.IntN(len(w.Terminals))].Labels }
 	pick := func(dims ...string) map[string]string {
@@ -271,13 +273,16 @@ func (w *World) Incidents(n int, day time.Time) {
 	}
 	kinds := []func(at time.Time) Truth{
 		func(at time.Time) Truth {
-			return Truth{Name: "storm at an acquirer", Kind: "surge", Code: "96", Cause: "host.malfunction", Segment: "acquirer", Place: pick("acquirer"), Share: 0.3, From: at, To: at.Add(40 * time.Minute)}
+			return Truth{Name: "storm at an acquirer", Kind: "surge", Code: "96", Cause: "host.malfunction", Segment: "acquirer",
+				Place: pick("acquirer"), Share: 0.3, From: at, To: at.Add(40 * time.Minute)}
 		},
 		func(at time.Time) Truth {
-			return Truth{Name: "a carrier's partial outage in a region", Kind: "surge", Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Place: pick("carrier", "region"), Share: 0.3, From: at, To: at.Add(40 * time.Minute)}
+			return Truth{Name: "a carrier's partial outage in a region", Kind: "surge", Code: "ConnectError",
+				Cause: "wan.outage", Segment: "wan", Place: pick("carrier", "region"), Share: 0.3, From: at, To: at.Add(40 * time.Minute)}
 		},
 		func(at time.Time) Truth {
-			return Truth{Name: "a bad application on one model", Kind: "surge", Code: "97", Cause: "terminal.config", Segment: "terminal", Place: pick("model", "application"), Share: 0.25, From: at, To: at.Add(40 * time.Minute)}
+			return Truth{Name: "a bad application on one model", Kind: "surge", Code: "97", Cause: "terminal.config",
+				Segment: "terminal", Place: pick("model", "application"), Share: 0.25, From: at, To: at.Add(40 * time.Minute)}
 		},
 		func(at time.Time) Truth {
 			return Truth{Name: "a carrier's total outage in a region", Kind: "silence", Cause: report.Unexplained, Place: pick("carrier", "region"), From: at, To: at.Add(30 * time.Minute)}
@@ -288,10 +293,12 @@ func (w *World) Incidents(n int, day time.Time) {
 		func(at time.Time) Truth {
 			p := pick("firmware")
 			p["bearer"] = "4g"
-			return Truth{Name: "a firmware loses its bearer", Kind: "surge", Code: "E5", Cause: "modem.denied", Segment: "modem", Place: p, Share: 0.3, From: at, To: at.Add(40 * time.Minute)}
+			return Truth{Name: "a firmware loses its bearer", Kind: "surge", Code: "E5", Cause: "modem.denied", Segment: "modem",
+				Place: p, Share: 0.3, From: at, To: at.Add(40 * time.Minute)}
 		},
 		func(at time.Time) Truth {
-			return Truth{Name: "readers at a site grow dirty", Kind: "slow", Code: "E1", Cause: "reader.dirty", Segment: "reader", Place: site(5), Share: 0.1, From: at, To: day.Add(23 * time.Hour)}
+			return Truth{Name: "readers at a site grow dirty", Kind: "slow", Code: "E1", Cause: "reader.dirty",
+				Segment: "reader", Place: site(5), Share: 0.1, From: at, To: day.Add(23 * time.Hour)}
 		},
 	}
 	for k := range n {

@@ -82,8 +82,8 @@ func (s *Store) Incident(ctx context.Context, in Estates, no int64) (Incident, e
 	return list[0], nil
 }
 
-// Tend does something about an incident that a reader may see, and writes it into its log. For a merge into is the incident
-// that explains it.
+// Tend does something about an incident that a reader may see, and writes it into its log. For a merge into is the
+// incident that explains it.
 func (s *Store) Tend(ctx context.Context, in Estates, e LogEntry, set Care, into int64) error {
 	i, err := s.Incident(ctx, in, e.Incident)
 	if err != nil {
@@ -118,7 +118,8 @@ func (s *Store) Tend(ctx context.Context, in Estates, e LogEntry, set Care, into
 		run("UPDATE incident_care SET muted_until = ? WHERE incident = ?", millis(set.Muted), i.No)
 	case DeedMerge:
 		i.Closed, i.MergedIn = e.At, other.No
-		other.Also = slices.Compact(slices.Sorted(slices.Values(append(slices.DeleteFunc(append(slices.Clone(i.Also), i.Cause), func(c string) bool { return c == other.Cause }), other.Also...))))
+		other.Also = slices.Compact(slices.Sorted(slices.Values(append(slices.DeleteFunc(append(slices.Clone(i.Also),
+			i.Cause), func(c string) bool { return c == other.Cause }), other.Also...))))
 		if i.Opened.Before(other.Opened) {
 			other.Opened = i.Opened
 		}

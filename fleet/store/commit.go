@@ -29,8 +29,8 @@ const (
 	reasonGaps = "too many gaps"
 )
 
-// ReasonFlood is the rejection of what a terminal sends beyond its measure. It is counted by terminal, and one row a batch
-// tells of it, so that a flood does not push other rejections out.
+// ReasonFlood is the rejection of what a terminal sends beyond its measure. It is counted by terminal, and one row a
+// batch tells of it, so that a flood does not push other rejections out.
 const ReasonFlood = "more than one terminal may send"
 
 // An Ack goes back to one terminal.
@@ -283,7 +283,8 @@ func (b *batch) take(ctx context.Context, d *Document) error {
 func (b *batch) reject(d *Document) {
 	b.result.Rejected++
 	b.result.Reasons[d.Reason]++
-	b.rejected = append(b.rejected, []any{millis(d.Received), d.At.Estate, d.At.Terminal, clean(d.Kind), int64(d.Seq), d.Size, d.Reason})
+	b.rejected = append(b.rejected, []any{millis(d.Received), d.At.Estate, d.At.Terminal, clean(d.Kind), int64(d.Seq),
+		d.Size, d.Reason})
 }
 
 func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
@@ -300,7 +301,8 @@ func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
 	case d.Health != nil:
 		return b.update(ctx, d.At, "health = ?, health_at = ?", "AND health <> ?", string(d.Body), millis(d.Received), string(d.Body))
 	case d.Diagnosis != nil && d.Kind == report.KindAsked:
-		_, err := b.tx.ExecContext(ctx, b.s.sql(`INSERT INTO asked (estate, terminal, id, received, packed) VALUES (?, ?, ?, ?, ?)
+		_, err := b.tx.ExecContext(ctx,
+			b.s.sql(`INSERT INTO asked (estate, terminal, id, received, packed) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (estate, terminal, id) DO UPDATE SET received = excluded.received, packed = excluded.packed`),
 			d.At.Estate, d.At.Terminal, d.Diagnosis.ID, millis(d.Received), d.Packed)
 		if err != nil {
@@ -334,9 +336,11 @@ func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
 		if err != nil {
 			return fmt.Errorf("keep outcome: %w", err)
 		}
-		_, err = b.tx.ExecContext(ctx, b.s.sql(`INSERT INTO outcomes (estate, terminal, diagnosis, outcome, cause, at, received, p, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		_, err = b.tx.ExecContext(ctx,
+			b.s.sql(`INSERT INTO outcomes (estate, terminal, diagnosis, outcome, cause, at, received, p, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (estate, terminal, diagnosis) DO UPDATE SET outcome = excluded.outcome, at = excluded.at, received = excluded.received, p = excluded.p, code = excluded.code
-			WHERE outcomes.at <= excluded.at`), d.At.Estate, d.At.Terminal, clean(o.Diagnosis), clean(o.Outcome), clean(o.Cause), millis(o.Time), millis(d.Received), p, code)
+			WHERE outcomes.at <= excluded.at`), d.At.Estate, d.At.Terminal, clean(o.Diagnosis), clean(o.Outcome), clean(o.Cause),
+			millis(o.Time), millis(d.Received), p, code)
 		if err != nil {
 			return fmt.Errorf("keep outcome: %w", err)
 		}
@@ -394,7 +398,8 @@ func (b *batch) diagnosis(d *Document) {
 	row := []any{
 		d.At.Estate, d.At.Terminal, k.bootID, dx.ID, dx.Revision, flag(dx.Final),
 		b.streams[streamKey{d.At, d.Epoch}].No, d.Epoch, int64(d.Boot), int64(d.Seq), flag(d.Historical), millis(d.Received),
-		clean(dx.Event.Code), schemeOf(dx), clean(c.ID), clean(c.Segment), words(d.At, dx), string(d.Body), d.Packed, entryOf(dx), c.Probability, dx.Repeats,
+		clean(dx.Event.Code), schemeOf(dx), clean(c.ID), clean(c.Segment), words(d.At, dx), string(d.Body), d.Packed,
+		entryOf(dx), c.Probability, dx.Repeats,
 	}
 	if again {
 		copy(row[6:12], b.diagnoses[k][6:12]) // its place in the stream and time of arrival are the first revision's
@@ -456,7 +461,8 @@ func (b *batch) flush(ctx context.Context) error {
 	now := millis(time.Now())
 	var rows [][]any
 	for at, t := range b.terminals {
-		rows = append(rows, []any{at.Estate, at.Terminal, now, millis(t.at), t.scheme, t.rejected, millis(t.good), t.limited, millis(t.failed)})
+		rows = append(rows, []any{at.Estate, at.Terminal, now, millis(t.at), t.scheme, t.rejected, millis(t.good), t.limited,
+			millis(t.failed)})
 	}
 	slices.SortFunc(rows, byFirst)
 	err := b.insert(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen, scheme, rejected, good_at, limited, failed_at) VALUES ", rows,
@@ -477,7 +483,8 @@ func (b *batch) flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rows = append(rows, []any{k.at.Estate, k.at.Terminal, k.epoch, int64(st.Boot), int64(st.Highest), string(gaps), int64(st.Received), int64(st.Duplicates)})
+		rows = append(rows, []any{k.at.Estate, k.at.Terminal, k.epoch, int64(st.Boot), int64(st.Highest), string(gaps),
+			int64(st.Received), int64(st.Duplicates)})
 		b.result.Acks = append(b.result.Acks, Ack{k.at, st.Ack()})
 	}
 	slices.SortFunc(rows, byFirst)
@@ -571,7 +578,8 @@ func scanStream(r *sql.Rows, at *report.Address) (*Stream, error) {
 	st := new(Stream)
 	var gaps string
 	var boot, highest, received, duplicates int64
-	if err := r.Scan(&st.No, &at.Estate, &at.Terminal, &st.Epoch, &boot, &highest, &gaps, &received, &duplicates); err != nil {
+	if err := r.Scan(&st.No, &at.Estate, &at.Terminal, &st.Epoch, &boot, &highest, &gaps, &received,
+		&duplicates); err != nil {
 		return st, err
 	}
 	st.Boot, st.Highest, st.Received, st.Duplicates = uint64(boot), uint64(highest), uint64(received), uint64(duplicates)

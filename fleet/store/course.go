@@ -44,9 +44,10 @@ func (s *Store) Codes(ctx context.Context, in Estates, from time.Time, steps, ho
 	return list, rows.Err()
 }
 
-// Causes counts the terminals that reported each cause in an hour, in steps of hours from the hour of a moment on. The hour
-// under way is counted from the diagnoses themselves.
-func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, hours int, cause string) ([]Point, error) {
+// Causes counts the terminals that reported each cause in an hour, in steps of hours from the hour of a moment on. The
+// hour under way is counted from the diagnoses themselves.
+func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, hours int, cause string) ([]Point,
+	error) {
 	cond, args := in.only("estate")
 	cond = cmp.Or(cond, "1 = 1")
 	if cause != "" {
@@ -84,8 +85,8 @@ type Tallied struct {
 // sample bounds how many diagnoses one count reads.
 const sample = 1000
 
-// CausesOf counts the causes that a code had since a moment, or the codes that a cause had, the most common first: of the
-// newest 1 000 diagnoses with it.
+// CausesOf counts the causes that a code had since a moment, or the codes that a cause had, the most common first: of
+// the newest 1 000 diagnoses with it.
 func (s *Store) CausesOf(ctx context.Context, in Estates, code, cause string, since time.Time) ([]Tallied, error) {
 	low, err := s.placeAt(ctx, since)
 	if err != nil {
@@ -102,7 +103,8 @@ func (s *Store) CausesOf(ctx context.Context, in Estates, code, cause string, si
 		cond, args = cond+" AND cause = ?", append(args, clean(cause))
 		columns, group = "code, scheme, ''", "scheme, code"
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT %s, count(*), sum(repeats + 1), count(DISTINCT terminal) FROM
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(fmt.Sprintf(`SELECT %s, count(*), sum(repeats + 1), count(DISTINCT terminal) FROM
 		(SELECT code, scheme, cause, repeats, terminal FROM diagnoses WHERE %s ORDER BY place DESC LIMIT %d) AS d GROUP BY %s ORDER BY count(*) DESC LIMIT 50`, columns, cond, sample, group)), args...)
 	if err != nil {
 		return nil, fmt.Errorf("count diagnoses: %w", err)
@@ -130,7 +132,8 @@ func (s *Store) BaseRate(ctx context.Context, in Estates, cause string, since ti
 	err := s.read.QueryRowContext(ctx, s.sql(`SELECT
 		(SELECT coalesce(sum(terminals), 0) FROM seasons WHERE `+cond+` AND cause = ? AND dim = '' AND hour >= ?),
 		(SELECT coalesce(sum(a), 0) FROM (SELECT max(active) AS a FROM seasons WHERE `+cond+` AND dim = '' AND hour >= ? GROUP BY estate, hour) AS h)`),
-		append(append(append(append([]any{}, args...), clean(cause), hour(since)), args...), hour(since))...).Scan(&r.Reported, &r.Active)
+		append(append(append(append([]any{}, args...), clean(cause), hour(since)), args...),
+			hour(since))...).Scan(&r.Reported, &r.Active)
 	if err != nil {
 		return r, fmt.Errorf("read base rate: %w", err)
 	}

@@ -29,9 +29,10 @@ type Task struct {
 	ID       string    `json:"diagnosis"` // the newest
 }
 
-// Tasks lists the terminals that reported one of some causes since a moment, with at least this probability, and of which
-// nothing told since that it is over. The sites with most of them come first.
-func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place map[string]string, since time.Time, least float64) ([]Task, error) {
+// Tasks lists the terminals that reported one of some causes since a moment, with at least this probability, and of
+// which nothing told since that it is over. The sites with most of them come first.
+func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place map[string]string, since time.Time,
+	least float64) ([]Task, error) {
 	low, err := s.placeAt(ctx, since)
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)
@@ -45,7 +46,8 @@ func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place ma
 	if c, a := within("d", place); c != "" {
 		cond, args = cond+" AND "+c, append(args, a...)
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT g.estate, g.terminal, g.cause, g.p, g.n, g.first, g.last, l.id, t.good_at,
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(`SELECT g.estate, g.terminal, g.cause, g.p, g.n, g.first, g.last, l.id, t.good_at,
 		coalesce((SELECT value FROM places AS p WHERE p.estate = g.estate AND p.terminal = g.terminal AND p.dim = 'site'), '') AS site,
 		coalesce((SELECT value FROM places AS p WHERE p.estate = g.estate AND p.terminal = g.terminal AND p.dim = 'region'), '') AS region
 		FROM (SELECT d.estate, d.terminal, d.cause, max(d.p) AS p, count(*) AS n, min(d.received) AS first, max(d.received) AS last, max(d.place) AS newest
@@ -64,7 +66,8 @@ func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place ma
 	for rows.Next() {
 		var t Task
 		var first, last, good int64
-		if err := rows.Scan(&t.Estate, &t.Terminal, &t.Cause, &t.P, &t.Times, &first, &last, &t.ID, &good, &t.Site, &t.Region); err != nil {
+		if err := rows.Scan(&t.Estate, &t.Terminal, &t.Cause, &t.P, &t.Times, &first, &last, &t.ID, &good, &t.Site,
+			&t.Region); err != nil {
 			return nil, fmt.Errorf("list tasks: %w", err)
 		}
 		t.First, t.Last, t.Good = fromMillis(first), fromMillis(last), fromMillis(good)
@@ -78,7 +81,8 @@ func (s *Store) Asked(ctx context.Context, in Estates, at report.Address, limit 
 	if !in.Has(at.Estate) {
 		return nil, nil
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT no, estate, terminal, '', 0, 0, 0, received, '', packed, 0 FROM asked
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(fmt.Sprintf(`SELECT no, estate, terminal, '', 0, 0, 0, received, '', packed, 0 FROM asked
 		WHERE estate = ? AND terminal = ? ORDER BY no DESC LIMIT %d`, limit)), clean(at.Estate), clean(at.Terminal))
 	if err != nil {
 		return nil, fmt.Errorf("list what was asked: %w", err)
@@ -189,7 +193,8 @@ type Find struct {
 
 // SaveFind keeps what was found; what was said of the same diagnosis before gives way.
 func (s *Store) SaveFind(ctx context.Context, at report.Address, f Find) error {
-	_, err := s.write.ExecContext(ctx, s.sql(`INSERT INTO found (estate, terminal, diagnosis, cause, found, said, who, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	_, err := s.write.ExecContext(ctx,
+		s.sql(`INSERT INTO found (estate, terminal, diagnosis, cause, found, said, who, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (estate, terminal, diagnosis) DO UPDATE SET cause = excluded.cause, found = excluded.found, said = excluded.said, who = excluded.who, at = excluded.at`),
 		at.Estate, at.Terminal, clean(f.Diagnosis), clean(f.Cause), clean(f.Found), clean(f.Said), clean(f.Who), millis(f.At))
 	if err != nil {
@@ -230,9 +235,10 @@ type Became struct {
 	At        time.Time `json:"at"`
 }
 
-// Became lists what became of diagnoses, the newest first, of one cause or of all; the next call goes on before the last
-// one's time.
-func (s *Store) Became(ctx context.Context, in Estates, cause string, since, before time.Time, limit int) ([]Became, error) {
+// Became lists what became of diagnoses, the newest first, of one cause or of all; the next call goes on before the
+// last one's time.
+func (s *Store) Became(ctx context.Context, in Estates, cause string, since, before time.Time, limit int) ([]Became,
+	error) {
 	cond, of := in.only("estate")
 	cond = cmp.Or(cond, "1 = 1")
 	if cause != "" {
@@ -242,7 +248,8 @@ func (s *Store) Became(ctx context.Context, in Estates, cause string, since, bef
 		before = time.UnixMilli(1 << 50)
 	}
 	args := slices.Concat(of, []any{millis(since), millis(before)}, of, []any{millis(since), millis(before)})
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT u.estate, u.terminal, u.diagnosis, max(u.code), max(u.cause), max(u.p), max(u.outcome), max(u.found), max(u.at) AS last FROM (
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(fmt.Sprintf(`SELECT u.estate, u.terminal, u.diagnosis, max(u.code), max(u.cause), max(u.p), max(u.outcome), max(u.found), max(u.at) AS last FROM (
 			SELECT estate, terminal, diagnosis, code, cause, p, outcome, '' AS found, received AS at FROM outcomes WHERE %s AND received >= ? AND received < ?
 			UNION ALL
 			SELECT f.estate, f.terminal, f.diagnosis, coalesce(d.code, ''), f.cause, coalesce(d.p, 0), '', f.found, f.at FROM (SELECT * FROM found WHERE %s AND at >= ? AND at < ?) AS f
@@ -256,7 +263,8 @@ func (s *Store) Became(ctx context.Context, in Estates, cause string, since, bef
 	for rows.Next() {
 		var b Became
 		var at int64
-		if err := rows.Scan(&b.Estate, &b.Terminal, &b.Diagnosis, &b.Code, &b.Cause, &b.P, &b.Outcome, &b.Found, &at); err != nil {
+		if err := rows.Scan(&b.Estate, &b.Terminal, &b.Diagnosis, &b.Code, &b.Cause, &b.P, &b.Outcome, &b.Found,
+			&at); err != nil {
 			return nil, fmt.Errorf("list what became: %w", err)
 		}
 		b.At = fromMillis(at)

@@ -17,22 +17,26 @@ func TestWhatPagesAsk(t *testing.T) {
 		a, b := sample.New("shop", "t1"), sample.New("shop", "t2")
 		out := sample.New("other", "o1")
 		for _, x := range []*sample.Terminal{a, b, out} {
-			commit(t, s, doc(x.At.Topic("status"), []byte(`{"state":"online","reason":"","boot_id":"b"}`)), doc(x.Uncounted(report.KindBirth, x.Birth(1))), doc(x.Uncounted(report.KindHealth, x.Health())),
+			commit(t, s, doc(x.At.Topic("status"), []byte(`{"state":"online","reason":"","boot_id":"b"}`)),
+				doc(x.Uncounted(report.KindBirth, x.Birth(1))), doc(x.Uncounted(report.KindHealth, x.Health())),
 				doc(x.Wrap(report.KindTally, sample.Tally(map[string]int{"00": 40, "51": 2}))))
 			d := x.Diagnosis(1, 2, "96", "reader.fault", "reader")
 			commit(t, s, doc(x.Wrap(report.KindDiagnosis, d)), doc(x.Wrap(report.KindDiagnosis, x.Diagnosis(2, 2, "51", "account.funds", "issuer"))))
 			asked := x.Diagnosis(7, 2, "96", "reader.fault", "reader")
 			asked.Asked = true
 			commit(t, s, doc(x.Uncounted(report.KindAsked, asked)), doc(x.At.Topic("reply/diagnose"), []byte(`{"id":"c1","result":"done","data":{"diagnosis":"x"}}`)),
-				doc(x.Uncounted(report.KindOutcome, report.Outcome{Diagnosis: x.EventID(2), Cause: "account.funds", Outcome: report.OutcomeBorneOut, Time: t0})))
+				doc(x.Uncounted(report.KindOutcome, report.Outcome{Diagnosis: x.EventID(2), Cause: "account.funds",
+					Outcome: report.OutcomeBorneOut, Time: t0})))
 			if err := s.NoteCommand(ctx, x.At, store.Command{Name: "diagnose", ID: "c1", Who: "ann", Sent: t0}); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.SaveFind(ctx, x.At, store.Find{Diagnosis: x.EventID(1), Cause: "reader.fault", Found: store.FoundNothing, Who: "ann", At: t0}); err != nil {
+			if err := s.SaveFind(ctx, x.At, store.Find{Diagnosis: x.EventID(1), Cause: "reader.fault", Found: store.FoundNothing,
+				Who: "ann", At: t0}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		placed := []store.Placed{{At: a.At, When: t0, Place: map[string]string{"site": "一号店", "carrier": "c"}}, {At: b.At, When: t0, Place: map[string]string{"site": "二号店", "carrier": "c"}}, {At: out.At, When: t0, Place: map[string]string{"site": "一号店"}}}
+		placed := []store.Placed{{At: a.At, When: t0, Place: map[string]string{"site": "一号店", "carrier": "c"}},
+			{At: b.At, When: t0, Place: map[string]string{"site": "二号店", "carrier": "c"}}, {At: out.At, When: t0, Place: map[string]string{"site": "一号店"}}}
 		if err := s.SavePlaces(ctx, placed); err != nil {
 			t.Fatal(err)
 		}
@@ -40,14 +44,20 @@ func TestWhatPagesAsk(t *testing.T) {
 		if err := s.SavePlaces(ctx, placed[:1]); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.SaveDues(ctx, []store.Dated{{At: a.At, Seen: t0, List: []store.Due{{Kind: "net.tls.days_left", Subject: "host", At: t0.Add(20 * 24 * time.Hour), Value: 20}, {Kind: "flash", Subject: "m", Value: 90, Pace: true}}},
+		if err := s.SaveDues(ctx, []store.Dated{{At: a.At, Seen: t0,
+			List: []store.Due{{Kind: "net.tls.days_left", Subject: "host", At: t0.Add(20 * 24 * time.Hour), Value: 20},
+				{Kind: "flash", Subject: "m", Value: 90, Pace: true}}},
 			{At: out.At, Seen: t0, List: []store.Due{{Kind: "net.tls.days_left", Subject: "host", At: t0.Add(-time.Hour)}}}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.AddSeason(ctx, []store.SeasonRow{{Estate: "shop", Hour: t0.Unix() / 3600, Active: 10}, {Estate: "shop", Cause: "reader.fault", Hour: t0.Unix() / 3600, Terminals: 2, Active: 10}, {Estate: "other", Cause: "reader.fault", Hour: t0.Unix() / 3600, Terminals: 5, Active: 10}}); err != nil {
+		if err := s.AddSeason(ctx, []store.SeasonRow{{Estate: "shop", Hour: t0.Unix() / 3600, Active: 10},
+			{Estate: "shop", Cause: "reader.fault", Hour: t0.Unix() / 3600, Terminals: 2, Active: 10},
+			{Estate: "other", Cause: "reader.fault", Hour: t0.Unix() / 3600, Terminals: 5, Active: 10}}); err != nil {
 			t.Fatal(err)
 		}
-		incidents := []store.Incident{{Estate: "shop", Scope: "site", Key: "x", Cause: "reader.fault", Segment: "reader", Opened: t0, Seen: t0}, {Estate: "shop", Scope: "site", Key: "y", Cause: "wan.outage", Segment: "wan", Opened: t0.Add(-time.Hour), Seen: t0}, {Estate: "other", Scope: "site", Key: "z", Cause: "reader.fault", Segment: "reader", Opened: t0, Seen: t0}}
+		incidents := []store.Incident{{Estate: "shop", Scope: "site", Key: "x", Cause: "reader.fault", Segment: "reader",
+			Opened: t0, Seen: t0}, {Estate: "shop", Scope: "site", Key: "y", Cause: "wan.outage", Segment: "wan",
+			Opened: t0.Add(-time.Hour), Seen: t0}, {Estate: "other", Scope: "site", Key: "z", Cause: "reader.fault", Segment: "reader", Opened: t0, Seen: t0}}
 		for i := range incidents {
 			if err := s.SaveIncident(ctx, &incidents[i]); err != nil {
 				t.Fatal(err)
@@ -210,24 +220,29 @@ func TestWhatPagesAsk(t *testing.T) {
 		if err != nil || len(shares) != 4 {
 			t.Error(shares, err)
 		}
-		if l, err := s.ChangesIn(ctx, "shop", map[string]string{"site": "一号店"}, before, after); err != nil || len(l) != 1 || l[0].Was != "c" || l[0].Now != "d" {
+		if l, err := s.ChangesIn(ctx, "shop", map[string]string{"site": "一号店"}, before, after); err != nil || len(l) != 1 ||
+			l[0].Was != "c" || l[0].Now != "d" {
 			t.Error(l, err)
 		}
 
-		// Nobody tends what he may not see, and what a person ended the look after does not open again from what it read before.
+		// Nobody tends what he may not see, and what a person ended the look after does not open again from what it read
+		// before.
 		for deed, into := range map[string]int64{store.DeedClose: 0, store.DeedNote: 0, store.DeedMerge: incidents[0].No} {
-			if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[2].No, At: t0, Who: "ann", Deed: deed}, store.Care{}, into); !errors.Is(err, store.ErrNone) {
+			if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[2].No, At: t0, Who: "ann", Deed: deed}, store.Care{},
+				into); !errors.Is(err, store.ErrNone) {
 				t.Errorf("%s of a foreign incident: %v", deed, err)
 			}
 		}
-		if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[0].No, At: t0, Who: "ann", Deed: store.DeedMerge}, store.Care{}, incidents[2].No); !errors.Is(err, store.ErrNone) {
+		if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[0].No, At: t0, Who: "ann", Deed: store.DeedMerge},
+			store.Care{}, incidents[2].No); !errors.Is(err, store.ErrNone) {
 			t.Error("merged into a foreign incident:", err)
 		}
 		read, err := s.FindIncidents(ctx, store.IncidentFilter{No: incidents[0].No})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[0].No, At: t0, Who: "ann", Deed: store.DeedMerge, Said: "2"}, store.Care{}, incidents[1].No); err != nil {
+		if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[0].No, At: t0, Who: "ann", Deed: store.DeedMerge,
+			Said: "2"}, store.Care{}, incidents[1].No); err != nil {
 			t.Fatal(err)
 		}
 		read[0].Terminals = 99
@@ -236,13 +251,16 @@ func TestWhatPagesAsk(t *testing.T) {
 		}
 		got, _ := s.Incident(ctx, shop, incidents[0].No)
 		into, _ := s.Incident(ctx, shop, incidents[1].No)
-		if got.Closed.IsZero() || got.MergedIn != incidents[1].No || got.Terminals == 99 || len(into.Also) != 1 || into.Also[0] != "reader.fault" {
+		if got.Closed.IsZero() || got.MergedIn != incidents[1].No || got.Terminals == 99 || len(into.Also) != 1 ||
+			into.Also[0] != "reader.fault" {
 			t.Errorf("after the merge: %+v, into %+v", got, into)
 		}
-		if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[1].No, At: t0, Who: "ann", Deed: store.DeedAcknowledge}, store.Care{Owner: "ann", Acknowledged: t0}, 0); err != nil {
+		if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[1].No, At: t0, Who: "ann",
+			Deed: store.DeedAcknowledge}, store.Care{Owner: "ann", Acknowledged: t0}, 0); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[1].No, At: t0, Who: "bob", Deed: store.DeedMute}, store.Care{Muted: after}, 0); err != nil {
+		if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[1].No, At: t0, Who: "bob", Deed: store.DeedMute},
+			store.Care{Muted: after}, 0); err != nil {
 			t.Fatal(err)
 		}
 		cares, err := s.Cares(ctx, incidents)

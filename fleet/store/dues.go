@@ -101,7 +101,8 @@ func (s *Store) saveDues(ctx context.Context, list []Dated) error {
 			if v.Pace {
 				due = worn(first, v.Value, millis(d.Seen))
 			}
-			rows = append(rows, []any{d.At.Estate, d.At.Terminal, k.kind, k.subject, due, v.Value, first.value, first.at, millis(d.Seen)})
+			rows = append(rows, []any{d.At.Estate, d.At.Terminal, k.kind, k.subject, due, v.Value, first.value, first.at,
+				millis(d.Seen)})
 		}
 	}
 	if err := b.insert(ctx, "INSERT INTO dues (estate, terminal, kind, subject, due, value, first_value, first_at, seen) VALUES ", rows, ""); err != nil {
@@ -144,7 +145,8 @@ type DueFilter struct {
 // Dues lists what ends, the soonest first.
 func (s *Store) Dues(ctx context.Context, f DueFilter) ([]Due, error) {
 	cond, args := f.where()
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT d.estate, d.terminal, d.kind, d.subject, d.due, d.value, d.seen,
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(fmt.Sprintf(`SELECT d.estate, d.terminal, d.kind, d.subject, d.due, d.value, d.seen,
 		coalesce((SELECT value FROM places AS p WHERE p.estate = d.estate AND p.terminal = d.terminal AND p.dim = 'site'), '')
 		FROM dues AS d WHERE %s ORDER BY d.due, d.estate, d.terminal, d.kind, d.subject LIMIT %d OFFSET %d`, cond, Filter{Limit: f.Limit}.limit(), max(0, f.Skip))), args...)
 	if err != nil {
@@ -225,7 +227,8 @@ func (s *Store) CountDues(ctx context.Context, f DueFilter, moments []time.Time)
 }
 
 // Healths calls each with the health snapshots that arrived at a moment or later.
-func (s *Store) Healths(ctx context.Context, since time.Time, each func(at report.Address, when time.Time, body []byte)) error {
+func (s *Store) Healths(ctx context.Context, since time.Time,
+	each func(at report.Address, when time.Time, body []byte)) error {
 	rows, err := s.read.QueryContext(ctx, s.sql("SELECT estate, terminal, health_at, health FROM terminals WHERE health_at >= ? AND health <> ''"), millis(since))
 	if err != nil {
 		return fmt.Errorf("list healths: %w", err)

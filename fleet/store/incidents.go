@@ -27,7 +27,8 @@ const maxSightings = 200_000
 // Sightings lists what arrived since a moment, newest first. Documents that waited at the terminal tell of the past and
 // are left out.
 func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT estate, terminal, received, repeats + 1, scheme, code, entry, cause, segment FROM diagnoses
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(`SELECT estate, terminal, received, repeats + 1, scheme, code, entry, cause, segment FROM diagnoses
 		WHERE received >= ? AND historical = 0 ORDER BY received DESC LIMIT ?`), millis(since), maxSightings)
 	if err != nil {
 		return nil, fmt.Errorf("list sightings: %w", err)
@@ -37,7 +38,8 @@ func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, err
 	for rows.Next() {
 		var v Sighting
 		var received int64
-		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry, &v.Cause, &v.Segment); err != nil {
+		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry, &v.Cause,
+			&v.Segment); err != nil {
 			return nil, fmt.Errorf("list sightings: %w", err)
 		}
 		v.Received = fromMillis(received)
@@ -60,7 +62,8 @@ type Standing struct {
 
 // Standings lists the terminals heard or gone since a moment.
 func (s *Store) Standings(ctx context.Context, since time.Time) ([]Standing, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT estate, terminal, state, reason, state_at, last_seen, good_at, scheme, birth_at FROM terminals
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(`SELECT estate, terminal, state, reason, state_at, last_seen, good_at, scheme, birth_at FROM terminals
 		WHERE state = 'online' OR last_seen >= ? OR state_at >= ?`), millis(since), millis(since))
 	if err != nil {
 		return nil, fmt.Errorf("list terminals: %w", err)
@@ -71,7 +74,8 @@ func (s *Store) Standings(ctx context.Context, since time.Time) ([]Standing, err
 		var v Standing
 		var state string
 		var stateAt, seen, good, birth int64
-		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &state, &v.Reason, &stateAt, &seen, &good, &v.Scheme, &birth); err != nil {
+		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &state, &v.Reason, &stateAt, &seen, &good, &v.Scheme,
+			&birth); err != nil {
 			return nil, fmt.Errorf("list terminals: %w", err)
 		}
 		v.Online = state == "online"
@@ -138,7 +142,8 @@ func (s *Store) AddSeason(ctx context.Context, list []SeasonRow) error {
 	b := &batch{s: s, tx: tx}
 	var rows [][]any
 	for _, r := range list {
-		rows = append(rows, []any{clean(r.Estate), clean(r.Cause), clean(r.Dim), clean(r.Value), r.Hour, r.Terminals, r.Active})
+		rows = append(rows, []any{clean(r.Estate), clean(r.Cause), clean(r.Dim), clean(r.Value), r.Hour, r.Terminals,
+			r.Active})
 	}
 	err = b.insert(ctx, "INSERT INTO seasons (estate, cause, dim, value, hour, terminals, active) VALUES ", rows,
 		" ON CONFLICT (estate, cause, dim, value, hour) DO UPDATE SET terminals = seasons.terminals + excluded.terminals, active = seasons.active + excluded.active")
@@ -266,7 +271,8 @@ func (s *Store) FindIncidents(ctx context.Context, f IncidentFilter) ([]Incident
 		var i Incident
 		var opened, seen, closed int64
 		var detail string
-		if err := rows.Scan(&i.No, &i.Estate, &i.Scope, &i.Key, &i.Cause, &i.Segment, &i.Code, &opened, &seen, &closed, &i.Terminals, &i.Of, &i.Peak, &detail); err != nil {
+		if err := rows.Scan(&i.No, &i.Estate, &i.Scope, &i.Key, &i.Cause, &i.Segment, &i.Code, &opened, &seen, &closed,
+			&i.Terminals, &i.Of, &i.Peak, &detail); err != nil {
 			return nil, fmt.Errorf("list incidents: %w", err)
 		}
 		i.Opened, i.Seen, i.Closed = fromMillis(opened), fromMillis(seen), fromMillis(closed)
@@ -281,8 +287,8 @@ func (s *Store) FindIncidents(ctx context.Context, f IncidentFilter) ([]Incident
 	return list, rows.Err()
 }
 
-// SaveIncident writes an incident; with No 0 a new one, whose number it sets. One that somebody ended, or merged, since it
-// was read stays as it is: the next look reads it anew.
+// SaveIncident writes an incident; with No 0 a new one, whose number it sets. One that somebody ended, or merged, since
+// it was read stays as it is: the next look reads it anew.
 func (s *Store) SaveIncident(ctx context.Context, i *Incident) error {
 	return s.saveIncident(ctx, s.write, i)
 }
@@ -297,7 +303,8 @@ func (s *Store) saveIncident(ctx context.Context, tx execer, i *Incident) error 
 	if err != nil {
 		return fmt.Errorf("save incident: %w", err)
 	}
-	args := []any{i.Estate, clean(i.Scope), clean(i.Key), i.Cause, i.Segment, i.Code, millis(i.Opened), millis(i.Seen), millis(i.Closed), i.Terminals, i.Of, i.Peak, string(detail)}
+	args := []any{i.Estate, clean(i.Scope), clean(i.Key), i.Cause, i.Segment, i.Code, millis(i.Opened), millis(i.Seen),
+		millis(i.Closed), i.Terminals, i.Of, i.Peak, string(detail)}
 	if i.No == 0 {
 		err = tx.QueryRowContext(ctx, s.sql("INSERT INTO incidents ("+incidentColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING no"), args...).Scan(&i.No)
 	} else {

@@ -127,7 +127,8 @@ func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
 			t.Fatal("and up again:", err)
 		}
 		defer again.Close()
-		if row, err := again.Diagnosis(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"}, "000001-0000000001"); err != nil || !strings.Contains(string(row.Body), "host.malfunction") {
+		if row, err := again.Diagnosis(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"},
+			"000001-0000000001"); err != nil || !strings.Contains(string(row.Body), "host.malfunction") {
 			t.Errorf("the diagnosis: %v %s", err, row.Body)
 		}
 	})

@@ -9,8 +9,8 @@ import (
 	"posdx/agent/report"
 )
 
-// TestNewestOutcomeStands: what became of a diagnosis is kept once, the newest word of it, whatever order it comes in; one
-// terminal says nothing of another's.
+// TestNewestOutcomeStands: what became of a diagnosis is kept once, the newest word of it, whatever order it comes in;
+// one terminal says nothing of another's.
 func TestNewestOutcomeStands(t *testing.T) {
 	s, err := Open(context.Background(), "sqlite:"+t.TempDir()+"/fleet.db")
 	if err != nil {
@@ -20,12 +20,14 @@ func TestNewestOutcomeStands(t *testing.T) {
 	at, other := report.Address{Estate: "shop", Terminal: "t1"}, report.Address{Estate: "shop", Terminal: "t2"}
 	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	told := func(what string, when time.Time) Document {
-		return Document{At: at, Kind: report.KindOutcome, Received: noon.Add(time.Hour), Outcome: &report.Outcome{Diagnosis: "01-0000000001", Cause: "lan.cable", Outcome: what, Time: when}}
+		return Document{At: at, Kind: report.KindOutcome, Received: noon.Add(time.Hour),
+			Outcome: &report.Outcome{Diagnosis: "01-0000000001", Cause: "lan.cable", Outcome: what, Time: when}}
 	}
 	if _, err := s.Outcome(t.Context(), nil, at, "01-0000000001"); !errors.Is(err, ErrNone) {
 		t.Errorf("before any: %v", err)
 	}
-	if _, err := s.Commit(t.Context(), []Document{told(report.OutcomeBorneOut, noon.Add(time.Minute)), told(report.OutcomeMended, noon)}); err != nil {
+	if _, err := s.Commit(t.Context(), []Document{told(report.OutcomeBorneOut, noon.Add(time.Minute)),
+		told(report.OutcomeMended, noon)}); err != nil {
 		t.Fatal(err)
 	}
 	o, err := s.Outcome(t.Context(), nil, at, "01-0000000001")

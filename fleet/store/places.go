@@ -33,8 +33,8 @@ type Change struct {
 // maxPlaces bounds what one transaction writes, which ingest waits for.
 const maxPlaces = 200
 
-// SavePlaces keeps what terminals share, and what of it is new since they were last told of. A terminal's first place is no
-// change.
+// SavePlaces keeps what terminals share, and what of it is new since they were last told of. A terminal's first place
+// is no change.
 func (s *Store) SavePlaces(ctx context.Context, list []Placed) error {
 	for part := range slices.Chunk(list, maxPlaces) {
 		if err := s.savePlaces(ctx, part); err != nil {
@@ -154,7 +154,8 @@ func (s *Store) Values(ctx context.Context, in Estates, dim, text string, since 
 		args = append(args, like(text))
 	}
 	all := slices.Concat([]any{millis(since), clean(dim)}, args)
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT p.estate, p.value, count(*), sum(CASE WHEN t.state = 'online' THEN 1 ELSE 0 END), sum(CASE WHEN t.failed_at >= ? THEN 1 ELSE 0 END)
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(fmt.Sprintf(`SELECT p.estate, p.value, count(*), sum(CASE WHEN t.state = 'online' THEN 1 ELSE 0 END), sum(CASE WHEN t.failed_at >= ? THEN 1 ELSE 0 END)
 		FROM places AS p
 		JOIN terminals AS t ON t.estate = p.estate AND t.terminal = p.terminal
 		WHERE p.dim = ? AND %s GROUP BY p.estate, p.value ORDER BY count(*) DESC, p.estate, p.value LIMIT %d`, cond, min(cmp.Or(limit, maxValues), maxValues))), all...)
@@ -184,7 +185,8 @@ func (s *Store) placeAt(ctx context.Context, when time.Time) (int64, error) {
 		return 0, nil
 	}
 	var place int64
-	err := s.read.QueryRowContext(ctx, s.sql(`SELECT coalesce((SELECT min(place) FROM (SELECT place FROM diagnoses WHERE received >= ? ORDER BY received LIMIT 100) AS f),
+	err := s.read.QueryRowContext(ctx,
+		s.sql(`SELECT coalesce((SELECT min(place) FROM (SELECT place FROM diagnoses WHERE received >= ? ORDER BY received LIMIT 100) AS f),
 		(SELECT coalesce(max(place), 0) + 1 FROM diagnoses))`), millis(when)).Scan(&place)
 	return place, err
 }
@@ -197,9 +199,10 @@ type Share struct {
 	Of        int    `json:"of"`
 }
 
-// reporters is a table of the terminals of an estate that reported one of some causes within a time, for a query that begins
-// with it.
-func (s *Store) reporters(ctx context.Context, estate string, causes []string, from, to time.Time) (string, []any, error) {
+// reporters is a table of the terminals of an estate that reported one of some causes within a time, for a query that
+// begins with it.
+func (s *Store) reporters(ctx context.Context, estate string, causes []string, from, to time.Time) (string, []any,
+	error) {
 	low, err := s.placeAt(ctx, from)
 	if err != nil {
 		return "", nil, err
@@ -212,8 +215,8 @@ func (s *Store) reporters(ctx context.Context, estate string, causes []string, f
 		AND cause IN (` + strings.TrimSuffix(strings.Repeat("?, ", len(causes)), ", ") + `)) `, args, nil
 }
 
-// Shares says for each value of each dimension of an estate how many of its terminals reported one of some causes within a
-// time, and all there are.
+// Shares says for each value of each dimension of an estate how many of its terminals reported one of some causes
+// within a time, and all there are.
 func (s *Store) Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]Share, error) {
 	with, args, err := s.reporters(ctx, estate, causes, from, to)
 	if err != nil {
@@ -255,8 +258,10 @@ func (s *Store) Shares(ctx context.Context, estate string, causes []string, from
 	return list, nil
 }
 
-// InAndOut counts the terminals of a place, and the others of its estate, and how many of each reported one of some causes.
-func (s *Store) InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from, to time.Time) (in, out Share, err error) {
+// InAndOut counts the terminals of a place, and the others of its estate, and how many of each reported one of some
+// causes.
+func (s *Store) InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from,
+	to time.Time) (in, out Share, err error) {
 	with, args, err := s.reporters(ctx, estate, causes, from, to)
 	if err != nil {
 		return in, out, fmt.Errorf("count shares: %w", err)
@@ -314,10 +319,12 @@ type ChangeCount struct {
 }
 
 // ChangesIn counts what changed at the terminals of a place within a time, the most common first.
-func (s *Store) ChangesIn(ctx context.Context, estate string, place map[string]string, from, to time.Time) ([]ChangeCount, error) {
+func (s *Store) ChangesIn(ctx context.Context, estate string, place map[string]string, from,
+	to time.Time) ([]ChangeCount, error) {
 	cond, args := within("c", place)
 	cond = cmp.Or(cond, "1 = 1")
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT c.dim, c.was, c.now, count(DISTINCT c.terminal), max(c.at) FROM changes AS c
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(`SELECT c.dim, c.was, c.now, count(DISTINCT c.terminal), max(c.at) FROM changes AS c
 		WHERE `+cond+` AND c.estate = ? AND c.at >= ? AND c.at <= ? GROUP BY c.dim, c.was, c.now ORDER BY count(DISTINCT c.terminal) DESC LIMIT 12`),
 		append(args, clean(estate), millis(from), millis(to))...)
 	if err != nil {

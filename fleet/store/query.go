@@ -17,8 +17,8 @@ import (
 // MaxRows bounds every list that is asked for.
 const MaxRows = 500
 
-// searchRows is how far one answer looks for what no index finds; the place to read on from then lies beyond them, so that
-// a search of everything is many quick answers.
+// searchRows is how far one answer looks for what no index finds; the place to read on from then lies beyond them, so
+// that a search of everything is many quick answers.
 const searchRows = 20_000
 
 // ErrNone says that there is no such document.
@@ -181,8 +181,8 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 // disorder is by how much the order of arrival and the clock of several workers may differ.
 const disorder = time.Minute
 
-// times bounds the list by when the fleet learnt of it; the bounds of place, 0 for none, keep the database from looking at
-// all the rest.
+// times bounds the list by when the fleet learnt of it; the bounds of place, 0 for none, keep the database from looking
+// at all the rest.
 func (f Filter) times(ctx context.Context, s *Store, add func(string, ...any)) (low, high int64, err error) {
 	if !f.Since.IsZero() {
 		if low, err = s.placeAt(ctx, f.Since.Add(-disorder)); err != nil {
@@ -204,7 +204,8 @@ func (s *Store) Diagnosis(ctx context.Context, in Estates, at report.Address, id
 	if !in.Has(at.Estate) {
 		return Row{}, ErrNone
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream FROM diagnoses
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(`SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream FROM diagnoses
 		WHERE estate = ? AND terminal = ? AND id = ? ORDER BY stream DESC, boot DESC, seq DESC LIMIT 1`), clean(at.Estate), clean(at.Terminal), clean(id))
 	if err != nil {
 		return Row{}, fmt.Errorf("read diagnosis: %w", err)
@@ -249,7 +250,8 @@ func scanRows(rows *sql.Rows) ([]Row, error) {
 		var boot, seq, historical, received int64
 		var body string
 		var packed []byte
-		if err := rows.Scan(&r.Place, &r.Estate, &r.Terminal, &r.Epoch, &boot, &seq, &historical, &received, &body, &packed, &r.stream); err != nil {
+		if err := rows.Scan(&r.Place, &r.Estate, &r.Terminal, &r.Epoch, &boot, &seq, &historical, &received, &body, &packed,
+			&r.stream); err != nil {
 			return nil, err
 		}
 		if packed != nil {
@@ -263,7 +265,8 @@ func scanRows(rows *sql.Rows) ([]Row, error) {
 			}
 			body = string(e.Data)
 		}
-		r.Boot, r.Seq, r.Historical, r.Received, r.Body = uint64(boot), uint64(seq), historical != 0, fromMillis(received), json.RawMessage(body)
+		r.Boot, r.Seq, r.Historical, r.Received, r.Body = uint64(boot), uint64(seq), historical != 0, fromMillis(received),
+			json.RawMessage(body)
 		list = append(list, r)
 	}
 	return list, rows.Err()
@@ -308,10 +311,12 @@ type TerminalFilter struct {
 	State  string            // online offline
 	Quiet  string            // offline unheard unsold: a way of not being heard, as CountQuiet counts them
 	Place  map[string]string // what the terminal shares, by dimension
-	Sort   string            // name (in pages by After); heard, state, failed: longest not heard, longest offline, failed last first (in pages by Skip)
-	After  report.Address    // in the order of the addresses
-	Skip   int               // rows to leave out
-	Limit  int               // 1 to MaxRows, 0 means 50
+	// name (in pages by After); heard, state, failed: longest not heard, longest offline, failed last first (in pages by
+	// Skip)
+	Sort  string
+	After report.Address // in the order of the addresses
+	Skip  int            // rows to leave out
+	Limit int            // 1 to MaxRows, 0 means 50
 }
 
 // Rows is how many terminals are listed at most.
@@ -369,7 +374,8 @@ func (s *Store) Terminals(ctx context.Context, f TerminalFilter) ([]Terminal, er
 func scanTerminal(r interface{ Scan(...any) error }, more ...any) (Terminal, error) {
 	var t Terminal
 	var stateAt, first, last, good, failed int64
-	err := r.Scan(append([]any{&t.Estate, &t.Terminal, &t.State, &t.Reason, &stateAt, &first, &last, &t.Scheme, &t.Rejected, &t.Limited, &good, &failed}, more...)...)
+	err := r.Scan(append([]any{&t.Estate, &t.Terminal, &t.State, &t.Reason, &stateAt, &first, &last, &t.Scheme,
+		&t.Rejected, &t.Limited, &good, &failed}, more...)...)
 	t.Good, t.Failed = fromMillis(good), fromMillis(failed)
 	t.StateAt, t.FirstSeen, t.LastSeen = fromMillis(stateAt), fromMillis(first), fromMillis(last)
 	return t, err

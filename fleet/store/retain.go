@@ -12,8 +12,8 @@ type Limits struct {
 	Age  time.Duration // of diagnoses, by the fleet's clock
 }
 
-// DefaultLimits hold a fleet of 5 000 terminals with 20 diagnoses a day for ten days, or a small one for half a year, in
-// 14 GB, or 4.3 GB where terminals send packed.
+// DefaultLimits hold a fleet of 5 000 terminals with 20 diagnoses a day for ten days, or a small one for half a year,
+// in 14 GB, or 4.3 GB where terminals send packed.
 var DefaultLimits = Limits{Rows: 1_000_000, Age: 180 * 24 * time.Hour}
 
 // Bounds of the lesser tables.
@@ -30,7 +30,8 @@ const (
 	sweepRows = 500
 )
 
-// Sweep deletes what is beyond the limits, in small steps so that ingest goes on between them, and returns how many rows went.
+// Sweep deletes what is beyond the limits, in small steps so that ingest goes on between them, and returns how many
+// rows went.
 func (s *Store) Sweep(ctx context.Context, l Limits, now time.Time) (int64, error) {
 	var gone int64
 	for {

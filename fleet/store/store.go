@@ -334,7 +334,8 @@ var tables = append([]string{
 		PRIMARY KEY (estate, terminal, diagnosis))`,
 }, slices.Concat(desk, accessTables)...)
 
-// sql rewrites the question marks of a statement to what the database understands. No statement here holds one in a text.
+// sql rewrites the question marks of a statement to what the database understands. No statement here holds one in a
+// text.
 func (s *Store) sql(stmt string) string {
 	if !s.pg {
 		return stmt

@@ -131,7 +131,8 @@ func TestPages(t *testing.T) {
 	both(t, func(t *testing.T, s *store.Store) {
 		a, b := sample.New("shop", "t1"), sample.New("shop", "t2")
 		for n := range 25 {
-			commit(t, s, doc(a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer"))), doc(b.Wrap(report.KindDiagnosis, b.Diagnosis(n, 2, "97", "terminal.not-registered", "acquirer"))))
+			commit(t, s, doc(a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer"))),
+				doc(b.Wrap(report.KindDiagnosis, b.Diagnosis(n, 2, "97", "terminal.not-registered", "acquirer"))))
 		}
 		for _, f := range []store.Filter{{Limit: 7}, {Limit: 7, Estate: "shop", Terminal: "t2"}, {Limit: 4, Code: "97"}} {
 			seen := map[string]bool{}
@@ -209,7 +210,8 @@ func TestFilters(t *testing.T) {
 	both(t, func(t *testing.T, s *store.Store) {
 		a, b := sample.New("shop", "t1"), sample.New("mall", "t100%")
 		b.At.Terminal = "T_2"
-		commit(t, s, doc(a.Wrap(report.KindDiagnosis, a.Diagnosis(1, 2, "96", "host.malfunction", "acquirer"))), doc(b.Wrap(report.KindDiagnosis, b.Diagnosis(1, 2, "newpos:E5", "reader.dirty", "reader"))))
+		commit(t, s, doc(a.Wrap(report.KindDiagnosis, a.Diagnosis(1, 2, "96", "host.malfunction", "acquirer"))),
+			doc(b.Wrap(report.KindDiagnosis, b.Diagnosis(1, 2, "newpos:E5", "reader.dirty", "reader"))))
 		for _, c := range []struct {
 			f    store.Filter
 			want []string
@@ -250,7 +252,8 @@ func TestTerminalAccount(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.State != "online" || got.Scheme != "unionpay" || !strings.Contains(string(got.Birth), "reader0") || !strings.Contains(string(got.Health), "net.link") || len(got.Replies) != 1 {
+		if got.State != "online" || got.Scheme != "unionpay" || !strings.Contains(string(got.Birth), "reader0") ||
+			!strings.Contains(string(got.Health), "net.link") || len(got.Replies) != 1 {
 			t.Errorf("%+v", got)
 		}
 		want(t, "gaps", got.Streams[0].Gaps, []store.Gap{{First: 2, Last: 4, State: store.GapOpen, Since: t0}})
@@ -261,7 +264,8 @@ func TestTerminalAccount(t *testing.T) {
 		}
 
 		// The report of what was dropped closes the gap and is itself committed.
-		r = commit(t, s, doc(a.Wrap(report.KindDropped, report.Dropped{First: 2, Last: 4, Counts: map[string]int{"tally": 3}, Reason: "space"})))
+		r = commit(t, s, doc(a.Wrap(report.KindDropped, report.Dropped{First: 2, Last: 4, Counts: map[string]int{"tally": 3},
+			Reason: "space"})))
 		if r.Acks[0].Ack.Seq != 6 {
 			t.Errorf("ack %d after the report of a drop, want 6", r.Acks[0].Ack.Seq)
 		}
@@ -297,7 +301,8 @@ func TestDroppedRanges(t *testing.T) {
 		}
 		upTo(2, diagnosis(1), diagnosis(2))
 		a.Seq = 10
-		told := doc(a.Wrap(report.KindDropped, report.Dropped{First: 3, Last: 8, Counts: map[string]int{"diagnosis": 5}, Reason: "space", Ranges: [][2]uint64{{3, 4}, {6, 8}}}))
+		told := doc(a.Wrap(report.KindDropped, report.Dropped{First: 3, Last: 8, Counts: map[string]int{"diagnosis": 5},
+			Reason: "space", Ranges: [][2]uint64{{3, 4}, {6, 8}}}))
 		upTo(4, told)
 		upTo(4, told) // again: nothing changes
 		open := func(n uint64) store.Gap { return store.Gap{First: n, Last: n, State: store.GapOpen, Since: t0} }
@@ -323,7 +328,8 @@ func TestDroppedRanges(t *testing.T) {
 		// Where the report comes alone, nobody knows what lies between.
 		b := sample.New("shop", "t2")
 		b.Seq = 10
-		r := commit(t, s, doc(b.Wrap(report.KindDropped, report.Dropped{First: 3, Last: 8, Counts: map[string]int{"diagnosis": 5}, Reason: "space", Ranges: [][2]uint64{{3, 4}, {6, 8}}})))
+		r := commit(t, s, doc(b.Wrap(report.KindDropped,
+			report.Dropped{First: 3, Last: 8, Counts: map[string]int{"diagnosis": 5}, Reason: "space", Ranges: [][2]uint64{{3, 4}, {6, 8}}})))
 		if n := r.Acks[0].Ack.Seq; n != 0 {
 			t.Errorf("ack %d of a stream whose first numbers may still come, want 0", n)
 		}
@@ -367,14 +373,16 @@ func TestFloodIsCountedNotKept(t *testing.T) {
 			docs = append(docs, d)
 		}
 		r := commit(t, s, docs...)
-		if r.Stored != 10 || r.Rejected != 40 || r.Reasons[store.ReasonFlood] != 40 || len(r.Acks) != 1 || r.Acks[0].Ack.Seq != 50 {
+		if r.Stored != 10 || r.Rejected != 40 || r.Reasons[store.ReasonFlood] != 40 || len(r.Acks) != 1 ||
+			r.Acks[0].Ack.Seq != 50 {
 			t.Errorf("%+v", r)
 		}
 		term, err := s.Terminal(t.Context(), nil, a.At)
 		if err != nil || term.Limited != 40 || term.Rejected != 40 {
 			t.Errorf("%v %+v", err, term)
 		}
-		if list, err := s.Rejections(t.Context(), nil, a.At, 0); err != nil || len(list) != 1 || list[0].Reason != store.ReasonFlood {
+		if list, err := s.Rejections(t.Context(), nil, a.At, 0); err != nil || len(list) != 1 ||
+			list[0].Reason != store.ReasonFlood {
 			t.Errorf("%v %+v", err, list)
 		}
 	})
@@ -416,7 +424,10 @@ func TestSeasons(t *testing.T) {
 		if err := s.Seasons(t.Context(), t0.Add(-time.Hour), func(r store.SeasonRow) { got = append(got, r) }); err != nil {
 			t.Fatal(err)
 		}
-		if len(got) != 2 || !slices.ContainsFunc(got, func(r store.SeasonRow) bool { return r.Value == "中国移动" && r.Terminals == 4 }) {
+		if len(got) != 2 || !slices.ContainsFunc(got, func(r store.SeasonRow) bool {
+			return r.Value == "中国移动" &&
+				r.Terminals == 4
+		}) {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -425,7 +436,8 @@ func TestSeasons(t *testing.T) {
 func TestIncidentRows(t *testing.T) {
 	both(t, func(t *testing.T, s *store.Store) {
 		for i := range 3 {
-			in := store.Incident{Estate: "shop", Scope: "acquirer", Key: "unionpay", Cause: "host.malfunction", Segment: "acquirer", Code: "96", Opened: t0, Seen: t0, Terminals: 3 + i, Of: 9, Peak: 5}
+			in := store.Incident{Estate: "shop", Scope: "acquirer", Key: "unionpay", Cause: "host.malfunction",
+				Segment: "acquirer", Code: "96", Opened: t0, Seen: t0, Terminals: 3 + i, Of: 9, Peak: 5}
 			if err := s.SaveIncident(t.Context(), &in); err != nil || in.No == 0 {
 				t.Fatal(err, in.No)
 			}

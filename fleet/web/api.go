@@ -91,7 +91,8 @@ func (s *Site) apiIncidents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := r.URL.Query()
-	list, err := s.Source.FindIncidents(r.Context(), store.IncidentFilter{In: viewer(r).Estates, Estate: q.Get("estate"), Cause: q.Get("cause"), State: q.Get("state"), Limit: n})
+	list, err := s.Source.FindIncidents(r.Context(), store.IncidentFilter{In: viewer(r).Estates, Estate: q.Get("estate"),
+		Cause: q.Get("cause"), State: q.Get("state"), Limit: n})
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -107,7 +108,8 @@ func (s *Site) apiRejected(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	list, err := s.Source.Rejections(r.Context(), viewer(r).Estates, report.Address{Estate: r.URL.Query().Get("estate"), Terminal: r.URL.Query().Get("terminal")}, n)
+	list, err := s.Source.Rejections(r.Context(), viewer(r).Estates, report.Address{Estate: r.URL.Query().Get("estate"),
+		Terminal: r.URL.Query().Get("terminal")}, n)
 	if err != nil {
 		s.fail(w, r, err)
 		return

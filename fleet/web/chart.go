@@ -33,7 +33,8 @@ type course struct {
 const colours = 5
 
 // newCourse makes a course of counts by name: the largest have a row of their own, the rest are "other".
-func newCourse(p *page, title string, from time.Time, steps int, each time.Duration, counts map[string][]float64, name func(string) string, link func(string) string) *course {
+func newCourse(p *page, title string, from time.Time, steps int, each time.Duration, counts map[string][]float64,
+	name func(string) string, link func(string) string) *course {
 	c := &course{Title: title, Each: each, page: p}
 	for i := range steps {
 		c.Steps = append(c.Steps, from.Add(time.Duration(i)*each))
@@ -49,7 +50,10 @@ func newCourse(p *page, title string, from time.Time, steps int, each time.Durat
 			all = append(all, s)
 		}
 	}
-	slices.SortFunc(all, func(a, b series) int { return cmp.Or(cmp.Compare(b.Total, a.Total), strings.Compare(a.Name, b.Name)) })
+	slices.SortFunc(all, func(a, b series) int {
+		return cmp.Or(cmp.Compare(b.Total, a.Total),
+			strings.Compare(a.Name, b.Name))
+	})
 	rest := series{Name: p.T("other"), Class: fmt.Sprint("s", colours), Counts: make([]float64, steps)}
 	for i, s := range all {
 		if i < colours {

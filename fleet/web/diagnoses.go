@@ -38,8 +38,9 @@ func lines(rows []store.Row) ([]line, error) {
 	return out, nil
 }
 
-// retell puts every text of a diagnosis into the reader's language, made anew from the ids and facts that it carries. What
-// cannot be made, since another knowledge said it, is named by its check; nothing is shown as the terminal wrote it.
+// retell puts every text of a diagnosis into the reader's language, made anew from the ids and facts that it carries.
+// What cannot be made, since another knowledge said it, is named by its check; nothing is shown as the terminal wrote
+// it.
 func retell(d report.Diagnosis, k *codes.Knowledge, p *page) report.Diagnosis {
 	o := diagnose.Options{Lang: p.Lang}
 	o.Profile, _ = k.Profile(d.Code.Scheme)
@@ -142,7 +143,8 @@ func (s *Site) diagnoses(w http.ResponseWriter, r *http.Request) {
 		ShowPlace bool
 		Places    []dim
 	}{page: p, Filter: f, Segments: segments, Causes: s.Knowledge.Causes, ShowPlace: true, Places: p.Place(f.Place)}
-	v.Filtered = f.Estate+f.Terminal+f.Cause+f.Segment+f.Code+f.Scheme+f.Text != "" || f.Place != nil || !f.Since.IsZero() || !f.Until.IsZero()
+	v.Filtered = f.Estate+f.Terminal+f.Cause+f.Segment+f.Code+f.Scheme+f.Text != "" || f.Place != nil ||
+		!f.Since.IsZero() || !f.Until.IsZero()
 	rows, next, err := s.Source.Diagnoses(r.Context(), f)
 	if err == nil {
 		v.Lines, err = lines(rows)
@@ -181,8 +183,10 @@ func (s *Site) allDiagnoses(r *http.Request, f store.Filter) iter.Seq2[record, e
 			}
 			for _, l := range list {
 				c := l.First
-				if !yield(record{[]string{iso(l.Received), l.Estate, l.Terminal, l.D.ID, l.D.Code.Scheme, l.D.Event.Code, c.ID, c.Segment, num(c.Probability), c.Verdict, fmt.Sprint(l.D.Abstained),
-					c.Act.By, fmt.Sprint(c.Act.Visit), l.D.Money.State, l.D.Money.Retry, fmt.Sprint(l.D.Repeats), fmt.Sprint(l.Historical)}, l.Row}, nil) {
+				if !yield(record{[]string{iso(l.Received), l.Estate, l.Terminal, l.D.ID, l.D.Code.Scheme, l.D.Event.Code, c.ID,
+					c.Segment, num(c.Probability), c.Verdict, fmt.Sprint(l.D.Abstained),
+					c.Act.By, fmt.Sprint(c.Act.Visit), l.D.Money.State, l.D.Money.Retry, fmt.Sprint(l.D.Repeats),
+					fmt.Sprint(l.Historical)}, l.Row}, nil) {
 					return
 				}
 			}
@@ -251,7 +255,8 @@ func (s *Site) showDiagnosis(w http.ResponseWriter, r *http.Request, row store.R
 			s.fail(w, r, err)
 			return
 		}
-		list, err := s.Source.FindIncidents(ctx, store.IncidentFilter{In: in, Estate: l.Estate, Since: l.Received.Add(-time.Hour), Until: l.Received.Add(time.Hour), Limit: 50})
+		list, err := s.Source.FindIncidents(ctx, store.IncidentFilter{In: in, Estate: l.Estate,
+			Since: l.Received.Add(-time.Hour), Until: l.Received.Add(time.Hour), Limit: 50})
 		if err != nil {
 			s.fail(w, r, err)
 			return

@@ -27,9 +27,11 @@ func format(r *http.Request) (string, error) {
 	return "", badRequest("format: want csv or json")
 }
 
-// export writes a list as a file, row by row as it is read, so that ten thousand rows need no memory and hold nothing up. An
-// error after the first row cuts the file short, and the connection with it, so that nobody takes it for the whole.
-func (s *Site) export(w http.ResponseWriter, r *http.Request, name, format string, head []string, rows iter.Seq2[record, error]) {
+// export writes a list as a file, row by row as it is read, so that ten thousand rows need no memory and hold nothing
+// up. An error after the first row cuts the file short, and the connection with it, so that nobody takes it for the
+// whole.
+func (s *Site) export(w http.ResponseWriter, r *http.Request, name, format string, head []string,
+	rows iter.Seq2[record, error]) {
 	began := false
 	begin := func() {
 		kind := "text/csv; charset=utf-8"

@@ -48,7 +48,8 @@ func (s *Site) incidents(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	f := store.IncidentFilter{In: p.Viewer.Estates, Estate: p.Param("estate"), Cause: p.Param("cause"), Since: at.From, Until: at.To, Limit: store.MaxRows}
+	f := store.IncidentFilter{In: p.Viewer.Estates, Estate: p.Param("estate"), Cause: p.Param("cause"), Since: at.From,
+		Until: at.To, Limit: store.MaxRows}
 	switch v.State {
 	case "open", "muted", "mine":
 		f.State = "open"
@@ -70,7 +71,8 @@ func (s *Site) incidents(w http.ResponseWriter, r *http.Request) {
 		if v.State == "open" && muted || v.State == "muted" && !muted || v.State == "mine" && b.Care.Owner != p.Viewer.Name {
 			continue
 		}
-		if q := strings.ToLower(p.Param("q")); q != "" && !strings.Contains(strings.ToLower(p.IncidentTitle(i)+" "+i.Cause+" "+i.Key+" "+incident.Place(i.Place).String()+" "+i.Code), q) {
+		if q := strings.ToLower(p.Param("q")); q != "" &&
+			!strings.Contains(strings.ToLower(p.IncidentTitle(i)+" "+i.Cause+" "+i.Key+" "+incident.Place(i.Place).String()+" "+i.Code), q) {
 			continue
 		}
 		v.List = append(v.List, b)
@@ -88,7 +90,8 @@ func (s *Site) incidents(w http.ResponseWriter, r *http.Request) {
 	if form != "" {
 		s.export(w, r, "incidents", form, []string{"no", "estate", "cause", "segment", "code", "kind", "place", "opened", "seen", "closed", "terminals", "of_terminals", "peak", "lost_per_hour", "owner"},
 			seq(v.List, func(b burning) []string {
-				return []string{fmt.Sprint(b.No), b.Estate, b.Cause, b.Segment, b.Code, b.Kind, incident.Place(b.Place).String(), iso(b.Opened), iso(b.Seen), iso(b.Closed),
+				return []string{fmt.Sprint(b.No), b.Estate, b.Cause, b.Segment, b.Code, b.Kind, incident.Place(b.Place).String(),
+					iso(b.Opened), iso(b.Seen), iso(b.Closed),
 					fmt.Sprint(b.Terminals), fmt.Sprint(b.Of), fmt.Sprint(b.Peak), num(b.Lost), b.Care.Owner}
 			}))
 		return
@@ -243,8 +246,10 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "incident", v)
 }
 
-// lifts are the values that the terminals which report share most against the others, those of the incident's place first.
-func (s *Site) lifts(ctx context.Context, i store.Incident, causes []string, from, to time.Time, in, out store.Share) ([]lift, error) {
+// lifts are the values that the terminals which report share most against the others, those of the incident's place
+// first.
+func (s *Site) lifts(ctx context.Context, i store.Incident, causes []string, from, to time.Time, in,
+	out store.Share) ([]lift, error) {
 	shares, err := s.Source.Shares(ctx, i.Estate, causes, from, to)
 	if err != nil {
 		return nil, err
@@ -255,22 +260,27 @@ func (s *Site) lifts(ctx context.Context, i store.Incident, causes []string, fro
 		if v.Of == 0 || v.Reporting == 0 {
 			continue
 		}
-		l := lift{Share: v, Rest: store.Share{Of: max(0, all.Of-v.Of), Reporting: max(0, all.Reporting-v.Reporting)}, Named: i.Place[v.Dim] == v.Value}
+		l := lift{Share: v, Rest: store.Share{Of: max(0, all.Of-v.Of), Reporting: max(0, all.Reporting-v.Reporting)},
+			Named: i.Place[v.Dim] == v.Value}
 		// Of what is not named only what the place does not explain: a site of an acquirer that fails fails too.
-		if l.Named || v.Reporting >= incident.MinTerminals && l.Rate() > 2*l.RestRate() && (len(i.Place) == 0 || l.Rate() > 1.3*rate(in)) {
+		if l.Named || v.Reporting >= incident.MinTerminals && l.Rate() > 2*l.RestRate() &&
+			(len(i.Place) == 0 || l.Rate() > 1.3*rate(in)) {
 			list = append(list, l)
 		}
 	}
 	slices.SortFunc(list, func(a, b lift) int {
-		return cmp.Or(cmp.Compare(truth(b.Named), truth(a.Named)), cmp.Compare(b.Reporting, a.Reporting), strings.Compare(a.Dim+a.Value, b.Dim+b.Value))
+		return cmp.Or(cmp.Compare(truth(b.Named), truth(a.Named)), cmp.Compare(b.Reporting, a.Reporting),
+			strings.Compare(a.Dim+a.Value, b.Dim+b.Value))
 	})
 	return list[:min(len(list), 10)], nil
 }
 
-// examples finds the first and the last terminal that told of an incident, and three that did of late with what speaks for
-// the cause.
-func (s *Site) examples(r *http.Request, p *page, i store.Incident, from, to time.Time, first, last **line, list *[]example) error {
-	f := store.Filter{In: p.Viewer.Estates, Estate: i.Estate, Cause: i.Cause, Place: i.Place, Since: from, Until: to, Limit: 1, Oldest: true}
+// examples finds the first and the last terminal that told of an incident, and three that did of late with what speaks
+// for the cause.
+func (s *Site) examples(r *http.Request, p *page, i store.Incident, from, to time.Time, first, last **line,
+	list *[]example) error {
+	f := store.Filter{In: p.Viewer.Estates, Estate: i.Estate, Cause: i.Cause, Place: i.Place, Since: from, Until: to,
+		Limit: 1, Oldest: true}
 	rows, _, err := s.Source.Diagnoses(r.Context(), f)
 	if err != nil {
 		return err

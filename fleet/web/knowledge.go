@@ -33,7 +33,8 @@ func (s *Site) codes(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	points, err := s.Source.Codes(r.Context(), of(p.Viewer, p.Param("estate")), p.Now.Add(-2*weekBack), 2, int(weekBack/time.Hour), "")
+	points, err := s.Source.Codes(r.Context(), of(p.Viewer, p.Param("estate")), p.Now.Add(-2*weekBack), 2,
+		int(weekBack/time.Hour), "")
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -65,10 +66,12 @@ func (s *Site) codes(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	slices.SortFunc(v.List, func(a, b seen) int {
-		return cmp.Or(cmp.Compare(truth(a.Approved), truth(b.Approved)), cmp.Compare(b.Count, a.Count), strings.Compare(a.Scheme+a.Code, b.Scheme+b.Code))
+		return cmp.Or(cmp.Compare(truth(a.Approved), truth(b.Approved)), cmp.Compare(b.Count, a.Count),
+			strings.Compare(a.Scheme+a.Code, b.Scheme+b.Code))
 	})
 	if form != "" {
-		s.export(w, r, "codes", form, []string{"scheme", "code", "this_week", "week_before"}, seq(v.List, func(c seen) []string { return []string{c.Scheme, c.Code, num(c.Count), num(c.Was)} }))
+		s.export(w, r, "codes", form, []string{"scheme", "code", "this_week", "week_before"},
+			seq(v.List, func(c seen) []string { return []string{c.Scheme, c.Code, num(c.Count), num(c.Was)} }))
 		return
 	}
 	v.N = len(v.List)
@@ -168,7 +171,8 @@ func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 			v.Was += c.Count
 		}
 	}
-	v.Course = newCourse(p, p.T("course.code"), start, steps, 12*time.Hour, counts, p.SchemeTitle, func(sc string) string { return p.With("scheme", sc) })
+	v.Course = newCourse(p, p.T("course.code"), start, steps, 12*time.Hour, counts, p.SchemeTitle,
+		func(sc string) string { return p.With("scheme", sc) })
 	v.Course.Unit = p.T("unit.sales")
 	for _, c := range v.Causes {
 		v.Total += c.Diagnoses
@@ -188,7 +192,8 @@ func (s *Site) causes(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	points, err := s.Source.Causes(r.Context(), of(p.Viewer, p.Param("estate")), p.Now.Add(-2*weekBack), 2, int(weekBack/time.Hour), "")
+	points, err := s.Source.Causes(r.Context(), of(p.Viewer, p.Param("estate")), p.Now.Add(-2*weekBack), 2,
+		int(weekBack/time.Hour), "")
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -233,7 +238,8 @@ func (s *Site) causes(w http.ResponseWriter, r *http.Request) {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(b.Was, a.Was), strings.Compare(a.Cause, b.Cause))
 	})
 	if form != "" {
-		s.export(w, r, "causes", form, []string{"cause", "terminal_hours_this_week", "terminal_hours_week_before"}, seq(v.List, func(c seen) []string { return []string{c.Cause, num(c.Count), num(c.Was)} }))
+		s.export(w, r, "causes", form, []string{"cause", "terminal_hours_this_week", "terminal_hours_week_before"},
+			seq(v.List, func(c seen) []string { return []string{c.Cause, num(c.Count), num(c.Was)} }))
 		return
 	}
 	v.N = len(v.List)

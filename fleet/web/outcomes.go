@@ -168,7 +168,8 @@ func (s *Site) outcomes(w http.ResponseWriter, r *http.Request) {
 		v.ByCause = append(v.ByCause, one)
 	}
 	slices.SortFunc(v.ByCause, func(a, b sum) int {
-		return cmp.Or(cmp.Compare(b.FoundNothing, a.FoundNothing), cmp.Compare(b.Judged, a.Judged), strings.Compare(a.Cause, b.Cause))
+		return cmp.Or(cmp.Compare(b.FoundNothing, a.FoundNothing), cmp.Compare(b.Judged, a.Judged),
+			strings.Compare(a.Cause, b.Cause))
 	})
 	if v.List, v.Pager, err = cut(r, p, list); err != nil {
 		s.fail(w, r, err)
@@ -203,7 +204,8 @@ func (s *Site) apiOutcomes(w http.ResponseWriter, r *http.Request) {
 		if _, told := verdict(b); !told {
 			continue
 		}
-		row, err := s.Source.Diagnosis(r.Context(), v.Estates, report.Address{Estate: b.Estate, Terminal: b.Terminal}, b.Diagnosis)
+		row, err := s.Source.Diagnosis(r.Context(), v.Estates, report.Address{Estate: b.Estate, Terminal: b.Terminal},
+			b.Diagnosis)
 		if err != nil {
 			continue // it is no longer kept
 		}

@@ -294,7 +294,8 @@ func (s *Site) coursesOf(p *page, f *figures, by, name string, failed, sold **co
 	}
 	*failed = newCourse(p, title, start, steps, each, counts, called, link)
 	(*failed).Unit = unit
-	*sold = newCourse(p, p.T("course.sold"), start, steps, each, ok, func(string) string { return p.T("approved") }, func(string) string { return "" })
+	*sold = newCourse(p, p.T("course.sold"), start, steps, each, ok, func(string) string { return p.T("approved") },
+		func(string) string { return "" })
 	(*sold).Unit = p.T("unit.sales")
 }
 
@@ -315,7 +316,8 @@ func (s *Site) weeks(p *page, f *figures) (list []change, is, was week) {
 		w.Failed += c.Count
 		id := c.Scheme + " " + c.Code
 		if codes[id] == nil {
-			codes[id] = &change{Name: strings.TrimSpace(c.Code + " " + p.Meaning(c.Scheme, c.Code)), Link: p.Link("/code", "scheme", c.Scheme, "code", c.Code)}
+			codes[id] = &change{Name: strings.TrimSpace(c.Code + " " + p.Meaning(c.Scheme, c.Code)),
+				Link: p.Link("/code", "scheme", c.Scheme, "code", c.Code)}
 		}
 		if this {
 			codes[id].Is += c.Count

@@ -43,7 +43,8 @@ func (p *page) Page() *page { return p }
 var passing = []string{"before", "after", "skip", "lang", "theme", "format"}
 
 func (s *Site) page(r *http.Request, titleKey string) *page {
-	p := &page{Lang: pickLanguage(r), Path: r.URL.Path, knowledge: s.Knowledge, Viewer: viewer(r), Now: time.Now(), query: r.URL.Query(), CanSend: s.Send != nil}
+	p := &page{Lang: pickLanguage(r), Path: r.URL.Path, knowledge: s.Knowledge, Viewer: viewer(r), Now: time.Now(),
+		query: r.URL.Query(), CanSend: s.Send != nil}
 	if p.Title = p.T("title"); titleKey != "" {
 		p.Title = p.T(titleKey) + " - " + p.Title
 	}
@@ -82,7 +83,8 @@ func (s *Site) render(w http.ResponseWriter, r *http.Request, status int, name s
 	}
 	for name, words := range map[string][]string{langCookie: {"zh", "en"}, "theme": {"light", "dark", "auto"}} {
 		if v := r.URL.Query().Get(name); slices.Contains(words, v) {
-			http.SetCookie(w, &http.Cookie{Name: name, Value: v, Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+			http.SetCookie(w, &http.Cookie{Name: name, Value: v, Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true,
+				SameSite: http.SameSiteLaxMode})
 		}
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -91,11 +93,12 @@ func (s *Site) render(w http.ResponseWriter, r *http.Request, status int, name s
 	w.Write(visible(b.Bytes()))
 }
 
-// visible replaces what would not be seen, or would turn the text around it: control characters, marks of direction and of
-// no width. Nothing that we write ourselves holds any, so whatever of these is on a page came from outside.
+// visible replaces what would not be seen, or would turn the text around it: control characters, marks of direction and
+// of no width. Nothing that we write ourselves holds any, so whatever of these is on a page came from outside.
 func visible(b []byte) []byte {
 	hidden := func(r rune) bool {
-		return unicode.IsControl(r) && r != '\n' && r != '\t' || r >= 0x200b && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2060 && r <= 0x206f || r == 0xfeff || r >= 0xfff9 && r <= 0xfffb
+		return unicode.IsControl(r) && r != '\n' && r != '\t' || r >= 0x200b && r <= 0x200f || r >= 0x202a && r <= 0x202e ||
+			r >= 0x2060 && r <= 0x206f || r == 0xfeff || r >= 0xfff9 && r <= 0xfffb
 	}
 	if !bytes.ContainsFunc(b, hidden) {
 		return b
@@ -108,8 +111,8 @@ func visible(b []byte) []byte {
 	}, b)
 }
 
-// With is this page's address with some parameters changed, pairs of name and value; an empty value takes one out. The place
-// in a list is left behind, since another view has other places.
+// With is this page's address with some parameters changed, pairs of name and value; an empty value takes one out. The
+// place in a list is left behind, since another view has other places.
 func (p *page) With(pairs ...string) string {
 	q := url.Values{}
 	for k, v := range p.query {
@@ -186,17 +189,25 @@ func (p *page) Here(entry string) bool {
 	return p.Path == entry || p.Path+"s" == entry || strings.HasPrefix(p.Path, strings.TrimSuffix(entry, "s")+"/")
 }
 
-// menu are the pages, in groups.
-var menu = [][]entry{
-	{{"/", "overview"}, {"/incidents", "incidents"}, {"/expiry", "expiry"}, {"/work", "work"}},
-	{{"/diagnoses", "diagnoses"}, {"/terminals", "terminals"}, {"/versions", "versions"}},
-	{{"/codes", "codes"}, {"/causes", "causes.page"}, {"/outcomes", "outcomes"}, {"/rejected", "rejected"}},
+// menu are the pages that the menu has, in groups: where each is, the key of its name, and what shows it.
+func menu() [][]entry {
+	return [][]entry{
+		{{"/", "overview", (*Site).overview}, {"/incidents", "incidents", (*Site).incidents}, {"/expiry", "expiry", (*Site).expiry},
+			{"/work", "work", (*Site).work}},
+		{{"/diagnoses", "diagnoses", (*Site).diagnoses}, {"/terminals", "terminals", (*Site).terminals},
+			{"/versions", "versions", (*Site).versions}},
+		{{"/codes", "codes", (*Site).codes}, {"/causes", "causes.page", (*Site).causes}, {"/outcomes", "outcomes", (*Site).outcomes},
+			{"/rejected", "rejected", (*Site).rejected}},
+	}
 }
 
-type entry struct{ Path, Text string }
+type entry struct {
+	Path, Text string
+	show       func(*Site, http.ResponseWriter, *http.Request)
+}
 
-// Menu are the pages, in groups.
-func (p *page) Menu() [][]entry { return menu }
+// Menu are the pages that the menu has, in groups.
+func (p *page) Menu() [][]entry { return menu() }
 
 // A fact is a name and a value to show.
 type fact struct{ Name, Value string }
@@ -306,8 +317,8 @@ func (p *page) Num(v any) string {
 	return s
 }
 
-// CauseTitle is the title of a cause in the reader's language, or its id if the catalogue has none: what a terminal wrote is
-// in the terminal's language.
+// CauseTitle is the title of a cause in the reader's language, or its id if the catalogue has none: what a terminal
+// wrote is in the terminal's language.
 func (p *page) CauseTitle(id string) string {
 	if id == report.Unexplained {
 		return p.T("unexplained")

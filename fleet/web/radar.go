@@ -38,7 +38,8 @@ func (s *Site) expiry(w http.ResponseWriter, r *http.Request) {
 		Kind    string
 		Moments []time.Time
 	}{page: p, Within: cmp.Or(p.Param("within"), "90"), Days: horizonDays, Kind: p.Param("kind"), Moments: horizons(p.Now)}
-	f := store.DueFilter{In: p.Viewer.Estates, Estate: p.Param("estate"), Kind: v.Kind, Place: placeOf(r.URL.Query()), Skip: from, Limit: pageRows}
+	f := store.DueFilter{In: p.Viewer.Estates, Estate: p.Param("estate"), Kind: v.Kind, Place: placeOf(r.URL.Query()),
+		Skip: from, Limit: pageRows}
 	v.Places = p.Place(f.Place)
 	switch days, bad := strconv.Atoi(v.Within); {
 	case v.Within == "none":
@@ -62,7 +63,8 @@ func (s *Site) expiry(w http.ResponseWriter, r *http.Request) {
 					return
 				}
 				for _, d := range list {
-					if !yield(record{[]string{iso(d.At), d.Estate, d.Terminal, d.Site, d.Kind, d.Subject, num(d.Value), iso(d.Seen)}, d}, nil) {
+					if !yield(record{[]string{iso(d.At), d.Estate, d.Terminal, d.Site, d.Kind, d.Subject, num(d.Value), iso(d.Seen)},
+						d}, nil) {
 						return
 					}
 				}
@@ -142,7 +144,8 @@ func (s *Site) work(w http.ResponseWriter, r *http.Request) {
 	}
 	if form != "" {
 		s.export(w, r, "work", form, []string{"region", "estate", "site", "terminal", "cause", "probability", "visit", "bring", "first", "last", "diagnoses", "diagnosis"}, seq(list, func(t store.Task) []string {
-			return []string{t.Region, t.Estate, t.Site, t.Terminal, t.Cause, num(t.P), fmt.Sprint(p.Visits(t.Cause)), parts[t.Cause].In(p.Lang), iso(t.First), iso(t.Last), fmt.Sprint(t.Times), t.ID}
+			return []string{t.Region, t.Estate, t.Site, t.Terminal, t.Cause, num(t.P), fmt.Sprint(p.Visits(t.Cause)),
+				parts[t.Cause].In(p.Lang), iso(t.First), iso(t.Last), fmt.Sprint(t.Times), t.ID}
 		}))
 		return
 	}

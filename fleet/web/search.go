@@ -16,7 +16,8 @@ import (
 // maxHits bounds what a search shows of each kind.
 const maxHits = 12
 
-// search understands a terminal, a code, a cause, a site or another place. What can mean one thing only leads there at once.
+// search understands a terminal, a code, a cause, a site or another place. What can mean one thing only leads there at
+// once.
 func (s *Site) search(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "search")
 	q := strings.TrimSpace(p.Param("q"))
@@ -60,7 +61,8 @@ func (s *Site) search(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for _, c := range s.Knowledge.Causes {
-		if len(v.Causes) < maxHits && (strings.Contains(c.ID, low) || strings.Contains(c.Title.ZH, q) || strings.Contains(strings.ToLower(c.Title.EN), low)) {
+		if len(v.Causes) < maxHits && (strings.Contains(c.ID, low) || strings.Contains(c.Title.ZH, q) ||
+			strings.Contains(strings.ToLower(c.Title.EN), low)) {
 			v.Causes = append(v.Causes, c)
 		}
 	}
@@ -129,7 +131,8 @@ func (s *Site) dropView(r *http.Request, v Viewer) (Deed, string, error) {
 		return Deed{}, "", badRequest("no: want the number of a view")
 	}
 	to := "/"
-	if u, err := url.Parse(r.PostFormValue("path")); err == nil && !u.IsAbs() && u.Host == "" && slices.Contains(viewable, u.Path) {
+	if u, err := url.Parse(r.PostFormValue("path")); err == nil && !u.IsAbs() && u.Host == "" &&
+		slices.Contains(viewable, u.Path) {
 		to = u.String()
 	}
 	return Deed{Subject: fmt.Sprint(no)}, to, s.Source.DropView(r.Context(), v.Name, no)

@@ -24,7 +24,8 @@ import (
 // earlier answer) or skip.
 func terminalFilter(r *http.Request) (store.TerminalFilter, error) {
 	q := r.URL.Query()
-	f := store.TerminalFilter{In: viewer(r).Estates, Estate: q.Get("estate"), Text: q.Get("q"), State: q.Get("state"), Quiet: q.Get("quiet"), Sort: q.Get("sort"), Place: placeOf(q)}
+	f := store.TerminalFilter{In: viewer(r).Estates, Estate: q.Get("estate"), Text: q.Get("q"), State: q.Get("state"),
+		Quiet: q.Get("quiet"), Sort: q.Get("sort"), Place: placeOf(q)}
 	if !slices.Contains([]string{"", "name", "heard", "state", "failed"}, f.Sort) {
 		return f, badRequest("sort: want name heard state or failed")
 	}
@@ -107,7 +108,8 @@ func (s *Site) allTerminals(r *http.Request, f store.TerminalFilter) iter.Seq2[r
 				return
 			}
 			for _, t := range list {
-				if !yield(record{[]string{t.Estate, t.Terminal, t.State, t.Reason, iso(t.StateAt), iso(t.FirstSeen), iso(t.LastSeen), iso(t.Good), iso(t.Failed), t.Scheme, fmt.Sprint(t.Rejected), fmt.Sprint(t.Limited)}, t}, nil) {
+				if !yield(record{[]string{t.Estate, t.Terminal, t.State, t.Reason, iso(t.StateAt), iso(t.FirstSeen),
+					iso(t.LastSeen), iso(t.Good), iso(t.Failed), t.Scheme, fmt.Sprint(t.Rejected), fmt.Sprint(t.Limited)}, t}, nil) {
 					return
 				}
 			}
@@ -161,7 +163,8 @@ func path(list []report.Evidence) []hop {
 				at.Level = l
 			}
 		}
-		if at.Status == report.CannotTell && slices.ContainsFunc(at.Checks, func(e report.Evidence) bool { return e.Status == report.OK }) {
+		if at.Status == report.CannotTell &&
+			slices.ContainsFunc(at.Checks, func(e report.Evidence) bool { return e.Status == report.OK }) {
 			at.Status = report.OK // what could be told is well
 		}
 		out = append(out, at)
@@ -225,7 +228,8 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 	var evidence []report.Evidence
 	if v.Health != nil {
 		evidence = slices.Clone(v.Health.Evidence)
-		slices.SortStableFunc(v.Health.Evidence, func(a, b report.Evidence) int { return severity(a.Status) - severity(b.Status) })
+		slices.SortStableFunc(v.Health.Evidence,
+			func(a, b report.Evidence) int { return severity(a.Status) - severity(b.Status) })
 		for k, n := range v.Health.Self {
 			v.Self = append(v.Self, fact{k, strconv.FormatInt(n, 10)})
 		}
@@ -286,7 +290,8 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 const maxMoments = 40
 
 // timeline puts what is known of a terminal in the order in which the fleet learnt of it, the newest first.
-func (s *Site) timeline(p *page, t store.Terminal, b *report.Birth, list, asked []line, commands []store.Command, changes []store.Change) []moment {
+func (s *Site) timeline(p *page, t store.Terminal, b *report.Birth, list, asked []line, commands []store.Command,
+	changes []store.Change) []moment {
 	topic := p.Param("only")
 	var out []moment
 	add := func(m moment) {
@@ -348,7 +353,8 @@ const sendWait = 10 * time.Second
 var errNoWay = errors.New("no command can be sent: this process has no session with the broker")
 
 // order sends a command to a terminal and keeps that it did.
-func (s *Site) order(r *http.Request, v Viewer, at report.Address, name string, args map[string]any) (Deed, string, error) {
+func (s *Site) order(r *http.Request, v Viewer, at report.Address, name string, args map[string]any) (Deed, string,
+	error) {
 	d := Deed{At: at, Detail: name}
 	if _, err := s.Source.Terminal(r.Context(), v.Estates, at); err != nil {
 		return d, "", err
@@ -365,7 +371,8 @@ func (s *Site) order(r *http.Request, v Viewer, at report.Address, name string, 
 	if len(b) > report.MaxMessage {
 		return d, "", badRequest(fmt.Sprintf("the command would be %d bytes; a terminal takes %d", len(b), report.MaxMessage))
 	}
-	if err := s.Source.NoteCommand(r.Context(), at, store.Command{Name: name, ID: c.ID, Who: v.Name, Sent: time.Now()}); err != nil {
+	if err := s.Source.NoteCommand(r.Context(), at, store.Command{Name: name, ID: c.ID, Who: v.Name,
+		Sent: time.Now()}); err != nil {
 		return d, "", err
 	}
 	bound, cancel := context.WithTimeout(r.Context(), sendWait)

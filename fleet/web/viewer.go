@@ -71,8 +71,8 @@ var (
 // A form changes something: it answers what it did, and where the browser goes then.
 type form func(r *http.Request, v Viewer) (Deed, string, error)
 
-// post is the one door for whatever changes something: it looks at who asks and where the form comes from, and tells the
-// audit, of what was refused too.
+// post is the one door for whatever changes something: it looks at who asks and where the form comes from, and tells
+// the audit, of what was refused too.
 func (s *Site) post(name string, least Role, do form) http.HandlerFunc {
 	foreign := http.NewCrossOriginProtection()
 	return func(w http.ResponseWriter, r *http.Request) {

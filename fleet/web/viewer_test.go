@@ -19,7 +19,8 @@ func TestFormsGoByOneDoor(t *testing.T) {
 		refused   error
 	}
 	var audit []told
-	s := &Site{Knowledge: codes.Builtin(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: http.NotFoundHandler(), Stop: t.Context(),
+	s := &Site{Knowledge: codes.Builtin(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Metrics: http.NotFoundHandler(), Stop: t.Context(),
 		Audit: func(_ context.Context, v Viewer, d Deed, refused error) error {
 			audit = append(audit, told{v.Name, d.Name + " " + d.Detail, refused})
 			return nil
@@ -38,7 +39,8 @@ func TestFormsGoByOneDoor(t *testing.T) {
 		status  int
 		refused error
 	}{
-		{RoleOperator, "same-origin", 303, nil}, {RoleAdmin, "", 303, nil}, {RoleTechnician, "same-origin", 403, errRole}, {0, "same-origin", 403, errRole}, {RoleAdmin, "cross-site", 403, errForeign},
+		{RoleOperator, "same-origin", 303, nil}, {RoleAdmin, "", 303, nil}, {RoleTechnician, "same-origin", 403, errRole},
+		{0, "same-origin", 403, errRole}, {RoleAdmin, "cross-site", 403, errForeign},
 	} {
 		audit, done = nil, 0
 		r := httptest.NewRequest(http.MethodPost, "/thing", strings.NewReader("what=this"))
@@ -46,7 +48,8 @@ func TestFormsGoByOneDoor(t *testing.T) {
 		r.Header.Set("Sec-Fetch-Site", c.site)
 		w := httptest.NewRecorder()
 		h(w, r.WithContext(WithViewer(r.Context(), Viewer{Name: "ann", Role: c.role})))
-		if w.Code != c.status || (done == 1) != (c.refused == nil) || len(audit) != 1 || audit[0].who != "ann" || !errors.Is(audit[0].refused, c.refused) {
+		if w.Code != c.status || (done == 1) != (c.refused == nil) || len(audit) != 1 || audit[0].who != "ann" ||
+			!errors.Is(audit[0].refused, c.refused) {
 			t.Errorf("%+v: status %d, done %d, audit %+v", c, w.Code, done, audit)
 		}
 		if c.refused == nil && (w.Header().Get("Location") != "/after" || audit[0].deed != "thing.do this") {

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"html/template"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -53,7 +54,8 @@ type source interface {
 	Rejections(ctx context.Context, in store.Estates, at report.Address, limit int) ([]store.Rejection, error)
 	Dues(ctx context.Context, f store.DueFilter) ([]store.Due, error)
 	CountDues(ctx context.Context, f store.DueFilter, moments []time.Time) ([]store.DueCount, error)
-	Tasks(ctx context.Context, in store.Estates, causes []string, place map[string]string, since time.Time, least float64) ([]store.Task, error)
+	Tasks(ctx context.Context, in store.Estates, causes []string, place map[string]string, since time.Time,
+		least float64) ([]store.Task, error)
 
 	FindIncidents(ctx context.Context, f store.IncidentFilter) ([]store.Incident, error)
 	Incident(ctx context.Context, in store.Estates, no int64) (store.Incident, error)
@@ -61,7 +63,8 @@ type source interface {
 	Log(ctx context.Context, in store.Estates, no int64) ([]store.LogEntry, error)
 	Tend(ctx context.Context, in store.Estates, e store.LogEntry, set store.Care, into int64) error
 	Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]store.Share, error)
-	InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from, to time.Time) (in, out store.Share, err error)
+	InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from, to time.Time) (in,
+		out store.Share, err error)
 	ChangesIn(ctx context.Context, estate string, place map[string]string, from, to time.Time) ([]store.ChangeCount, error)
 
 	Codes(ctx context.Context, in store.Estates, from time.Time, steps, hours int, code string) ([]store.Point, error)
@@ -122,9 +125,17 @@ type asset struct {
 // Handler makes the handler of the site.
 func (s *Site) Handler() (http.Handler, error) {
 	s.pages = map[string]*template.Template{}
-	for _, name := range []string{"overview", "incidents", "incident", "expiry", "work", "diagnoses", "diagnosis", "terminals", "terminal", "versions", "codes", "code", "causes", "cause", "outcomes", "search", "rejected", "error",
-		"login", "account", "accounts", "tokens", "audit"} {
-		t, err := template.New("layout.html").Funcs(template.FuncMap{"level": level, "list": func(v ...any) []any { return v }, "add": func(a, b int) int { return a + b }}).
+	files, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")
+		if name == "layout" || name == "parts" {
+			continue // of every page
+		}
+		t, err := template.New("layout.html").Funcs(template.FuncMap{"level": level,
+			"list": func(v ...any) []any { return v }, "add": func(a, b int) int { return a + b }}).
 			ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, err
@@ -143,32 +154,31 @@ func (s *Site) Handler() (http.Handler, error) {
 
 	m := &mux{site: s}
 	s.routes = nil
-	m.HandleFunc("GET /{$}", s.overview)
-	m.HandleFunc("GET /incidents", s.incidents)
+	for _, group := range menu() {
+		for _, e := range group {
+			pattern := "GET " + e.Path
+			if e.Path == "/" {
+				pattern = "GET /{$}"
+			}
+			m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { e.show(s, w, r) })
+		}
+	}
 	m.HandleFunc("GET /incident/{no}", s.incident)
-	for _, deed := range []string{store.DeedAcknowledge, store.DeedAssign, store.DeedMute, store.DeedUnmute, store.DeedMerge, store.DeedClose, store.DeedNote} {
+	for _, deed := range []string{store.DeedAcknowledge, store.DeedAssign, store.DeedMute, store.DeedUnmute,
+		store.DeedMerge, store.DeedClose, store.DeedNote} {
 		m.HandleFunc("POST /incident/{no}/"+deed, s.post("incident."+deed, RoleOperator, s.tend(deed)))
 	}
-	m.HandleFunc("GET /expiry", s.expiry)
-	m.HandleFunc("GET /work", s.work)
-	m.HandleFunc("GET /diagnoses", s.diagnoses)
 	m.HandleFunc("GET /diagnosis/{estate}/{terminal}/{id}", s.diagnosis)
 	m.HandleFunc("POST /diagnosis/{estate}/{terminal}/{id}/found", s.post("diagnosis.found", RoleTechnician, s.found))
 	m.HandleFunc("GET /asked/{estate}/{terminal}/{id}", s.asked)
-	m.HandleFunc("GET /terminals", s.terminals)
 	m.HandleFunc("GET /terminal/{estate}/{terminal}", s.terminal)
 	m.HandleFunc("POST /terminal/{estate}/{terminal}/ask", s.post("terminal.ask", RoleTechnician, s.ask))
 	m.HandleFunc("POST /terminal/{estate}/{terminal}/knowledge", s.post("terminal.knowledge", RoleOperator, s.teach))
-	m.HandleFunc("GET /versions", s.versions)
-	m.HandleFunc("GET /codes", s.codes)
 	m.HandleFunc("GET /code", s.code)
-	m.HandleFunc("GET /causes", s.causes)
 	m.HandleFunc("GET /cause/{id}", s.cause)
-	m.HandleFunc("GET /outcomes", s.outcomes)
 	m.HandleFunc("GET /search", s.search)
 	m.HandleFunc("POST /views", s.post("view.save", RoleViewer, s.saveView))
 	m.HandleFunc("POST /views/drop", s.post("view.drop", RoleViewer, s.dropView))
-	m.HandleFunc("GET /rejected", s.rejected)
 	m.HandleFunc("GET /live", s.live)
 	m.HandleFunc("GET /static/{name}", s.static)
 

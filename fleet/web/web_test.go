@@ -34,7 +34,8 @@ func site(t *testing.T, token string) (*httptest.Server, *store.Store, *Hub) {
 		t.Fatal(err)
 	}
 	hub := new(Hub)
-	s := &Site{Source: db, Hub: hub, Knowledge: codes.Builtin(), Metrics: http.NotFoundHandler(), Connected: func() bool { return true }, Open: RoleAdmin,
+	s := &Site{Source: db, Hub: hub, Knowledge: codes.Builtin(), Metrics: http.NotFoundHandler(),
+		Connected: func() bool { return true }, Open: RoleAdmin,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Stop: t.Context()}
 	h, err := s.Handler()
 	if err != nil {
@@ -86,8 +87,13 @@ const evil = `<script>alert(1)</script>"><img src=x onerror=alert(2)>{{.}}'` + "
 // everyPage is the address of every page, alone and with parameters.
 func everyPage(a *sample.Terminal, params ...string) []string {
 	at := a.At.Estate + "/" + a.At.Terminal
-	paths := []string{"/", "/incidents", "/incident/1", "/expiry", "/work", "/diagnoses", "/diagnosis/" + at + "/" + a.EventID(1), "/asked/" + at + "/" + a.EventID(2), "/terminals", "/terminal/" + at,
-		"/versions", "/codes", "/code?code=96", "/causes", "/cause/host.malfunction", "/outcomes", "/search", "/rejected"}
+	paths := []string{"/incident/1", "/diagnosis/" + at + "/" + a.EventID(1), "/asked/" + at + "/" + a.EventID(2), "/terminal/" + at,
+		"/code?code=96", "/cause/host.malfunction", "/search"}
+	for _, group := range menu() {
+		for _, e := range group {
+			paths = append(paths, e.Path)
+		}
+	}
 	out := append(paths, "/nowhere/%3Cscript%3Ealert(6)")
 	for _, p := range params {
 		for _, path := range paths {
@@ -102,7 +108,8 @@ func everyPage(a *sample.Terminal, params ...string) []string {
 func hostile(t *testing.T, db *store.Store) *sample.Terminal {
 	a := sample.New("shop", "t1")
 	d := a.Diagnosis(1, 2, evil[:60], evil, evil)
-	d.Code.Meaning, d.Code.Class, d.Money.Say, d.Money.State, d.Handoff, d.Event.Channel = evil, evil, evil, evil, evil, report.Channel(evil)
+	d.Code.Meaning, d.Code.Class, d.Money.Say, d.Money.State, d.Handoff, d.Event.Channel = evil, evil, evil, evil, evil,
+		report.Channel(evil)
 	d.Code.Known, d.Code.Code = true, "no such"
 	d.Causes[0].Title, d.Causes[0].Act.Step, d.Causes[0].Act.By, d.Causes[0].For[0].Say = evil, evil, evil, evil
 	d.Evidence[0].Check, d.Evidence[0].Subject, d.Evidence[0].Status = evil, evil, report.Status(evil)
@@ -125,21 +132,27 @@ func hostile(t *testing.T, db *store.Store) *sample.Terminal {
 	if err := db.NoteCommand(t.Context(), a.At, store.Command{Name: "ping", ID: "<script>alert(4)</script>", Who: evil, Sent: t0}); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.SavePlaces(t.Context(), []store.Placed{{At: a.At, When: t0, Place: map[string]string{"site": evil}}, {At: a.At, When: t0, Place: map[string]string{"site": evil + "2", "carrier": evil}}}); err != nil {
+	if err := db.SavePlaces(t.Context(), []store.Placed{{At: a.At, When: t0, Place: map[string]string{"site": evil}},
+		{At: a.At, When: t0, Place: map[string]string{"site": evil + "2", "carrier": evil}}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.SaveDues(t.Context(), []store.Dated{{At: a.At, Seen: t0, List: []store.Due{{Kind: evil, Subject: evil, At: t0}}}}); err != nil {
+	if err := db.SaveDues(t.Context(),
+		[]store.Dated{{At: a.At, Seen: t0, List: []store.Due{{Kind: evil, Subject: evil, At: t0}}}}); err != nil {
 		t.Fatal(err)
 	}
-	i := store.Incident{Estate: "shop", Scope: "site", Key: evil, Cause: evil, Segment: evil, Code: evil, Opened: t0, Seen: t0, Terminals: 4, Of: 9, Peak: 5,
-		Detail: store.Detail{Kind: "surge", Place: map[string]string{"site": evil}, Also: []string{evil}, Codes: []string{evil}, Entry: evil}}
+	i := store.Incident{Estate: "shop", Scope: "site", Key: evil, Cause: evil, Segment: evil, Code: evil, Opened: t0,
+		Seen: t0, Terminals: 4, Of: 9, Peak: 5,
+		Detail: store.Detail{Kind: "surge", Place: map[string]string{"site": evil}, Also: []string{evil},
+			Codes: []string{evil}, Entry: evil}}
 	if err := db.SaveIncident(t.Context(), &i); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Tend(t.Context(), nil, store.LogEntry{Incident: i.No, At: t0, Who: evil, Deed: store.DeedNote, Said: evil}, store.Care{}, 0); err != nil {
+	if err := db.Tend(t.Context(), nil, store.LogEntry{Incident: i.No, At: t0, Who: evil, Deed: store.DeedNote,
+		Said: evil}, store.Care{}, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.SaveFind(t.Context(), a.At, store.Find{Diagnosis: a.EventID(1), Cause: evil, Found: evil, Said: evil, Who: evil, At: t0}); err != nil {
+	if err := db.SaveFind(t.Context(), a.At, store.Find{Diagnosis: a.EventID(1), Cause: evil, Found: evil, Said: evil,
+		Who: evil, At: t0}); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.SaveView(t.Context(), store.View{Who: "admin", Name: evil, Path: "/codes", Made: t0}); err != nil {
@@ -355,8 +368,8 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// An incident's page and the list say where it is, whatever the place is called, what else it is reported as, and how it
-// ended.
+// An incident's page and the list say where it is, whatever the place is called, what else it is reported as, and how
+// it ended.
 func TestIncidents(t *testing.T) {
 	server, db, _ := site(t, "")
 	for _, i := range []store.Incident{
@@ -364,7 +377,8 @@ func TestIncidents(t *testing.T) {
 			Detail: store.Detail{Kind: "surge", Place: map[string]string{"carrier": "中国移动"}, Also: []string{"modem.denied"}, Reopened: 2, Lost: 12}},
 		{Estate: "shop", Scope: "place", Key: "x", Cause: report.Unexplained, Segment: "silence", Opened: t0, Seen: t0, Terminals: 4, Of: 9, Peak: 5,
 			Detail: store.Detail{Kind: "silence", Place: map[string]string{"model": "<img src=x>", "application": "4.2"}}},
-		{Estate: "shop", Scope: "estate", Key: "shop", Cause: "reader.dirty", Segment: "reader", Opened: t0, Seen: t0, Closed: t0.Add(time.Hour), Terminals: 4, Of: 9, Peak: 5,
+		{Estate: "shop", Scope: "estate", Key: "shop", Cause: "reader.dirty", Segment: "reader", Opened: t0, Seen: t0,
+			Closed: t0.Add(time.Hour), Terminals: 4, Of: 9, Peak: 5,
 			Detail: store.Detail{Kind: "slow", Proof: "sales"}},
 	} {
 		if err := db.SaveIncident(t.Context(), &i); err != nil {
@@ -398,8 +412,8 @@ func TestIncidents(t *testing.T) {
 	}
 }
 
-// A list of thousands is exported while documents come in: all of it, none twice, and the ingest waits for nothing. A terminal's
-// text is no formula in it.
+// A list of thousands is exported while documents come in: all of it, none twice, and the ingest waits for nothing. A
+// terminal's text is no formula in it.
 func TestExportWhileIngestRuns(t *testing.T) {
 	server, db, _ := site(t, "")
 	a := sample.New("shop", "t1")
@@ -466,7 +480,8 @@ func TestExportWhileIngestRuns(t *testing.T) {
 	}
 }
 
-// The export for fitting holds what proved right or wrong, with what it was made of; people's word goes before the terminal's.
+// The export for fitting holds what proved right or wrong, with what it was made of; people's word goes before the
+// terminal's.
 func TestOutcomesForFitting(t *testing.T) {
 	server, db, _ := site(t, "")
 	a := sample.New("shop", "t1")
@@ -478,7 +493,8 @@ func TestOutcomesForFitting(t *testing.T) {
 		topic, p := a.Uncounted(report.KindOutcome, report.Outcome{Diagnosis: a.EventID(n), Cause: "host.malfunction", Outcome: o, Time: t0})
 		put(t, db, topic, p)
 	}
-	if err := db.SaveFind(t.Context(), a.At, store.Find{Diagnosis: a.EventID(3), Cause: "host.malfunction", Found: "lan.cable", Who: "ann", At: t0}); err != nil {
+	if err := db.SaveFind(t.Context(), a.At, store.Find{Diagnosis: a.EventID(3), Cause: "host.malfunction",
+		Found: "lan.cable", Who: "ann", At: t0}); err != nil {
 		t.Fatal(err)
 	}
 	_, body, _ := get(t, server.URL+"/api/v1/outcomes")
@@ -493,10 +509,14 @@ func TestOutcomesForFitting(t *testing.T) {
 	if len(got) != 2 || got[a.EventID(1)] != "borne-out " || got[a.EventID(3)] != "borne-out lan.cable" {
 		t.Errorf("%v", got)
 	}
-	bins, all := reliability([]store.Became{{Cause: "a", P: 0.97, Outcome: report.OutcomeBorneOut}, {Cause: "a", P: 0.97, Outcome: report.OutcomeBorneOut, Found: "b"}, {Cause: "a", P: 0.6, Outcome: report.OutcomeRefuted}, {Cause: "a", P: 1, Found: "a"},
-		{Cause: "a", P: 0.97, Outcome: report.OutcomeMended}, {Cause: "a", Outcome: report.OutcomeRefuted}, {Cause: "a", P: 0.7, Found: store.FoundNothing}})
+	bins, all := reliability([]store.Became{{Cause: "a", P: 0.97, Outcome: report.OutcomeBorneOut},
+		{Cause: "a", P: 0.97, Outcome: report.OutcomeBorneOut, Found: "b"},
+		{Cause: "a", P: 0.6, Outcome: report.OutcomeRefuted}, {Cause: "a", P: 1, Found: "a"},
+		{Cause: "a", P: 0.97, Outcome: report.OutcomeMended}, {Cause: "a", Outcome: report.OutcomeRefuted},
+		{Cause: "a", P: 0.7, Found: store.FoundNothing}})
 	last := bins[len(bins)-1]
-	if all.Judged != 5 || last.N != 3 || last.BorneOut != 2 || all.FoundNothing != 1 || all.FoundOther != 1 || all.FoundSame != 1 || last.Lo <= 0 || last.Hi >= 1 || bins[2].N != 1 {
+	if all.Judged != 5 || last.N != 3 || last.BorneOut != 2 || all.FoundNothing != 1 || all.FoundOther != 1 ||
+		all.FoundSame != 1 || last.Lo <= 0 || last.Hi >= 1 || bins[2].N != 1 {
 		t.Errorf("%+v %+v", bins, all)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"posdx/agent/report"
 )
 
-// What can be known at all is estimated by somebody who learns nothing but these trials: a logistic regression over what was
-// seen, which knows every mechanism and no payment. It learns from trials whose deciding checks were made, so that what is
-// missing does not tell it what is wrong, and never sees what could not be told, was not made, or is old.
+// What can be known at all is estimated by somebody who learns nothing but these trials: a logistic regression over
+// what was seen, which knows every mechanism and no payment. It learns from trials whose deciding checks were made, so
+// that what is missing does not tell it what is wrong, and never sees what could not be told, was not made, or is old.
 
 // seenIn lists what was seen in a trial, in words: numbers by thirds of an octave.
 func seenIn(t *trial) []string {

@@ -154,7 +154,8 @@ func faults() []fault {
 		line("wifi weak", "lan.wifi", func(w *world) { w.kind, w.rssi, w.broken = "wifi", -w.span(77, 83, 89), "line" }),
 		line("address", "lan.address", func(w *world) {
 			wired(w)
-			if w.address = pick(w.Rand, "wrong", "none"); w.address == "wrong" || w.chance(0.3) { // a DHCP server that gives none changes no settings
+			if w.address = pick(w.Rand, "wrong", "none"); w.address == "wrong" || w.chance(0.3) {
+				// a DHCP server that gives none changes no settings
 				w.changed = []string{"ip_config"}
 			}
 		}),
@@ -215,8 +216,8 @@ func faults() []fault {
 			w.hot, w.throttled, w.cpu = true, true, 10+50*w.Float64()
 			w.failing, w.broken = "some", "load"
 		}),
-		// Much of what is reported is gone, or was never to be seen from inside, when somebody looks: every check is well, and
-		// nothing is the honest answer (no fault found).
+		// Much of what is reported is gone, or was never to be seen from inside, when somebody looks: every check is well,
+		// and nothing is the honest answer (no fault found).
 		line("passed by", report.Unexplained, func(w *world) { w.passed, w.failing = pick(w.Rand, "connect", "sent"), "some" }),
 		line("out of sight", report.Unexplained, func(w *world) { w.passed, w.failing = "early", pick(w.Rand, "one", "some") }),
 		line("wrong host", "terminal.config", func(w *world) { w.config, w.changed = "host", []string{"host_address"} }),

@@ -46,7 +46,8 @@ func prepare(k *codes.Knowledge, list []trial) []prepared {
 	return out
 }
 
-// untoldShare is how much a trial counts in fitting that nothing could tell: the evaluation holds more of them than life does.
+// untoldShare is how much a trial counts in fitting that nothing could tell: the evaluation holds more of them than
+// life does.
 const untoldShare = 0.3
 
 // surprise is the mean logarithmic loss: a proper score, so that the probabilities are right when it is least.
@@ -120,7 +121,8 @@ func fit(list []prepared, from codes.Inference, rounds int, say func(string, ...
 
 // ordered holds what the tables hold: words rise, frequencies fall, more witnesses leave less.
 func ordered(s *codes.Settings) bool {
-	return s.Hint < s.Moderate && s.Moderate < s.Strong && s.Strong < s.Decisive && s.Often >= s.Sometimes && s.Sometimes >= s.Seldom &&
+	return s.Hint < s.Moderate && s.Moderate < s.Strong && s.Strong < s.Decisive && s.Often >= s.Sometimes &&
+		s.Sometimes >= s.Seldom &&
 		s.Seldom >= s.Rare && s.Rare >= s.Remote && s.Spare0 >= s.Spare1 && s.Spare1 >= s.Spare2 && s.Spare2 >= s.Spare3
 }
 

@@ -1,9 +1,9 @@
 // The command eval measures the diagnosis on cases it makes itself, from a model of faults that knows nothing of the
 // engine's limits or weights.
 //
-// A mechanism (cable out, resolver dead, head dirty) with all its codes and wordings is wholly left out when it is judged.
-// Every trial counts: those whose deciding check is missing or old, with two faults, with contradictions, with values on
-// the edge.
+// A mechanism (cable out, resolver dead, head dirty) with all its codes and wordings is wholly left out when it is
+// judged. Every trial counts: those whose deciding check is missing or old, with two faults, with contradictions, with
+// values on the edge.
 package main
 
 import (

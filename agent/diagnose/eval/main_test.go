@@ -7,7 +7,8 @@ import (
 	"posdx/codes"
 )
 
-// TestReaches holds what was reached. The margins are below what was measured, so that a bad edit shows and chance does not.
+// TestReaches holds what was reached. The margins are below what was measured, so that a bad edit shows and chance does
+// not.
 func TestReaches(t *testing.T) {
 	k, problems := codes.Parse(os.DirFS("../../../codes/data"))
 	if len(problems) > 0 {

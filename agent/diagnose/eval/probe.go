@@ -25,7 +25,8 @@ func (l *look) add(check, subject string, bad bool, facts report.Facts) {
 	if !w.chance(l.keep) && !strings.HasPrefix(check, "txn.") {
 		return
 	}
-	e := report.Evidence{Check: check, Subject: subject, Status: report.OK, Facts: facts, AgeMS: 200 + w.Int64N(3000), Depth: report.Internal}
+	e := report.Evidence{Check: check, Subject: subject, Status: report.OK, Facts: facts, AgeMS: 200 + w.Int64N(3000),
+		Depth: report.Internal}
 	if bad {
 		e.Status = report.Bad
 	}
@@ -52,7 +53,8 @@ func (l *look) skip(check, subject string, status report.Status, reason string) 
 	if reason != "" {
 		f["reason"] = reason
 	}
-	l.list = append(l.list, report.Evidence{Check: check, Subject: subject, Status: status, Facts: f, Depth: report.Internal})
+	l.list = append(l.list, report.Evidence{Check: check, Subject: subject, Status: status, Facts: f,
+		Depth: report.Internal})
 }
 
 func (l *look) run() []report.Evidence {
@@ -265,7 +267,8 @@ func (l *look) lan(iface string, linked bool) {
 		}
 		l.add("net.gateway", "192.168.1.1", loss > 8, report.Facts{"ip": "192.168.1.1", "neighbour": "reachable", "rtt_ms": 1 + w.Float64(), "loss_pct": math.Round(loss)})
 	}
-	l.add("net.errors", iface, w.crc > 50, report.Facts{"iface": iface, "rx_errors": math.Round(w.crc), "crc_errors": math.Round(w.crc * 0.8), "drops": float64(w.IntN(5)), "window_s": 3600.0})
+	l.add("net.errors", iface, w.crc > 50, report.Facts{"iface": iface, "rx_errors": math.Round(w.crc),
+		"crc_errors": math.Round(w.crc * 0.8), "drops": float64(w.IntN(5)), "window_s": 3600.0})
 }
 
 func (l *look) beyond(linked bool) {
@@ -335,7 +338,8 @@ func (l *look) beyond(linked bool) {
 			if t == "host-primary" && (w.host == "dead" || w.firewall == "drop" && w.chance(0.5)) {
 				loss = 100
 			}
-			l.add("net.path", t, loss >= 8 || w.roundTrip() > 800, report.Facts{"target": t, "loss_pct": loss, "rtt_ms": math.Round(w.roundTrip() * (0.9 + 0.2*w.Float64())), "jitter_ms": math.Round(w.roundTrip() / 8)})
+			l.add("net.path", t, loss >= 8 || w.roundTrip() > 800,
+				report.Facts{"target": t, "loss_pct": loss, "rtt_ms": math.Round(w.roundTrip() * (0.9 + 0.2*w.Float64())), "jitter_ms": math.Round(w.roundTrip() / 8)})
 			if w.chance(0.3) {
 				break
 			}

@@ -42,7 +42,8 @@ func (l *look) devices() {
 		if w.reader == "noise" {
 			noise = w.span(12, 40, 240)
 		}
-		l.add("reader.line", "reader0", noise > 5, report.Facts{"frame": math.Round(noise), "parity": math.Round(noise / 3), "overrun": 0.0, "crc": math.Round(noise / 5), "window_s": 1800.0})
+		l.add("reader.line", "reader0", noise > 5, report.Facts{"frame": math.Round(noise), "parity": math.Round(noise / 3),
+			"overrun": 0.0, "crc": math.Round(noise / 5), "window_s": 1800.0})
 		if w.card == "damaged" {
 			l.add("reader.slot", "reader0", true, report.Facts{"card": "mute"})
 		}
@@ -81,7 +82,8 @@ func (l *look) system() {
 		celsius = w.span(76, 86, 94)
 	}
 	l.add("board.thermal", "soc", w.hot, report.Facts{"celsius": math.Round(celsius), "throttled": w.throttled})
-	l.add("board.storage", "/data", w.free < 8 || w.readOnly || w.inodes < 3, report.Facts{"path": "/data", "free_pct": math.Floor(w.free), "inodes_free_pct": math.Floor(w.inodes), "read_only": w.readOnly})
+	l.add("board.storage", "/data", w.free < 8 || w.readOnly || w.inodes < 3,
+		report.Facts{"path": "/data", "free_pct": math.Floor(w.free), "inodes_free_pct": math.Floor(w.inodes), "read_only": w.readOnly})
 	if w.ioErrors > 0 || w.chance(0.3) {
 		eol := "normal"
 		if w.ioErrors > 5 {

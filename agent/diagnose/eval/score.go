@@ -87,7 +87,8 @@ func (s *score) add(k *codes.Knowledge, t *trial, d *report.Diagnosis) {
 	if !right {
 		s.misses[kindNames[t.kind]+"; "+t.fault.name+": "+top.ID]++
 	}
-	if answered := t.ev.Txn != nil && t.ev.Txn.HostAnswerSeen != nil && *t.ev.Txn.HostAnswerSeen && t.ev.Origin == report.OriginHost; answered &&
+	if answered := t.ev.Txn != nil && t.ev.Txn.HostAnswerSeen != nil && *t.ev.Txn.HostAnswerSeen &&
+		t.ev.Origin == report.OriginHost; answered &&
 		slices.Contains([]string{"lan", "wan", "modem"}, top.Segment) {
 		s.forbidden++ // the network, although the host had answered
 	}
@@ -123,8 +124,8 @@ func (s *score) money(t *trial, d *report.Diagnosis) {
 	}
 }
 
-// abstain compares with the oracle. Naming the right cause where the oracle would not have is luck, or a good prior: it is
-// neither counted for nor against.
+// abstain compares with the oracle. Naming the right cause where the oracle would not have is luck, or a good prior: it
+// is neither counted for nor against.
 func (s *score) abstain(t *trial, d *report.Diagnosis, right bool) {
 	if d.Abstained {
 		s.abstained++
@@ -220,10 +221,11 @@ func (s *score) meanOverMechanisms() float64 {
 	return sum / math.Max(1, float64(len(s.byMechanism)))
 }
 
-// loss is the cost of a hundred decisions: 1 for a wrong person or a needless visit, 0.5 for a visit that turns out to be
-// needed, 0.3 for an answer that was there and not given, 20 for a charge that may be doubled.
+// loss is the cost of a hundred decisions: 1 for a wrong person or a needless visit, 0.5 for a visit that turns out to
+// be needed, 0.3 for an answer that was there and not given, 20 for a charge that may be doubled.
 func (s *score) loss() float64 {
-	return 100 * (float64(s.wrongPerson+s.needlessVisit) + 0.5*float64(s.missedVisit) + 0.3*float64(s.needlessAbstain) + 20*float64(s.wrongSafe)) /
+	return 100 * (float64(s.wrongPerson+s.needlessVisit) + 0.5*float64(s.missedVisit) + 0.3*float64(s.needlessAbstain) +
+		20*float64(s.wrongSafe)) /
 		math.Max(1, float64(s.all.n))
 }
 

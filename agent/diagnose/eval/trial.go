@@ -30,7 +30,8 @@ var kindNames = [kinds]string{"as it comes", "no worse than it must be", "irrele
 	"looked at several times", "two looks disagree", "deciding check not made", "deciding check from before the fault", "nothing was looked at"}
 
 // schedule is how often each kind comes: a dozen trials hold them all.
-var schedule = [...]kind{plain, edge, irrelevant, plain, twoFaults, uncounted, plain, duplicated, contradicted, starved, edge, outdated, plain, irrelevant, blind, plain}
+var schedule = [...]kind{plain, edge, irrelevant, plain, twoFaults, uncounted, plain, duplicated, contradicted, starved,
+	edge, outdated, plain, irrelevant, blind, plain}
 
 // A trial is one made case.
 type trial struct {
@@ -42,8 +43,8 @@ type trial struct {
 	told     bool // what was looked at tells the cause: the oracle's answer to "should it abstain?"
 }
 
-// decisive names the checks of which at least one must have been made for a cause to be told at all. Causes that the code
-// itself tells are not here.
+// decisive names the checks of which at least one must have been made for a cause to be told at all. Causes that the
+// code itself tells are not here.
 var decisive = map[string][]string{
 	"lan.cable": {"net.link"}, "lan.wifi": {"net.wifi"}, "lan.address": {"net.address"}, "lan.gateway": {"net.gateway"},
 	"lan.conflict": {"net.address"}, "lan.noise": {"net.errors"}, "lan.firewall": {"net.tcp"}, "wan.outage": {"net.internet"},
@@ -61,7 +62,8 @@ var decisive = map[string][]string{
 // tells is the oracle. It knows the fault and what was looked at: the cause can be told if the code tells it, or a
 // deciding check found it in time and no other look contradicts that one.
 func (t *trial) tells() bool {
-	if t.kind == blind || t.fault.cause == report.Unexplained || t.kind == contradicted && len(decisive[t.fault.cause]) > 0 {
+	if t.kind == blind || t.fault.cause == report.Unexplained || t.kind == contradicted &&
+		len(decisive[t.fault.cause]) > 0 {
 		return false
 	}
 	checks := decisive[t.fault.cause]
@@ -93,16 +95,18 @@ var seconds = []second{
 	{"modem.sim", "modem", func(w *world) bool { return w.kind == "cellular" && !w.pstn }, func(w *world) { w.sim = "missing" }},
 }
 
-// irrelevantAnswered cannot have stopped a sale that a host answered; irrelevantCard cannot have stopped one that never got beyond
-// the card.
+// irrelevantAnswered cannot have stopped a sale that a host answered; irrelevantCard cannot have stopped one that never
+// got beyond the card.
 var irrelevantAnswered = []func(w *world){
 	func(w *world) { w.reader = "dirty" }, func(w *world) { w.printer = "no-paper" }, func(w *world) { w.free = 2 },
-	func(w *world) { w.hot = true }, func(w *world) { w.ioErrors = 4 }, func(w *world) { w.cpu = 60 }, func(w *world) { w.crc = 200 },
+	func(w *world) { w.hot = true }, func(w *world) { w.ioErrors = 4 }, func(w *world) { w.cpu = 60 },
+	func(w *world) { w.crc = 200 },
 	func(w *world) { w.flaps = 4 }, func(w *world) { w.rsrp = -113 }, func(w *world) { w.oldApp = true },
 	func(w *world) { w.clock = 200 }, func(w *world) { w.backup = "nosim" },
 }
 var irrelevantSent = []func(w *world){
-	func(w *world) { w.printer = "paper-low" }, func(w *world) { w.oldApp = true }, func(w *world) { w.clock = 150 }, func(w *world) { w.backup = "nosim" },
+	func(w *world) { w.printer = "paper-low" }, func(w *world) { w.oldApp = true }, func(w *world) { w.clock = 150 },
+	func(w *world) { w.backup = "nosim" },
 	func(w *world) { w.pending = 2 },
 }
 
@@ -118,7 +122,8 @@ func makeTrial(f fault, seed uint64, how kind) trial {
 	if how == twoFaults && w.code == "" && w.passed == "" {
 		for range 20 {
 			s := &seconds[r.IntN(len(seconds))]
-			if kin := s.segment == segment || s.segment == "acquirer" && segment == "host"; kin || s.cause == f.cause || s.fits != nil && !s.fits(w) {
+			if kin := s.segment == segment || s.segment == "acquirer" && segment == "host"; kin || s.cause == f.cause ||
+				s.fits != nil && !s.fits(w) {
 				continue
 			}
 			s.set(w)
@@ -178,7 +183,8 @@ func (t *trial) disturb(r *rand.Rand, w *world) {
 			if e.Status == report.Bad && e.Check != "fleet.advisory" && e.Check != "txn.answer" {
 				again := e
 				again.AgeMS += 400
-				if again.Subject = pick(r, e.Subject, e.Subject+"#2"); r.IntN(2) == 0 && strings.HasPrefix(e.Check, "net.") && strings.HasPrefix(e.Subject, "host") {
+				if again.Subject = pick(r, e.Subject, e.Subject+"#2"); r.IntN(2) == 0 && strings.HasPrefix(e.Check, "net.") &&
+					strings.HasPrefix(e.Subject, "host") {
 					again.Subject = e.Subject + "@" + ifaceOf(w.kind)
 				}
 				t.evidence = append(t.evidence, again)

@@ -10,8 +10,8 @@ import (
 	"posdx/agent/report"
 )
 
-// A world is one terminal, its shop, its line and everything behind it, at the moment of one sale. Faults change it; the
-// sale and the checks only look at it. Nothing here knows how the engine weighs.
+// A world is one terminal, its shop, its line and everything behind it, at the moment of one sale. Faults change it;
+// the sale and the checks only look at it. Nothing here knows how the engine weighs.
 type world struct {
 	*rand.Rand
 	kind   string // of the bearer in use: ethernet wifi cellular
@@ -25,11 +25,12 @@ type world struct {
 	address              string // ok wrong none duplicate routes
 	gateway              string // ok dead
 	lanLoss, crc         float64
-	modem, sim, reg      string // modem ok silent gone garbled; sim ready missing pin puk failure; reg home denied searching
-	rsrp                 float64
-	apn                  string // ok bad none
-	dialTone             string // ok no-dialtone busy no-answer no-carrier
-	changes              int
+	// modem ok silent gone garbled; sim ready missing pin puk failure; reg home denied searching
+	modem, sim, reg string
+	rsrp            float64
+	apn             string // ok bad none
+	dialTone        string // ok no-dialtone busy no-answer no-carrier
+	changes         int
 
 	wan                      string // ok out
 	dns                      string // ok out
@@ -79,8 +80,9 @@ func newWorld(r *rand.Rand) *world {
 	w := &world{Rand: r, kind: pick(r, "ethernet", "ethernet", "wifi", "cellular"), carrier: true, wifiJoined: true, wifiAuth: true,
 		rssi: -45 - 25*r.Float64(), address: "ok", gateway: "ok", modem: "ok", sim: "ready", reg: "home", rsrp: -75 - 30*r.Float64(), apn: "ok",
 		dialTone: "ok", wan: "ok", dns: "ok", rtt: 10 + 60*r.Float64(), mtu: true, host: "ok", swtch: "ok", issuer: "ok", scheme: "unionpay",
-		clock: r.Float64()*3 - 1, power: "ok", free: 8 + 70*r.Float64(), inodes: 30 + 60*r.Float64(), available: 40 + 200*r.Float64(),
-		cpu: 12 * r.Float64(), app: "ok", reader: "ok", entry: pick(r, "chip", "chip", "contactless", "stripe"), pinpad: "ok", printer: "ok",
+		clock: r.Float64()*3 - 1, power: "ok", free: 8 + 70*r.Float64(), inodes: 30 + 60*r.Float64(),
+		available: 40 + 200*r.Float64(),
+		cpu:       12 * r.Float64(), app: "ok", reader: "ok", entry: pick(r, "chip", "chip", "contactless", "stripe"), pinpad: "ok", printer: "ok",
 		card: "ok", keys: "ok", session: "ok", config: "ok", role: true, menu: true, failing: "all", origin: report.OriginHost,
 		uptime: 3600_000 + r.Int64N(9e8)}
 	if w.kind == "ethernet" && r.Float64() < 0.25 {
@@ -129,8 +131,8 @@ func (w *world) pathLoss() float64 {
 	return math.Min(l, 95)
 }
 
-// logistic is how a radio gives way: over a few decibels, not at one (3GPP TS 36.133 9.1.4 reports RSRP from -44 down to -140 dBm;
-// makers draw the line for "no service" between -100 and -120).
+// logistic is how a radio gives way: over a few decibels, not at one (3GPP TS 36.133 9.1.4 reports RSRP from -44 down
+// to -140 dBm; makers draw the line for "no service" between -100 and -120).
 func logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
 func (w *world) roundTrip() float64 {
@@ -187,9 +189,12 @@ func (w *world) tlsOutcome() string {
 
 // sale runs the transaction and returns the event it ends in.
 func (w *world) sale() report.Event {
-	ev := report.Event{ID: "01-0000000001", Time: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), UptimeMS: w.uptime, BootID: "b", ClockTrusted: !w.badClock(),
-		Scheme: w.scheme, Channel: pick(w.Rand, report.ChannelHook, report.ChannelLog, report.ChannelECR, report.ChannelCapture)}
-	txn := &report.Txn{STAN: strconv.Itoa(100000 + w.IntN(800000)), TerminalID: strconv.Itoa(10000000 + w.IntN(9e6)), Entry: w.entry}
+	ev := report.Event{ID: "01-0000000001", Time: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), UptimeMS: w.uptime,
+		BootID: "b", ClockTrusted: !w.badClock(),
+		Scheme: w.scheme, Channel: pick(w.Rand, report.ChannelHook, report.ChannelLog, report.ChannelECR,
+			report.ChannelCapture)}
+	txn := &report.Txn{STAN: strconv.Itoa(100000 + w.IntN(800000)), TerminalID: strconv.Itoa(10000000 + w.IntN(9e6)),
+		Entry: w.entry}
 	ev.Txn = txn
 	w.hasStage = true
 	localFail := func(stage string, codes ...string) {

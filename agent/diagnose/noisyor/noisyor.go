@@ -1,9 +1,9 @@
 // Package noisyor is the mathematics of a diagnosis: which causes explain what was seen, alone or together.
 //
-// It is Bayes' rule over sets of causes: none, each alone, every pair, and, where asked for, as many of the larger ones as
-// carry weight. What was seen is independent given the causes; how several causes act on one finding is a leaky noisy-OR
-// (Pearl 1988, 4.3.2; Henrion 1989 for the leak), or whatever the pairs' own figures say. It knows nothing of payments, is
-// deterministic, and exact within the sets it looks at.
+// It is Bayes' rule over sets of causes: none, each alone, every pair, and, where asked for, as many of the larger ones
+// as carry weight. What was seen is independent given the causes; how several causes act on one finding is a leaky
+// noisy-OR (Pearl 1988, 4.3.2; Henrion 1989 for the leak), or whatever the pairs' own figures say. It knows nothing of
+// payments, is deterministic, and exact within the sets it looks at.
 package noisyor
 
 import (
@@ -20,8 +20,8 @@ type Effect struct {
 
 // A Finding is what one look showed: something out of the order, or nothing.
 //
-// Causes that make "out of order" likelier than the leak does produce it, each on its own: noisy-OR. Causes that make it less
-// likely only say so where no other one produces it.
+// Causes that make "out of order" likelier than the leak does produce it, each on its own: noisy-OR. Causes that make
+// it less likely only say so where no other one produces it.
 type Finding struct {
 	Seen    bool        // it was out of the order
 	Leak    float64     // P(out of order | none of the causes)
@@ -223,8 +223,8 @@ type set struct {
 	weight  float64   // log of prior times likelihood, relative to none
 }
 
-// larger follows the heaviest sets of three causes and more. What three do to a finding follows from what each and every two
-// of them do: the logarithms of staying quiet add, as in a noisy-OR, with a correction for every two.
+// larger follows the heaviest sets of three causes and more. What three do to a finding follows from what each and
+// every two of them do: the logarithms of staying quiet add, as in a noisy-OR, with a correction for every two.
 func (t *sum) larger(p *Problem) {
 	n, m := len(p.Odds), len(p.Findings)
 	one, two := make([][]float64, m), make([][]float64, m)

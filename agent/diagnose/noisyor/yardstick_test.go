@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// The published network for troubleshooting printers (win95pts of bnlearn's repository, the copy of ML-KULeuven/betaproblog,
-// Apache-2.0; see testdata/LICENCE) says how good the mathematics is apart from any knowledge of payments.
+// The published network for troubleshooting printers (win95pts of bnlearn's repository, the copy of
+// ML-KULeuven/betaproblog, Apache-2.0; see testdata/LICENCE) says how good the mathematics is apart from any knowledge
+// of payments.
 const (
 	barTop1     = 0.01 // from exact
 	barECE      = 0.03
@@ -21,8 +22,8 @@ type printerCase struct {
 	Posterior map[string]float64
 }
 
-// TestYardstick gives the core each finding's probability under no fault, every single one and every pair, and holds what it
-// makes of the drawn cases against exact inference. POSDX_YARDSTICK names another folder with the two files.
+// TestYardstick gives the core each finding's probability under no fault, every single one and every pair, and holds
+// what it makes of the drawn cases against exact inference. POSDX_YARDSTICK names another folder with the two files.
 func TestYardstick(t *testing.T) {
 	dir := cmp.Or(os.Getenv("POSDX_YARDSTICK"), "testdata")
 	n, err := readNetwork(dir)
@@ -142,8 +143,8 @@ func (s *figures) note(p []float64, truth []bool, exact []float64) {
 
 func (s *figures) top1() float64 { return float64(s.right) / float64(s.n) }
 
-// ece is the calibration error against the exact probabilities, drawn the one against what was drawn. A hundred outcomes cannot
-// tell a calibration error of three hundredths: exact inference itself is farther off.
+// ece is the calibration error against the exact probabilities, drawn the one against what was drawn. A hundred
+// outcomes cannot tell a calibration error of three hundredths: exact inference itself is farther off.
 func (s *figures) ece() float64   { return s.error(s.binExact) }
 func (s *figures) drawn() float64 { return s.error(s.binRight) }
 

@@ -1,5 +1,5 @@
-// Package atomicfile is how the agent keeps small files: replaced so that a power cut leaves the old content or the new,
-// never a part, and read within a bound.
+// Package atomicfile is how the agent keeps small files: replaced so that a power cut leaves the old content or the
+// new, never a part, and read within a bound.
 package atomicfile
 
 import (

@@ -115,7 +115,8 @@ type Part struct {
 
 // Make makes a bundle of what a source knows. It always succeeds; what could not be had is named in the manifest.
 func (w Source) Make(now time.Time, agent report.Agent) ([]byte, Manifest, error) {
-	m := Manifest{Format: Format, Made: now.UTC().Truncate(time.Second), ClockTrusted: stamp.ClockTrusted(now), Agent: agent, System: system(), Missing: []Absence{}}
+	m := Manifest{Format: Format, Made: now.UTC().Truncate(time.Second), ClockTrusted: stamp.ClockTrusted(now),
+		Agent: agent, System: system(), Missing: []Absence{}}
 	var parts []Part
 	add := func(name string, body []byte, err error) {
 		if err == nil && len(body) == 0 {
@@ -138,7 +139,8 @@ func (w Source) Make(now time.Time, agent report.Agent) ([]byte, Manifest, error
 	}
 	add("state.json", body, err)
 	kinds, err := w.kept()
-	for _, k := range [...]struct{ name, kind string }{{"diagnoses.jsonl", report.KindDiagnosis}, {"tally.jsonl", report.KindTally}, {"dropped.jsonl", report.KindDropped}} {
+	for _, k := range [...]struct{ name, kind string }{{"diagnoses.jsonl", report.KindDiagnosis},
+		{"tally.jsonl", report.KindTally}, {"dropped.jsonl", report.KindDropped}} {
 		add(k.name, kinds[k.kind], err)
 	}
 	if w.Config == nil {
@@ -173,8 +175,9 @@ func Why(err error) error {
 	return err
 }
 
-// kept returns the records that the outbox holds, by kind, one a line, the oldest left out where a bound is reached. The
-// diagnoses are those of the history too, which the fleet may have had long ago: each revision once, in their order.
+// kept returns the records that the outbox holds, by kind, one a line, the oldest left out where a bound is reached.
+// The diagnoses are those of the history too, which the fleet may have had long ago: each revision once, in their
+// order.
 func (w Source) kept() (map[string][]byte, error) {
 	lines := map[string][][]byte{}
 	size := map[string]int{}
@@ -321,7 +324,8 @@ func system() string {
 	if unix.Uname(&u) != nil {
 		return ""
 	}
-	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
+	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " +
+		unix.ByteSliceToString(u.Machine[:])
 }
 
 // Text is a Manifest for people.

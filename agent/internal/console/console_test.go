@@ -44,7 +44,8 @@ func someState() report.State {
 		NextTest: &report.NextTest{Check: "net.tcp", How: "换备用线路再试"}, Handoff: "K7QF-3MXP-9TWA",
 	}
 	return report.State{
-		Time: noon.Add(3 * time.Second), ClockTrusted: true, Terminal: "shop/t1", Checks: []string{"net.tcp", "reader.port"}, Uplink: report.Uplink{Waiting: 3}, InSale: true, Last: &d,
+		Time: noon.Add(3 * time.Second), ClockTrusted: true, Terminal: "shop/t1", Checks: []string{"net.tcp", "reader.port"},
+		Uplink: report.Uplink{Waiting: 3}, InSale: true, Last: &d,
 		Evidence: []report.Evidence{
 			{Check: "net.tcp", Subject: "host-primary", Status: report.OK, Facts: report.Facts{"outcome": "ok", "ms": 41.25}},
 			{Check: "reader.port", Subject: "reader0", Status: report.Bad, Facts: report.Facts{"outcome": "gone", "model": "GemPC Twin"}},
@@ -290,9 +291,11 @@ func TestHostileTextStaysText(t *testing.T) {
 	m.state.Evidence[0].Subject = evil
 	m.failed(errors.New(evil))
 	m.know, d.Event.Code, m.state.Checks = guidable(), evil, []string{evil}
-	d.Evidence = append(d.Evidence, report.Evidence{Check: "net.link", Subject: evil, Status: report.Bad, Facts: report.Facts{"carrier": false, evil: evil}})
+	d.Evidence = append(d.Evidence, report.Evidence{Check: "net.link", Subject: evil, Status: report.Bad,
+		Facts: report.Facts{"carrier": false, evil: evil}})
 	m.press(key{r: 'g'})
-	m.guide.Got(m.guide.Step.Check, []report.Evidence{{Check: m.guide.Step.Check, Subject: evil, Status: report.Bad, Facts: report.Facts{evil: evil}}})
+	m.guide.Got(m.guide.Step.Check, []report.Evidence{{Check: m.guide.Step.Check, Subject: evil, Status: report.Bad,
+		Facts: report.Facts{evil: evil}}})
 	for _, k := range "12637?deg39" {
 		m.press(key{r: k})
 		m.note = text.Clean(evil)
@@ -414,7 +417,8 @@ func (f *fakeBackend) Check(_ context.Context, names []string) ([]report.Evidenc
 	return someState().Evidence, nil
 }
 
-func (f *fakeBackend) Diagnose(ctx context.Context, lang, code, _ string, _ report.Origin, next func(report.Diagnosis)) error {
+func (f *fakeBackend) Diagnose(ctx context.Context, lang, code, _ string, _ report.Origin,
+	next func(report.Diagnosis)) error {
 	f.mu.Lock()
 	f.asked = append(f.asked, lang+" "+code)
 	wait := f.wait
@@ -547,7 +551,8 @@ func TestConsoleOnADumbTerminal(t *testing.T) {
 		synctest.Wait()
 		fmt.Fprint(term, "\r")
 		synctest.Wait()
-		if s := term.sent(); strings.Contains(s, "\x1b") || strings.Count(s, "Money") != 1 || !strings.Contains(s, "> 97") || len(back.questions()) != 1 {
+		if s := term.sent(); strings.Contains(s, "\x1b") || strings.Count(s, "Money") != 1 || !strings.Contains(s, "> 97") ||
+			len(back.questions()) != 1 {
 			t.Errorf("got %q, asked %q", s, back.questions())
 		}
 		fmt.Fprint(term, "39")
@@ -727,8 +732,8 @@ func TestWindowSizes(t *testing.T) {
 	}
 }
 
-// A daemon that is not there is said, with what to do, and never as a terminal without a diagnosis; when it comes back its
-// state is shown.
+// A daemon that is not there is said, with what to do, and never as a terminal without a diagnosis; when it comes
+// back its state is shown.
 func TestTheDaemonIsNotThere(t *testing.T) {
 	serve(t, Console{}, 3, func(term *terminal, back *fakeBackend) {
 		term.sent()
@@ -805,12 +810,14 @@ func TestPIN(t *testing.T) {
 			t.Errorf("after ten silent minutes: %q, want it locked", s)
 		}
 	})
-	if s := log.String(); !strings.Contains(s, "wrong PIN") || !strings.Contains(s, "unlocked") || strings.Contains(s, "4711") || strings.Contains(s, "1234") {
+	if s := log.String(); !strings.Contains(s, "wrong PIN") || !strings.Contains(s, "unlocked") || strings.Contains(s,
+		"4711") || strings.Contains(s, "1234") {
 		t.Errorf("log:\n%s", s)
 	}
 }
 
-// A card that is swiped into a field, as readers do that type like a keyboard, is dropped whole, and the next code is taken.
+// A card that is swiped into a field, as readers do that type like a keyboard, is dropped whole, and the next code is
+// taken.
 func TestACardIsNoEntry(t *testing.T) {
 	for _, swipe := range []string{"4761739001010010", "%B4761739001010010^CARD/HOLDER^30122011758?;4761739001010010=30122011758?", "RC 4761 7390 0101 0010"} {
 		m := guidedModel("en")

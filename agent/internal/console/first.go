@@ -22,13 +22,14 @@ const (
 	mostLeft   = 3 // causes that remain when the evidence does not decide
 )
 
-// Contacts are the telephone numbers of those who can act, by acquirer, carrier and service; one that is not known is empty.
+// Contacts are the telephone numbers of those who can act, by acquirer, carrier and service; one that is not known is
+// empty.
 type Contacts struct {
 	Acquirer, Carrier, Service string
 }
 
-// of says whom to call about a cause that this actor has to act on: who it is, a word of the kind actor, and the number.
-// Nobody is called about what the customer and his bank settle between them.
+// of says whom to call about a cause that this actor has to act on: who it is, a word of the kind actor, and the
+// number. Nobody is called about what the customer and his bank settle between them.
 func (c Contacts) of(actor string) (who, number string) {
 	switch actor {
 	case "acquirer":
@@ -41,8 +42,8 @@ func (c Contacts) of(actor string) (who, number string) {
 	return "", ""
 }
 
-// firstPage is the verdict for somebody who has five seconds: what happened, the money, the cause with at most this many
-// proofs, one thing to do, whom to call, the hand-off code. What else there is stands on the page of details.
+// firstPage is the verdict for somebody who has five seconds: what happened, the money, the cause with at most this
+// many proofs, one thing to do, whom to call, the hand-off code. What else there is stands on the page of details.
 func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string, cols, proofs int) (lines []string) {
 	add := func(label codes.Text, what string) {
 		if what = text.Clean(what); what != "" {

@@ -34,7 +34,8 @@ func scenarios(t *testing.T, lang string, each func(name string, m *model)) {
 		if err := json.Unmarshal(b, &c); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		d := diagnose.Explain(c.Event, c.Evidence, k, diagnose.Options{Lang: lang, Profile: profile, Revision: 2, Final: true})
+		d := diagnose.Explain(c.Event, c.Evidence, k, diagnose.Options{Lang: lang, Profile: profile, Revision: 2,
+			Final: true})
 		m := emptyModel(lang, k, Contacts{Acquirer: "95516", Carrier: "10086", Service: "400-820-8820"})
 		m.gotState(report.State{Time: c.Event.Time, ClockTrusted: true, Terminal: "shop-0123/terminal-0042", Profile: "unionpay", Last: &d,
 			Uplink: report.Uplink{Waiting: 12}, Evidence: c.Evidence})
@@ -42,7 +43,8 @@ func scenarios(t *testing.T, lang string, each func(name string, m *model)) {
 	}
 }
 
-// The first page fits into a second at 9600 baud, whatever happened: one thing to do, three proofs at most, whom to call.
+// The first page fits into a second at 9600 baud, whatever happened: one thing to do, three proofs at most, whom to
+// call.
 func TestFirstPageOfEveryScenario(t *testing.T) {
 	ids := regexp.MustCompile(`\b(net|modem|reader|pinpad|printer|board|app|txn|fleet|ask|host|lan|wan|terminal|card|account|issuer)\.[a-z]`)
 	facts := regexp.MustCompile(`[a-z_]+=`)
@@ -70,7 +72,8 @@ func TestFirstPageOfEveryScenario(t *testing.T) {
 			if d.Causes[0].ID == "none" {
 				acts = 0
 			}
-			if count(wordAct) != acts || count(wordMoney) != 1 || count(wordCause) != 1 || count(wordCode) != 1 || count(wordHandoff) != 1 {
+			if count(wordAct) != acts || count(wordMoney) != 1 || count(wordCause) != 1 || count(wordCode) != 1 ||
+				count(wordHandoff) != 1 {
 				t.Errorf("%s-%s: want one code, money, cause, hand-off code and %d acts:\n%s", name, lang, acts, page)
 			}
 			if strings.Contains(page, "2. ") {

@@ -46,7 +46,8 @@ type chance struct {
 	p     float64
 }
 
-// Worthwhile lists the checks that can be run and find something: a diagnosis does not tell which devices are not fitted.
+// Worthwhile lists the checks that can be run and find something: a diagnosis does not tell which devices are not
+// fitted.
 func Worthwhile(s report.State) []string {
 	return slices.DeleteFunc(slices.Clone(s.Checks), func(c string) bool {
 		absent := false
@@ -71,7 +72,8 @@ func NewGuide(d report.Diagnosis, k *codes.Knowledge, profile, lang string, chec
 
 // options are those that a diagnosis was made with, in another language.
 func options(d *report.Diagnosis, k *codes.Knowledge, profile, lang string) diagnose.Options {
-	o := diagnose.Options{Lang: lang, Version: d.Agent.Version, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats, TookMS: d.TookMS}
+	o := diagnose.Options{Lang: lang, Version: d.Agent.Version, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats,
+		TookMS: d.TookMS}
 	if p, ok := k.Profile(profile); ok {
 		o.Profile = p
 	} else {
@@ -80,14 +82,15 @@ func options(d *report.Diagnosis, k *codes.Knowledge, profile, lang string) diag
 	return o
 }
 
-// InLanguage returns a diagnosis with its sentences in a language: it is explained again, which changes nothing else. One
-// that was made by other knowledge, or would come out otherwise, is returned as it is.
+// InLanguage returns a diagnosis with its sentences in a language: it is explained again, which changes nothing else.
+// One that was made by other knowledge, or would come out otherwise, is returned as it is.
 func InLanguage(d report.Diagnosis, k *codes.Knowledge, profile, lang string) report.Diagnosis {
 	if hasHan(d.Money.Say) == (lang != "en") || d.Agent.Knowledge != k.Hash || k.Hash == "" || len(d.Causes) == 0 {
 		return d
 	}
 	s := diagnose.Explain(d.Event, d.Evidence, k, options(&d, k, profile, lang))
-	if s.Causes[0].ID != d.Causes[0].ID || s.Abstained != d.Abstained || s.Money.State != d.Money.State || s.Money.Retry != d.Money.Retry {
+	if s.Causes[0].ID != d.Causes[0].ID || s.Abstained != d.Abstained || s.Money.State != d.Money.State ||
+		s.Money.Retry != d.Money.Retry {
 		return d
 	}
 	s.ID, s.Handoff, s.Agent = d.ID, d.Handoff, d.Agent
@@ -144,12 +147,12 @@ func (g *Guide) Say(answer string, at time.Time) bool {
 // watched are the checks whose findings change before one's eyes: a plug, a lamp, a card in its slot.
 var watched = [...]string{"net.link", "reader.usb", "reader.port", "modem.port", "modem.sim", "pinpad.port", "printer.status"}
 
-// live are those of them that open no device: they may be made every few seconds. A port that the payment application may want at any
-// moment is not opened again and again; what the daemon finds there by itself is taken as it comes.
+// live are those of them that open no device: they may be made every few seconds. A port that the payment application
+// may want at any moment is not opened again and again; what the daemon finds there by itself is taken as it comes.
 var live = [...]string{"net.link", "reader.usb"}
 
-// Watching are the checks to be looked at again and again while the guide is on the screen: what is broken or was not to be told,
-// and what answers the question that is asked.
+// Watching are the checks to be looked at again and again while the guide is on the screen: what is broken or was not
+// to be told, and what answers the question that is asked.
 func (g *Guide) Watching() (names []string) {
 	have := g.evidence()
 	for _, check := range live {
@@ -166,13 +169,13 @@ func (g *Guide) Watching() (names []string) {
 	return names
 }
 
-// Seen takes what the terminal noticed by itself: a finding of now that is another than the one the guide goes by. While it asks,
-// that is an answer; at its end it is what a person has put right, and changes nothing in what was wrong. It returns the first
-// of these.
+// Seen takes what the terminal noticed by itself: a finding of now that is another than the one the guide goes by.
+// While it asks, that is an answer; at its end it is what a person has put right, and changes nothing in what was
+// wrong. It returns the first of these.
 func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
 	have := g.evidence()
 	for _, e := range g.since {
-		if i := slices.IndexFunc(have, func(o report.Evidence) bool { return o.Check == e.Check && o.Subject == e.Subject }); i >= 0 {
+		if i := indexOf(have, e); i >= 0 {
 			have[i] = e
 		}
 	}
@@ -180,7 +183,7 @@ func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
 		if !slices.Contains(watched[:], e.Check) || e.Status != report.OK && e.Status != report.Bad {
 			continue
 		}
-		i := slices.IndexFunc(have, func(o report.Evidence) bool { return o.Check == e.Check && o.Subject == e.Subject })
+		i := indexOf(have, e)
 		if i < 0 || have[i].Status == e.Status || !e.At.After(have[i].At) {
 			continue
 		}
@@ -192,6 +195,11 @@ func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
 		return e, true
 	}
 	return seen, false
+}
+
+// indexOf finds what a list holds about the same thing, -1 if nothing.
+func indexOf(list []report.Evidence, e report.Evidence) int {
+	return slices.IndexFunc(list, func(o report.Evidence) bool { return o.Check == e.Check && o.Subject == e.Subject })
 }
 
 // answeredBy names for a question the check whose good news answers it: a carrier is a cable that is in.
@@ -214,7 +222,8 @@ func answered(question string, evidence []report.Evidence) bool {
 
 // Got takes what a check of a step found.
 func (g *Guide) Got(step string, list []report.Evidence) {
-	g.give(given{step: step, list: slices.DeleteFunc(slices.Clone(list), func(e report.Evidence) bool { return e.Check != step })})
+	list = slices.DeleteFunc(slices.Clone(list), func(e report.Evidence) bool { return e.Check != step })
+	g.give(given{step: step, list: list})
 }
 
 // Skip passes the step over: nobody here knows.
@@ -239,13 +248,13 @@ func (g *Guide) give(v given) {
 	g.update()
 }
 
-// evidence is what the diagnosis had and what was answered since. A new finding takes the place of the old one about the
-// same thing, unless it says less.
+// evidence is what the diagnosis had and what was answered since. A new finding takes the place of the old one about
+// the same thing, unless it says less.
 func (g *Guide) evidence() []report.Evidence {
 	list := slices.Clone(g.base.Evidence)
 	for _, v := range g.given {
 		for _, e := range v.list {
-			old := slices.IndexFunc(list, func(o report.Evidence) bool { return o.Check == e.Check && o.Subject == e.Subject })
+			old := indexOf(list, e)
 			switch {
 			case old < 0:
 				list = append(list, e)
@@ -295,7 +304,8 @@ func (g *Guide) plan(evidence []report.Evidence, wanted func(step string) bool) 
 	for _, t := range g.know.Inference.Tests {
 		taken := slices.ContainsFunc(g.given, func(v given) bool { return v.step == t.Name })
 		if taken || !wanted(t.Name) || answered(t.Name, known) {
-			evidence = append(evidence, report.Evidence{Check: t.Name, Subject: "guide", Status: report.NotRun, Facts: report.Facts{"reason": report.ReasonPolicy}})
+			evidence = append(evidence, report.Evidence{Check: t.Name, Subject: "guide", Status: report.NotRun,
+				Facts: report.Facts{"reason": report.ReasonPolicy}})
 		}
 	}
 	// The engine's own questions, which are no test of the tables, are planned whatever the evidence holds.
@@ -304,8 +314,8 @@ func (g *Guide) plan(evidence []report.Evidence, wanted func(step string) bool) 
 	})
 }
 
-// lookAhead finds the ranking after each answer of a person by explaining it. Of a check it would be an estimate, for what a
-// check measures is not known yet, and nobody has to choose among its ends.
+// lookAhead finds the ranking after each answer of a person by explaining it. Of a check it would be an estimate, for
+// what a check measures is not known yet, and nobody has to choose among its ends.
 func (g *Guide) lookAhead(evidence []report.Evidence) {
 	if !g.Asks() {
 		return
@@ -324,7 +334,8 @@ func (g *Guide) lookAhead(evidence []report.Evidence) {
 	}
 }
 
-// Lines lays the guide out: what is probable now, the question with its answers and where each leads, what was answered.
+// Lines lays the guide out: what is probable now, the question with its answers and where each leads, what was
+// answered.
 func (g *Guide) Lines(cols int) (lines []string) {
 	lang := g.o.Lang
 	item := func(lead, what string) {

@@ -13,8 +13,8 @@ import (
 	"posdx/codes"
 )
 
-// The size of a screen that does not say how large it is. The last column stays empty: a terminal that wraps there would
-// scroll.
+// The size of a screen that does not say how large it is. The last column stays empty: a terminal that wraps there
+// would scroll.
 const (
 	rows     = 24
 	cols     = 79
@@ -98,7 +98,9 @@ func (m *model) bodyRows() int { return m.rows - frame }
 
 // An action is what the console's loop has to do after a key.
 type action struct {
-	kind  rune // 0 nothing but paint, 'q' leave, 'r' refresh, 'c' check, 'd' diagnose, 'h' read the history, 'u' unlock, 'p' paint anew, 'w' look at what is watched, 'z' send the bundle
+	// 0 nothing but paint, 'q' leave, 'r' refresh, 'c' check, 'd' diagnose, 'h' read the history, 'u' unlock, 'p' paint
+	// anew, 'w' look at what is watched, 'z' send the bundle
+	kind  rune
 	names []string
 	code  string
 }
@@ -128,7 +130,8 @@ func (m *model) spoken() *report.Diagnosis {
 }
 
 func (m *model) entering() bool {
-	return m.screen == screenEnter || m.screen == screenFind || m.screen == screenPIN || m.screen == screenOne || m.screen == screenLookup && m.looked == ""
+	return m.screen == screenEnter || m.screen == screenFind || m.screen == screenPIN || m.screen == screenOne ||
+		m.screen == screenLookup && m.looked == ""
 }
 
 // press takes a key.
@@ -172,7 +175,8 @@ func (m *model) press(k key) action {
 		}
 	}
 	switch r {
-	case screenVerdict, screenDevices, screenHandoff, screenHelp, screenCheck, screenEnter, screenLookup, screenDetails, screenHistory, 'h':
+	case screenVerdict, screenDevices, screenHandoff, screenHelp, screenCheck, screenEnter, screenLookup, screenDetails,
+		screenHistory, 'h':
 		if r == 'h' {
 			r = screenHelp
 		}
@@ -441,7 +445,8 @@ func (m *model) checkOne(entry string) action {
 }
 
 func (g group) has(check string) bool {
-	return len(g.prefixes) == 0 || slices.ContainsFunc(g.prefixes, func(p string) bool { return strings.HasPrefix(check, p) })
+	begins := func(p string) bool { return strings.HasPrefix(check, p) }
+	return len(g.prefixes) == 0 || slices.ContainsFunc(g.prefixes, begins)
 }
 
 // unlocked takes what became of a PIN.
@@ -489,7 +494,8 @@ func (m *model) seen(list []report.Evidence) {
 		return
 	}
 	if e, ok := m.guide.Seen(list); ok {
-		m.note = text.Clean(fmt.Sprintf(wordSeenNow.In(m.lang), checkTitle(m.know, e.Check, m.lang), StatusWord(e.Status, m.lang)))
+		what := checkTitle(m.know, e.Check, m.lang)
+		m.note = text.Clean(fmt.Sprintf(wordSeenNow.In(m.lang), what, StatusWord(e.Status, m.lang)))
 	}
 }
 

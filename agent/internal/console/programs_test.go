@@ -132,7 +132,8 @@ func serveSlowly(t *testing.T, c *Console) string {
 	return far.Name()
 }
 
-// What a technician sees in the programs that technicians use, over a line of 9600 baud, is what testdata shows a reviewer.
+// What a technician sees in the programs that technicians use, over a line of 9600 baud, is what testdata shows a
+// reviewer.
 func TestScreensInTerminalPrograms(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute of a slow line")
@@ -155,8 +156,9 @@ func TestScreensInTerminalPrograms(t *testing.T) {
 				m := newModel(lang)
 				withPast(m)
 				past = m.past
-				c := &Console{Backend: &fakeBackend{}, Knowledge: know, Lang: lang, Stay: true, Contacts: Contacts{Acquirer: "95516", Service: "400-820-8820"},
-					Past: func() ([]report.Diagnosis, error) { return past, nil }}
+				c := &Console{Backend: &fakeBackend{}, Knowledge: know, Lang: lang, Stay: true,
+					Contacts: Contacts{Acquirer: "95516", Service: "400-820-8820"},
+					Past:     func() ([]report.Diagnosis, error) { return past, nil }}
 				w := openWindow(t, t.TempDir(), p.command(serveSlowly(t, c))...)
 				shown := lang
 				if !p.chinese {

@@ -10,8 +10,8 @@ import (
 	"posdx/codes"
 )
 
-// trueAnswer is what a person sees where this cause is at work, written from what the causes are and not from the weights;
-// empty where it could be either.
+// trueAnswer is what a person sees where this cause is at work, written from what the causes are and not from the
+// weights; empty where it could be either.
 func trueAnswer(question, cause string) string {
 	segment, _, _ := strings.Cut(cause, ".")
 	is := func(list ...string) bool { return slices.Contains(list, cause) || slices.Contains(list, segment) }
@@ -100,7 +100,8 @@ func TestATrueAnswerNeverLowersTheRightCause(t *testing.T) {
 		}
 		for _, origin := range []report.Origin{report.OriginHost, report.OriginTerminal} {
 			e := report.Event{ID: "01-0000000001", Time: noon, Code: m.Code, Scheme: m.Scheme, Origin: origin}
-			walk(m.Scheme+" "+m.Code+" "+string(origin), diagnose.Explain(e, nil, k, diagnose.Options{Lang: "en", Profile: profile, Final: true}))
+			walk(m.Scheme+" "+m.Code+" "+string(origin), diagnose.Explain(e, nil, k, diagnose.Options{Lang: "en",
+				Profile: profile, Final: true}))
 		}
 	}
 	t.Logf("%d true answers about %d causes", asked, len(causes))

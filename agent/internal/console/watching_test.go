@@ -20,7 +20,8 @@ func TestALineThatFallsIsLocked(t *testing.T) {
 		var up atomic.Bool
 		up.Store(wired)
 		var log bytes.Buffer
-		c := Console{Stay: true, PIN: "4711", Log: slog.New(slog.NewTextHandler(&log, nil)), Carrier: func() (bool, bool) { return up.Load(), true }}
+		c := Console{Stay: true, PIN: "4711", Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Carrier: func() (bool, bool) { return up.Load(), true }}
 		serve(t, c, 3, func(term *terminal, _ *fakeBackend) {
 			for _, keys := range []string{"\r", "\r4711", "\r"} {
 				fmt.Fprint(term, keys)
@@ -50,15 +51,16 @@ func TestALineThatFallsIsLocked(t *testing.T) {
 	}
 }
 
-// While the guide asks for a cable the terminal looks at it itself, at once and every few seconds, and says that it saw it; at its
-// end it goes on looking, and what is put right does not change what was wrong.
+// While the guide asks for a cable the terminal looks at it itself, at once and every few seconds, and says that it
+// saw it; at its end it goes on looking, and what is put right does not change what was wrong.
 func TestTheGuideLooksAtWhatIsPutRight(t *testing.T) {
 	m := guidedModel("en")
 	m.until(t, "ask.cable")
 	if got := strings.Join(m.watching(), " "); got != "net.link" {
 		t.Errorf("watches %q while it asks for the cable", got)
 	}
-	down := report.Evidence{Check: "net.link", Subject: "eth0", Status: report.Bad, Facts: report.Facts{"carrier": false, "kind": "ethernet"}, At: noon.Add(time.Minute)}
+	down := report.Evidence{Check: "net.link", Subject: "eth0", Status: report.Bad, Facts: report.Facts{"carrier": false,
+		"kind": "ethernet"}, At: noon.Add(time.Minute)}
 	m.gotWatched([]report.Evidence{down})
 	for m.guide.Step != nil {
 		m.press(key{r: '0'})
@@ -71,7 +73,8 @@ func TestTheGuideLooksAtWhatIsPutRight(t *testing.T) {
 	up.Status, up.Facts, up.At = report.OK, report.Facts{"carrier": true, "kind": "ethernet"}, noon.Add(2*time.Minute)
 	m.gotWatched([]report.Evidence{up})
 	page := strings.Join(m.view(), "\n")
-	if !strings.Contains(m.note, "seen") || !strings.Contains(page, "Since") || m.guide.Now.Causes[0].ID != "lan.cable" || m.guide.Now.Causes[0].Probability != first.Probability {
+	if !strings.Contains(m.note, "seen") || !strings.Contains(page, "Since") || m.guide.Now.Causes[0].ID != "lan.cable" ||
+		m.guide.Now.Causes[0].Probability != first.Probability {
 		t.Errorf("note %q, first %+v\n%s", m.note, m.guide.Now.Causes[0], page)
 	}
 	m.note = ""
@@ -88,7 +91,8 @@ func slot(card string) []report.Evidence {
 	return []report.Evidence{{Check: "reader.slot", Subject: "reader0", Status: report.OK, Facts: report.Facts{"card": card}}}
 }
 
-// Any card tries the reader: it is seen coming and going, and where the slot cannot be asked the application's reads are counted.
+// Any card tries the reader: it is seen coming and going, and where the slot cannot be asked the application's reads
+// are counted.
 func TestTheReaderIsTriedWithAnyCard(t *testing.T) {
 	for _, lang := range []string{"zh", "en"} {
 		m := newModel(lang)
@@ -176,7 +180,8 @@ func TestNothingIsShownBeforeThePIN(t *testing.T) {
 			fmt.Fprint(term, keys)
 			synctest.Wait()
 		}
-		if s := term.sent(); strings.Contains(s, "款项") || strings.Contains(s, "Money") || strings.Contains(s, "shop/t1") || !strings.Contains(s, "锁定") {
+		if s := term.sent(); strings.Contains(s, "款项") || strings.Contains(s, "Money") || strings.Contains(s, "shop/t1") ||
+			!strings.Contains(s, "锁定") {
 			t.Errorf("without a PIN: %q", s)
 		}
 		fmt.Fprint(term, "\r")
@@ -189,12 +194,14 @@ func TestNothingIsShownBeforeThePIN(t *testing.T) {
 	})
 }
 
-// What is watched opens no port that a payment may want; only the page that a person opens for it asks the reader, and not for ever.
+// What is watched opens no port that a payment may want; only the page that a person opens for it asks the reader,
+// and not for ever.
 func TestWatchingOpensNoPortForEver(t *testing.T) {
 	m := guidedModel("en")
 	m.guide.checks = append(m.guide.checks, watched[:]...)
 	for _, c := range watched {
-		m.guide.base.Evidence = append(m.guide.base.Evidence, report.Evidence{Check: c, Subject: "x", Status: report.Bad, At: noon})
+		m.guide.base.Evidence = append(m.guide.base.Evidence, report.Evidence{Check: c, Subject: "x", Status: report.Bad,
+			At: noon})
 	}
 	if got := strings.Join(m.watching(), " "); got != "net.link reader.usb" {
 		t.Errorf("the guide looks at %q", got)

@@ -258,7 +258,8 @@ func TestLives(t *testing.T) {
 	}
 	// An error is a crash with words; ten minutes later it counts no more; another boot knows nothing of it.
 	l.ended(errors.New("log: ended by itself, card 4761739001010010"), 7*minute)
-	if l = start(8 * minute); len(l.kept.Crashes) != 1 || strings.Contains(l.kept.Last, "4761739001010010") || !strings.Contains(l.kept.Last, "log: ended") {
+	if l = start(8 * minute); len(l.kept.Crashes) != 1 || strings.Contains(l.kept.Last, "4761739001010010") ||
+		!strings.Contains(l.kept.Last, "log: ended") {
 		t.Errorf("after an error: %+v", l.kept)
 	}
 	l.save()

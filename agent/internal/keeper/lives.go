@@ -59,7 +59,8 @@ type past struct {
 // OpenLives reads what the starts before this one left. A start that never said how it ended has crashed.
 func OpenLives(dir, bootID string, uptimeMS int64) *Lives {
 	l := &Lives{dir: dir}
-	if b, err := atomicfile.Read(l.file(), MaxLives); err != nil || json.Unmarshal(b, &l.kept) != nil || l.kept.BootID != bootID {
+	if b, err := atomicfile.Read(l.file(), MaxLives); err != nil || json.Unmarshal(b, &l.kept) != nil ||
+		l.kept.BootID != bootID {
 		l.kept = past{BootID: bootID}
 	}
 	if l.kept.Running {

@@ -77,7 +77,8 @@ type Watch struct {
 // NewWatch makes a watch with the limits of a terminal, which looks at least four times while a supervisor waits.
 func NewWatch(log *slog.Logger, super Supervisor) *Watch {
 	w := &Watch{
-		log: log, Super: super, Look: watchLook, Patience: watchPatience, beat: make(chan struct{}, 1), over: map[string]int64{},
+		log: log, Super: super, Look: watchLook, Patience: watchPatience, beat: make(chan struct{}, 1),
+		over:    map[string]int64{},
 		limits:  map[string]int64{"goroutines": maxGoroutines, "rss_kb": maxRSSKB},
 		StopRSS: stopRSSKB, Status: func() string { return "" }, Changed: func() {}, usage: Usage,
 	}

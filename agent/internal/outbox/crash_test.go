@@ -27,7 +27,8 @@ type fleet struct {
 }
 
 func newFleet() *fleet {
-	return &fleet{got: map[string]map[uint64]string{}, dropped: map[string][]report.Dropped{}, told: map[string]map[uint64]report.Dropped{}}
+	return &fleet{got: map[string]map[uint64]string{}, dropped: map[string][]report.Dropped{},
+		told: map[string]map[uint64]report.Dropped{}}
 }
 
 func (f *fleet) take(r outbox.Record) error {
@@ -81,7 +82,8 @@ func (f *fleet) explained(epoch string, seq uint64) bool {
 	return false
 }
 
-// A trial is one life of a box: some starts, each ended by a cut or in order, then a last start in which all is drained.
+// A trial is one life of a box: some starts, each ended by a cut or in order, then a last start in which all is
+// drained.
 type trial struct {
 	r        *rand.Rand
 	fs       *crashfs.FS

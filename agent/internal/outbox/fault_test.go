@@ -108,7 +108,8 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// TestSyncFails makes any sync fail: the record goes to another file, or to memory, and is never lost while power lasts.
+// TestSyncFails makes any sync fail: the record goes to another file, or to memory, and is never lost while power
+// lasts.
 func TestSyncFails(t *testing.T) {
 	for first := 1; first < 60; first++ {
 		for _, many := range []int{1, 2, 3, 10} {

@@ -308,7 +308,8 @@ func (b *Box) boot() uint64 {
 func (b *Box) settle() {
 	if d := b.d; d != nil && b.why == "" {
 		d.resolve()
-		for n := 0; n < maxReports && d.loss.open(); n++ { // making room for a report may drop more: the next turn reports that
+		for n := 0; n < maxReports && d.loss.open(); n++ {
+			// making room for a report may drop more: the next turn reports that
 			b.note()
 			l := d.loss
 			d.loss = loss{}
@@ -323,7 +324,8 @@ func (b *Box) settle() {
 		}
 	}
 	b.note()
-	s := Stats{Oldest: b.r.oldest(), Boot: b.boot(), Epoch: b.r.epoch.String(), Records: len(b.r.recs), RAM: len(b.r.recs), Degraded: b.why, Next: b.r.next, Acked: b.r.acked}
+	s := Stats{Oldest: b.r.oldest(), Boot: b.boot(), Epoch: b.r.epoch.String(), Records: len(b.r.recs), RAM: len(b.r.recs),
+		Degraded: b.why, Next: b.r.next, Acked: b.r.acked}
 	if d := b.d; d != nil {
 		s.Records += d.live()
 		s.Bytes, s.Written, s.Syncs, s.Corrupt = d.bytes(), d.written, d.syncs, d.corrupt
@@ -439,14 +441,16 @@ func (d *disk) nextRecord(after Pos) (frame, bool) {
 }
 
 func (f frame) record(e epoch, ram bool) Record {
-	return Record{Epoch: e.String(), Boot: f.boot, Seq: f.seq, Kind: f.kind, Critical: f.critical, Time: unixTime(f.time), Doc: f.doc, ram: ram}
+	return Record{Epoch: e.String(), Boot: f.boot, Seq: f.seq, Kind: f.kind, Critical: f.critical, Time: unixTime(f.time),
+		Doc: f.doc, ram: ram}
 }
 
 // ErrFuture says that an ack names a start of this box that has not been: nothing is forgotten for it.
 var ErrFuture = errors.New("it is for a start that has not been")
 
 // Ack forgets everything up to seq if epoch is one of this box's. Sequences go on over starts, so the boot only matters
-// where it cannot be: above ours, with a sequence that we have given out, somebody else's word is taken for the fleet's.
+// where it cannot be: above ours, with a sequence that we have given out, somebody else's word is taken for the
+// fleet's.
 func (b *Box) Ack(epoch string, boot, seq uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -472,8 +476,8 @@ func (b *Box) Ack(epoch string, boot, seq uint64) error {
 	return nil
 }
 
-// AckSent is Ack for one who has sent what lies before at and nothing else. A fleet gives up waiting across a gap in the
-// end; its word then covers numbers that it has not seen, and those are kept.
+// AckSent is Ack for one who has sent what lies before at and nothing else. A fleet gives up waiting across a gap in
+// the end; its word then covers numbers that it has not seen, and those are kept.
 func (b *Box) AckSent(at Pos, epoch string, boot, seq uint64) error {
 	b.mu.Lock()
 	next := seq + 1

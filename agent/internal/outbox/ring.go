@@ -21,8 +21,8 @@ type ring struct {
 	packer *report.Packer // while it is in use: it is larger than the ring
 }
 
-// packFrom is the size of a document from which packing pays. A diagnosis shrinks to about an eighth: the ring holds those
-// of a day and not of an hour.
+// packFrom is the size of a document from which packing pays. A diagnosis shrinks to about an eighth: the ring holds
+// those of a day and not of an hour.
 const packFrom = 1 << 10
 
 // ringOverhead is what a record costs beside its document.
@@ -69,7 +69,8 @@ func (r *ring) drop(i int) {
 	r.cut(i)
 }
 
-// report makes a record of the losses. It is made when all else has been given out, so that it is one report and not many.
+// report makes a record of the losses. It is made when all else has been given out, so that it is one report and not
+// many.
 func (r *ring) report(boot uint64) {
 	part, rest := r.loss.split()
 	r.loss = rest

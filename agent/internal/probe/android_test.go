@@ -15,8 +15,8 @@ import (
 	"posdx/agent/report"
 )
 
-// A process that may not ask the kernel for its tables, as an Android application may not (SELinux refuses netlink sockets
-// since Android 11), says so: permission, and neither that nothing is there nor that the kernel cannot do it.
+// A process that may not ask the kernel for its tables, as an Android application may not (SELinux refuses netlink
+// sockets since Android 11), says so: permission, and neither that nothing is there nor that the kernel cannot do it.
 func TestTablesThatMayNotBeRead(t *testing.T) {
 	const child = "POSDX_TEST_NO_NETLINK"
 	if os.Getenv(child) == "" {
@@ -47,7 +47,8 @@ func TestTablesThatMayNotBeRead(t *testing.T) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program))); e != 0 {
+	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
+		uintptr(unsafe.Pointer(&program))); e != 0 {
 		fmt.Println("no seccomp:", e)
 		return
 	}

@@ -16,13 +16,14 @@ import (
 // maxProcesses bounds the walk through /proc; a payment terminal runs under a hundred.
 const maxProcesses = 4096
 
-// Process returns the probe app.process: is the payment application running, and how often did it start and crash in the
-// last 24 hours that the agent has watched? name is the executable's name as in /proc/PID/comm; an empty one answers
-// absent. crashes says what the kernel's log tells; nil if nobody reads it.
+// Process returns the probe app.process: is the payment application running, and how often did it start and crash in
+// the last 24 hours that the agent has watched? name is the executable's name as in /proc/PID/comm; an empty one
+// answers absent. crashes says what the kernel's log tells; nil if nobody reads it.
 func Process(proc fs.FS, name string, crashes func() (int, bool)) Probe {
 	w := &watch{name: name}
 	return Probe{
-		Checks: []evidence.Check{evidence.AppProcess}, Subject: paymentApp, Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: name != "",
+		Checks: []evidence.Check{evidence.AppProcess}, Subject: paymentApp, Depth: report.Internal, Timeout: time.Second,
+		Fresh: time.Minute, Idle: name != "",
 		Run: func(ctx context.Context) []report.Evidence {
 			if name == "" {
 				return []report.Evidence{evidence.NotRun(evidence.AppProcess, paymentApp, report.ReasonAbsent)}

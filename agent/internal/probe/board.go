@@ -20,12 +20,13 @@ import (
 
 // BoardConfig says what the board checks look at. Root is the machine's root; nil functions are the kernel's own.
 type BoardConfig struct {
-	Root      fs.FS
-	Paths     []string // filesystems that must have room and be writable
-	Floor     time.Time
-	Kmsg      string // the kernel's log; empty: /dev/kmsg
-	Boots     board.Boots
-	App       string                         // the payment application's executable, whose crashes the kernel's log tells of
+	Root  fs.FS
+	Paths []string // filesystems that must have room and be writable
+	Floor time.Time
+	Kmsg  string // the kernel's log; empty: /dev/kmsg
+	Boots board.Boots
+	// the payment application's executable, whose crashes the kernel's log tells of
+	App       string
 	Reference func() (board.Reference, bool) // the true time as the acquirer's host told it last; nil: nobody did
 	Statfs    func(path string) (board.Statfs, error)
 	Timex     func() (board.Timex, error)
@@ -67,11 +68,13 @@ func NewBoard(c BoardConfig) *Board {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Board{c: c, log: board.NewKernelLog(c.App), reason: sync.OnceValue(func() string { return board.ResetReason(c.Root) })}
+	return &Board{c: c, log: board.NewKernelLog(c.App),
+		reason: sync.OnceValue(func() string { return board.ResetReason(c.Root) })}
 }
 
-// Run reads the kernel's log until ctx ends; without it each check that needs the log reads it once. When it ends earlier, its error says why the log cannot be read: a finding,
-// which board.kernel reports, and no reason to stop the agent.
+// Run reads the kernel's log until ctx ends; without it each check that needs the log reads it once. When it ends
+// earlier, its error says why the log cannot be read: a finding, which board.kernel reports, and no reason to stop the
+// agent.
 func (b *Board) Run(ctx context.Context) error {
 	if err := b.log.Run(ctx, b.c.Kmsg); err != nil {
 		return err
@@ -85,8 +88,9 @@ func (b *Board) Run(ctx context.Context) error {
 // Probes are the checks board.*. Each is a device of its own: a driver that hangs delays only itself.
 func (b *Board) Probes() []Probe {
 	one := func(check evidence.Check, subject string, fresh time.Duration, f func() []report.Evidence) Probe {
-		return Probe{Checks: []evidence.Check{check}, Subject: subject, Device: string(check), Depth: report.Internal, Timeout: boardLimit,
-			Fresh: fresh, Idle: true, Run: func(ctx context.Context) []report.Evidence { b.read(ctx); return f() }}
+		return Probe{Checks: []evidence.Check{check}, Subject: subject, Device: string(check), Depth: report.Internal,
+			Timeout: boardLimit,
+			Fresh:   fresh, Idle: true, Run: func(ctx context.Context) []report.Evidence { b.read(ctx); return f() }}
 	}
 	list := []Probe{
 		one(evidence.BoardPower, "supply", powerFresh, b.power),
@@ -109,7 +113,8 @@ func (b *Board) Probes() []Probe {
 	return list
 }
 
-// read takes in what the kernel has said until now, also if nobody reads its log along, as in a command without the daemon.
+// read takes in what the kernel has said until now, also if nobody reads its log along, as in a command without the
+// daemon.
 func (b *Board) read(ctx context.Context) {
 	if errors.Is(b.log.Err(), board.ErrSilent) {
 		b.log.Load(ctx, b.c.Kmsg)
@@ -138,14 +143,15 @@ func (b *Board) storageErrors() (own, other int, counted bool) {
 	return own, other, true
 }
 
-// AppCrashes is how often the kernel has told of the payment application's end in the last 24 hours, for a fault of its own
-// or for want of memory; false if its log is not read.
+// AppCrashes is how often the kernel has told of the payment application's end in the last 24 hours, for a fault of its
+// own or for want of memory; false if its log is not read.
 func (b *Board) AppCrashes() (int, bool) {
 	b.read(context.Background())
 	return b.complaints(board.AppCrash, day)
 }
 
-// DeviceFailed takes in that a reader, PIN pad, printer or modem failed just now: a dip of the supply beside it may be why.
+// DeviceFailed takes in that a reader, PIN pad, printer or modem failed just now: a dip of the supply beside it may be
+// why.
 func (b *Board) DeviceFailed() {
 	if up, err := board.Uptime(b.c.Root); err == nil {
 		b.log.Note(board.DeviceError, up)
@@ -221,7 +227,8 @@ func (b *Board) storage(path string) []report.Evidence {
 	if err != nil {
 		return one(evidence.CannotTell(evidence.BoardStorage, path, reasonFor(err)))
 	}
-	facts := []evidence.Value{evidence.Path.Is(path), evidence.FreePct.Is(round(s.FreePct)), evidence.FreeKB.Is(float64(s.FreeBytes >> 10)),
+	facts := []evidence.Value{evidence.Path.Is(path), evidence.FreePct.Is(round(s.FreePct)),
+		evidence.FreeKB.Is(float64(s.FreeBytes >> 10)),
 		evidence.ReadOnly.Is(s.ReadOnly)}
 	if s.InodesKnown {
 		facts = append(facts, evidence.InodesFreePct.Is(round(s.InodesFreePct)))
@@ -267,7 +274,8 @@ func (b *Board) memory() []report.Evidence {
 	if err != nil {
 		return one(evidence.CannotTell(evidence.BoardMemory, "system", reasonFor(err)))
 	}
-	facts := []evidence.Value{evidence.AvailableMB.Is(round(float64(m.AvailableKB) / 1024)), evidence.TotalMB.Is(round(float64(m.TotalKB) / 1024))}
+	facts := []evidence.Value{evidence.AvailableMB.Is(round(float64(m.AvailableKB) / 1024)),
+		evidence.TotalMB.Is(round(float64(m.TotalKB) / 1024))}
 	if m.PressureKnown {
 		facts = append(facts, evidence.PressureAvg10.Is(m.Pressure))
 	}
@@ -346,9 +354,11 @@ func (b *Board) kernel() []report.Evidence {
 		fact evidence.Fact[float64]
 		of   board.Complaint
 	}{
-		{evidence.USBDisconnects24h, board.USBDisconnect}, {evidence.USBErrors24h, board.USBError}, {evidence.UnderVoltage24h, board.UnderVoltage},
+		{evidence.USBDisconnects24h, board.USBDisconnect}, {evidence.USBErrors24h, board.USBError},
+		{evidence.UnderVoltage24h, board.UnderVoltage},
 		{evidence.HungTasks24h, board.HungTask}, {evidence.OOM24h, board.OutOfMemory}, {evidence.LinkDown24h, board.LinkDown},
-		{evidence.Segfaults24h, board.Segfault}, {evidence.SerialOverruns24h, board.SerialOverrun}, {evidence.Overheat24h, board.Overheat},
+		{evidence.Segfaults24h, board.Segfault}, {evidence.SerialOverruns24h, board.SerialOverrun},
+		{evidence.Overheat24h, board.Overheat},
 	} {
 		facts = append(facts, count(c.fact, b.log.Count(c.of, up, day)))
 	}

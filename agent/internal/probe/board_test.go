@@ -151,11 +151,16 @@ func TestBoard(t *testing.T) {
 		{name: "hot", check: "board.thermal", root: with(healthyBoard(), "sys/class/thermal/thermal_zone0/temp", "86000"), status: report.Bad, facts: F{"celsius": 86.0, "throttled": false, "level": "bad"}},
 		{name: "no sensor", check: "board.thermal", root: with(healthyBoard(), "sys/class/thermal/thermal_zone0/temp", "", "sys/class/thermal/thermal_zone0/type", ""), status: report.CannotTell, facts: F{"reason": "absent"}},
 
-		{name: "full", check: "board.storage", statfs: board.Statfs{BlockSize: 4096, Blocks: 100_000, Free: 2_000, Available: 2_000}, status: report.Bad, facts: F{"path": "/data", "free_pct": 2.0, "read_only": false, "level": "bad"}},
-		{name: "few kB", check: "board.storage", statfs: board.Statfs{BlockSize: 1024, Blocks: 1000, Free: 300, Available: 300}, status: report.Bad, facts: F{"path": "/data", "free_pct": 30.0, "read_only": false, "level": "bad"}},
-		{name: "inodes gone", check: "board.storage", statfs: board.Statfs{BlockSize: 4096, Blocks: 100_000, Free: 50_000, Available: 50_000, Inodes: 1000, InodesFree: 1}, status: report.Bad, facts: F{"path": "/data", "free_pct": 50.0, "inodes_free_pct": 0.1, "read_only": false, "level": "bad"}},
-		{name: "read-only", check: "board.storage", statfs: board.Statfs{BlockSize: 4096, Blocks: 100_000, Free: 50_000, Available: 50_000, ReadOnly: true}, status: report.Bad, facts: F{"path": "/data", "free_pct": 50.0, "read_only": true, "level": "bad"}},
-		{name: "tight", check: "board.storage", statfs: board.Statfs{BlockSize: 4096, Blocks: 100_000, Free: 7_000, Available: 7_000}, status: report.OK, facts: F{"path": "/data", "free_pct": 7.0, "read_only": false, "level": "poor"}},
+		{name: "full", check: "board.storage", statfs: board.Statfs{BlockSize: 4096, Blocks: 100_000, Free: 2_000,
+			Available: 2_000}, status: report.Bad, facts: F{"path": "/data", "free_pct": 2.0, "read_only": false, "level": "bad"}},
+		{name: "few kB", check: "board.storage", statfs: board.Statfs{BlockSize: 1024, Blocks: 1000, Free: 300,
+			Available: 300}, status: report.Bad, facts: F{"path": "/data", "free_pct": 30.0, "read_only": false, "level": "bad"}},
+		{name: "inodes gone", check: "board.storage", statfs: board.Statfs{BlockSize: 4096, Blocks: 100_000, Free: 50_000,
+			Available: 50_000, Inodes: 1000, InodesFree: 1}, status: report.Bad, facts: F{"path": "/data", "free_pct": 50.0, "inodes_free_pct": 0.1, "read_only": false, "level": "bad"}},
+		{name: "read-only", check: "board.storage", statfs: board.Statfs{BlockSize: 4096, Blocks: 100_000, Free: 50_000,
+			Available: 50_000, ReadOnly: true}, status: report.Bad, facts: F{"path": "/data", "free_pct": 50.0, "read_only": true, "level": "bad"}},
+		{name: "tight", check: "board.storage", statfs: board.Statfs{BlockSize: 4096, Blocks: 100_000, Free: 7_000,
+			Available: 7_000}, status: report.OK, facts: F{"path": "/data", "free_pct": 7.0, "read_only": false, "level": "poor"}},
 		{name: "no such folder", check: "board.storage", statErr: fs.ErrNotExist, status: report.CannotTell, facts: F{"reason": "absent"}},
 		{name: "disk gone", check: "board.storage", statErr: syscall.EIO, status: report.CannotTell, facts: F{"reason": "unsupported"}},
 
@@ -173,15 +178,19 @@ func TestBoard(t *testing.T) {
 		{name: "overloaded, old kernel", check: "board.cpu", root: with(healthyBoard(), "proc/pressure/cpu", "", "proc/loadavg", "9.1 9 9 1/1 1"), status: report.Bad, facts: F{"load1": 9.1, "level": "bad"}},
 		{name: "starved", check: "board.cpu", root: with(healthyBoard(), "proc/pressure/cpu", "some avg10=80.00 avg60=1"), status: report.Bad, facts: F{"load1": 0.6, "pressure_avg10": 80.0, "level": "bad"}},
 
-		{name: "1970", check: "board.clock", now: time.Unix(100, 0), timex: board.Timex{}, status: report.Bad, facts: F{"trusted": false, "source": "none", "before_build": true, "level": "bad"}},
+		{name: "1970", check: "board.clock", now: time.Unix(100, 0), timex: board.Timex{}, status: report.Bad,
+			facts: F{"trusted": false, "source": "none", "before_build": true, "level": "bad"}},
 		{name: "nobody vouches", check: "board.clock", timex: board.Timex{}, status: report.CannotTell, facts: F{"trusted": false, "source": "none", "reason": "unsupported"}},
-		{name: "host says otherwise", check: "board.clock", timex: board.Timex{}, ref: &board.Reference{Offset: -92 * time.Second}, status: report.Bad, facts: F{"trusted": true, "source": "host", "offset_s": -92.0, "level": "bad"}},
-		{name: "flat cell", check: "board.clock", timex: board.Timex{}, root: with(healthyBoard(), "sys/class/rtc/rtc0/since_epoch", "99"), status: report.Bad, facts: F{"trusted": false, "source": "none", "rtc_cell_flat": true, "level": "bad"}},
+		{name: "host says otherwise", check: "board.clock", timex: board.Timex{},
+			ref: &board.Reference{Offset: -92 * time.Second}, status: report.Bad, facts: F{"trusted": true, "source": "host", "offset_s": -92.0, "level": "bad"}},
+		{name: "flat cell", check: "board.clock", timex: board.Timex{},
+			root: with(healthyBoard(), "sys/class/rtc/rtc0/since_epoch", "99"), status: report.Bad, facts: F{"trusted": false, "source": "none", "rtc_cell_flat": true, "level": "bad"}},
 
 		{name: "brown-out", check: "board.reboots", root: with(healthyBoard(), "proc/cmdline", "bootreason=brownout"), status: report.Bad, facts: F{"count_24h": 1, "last_reason": "BrownOutReset", "level": "bad"}},
 		{name: "one watchdog", check: "board.reboots", root: with(healthyBoard(), "proc/cmdline", "bootreason=wdt"), status: report.OK, facts: F{"count_24h": 1, "last_reason": "HardwareWatchdog", "level": "poor"}},
 		{name: "told to, often", check: "board.reboots", root: with(healthyBoard(), "proc/cmdline", "bootreason=reboot"),
-			boots: board.Boots{{ID: "a", At: boardNow}, {ID: "b", At: boardNow}, {ID: "c", At: boardNow}, {ID: "d", At: boardNow}}, status: report.OK, facts: F{"count_24h": 4, "last_reason": "UserReset", "level": "poor"}},
+			boots: board.Boots{{ID: "a", At: boardNow}, {ID: "b", At: boardNow}, {ID: "c", At: boardNow},
+				{ID: "d", At: boardNow}}, status: report.OK, facts: F{"count_24h": 4, "last_reason": "UserReset", "level": "poor"}},
 		{name: "nothing known", check: "board.reboots", root: with(healthyBoard(), "proc/cmdline", "x"), boots: board.Boots{}, status: report.CannotTell, facts: F{"last_reason": "unknown", "reason": "too-few"}},
 
 		{name: "usb", check: "board.kernel", log: []string{"6,2,7000000000,-;usb 1-1: USB disconnect, device number 4"}, status: report.OK},
@@ -203,7 +212,8 @@ func TestBoard(t *testing.T) {
 			if c.now.IsZero() {
 				c.now = boardNow
 			}
-			b := NewBoard(BoardConfig{Root: c.root, Paths: []string{"/data"}, Floor: boardNow.AddDate(0, -1, 0), Kmsg: kmsg(t, c.log...), Boots: c.boots,
+			b := NewBoard(BoardConfig{Root: c.root, Paths: []string{"/data"}, Floor: boardNow.AddDate(0, -1, 0),
+				Kmsg: kmsg(t, c.log...), Boots: c.boots,
 				Reference: func() (board.Reference, bool) {
 					if c.ref == nil {
 						return board.Reference{}, false
@@ -350,8 +360,8 @@ func BenchmarkBoard(b *testing.B) {
 	}
 }
 
-// Kernel lines that people reported, from the log to the evidence. Board and filesystems are those of the healthy board: its data lies
-// on mmcblk0.
+// Kernel lines that people reported, from the log to the evidence. Board and filesystems are those of the healthy
+// board: its data lies on mmcblk0.
 func TestReportedKernelLines(t *testing.T) {
 	for name, c := range map[string]struct {
 		lines         []string

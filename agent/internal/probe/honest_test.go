@@ -12,8 +12,8 @@ import (
 	"posdx/drivers/serial"
 )
 
-// No device is called well that did not say so: one that refuses every question, that has no self-test, whose port says nothing bad
-// because it never does.
+// No device is called well that did not say so: one that refuses every question, that has no self-test, whose port says
+// nothing bad because it never does.
 func TestNoHealthWithoutAWordOfIt(t *testing.T) {
 	s := &readerState{config: ReaderConfig{Name: "reader0"}}
 	for name, c := range map[string]struct {
@@ -79,7 +79,8 @@ func TestLineIsJudgedByWhatItDoesNow(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
-	// The UART's own counts: fifty minutes of ten thousand characters each without an error, then five of a hundred with twenty.
+	// The UART's own counts: fifty minutes of ten thousand characters each without an error, then five of a hundred with
+	// twenty.
 	var l lineHistory
 	var at serial.Counters
 	for i := range 55 {

@@ -33,8 +33,8 @@ func TestFewConnectionsToOnePlace(t *testing.T) {
 	}
 }
 
-// A connection of ours that fails says nothing of the application's where that one works, has just worked, or got through
-// after ours had failed; and it says what it says where there is none, or one that hangs.
+// A connection of ours that fails says nothing of the application's where that one works, has just worked, or got
+// through after ours had failed; and it says what it says where there is none, or one that hangs.
 func TestApplicationGetsThroughWhereWeDoNot(t *testing.T) {
 	now := time.Now()
 	for _, c := range []struct {

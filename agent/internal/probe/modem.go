@@ -42,7 +42,8 @@ func Modem(c ModemConfig) []Probe {
 	if c.Name == "" {
 		c.Name = "modem0"
 	}
-	checks := []evidence.Check{evidence.ModemPort, evidence.ModemSIM, evidence.ModemRegistration, evidence.ModemSignal, evidence.ModemBearer, evidence.ModemLine}
+	checks := []evidence.Check{evidence.ModemPort, evidence.ModemSIM, evidence.ModemRegistration, evidence.ModemSignal,
+		evidence.ModemBearer, evidence.ModemLine}
 	if c.Port == "" {
 		return []Probe{Absent(c.Name, checks...)}
 	}
@@ -89,7 +90,8 @@ func (s *modemState) ask(ctx context.Context) []report.Evidence {
 		if !inUse(err) && !errors.Is(err, serial.ErrIdle) || ctx.Err() != nil {
 			break
 		}
-		if answered, e := s.visit(ctx, other, false); e == nil { // what else is wrong with a port that was only tried is not the modem's word
+		if answered, e := s.visit(ctx, other, false); e == nil {
+			// what else is wrong with a port that was only tried is not the modem's word
 			r, err = answered, nil
 		}
 	}
@@ -166,10 +168,12 @@ func (s *modemState) evidence(r modem.Report, err error) []report.Evidence {
 		port = evidence.New(evidence.ModemPort, name, facts...)
 	}
 	list := []report.Evidence{port}
-	for _, e := range []report.Evidence{simEvidence(r), registrationEvidence(r), s.signalEvidence(r), bearerEvidence(r, s.config.APN)} {
+	for _, e := range []report.Evidence{simEvidence(r), registrationEvidence(r), s.signalEvidence(r),
+		bearerEvidence(r, s.config.APN)} {
 		switch e.Subject = name; {
 		case offAir(r) && !s.config.DialUp && !answeredOffAir(evidence.Check(e.Check), r):
-			e = doubtful(evidence.Check(e.Check), name, report.CannotTell, report.ReasonMasked) // of a radio that is switched off nothing else can be told
+			// of a radio that is switched off nothing else can be told
+			e = doubtful(evidence.Check(e.Check), name, report.CannotTell, report.ReasonMasked)
 		case s.config.DialUp:
 			e = doubtful(evidence.Check(e.Check), name, report.NotRun, report.ReasonAbsent)
 		case e.Status == "":
@@ -247,7 +251,8 @@ func (s *modemState) signalEvidence(r modem.Report) report.Evidence {
 	for _, v := range [...]struct {
 		fact  evidence.Fact[float64]
 		value float64
-	}{{evidence.RSSIDBm, float64(m.RSSI)}, {evidence.RSRPDBm, float64(m.RSRP)}, {evidence.RSRQDB, m.RSRQ}, {evidence.SINRDB, m.SINR}, {evidence.BERPct, m.BER}} {
+	}{{evidence.RSSIDBm, float64(m.RSSI)}, {evidence.RSRPDBm, float64(m.RSRP)}, {evidence.RSRQDB, m.RSRQ},
+		{evidence.SINRDB, m.SINR}, {evidence.BERPct, m.BER}} {
 		if v.value != modem.NoValue {
 			facts = append(facts, v.fact.Is(v.value))
 		}

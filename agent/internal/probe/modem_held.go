@@ -14,8 +14,8 @@ import (
 	"posdx/drivers/serial"
 )
 
-// held is what can be told of a modem that the payment application, or pppd for it, is using, and that no ModemManager has:
-// what it is, and whether its network interface has an address. Nothing is sent to it.
+// held is what can be told of a modem that the payment application, or pppd for it, is using, and that no ModemManager
+// has: what it is, and whether its network interface has an address. Nothing is sent to it.
 func (s *modemState) held(found []modem.USB, port string, err error) []report.Evidence {
 	list := s.evidence(modem.Report{}, err)
 	u, _ := modem.Of(found, path.Base(port))
@@ -28,7 +28,8 @@ func (s *modemState) held(found []modem.USB, port string, err error) []report.Ev
 		}
 		for _, iface := range s.interfaces(u, err) {
 			if a := s.addresses(iface); len(a) > 0 { // without one the modem may be dialling: that proves nothing
-				list[i] = evidence.New(evidence.ModemBearer, e.Subject, evidence.ContextActive.Is(true), evidence.Address.Is(a[0].String()))
+				list[i] = evidence.New(evidence.ModemBearer, e.Subject, evidence.ContextActive.Is(true),
+					evidence.Address.Is(a[0].String()))
 				break
 			}
 		}
@@ -36,8 +37,8 @@ func (s *modemState) held(found []modem.USB, port string, err error) []report.Ev
 	return list
 }
 
-// interfaces are the network interfaces that a held modem feeds: its own, or pppd's, if that has the port and there is one
-// only.
+// interfaces are the network interfaces that a held modem feeds: its own, or pppd's, if that has the port and there is
+// one only.
 func (s *modemState) interfaces(u modem.USB, err error) []string {
 	busy := (*serial.BusyError)(nil)
 	if s.config.Sys == nil || !errors.As(err, &busy) || busy.Owner.Command != "pppd" {

@@ -323,7 +323,8 @@ func try(t *testing.T, socket, program string, args ...string) {
 
 // A sale that begins in the middle of a visit is not kept waiting.
 func TestModemGivesWayToASale(t *testing.T) {
-	for _, state := range []func(*sim.ModemState){func(s *sim.ModemState) { s.Silent = true }, func(s *sim.ModemState) { s.Late = 200 * time.Millisecond }, func(s *sim.ModemState) { s.SIM = "10" }} {
+	for _, state := range []func(*sim.ModemState){func(s *sim.ModemState) { s.Silent = true },
+		func(s *sim.ModemState) { s.Late = 200 * time.Millisecond }, func(s *sim.ModemState) { s.SIM = "10" }} {
 		m := sim.NewModem(sim.Plain(), sim.GoodModem(), 1)
 		m.Change(state)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -372,7 +373,8 @@ func TestModemLeavesNothingBehind(t *testing.T) {
 	}
 	m := sim.NewModem(sim.Quectel(), sim.GoodModem(), 1)
 	l := plugged(t, m)
-	probes := Modem(ModemConfig{Port: l.Path(), Dedicated: true, APN: "cmiot", Sys: usbModem("ttyUSB2"), Bus: filepath.Join(t.TempDir(), "none")})
+	probes := Modem(ModemConfig{Port: l.Path(), Dedicated: true, APN: "cmiot", Sys: usbModem("ttyUSB2"),
+		Bus: filepath.Join(t.TempDir(), "none")})
 	visit := func(i int) {
 		switch i % 8 {
 		case 1:
@@ -426,9 +428,12 @@ func TestModemOffTheAir(t *testing.T) {
 			r    modem.Report
 			want map[string]string
 		}{
-			{modem.Report{Model: "SIM7600", SIM: modem.SIMReady, Registration: modem.RegIdle, Radio: radio, Bearer: modem.Bearer{AttachedKnown: true, ActiveKnown: true}},
+			{modem.Report{Model: "SIM7600", SIM: modem.SIMReady, Registration: modem.RegIdle, Radio: radio,
+				Bearer: modem.Bearer{AttachedKnown: true, ActiveKnown: true}},
 				map[string]string{"modem.registration": "bad " + string(radio) + " - -", "modem.sim": "ok - ready -", "modem.signal": "cannot-tell - - masked", "modem.bearer": "cannot-tell - - masked"}},
-			{modem.Report{Model: "SIM7600", SIM: modem.SIMFailure, Radio: radio, Signals: []modem.Signal{{RSSI: -113, RSRP: modem.NoValue, RSRQ: modem.NoValue, SINR: modem.NoValue, BER: modem.NoValue}}},
+			{modem.Report{Model: "SIM7600", SIM: modem.SIMFailure, Radio: radio,
+				Signals: []modem.Signal{{RSSI: -113, RSRP: modem.NoValue, RSRQ: modem.NoValue, SINR: modem.NoValue,
+					BER: modem.NoValue}}},
 				map[string]string{"modem.registration": "bad " + string(radio) + " - -", "modem.sim": "cannot-tell - - masked", "modem.signal": "cannot-tell - - masked", "modem.bearer": "cannot-tell - - masked"}},
 		} {
 			s := &modemState{config: ModemConfig{Name: "modem0", APN: "pos.example"}}
@@ -440,7 +445,8 @@ func TestModemOffTheAir(t *testing.T) {
 		}
 	}
 	s := &modemState{config: ModemConfig{Name: "modem0"}}
-	for _, e := range s.evidence(modem.Report{Model: "SIM7600", SIM: modem.SIMReady, Registration: modem.RegIdle, Radio: modem.RadioOn}, nil) {
+	for _, e := range s.evidence(modem.Report{Model: "SIM7600", SIM: modem.SIMReady, Registration: modem.RegIdle,
+		Radio: modem.RadioOn}, nil) {
 		if e.Check == "modem.registration" && show(e, "radio", "state") != "bad - idle" {
 			t.Errorf("a radio that is on: %s", show(e, "radio", "state"))
 		}

@@ -39,7 +39,8 @@ type Target struct {
 	ServerName string // in the certificate; empty: Host
 	CAFile     string // empty: the system's roots, which cost 1.5 MB of memory when first used
 	Via        string // interface to use; empty: as the routes say
-	Proxy      string // host:port of an HTTP proxy that the application asks for a tunnel to the host; empty: it connects itself
+	// host:port of an HTTP proxy that the application asks for a tunnel to the host; empty: it connects itself
+	Proxy      string
 	PortalPath string // page that answers 204 on Port, to find captive portals; never for an acquirer
 }
 
@@ -115,7 +116,8 @@ func NewNetwork(c NetworkConfig) *Network {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}, guarded: map[int]guard{}, places: map[netip.AddrPort]*place{}, forms: map[string]Form{}}
+	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}, guarded: map[int]guard{},
+		places: map[netip.AddrPort]*place{}, forms: map[string]Form{}}
 	n.names = newNames(c)
 	return n
 }
@@ -128,7 +130,8 @@ func (n *Network) Run(ctx context.Context) error { return n.monitor.Run(ctx) }
 func (n *Network) Probes() []Probe {
 	list := []Probe{
 		{
-			Checks:  []evidence.Check{evidence.NetLink, evidence.NetAddress, evidence.NetErrors, evidence.NetBearer, evidence.NetWifi},
+			Checks: []evidence.Check{evidence.NetLink, evidence.NetAddress, evidence.NetErrors, evidence.NetBearer,
+				evidence.NetWifi},
 			Subject: "uplink", Depth: report.Internal, Timeout: localLimit, Fresh: localFresh, Idle: true, Run: n.local,
 		},
 		{
@@ -161,7 +164,8 @@ func (n *Network) look() (network.Tables, time.Time, error) {
 	n.monitor.Observe(t, now)
 	bearer, _, _ := t.Bearer()
 	n.mu.Lock()
-	n.metered = slices.Contains(n.c.Metered, bearer.Name) || slices.Contains(n.c.Metered, string(network.KindOf(bearer, n.c.Sys)))
+	n.metered = slices.Contains(n.c.Metered, bearer.Name) ||
+		slices.Contains(n.c.Metered, string(network.KindOf(bearer, n.c.Sys)))
 	n.mu.Unlock()
 	return t, now, nil
 }
@@ -171,7 +175,8 @@ func (n *Network) local(context.Context) []report.Evidence {
 	t, now, err := n.look()
 	if err != nil {
 		var list []report.Evidence
-		for _, c := range []evidence.Check{evidence.NetLink, evidence.NetAddress, evidence.NetErrors, evidence.NetBearer, evidence.NetWifi} {
+		for _, c := range []evidence.Check{evidence.NetLink, evidence.NetAddress, evidence.NetErrors, evidence.NetBearer,
+			evidence.NetWifi} {
 			list = append(list, doubtful(c, "uplink", report.CannotTell, reasonFor(err)))
 		}
 		return list
@@ -191,7 +196,8 @@ func (n *Network) local(context.Context) []report.Evidence {
 		if _, ok := t.Link(name); !ok {
 			list = append(list, n.missing(name))
 			links = append(links, network.Link{Name: name})
-			list = append(list, doubtful(evidence.NetAddress, name, report.NotRun, report.ReasonMasked), doubtful(evidence.NetErrors, name, report.NotRun, report.ReasonMasked))
+			list = append(list, doubtful(evidence.NetAddress, name, report.NotRun, report.ReasonMasked),
+				doubtful(evidence.NetErrors, name, report.NotRun, report.ReasonMasked))
 		}
 	}
 	if len(links) == 0 {
@@ -233,7 +239,8 @@ func (n *Network) candidates(t network.Tables) []network.Link {
 }
 
 // link judges one interface. One without a carrier is bad only if somebody relies on it: it is configured, a default
-// route uses it, it had a carrier before, or nothing else leads out. An empty socket beside a working modem is no fault.
+// route uses it, it had a carrier before, or nothing else leads out. An empty socket beside a working modem is no
+// fault.
 func (n *Network) link(t network.Tables, l network.Link, now time.Time) report.Evidence {
 	facts := []evidence.Value{evidence.Iface.Is(l.Name), count(evidence.Flaps1h, n.monitor.Flaps(l.Name, now))}
 	if k := network.KindOf(l, n.c.Sys); k != network.Virtual && k != network.Loopback {
@@ -252,8 +259,8 @@ func (n *Network) link(t network.Tables, l network.Link, now time.Time) report.E
 	return evidence.New(evidence.NetLink, l.Name, append(facts, evidence.Carrier.Is(l.Carrier))...)
 }
 
-// relied tells whether somebody relies on a link: it is configured, a default route uses it, it had a carrier before, or
-// nothing else leads out.
+// relied tells whether somebody relies on a link: it is configured, a default route uses it, it had a carrier before,
+// or nothing else leads out.
 func (n *Network) relied(t network.Tables, l network.Link) bool {
 	_, carried := n.monitor.Seen(l.Name)
 	_, _, out := t.Bearer()
@@ -264,7 +271,8 @@ func (n *Network) relied(t network.Tables, l network.Link) bool {
 // missing judges an interface that is configured and not there.
 func (n *Network) missing(name string) report.Evidence {
 	if seen, _ := n.monitor.Seen(name); seen {
-		return evidence.New(evidence.NetLink, name, evidence.Iface.Is(name), evidence.Carrier.Is(false), evidence.Outcome.Is("gone"))
+		return evidence.New(evidence.NetLink, name, evidence.Iface.Is(name), evidence.Carrier.Is(false),
+			evidence.Outcome.Is("gone"))
 	}
 	return doubtful(evidence.NetLink, name, report.CannotTell, report.ReasonAbsent)
 }
@@ -350,8 +358,10 @@ func (n *Network) errors(l network.Link, now time.Time) report.Evidence {
 		return doubtful(evidence.NetErrors, l.Name, report.CannotTell, report.ReasonTooFew)
 	}
 	num := func(f evidence.Fact[float64], n uint64) evidence.Value { return f.Is(float64(n)) }
-	return evidence.New(evidence.NetErrors, l.Name, evidence.Iface.Is(l.Name), num(evidence.RXErrors, g.RxErrors), num(evidence.CRCErrors, g.CRCErrors),
-		num(evidence.Drops, g.RxDropped+g.TxDropped), num(evidence.Packets, g.RxPackets+g.TxPackets), evidence.WindowS.Is(math.Floor(window.Seconds())))
+	return evidence.New(evidence.NetErrors, l.Name, evidence.Iface.Is(l.Name), num(evidence.RXErrors, g.RxErrors),
+		num(evidence.CRCErrors, g.CRCErrors),
+		num(evidence.Drops, g.RxDropped+g.TxDropped), num(evidence.Packets, g.RxPackets+g.TxPackets),
+		evidence.WindowS.Is(math.Floor(window.Seconds())))
 }
 
 // wifi judges a wireless link. The network's name is compared and forgotten.
@@ -379,7 +389,8 @@ func (n *Network) wifi(l network.Link) report.Evidence {
 
 // bearer says what carries the terminal's traffic.
 func (n *Network) bearer(t network.Tables, now time.Time) report.Evidence {
-	facts := []evidence.Value{count(evidence.Changes1h, n.monitor.BearerChanges(now)), evidence.WatchedS.Is(math.Floor(n.monitor.Watched(now).Seconds()))}
+	facts := []evidence.Value{count(evidence.Changes1h, n.monitor.BearerChanges(now)),
+		evidence.WatchedS.Is(math.Floor(n.monitor.Watched(now).Seconds()))}
 	l, _, ok := t.Bearer()
 	switch {
 	case !ok && n.reachableByRoute():

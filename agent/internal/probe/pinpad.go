@@ -61,7 +61,8 @@ func PINPad(c PINPadConfig) ([]Probe, error) {
 		checks = append(checks, evidence.AppKeys)
 	}
 	return []Probe{{
-		Checks: checks, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: pinpadLimit, Fresh: deviceFresh, Idle: c.Dedicated,
+		Checks: checks, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: pinpadLimit, Fresh: deviceFresh,
+		Idle: c.Dedicated,
 		Run: func(ctx context.Context) []report.Evidence {
 			p, err := askPINPad(ctx, c)
 			list := []report.Evidence{pinpadEvidence(c.Name, p, err)}
@@ -120,7 +121,8 @@ func pinpadEvidence(subject string, p pinpad.Report, err error) report.Evidence 
 	if len(loaded) > 0 {
 		facts = append(facts, evidence.KeysLoaded.Is(loaded))
 	}
-	for _, v := range [...]evidence.Value{evidence.Model.Is(p.Model), evidence.Maker.Is(p.Maker), evidence.Firmware.Is(p.Firmware), evidence.Spec.Is(p.Spec),
+	for _, v := range [...]evidence.Value{evidence.Model.Is(p.Model), evidence.Maker.Is(p.Maker),
+		evidence.Firmware.Is(p.Firmware), evidence.Spec.Is(p.Spec),
 		evidence.Code.Is(p.Status)} {
 		if !v.Empty() {
 			facts = append(facts, v)

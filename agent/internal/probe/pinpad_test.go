@@ -66,7 +66,8 @@ func TestPINPad(t *testing.T) {
 }
 
 func TestPINPadConfig(t *testing.T) {
-	for _, c := range []PINPadConfig{{Port: "p", Protocol: "morse"}, {Port: "p", Keys: []string{"pin:1"}}, {Port: "p", Keys: []string{"mk-pin"}}, {Port: "p", Keys: []string{"mk-pin:100"}}} {
+	for _, c := range []PINPadConfig{{Port: "p", Protocol: "morse"}, {Port: "p", Keys: []string{"pin:1"}},
+		{Port: "p", Keys: []string{"mk-pin"}}, {Port: "p", Keys: []string{"mk-pin:100"}}} {
 		if _, err := PINPad(c); err == nil {
 			t.Errorf("%+v was accepted", c)
 		}
@@ -249,7 +250,8 @@ func TestSaleEndsEveryQuestion(t *testing.T) {
 	}
 }
 
-// Devices that fail in every way leave neither a descriptor nor a goroutine behind; POSDX_LONG does it ten thousand times.
+// Devices that fail in every way leave neither a descriptor nor a goroutine behind; POSDX_LONG does it ten thousand
+// times.
 func TestPeripheralsLeaveNothingBehind(t *testing.T) {
 	cycles := 24
 	if os.Getenv("POSDX_LONG") != "" {
@@ -281,7 +283,8 @@ func TestPeripheralsLeaveNothingBehind(t *testing.T) {
 		spoil(true)
 		ran(t, probes)
 		spoil(false)
-		tap, err := NewReaderTap(ReaderConfig{Name: "r", Protocol: "msr", Dedicated: true, Reads: &reader.Reads{}}, []string{wl.Path()})
+		tap, err := NewReaderTap(ReaderConfig{Name: "r", Protocol: "msr", Dedicated: true, Reads: &reader.Reads{}},
+			[]string{wl.Path()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,8 +32,8 @@ func Absent(subject string, checks ...evidence.Check) Probe {
 	}
 }
 
-// outcome is what an error of the serial port says about the device: an outcome of the contract, or the reason why nothing
-// can be said. Both are empty for nil.
+// outcome is what an error of the serial port says about the device: an outcome of the contract, or the reason why
+// nothing can be said. Both are empty for nil.
 func outcome(err error) (outcome, reason string) {
 	switch {
 	case err == nil:
@@ -54,8 +54,8 @@ func outcome(err error) (outcome, reason string) {
 	return "", report.ReasonUnsupported
 }
 
-// openOurs opens a port that nobody else holds. A port whose other holders we are not allowed to see counts as held, unless
-// it is dedicated to us: in doubt nothing is touched.
+// openOurs opens a port that nobody else holds. A port whose other holders we are not allowed to see counts as held,
+// unless it is dedicated to us: in doubt nothing is touched.
 func openOurs(c serial.Config, dedicated bool) (*serial.Port, error) {
 	c.MustSee = !dedicated
 	return serial.Open(c)

@@ -46,7 +46,8 @@ func Printer(c PrinterConfig) ([]Probe, error) {
 		ask = askPortPrinter
 	}
 	return []Probe{{
-		Checks: []evidence.Check{evidence.PrinterStatus}, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: printerLimit, Fresh: deviceFresh, Idle: c.Dedicated,
+		Checks: []evidence.Check{evidence.PrinterStatus}, Subject: c.Name, Device: c.Port, Depth: report.Internal,
+		Timeout: printerLimit, Fresh: deviceFresh, Idle: c.Dedicated,
 		Run: func(ctx context.Context) []report.Evidence {
 			p, err := ask(ctx, c)
 			return []report.Evidence{printerEvidence(c.Name, p, err)}
@@ -94,8 +95,8 @@ func printerEvidence(subject string, p printer.Report, err error) report.Evidenc
 		what = p.Outcome()
 	}
 	if what == "ok" && (p.Disordered || p.Offline || p.PortOnly) {
-		// Whose answers they are cannot be told; or it is off line and does not say why: a key was pressed, or it knows no other
-		// status; or its port said nothing bad, which many say whatever happens.
+		// Whose answers they are cannot be told; or it is off line and does not say why: a key was pressed, or it knows no
+		// other status; or its port said nothing bad, which many say whatever happens.
 		e := doubtful(evidence.PrinterStatus, subject, report.CannotTell, report.ReasonUnsupported)
 		if p.Offline && !p.Disordered {
 			e.Facts["offline"] = true

@@ -7,7 +7,8 @@ import (
 	"posdx/drivers/reader"
 )
 
-// CheckReader says what keeps a reader from ever being asked, or being overheard on the given ports, whatever is connected.
+// CheckReader says what keeps a reader from ever being asked, or being overheard on the given ports, whatever is
+// connected.
 func CheckReader(c ReaderConfig, rx []string) error {
 	if len(rx) > 0 {
 		if _, err := NewReaderTap(c, rx); err != nil {

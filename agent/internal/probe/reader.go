@@ -26,8 +26,8 @@ const (
 	// lineWindow is how far back damaged characters count.
 	lineWindow = time.Hour
 	lineKept   = 61 // readings of the counters: one a minute
-	// What is looked at of a line is the longest stretch up to now that stands out: three damaged characters, more than one in a
-	// thousand; or two spoiled frames, more than one in ten. How bad it is the judge says.
+	// What is looked at of a line is the longest stretch up to now that stands out: three damaged characters, more than
+	// one in a thousand; or two spoiled frames, more than one in ten. How bad it is the judge says.
 	lineErrors  = 3
 	lineShare   = 1e-3
 	frameErrors = 2
@@ -56,26 +56,31 @@ func Reader(c ReaderConfig) []Probe {
 		c.Name = "reader0"
 	}
 	reads := Probe{
-		Checks: []evidence.Check{evidence.ReaderReads}, Subject: c.Name, Depth: report.Internal, Timeout: quickLimit, Fresh: watchFresh, Idle: c.Reads != nil,
+		Checks: []evidence.Check{evidence.ReaderReads}, Subject: c.Name, Depth: report.Internal, Timeout: quickLimit,
+		Fresh: watchFresh, Idle: c.Reads != nil,
 		Run: func(context.Context) []report.Evidence { return []report.Evidence{readsEvidence(c, time.Now())} },
 	}
 	s := &readerState{config: c}
 	if c.Port == "" && c.Tap != nil {
 		return []Probe{{
-			Checks: []evidence.Check{evidence.ReaderPort, evidence.ReaderLine}, Subject: c.Name, Depth: report.Internal, Timeout: quickLimit, Fresh: watchFresh, Idle: true,
+			Checks: []evidence.Check{evidence.ReaderPort, evidence.ReaderLine}, Subject: c.Name, Depth: report.Internal,
+			Timeout: quickLimit, Fresh: watchFresh, Idle: true,
 			Run: s.overhear,
 		}, Absent(c.Name, evidence.ReaderSelftest, evidence.ReaderSlot, evidence.ReaderUSB), reads}
 	}
 	if c.Port == "" {
-		return []Probe{Absent(c.Name, evidence.ReaderPort, evidence.ReaderSelftest, evidence.ReaderSlot, evidence.ReaderLine, evidence.ReaderUSB), reads}
+		return []Probe{Absent(c.Name, evidence.ReaderPort, evidence.ReaderSelftest, evidence.ReaderSlot, evidence.ReaderLine,
+			evidence.ReaderUSB), reads}
 	}
 	return []Probe{
 		{
-			Checks: []evidence.Check{evidence.ReaderPort, evidence.ReaderSelftest, evidence.ReaderSlot}, Subject: c.Name, Device: c.Port, Depth: report.Internal,
+			Checks: []evidence.Check{evidence.ReaderPort, evidence.ReaderSelftest, evidence.ReaderSlot}, Subject: c.Name,
+			Device: c.Port, Depth: report.Internal,
 			Timeout: readerLimit, Fresh: askFresh, Every: readerEvery, Idle: c.Dedicated, Run: s.ask,
 		},
 		{
-			Checks: []evidence.Check{evidence.ReaderLine, evidence.ReaderUSB}, Subject: c.Name, Device: c.Port, Depth: report.Internal,
+			Checks: []evidence.Check{evidence.ReaderLine, evidence.ReaderUSB}, Subject: c.Name, Device: c.Port,
+			Depth:   report.Internal,
 			Timeout: quickLimit, Fresh: watchFresh, Idle: true, Run: s.watch,
 		},
 		reads,
@@ -113,7 +118,8 @@ func (s *readerState) told(r reader.Report, err error) []report.Evidence {
 			doubtful(evidence.ReaderSlot, s.config.Name, report.CannotTell, report.ReasonMasked),
 		}
 	}
-	port := evidence.New(evidence.ReaderPort, s.config.Name, append([]evidence.Value{evidence.Outcome.Is("ok")}, identity(r.Model, r.Firmware)...)...)
+	port := evidence.New(evidence.ReaderPort, s.config.Name, append([]evidence.Value{evidence.Outcome.Is("ok")},
+		identity(r.Model, r.Firmware)...)...)
 	if r.Refused && r.Fault == "" && !r.Tamper { // it answers, and not one answer says that it is well
 		port = doubtful(evidence.ReaderPort, s.config.Name, report.CannotTell, report.ReasonUnsupported)
 	}
@@ -195,7 +201,8 @@ func (s *readerState) watch(context.Context) []report.Evidence {
 	if s.config.Tap != nil {
 		s.line.frames(now, s.config.Tap.take())
 	}
-	return []report.Evidence{s.line.evidence(evidence.ReaderLine, s.config.Name), s.usb.look(now, evidence.ReaderUSB, s.config.Name, s.config.Port)}
+	return []report.Evidence{s.line.evidence(evidence.ReaderLine, s.config.Name),
+		s.usb.look(now, evidence.ReaderUSB, s.config.Name, s.config.Port)}
 }
 
 // lineHistory is how a serial line has been over the last hour.
@@ -242,8 +249,8 @@ func (l *lineHistory) frames(now time.Time, h frame.Health) {
 	}
 }
 
-// What goes wrong now is not diluted by what went well before: a line is judged by the longest stretch up to now in which it
-// stands out, or by all that is kept.
+// What goes wrong now is not diluted by what went well before: a line is judged by the longest stretch up to now in
+// which it stands out, or by all that is kept.
 
 func spoiltLine(d serial.Counters) bool {
 	return d.Errors() >= lineErrors && float64(d.Errors()) > lineShare*float64(d.RX)
@@ -260,8 +267,8 @@ func (l *lineHistory) recentReadings() int {
 	return 0
 }
 
-// recentVisits is where that stretch begins among the dialogues. A shorter one than all is of two visits at least, and stands out
-// for certain: a share of few frames is a matter of luck.
+// recentVisits is where that stretch begins among the dialogues. A shorter one than all is of two visits at least, and
+// stands out for certain: a share of few frames is a matter of luck.
 func (l *lineHistory) recentVisits() int {
 	for from := 1; from+recentLeast <= len(l.visits); from++ {
 		h := sum(l.visits[from:])
@@ -289,7 +296,8 @@ func (l *lineHistory) evidence(check evidence.Check, subject string) report.Evid
 	window := time.Duration(0)
 	if n := len(l.readings); n >= 2 {
 		from := l.recentReadings()
-		if d := l.readings[n-1].c.Since(l.readings[from].c); d.RX > 0 || d.Errors() > 0 { // a line on which nothing came is not known to be good
+		if d := l.readings[n-1].c.Since(l.readings[from].c); d.RX > 0 || d.Errors() > 0 {
+			// a line on which nothing came is not known to be good
 			put(evidence.Frame, d.Frame)
 			put(evidence.Parity, d.Parity)
 			put(evidence.Overrun, d.Overrun)

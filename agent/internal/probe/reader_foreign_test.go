@@ -128,7 +128,8 @@ func TestPcscdSellsAndIsHeard(t *testing.T) {
 	housetest.Until(t, "the card is counted", func() bool { return reads.Tally(time.Now()).Steps[reader.StepCryptogram].Cards > 0 })
 	got := ran(t, Reader(config)[:1])
 	tally := reads.Tally(time.Now())
-	for _, step := range []reader.Step{reader.StepPowerOn, reader.StepSelect, reader.StepStart, reader.StepRead, reader.StepCryptogram} {
+	for _, step := range []reader.Step{reader.StepPowerOn, reader.StepSelect, reader.StepStart, reader.StepRead,
+		reader.StepCryptogram} {
 		if tally.Steps[step].Cards == 0 || tally.Steps[step].Failed != 0 {
 			t.Errorf("%v: %+v", step, tally.Steps[step])
 		}

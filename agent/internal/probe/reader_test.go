@@ -125,7 +125,8 @@ func TestTappedChipReader(t *testing.T) {
 				t.Errorf("clean: %s, %s", port, r)
 			}
 			steps := reads.Tally(time.Now()).Steps
-			for _, step := range []reader.Step{reader.StepPowerOn, reader.StepSelect, reader.StepStart, reader.StepRead, reader.StepCryptogram} {
+			for _, step := range []reader.Step{reader.StepPowerOn, reader.StepSelect, reader.StepStart, reader.StepRead,
+				reader.StepCryptogram} {
 				if steps[step].Cards != 10 {
 					t.Errorf("%v: %+v", step, steps[step])
 				}
@@ -199,7 +200,8 @@ func TestTapHearsTrouble(t *testing.T) {
 		t.Error(got)
 	}
 	for i := range silentAsks {
-		say(reader.Frame(nil, reader.Message{Type: reader.GetSlotStatus, Seq: byte(i)}), func() bool { return c.Tap.asked == i+1 })
+		say(reader.Frame(nil, reader.Message{Type: reader.GetSlotStatus, Seq: byte(i)}),
+			func() bool { return c.Tap.asked == i+1 })
 	}
 	if got := show(ran(t, probes)["reader.port"], "outcome"); got != "bad silent" {
 		t.Error(got)
@@ -388,7 +390,8 @@ func TestReaderThatIsSwitchedUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Write(reader.Frame(nil, reader.Message{Type: reader.Escape, Data: []byte{0x01, 0x10, 0x20}})); err != nil {
+	if _, err := p.Write(reader.Frame(nil,
+		reader.Message{Type: reader.Escape, Data: []byte{0x01, 0x10, 0x20}})); err != nil {
 		t.Fatal(err)
 	}
 	p.SetReadDeadline(time.Now().Add(20 * time.Second))

@@ -29,7 +29,8 @@ func readsEvidence(c ReaderConfig, now time.Time) report.Evidence {
 		return doubtful(evidence.ReaderReads, c.Name, report.NotRun, report.ReasonAbsent)
 	}
 	t, wear := c.Reads.Worst(now), c.Reads.Wear(now)
-	facts := []evidence.Value{evidence.Good.Is(float64(t.Good)), evidence.Failed.Is(float64(t.Failed)), evidence.Cards.Is(float64(t.Cards.Cards)),
+	facts := []evidence.Value{evidence.Good.Is(float64(t.Good)), evidence.Failed.Is(float64(t.Failed)),
+		evidence.Cards.Is(float64(t.Cards.Cards)),
 		evidence.CardsFailed.Is(float64(t.Cards.Failed)), evidence.WindowS.Is(math.Floor(t.Window.Seconds()))}
 	if t.Head != reader.HeadUnknown {
 		facts = append(facts, evidence.Head.Is(t.Head.String()))
@@ -62,7 +63,8 @@ func readsEvidence(c ReaderConfig, now time.Time) report.Evidence {
 	return evidence.New(evidence.ReaderReads, c.Name, facts...)
 }
 
-// parts names the tracks and the chip's steps that fail, each with the least share of its cards that does so for certain.
+// parts names the tracks and the chip's steps that fail, each with the least share of its cards that does so for
+// certain.
 func parts(t reader.Tally) map[string]float64 {
 	by := map[string]float64{}
 	put := func(name string, r reader.Rate) {
@@ -81,8 +83,8 @@ func parts(t reader.Tally) map[string]float64 {
 
 func percent(share float64) float64 { return math.Round(share * 100) }
 
-// A ReadsKeeper lets the counts of a reader outlast a restart. A file that cannot be read or written costs the memory of
-// what was, not the daemon.
+// A ReadsKeeper lets the counts of a reader outlast a restart. A file that cannot be read or written costs the memory
+// of what was, not the daemon.
 type ReadsKeeper struct {
 	Path  string
 	Reads *reader.Reads
@@ -114,8 +116,8 @@ func (k *ReadsKeeper) Load(now time.Time) error {
 	return nil
 }
 
-// Run keeps the counts once an hour, if a card was read in it, and when ctx ends. It returns what keeps it from writing,
-// then; until then the counts are in memory, and it tries again.
+// Run keeps the counts once an hour, if a card was read in it, and when ctx ends. It returns what keeps it from
+// writing, then; until then the counts are in memory, and it tries again.
 func (k *ReadsKeeper) Run(ctx context.Context) error {
 	t := time.NewTicker(keepEvery)
 	defer t.Stop()

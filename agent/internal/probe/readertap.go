@@ -230,7 +230,8 @@ func (t *ReaderTap) take() frame.Health {
 	return h
 }
 
-// silentAsks is how many commands in a row without an answer are a silent reader; applications ask twice or three times.
+// silentAsks is how many commands in a row without an answer are a silent reader; applications ask twice or three
+// times.
 const silentAsks = 3
 
 // overhear is what can be said of a reader that is only listened to.

@@ -37,7 +37,8 @@ type Runner struct {
 
 	pings chan func()
 
-	// Grade judges what was found by the limits of the knowledge in force; nil for the built-in ones. To be set before Run.
+	// Grade judges what was found by the limits of the knowledge in force; nil for the built-in ones. To be set before
+	// Run.
 	Grade func(*report.Evidence)
 
 	// Failed is told when a reader, PIN pad, printer or modem is found to have failed; may be nil. To be set before Run.
@@ -45,7 +46,8 @@ type Runner struct {
 }
 
 // devices are the checks that find such a failure.
-var devices = [...]evidence.Check{evidence.ReaderPort, evidence.ReaderLine, evidence.ReaderSelftest, evidence.PINPadPort, evidence.PrinterStatus, evidence.ModemPort}
+var devices = [...]evidence.Check{evidence.ReaderPort, evidence.ReaderLine, evidence.ReaderSelftest,
+	evidence.PINPadPort, evidence.PrinterStatus, evidence.ModemPort}
 
 type key struct{ check, subject string }
 
@@ -64,7 +66,8 @@ func cutShort(list []report.Evidence) bool {
 func NewRunner(probes []Probe) *Runner {
 	r := &Runner{
 		probes: probes, devices: map[string]chan struct{}{}, queue: map[string]time.Duration{},
-		latest: map[key]report.Evidence{}, ran: map[key]time.Time{}, cancels: map[int]context.CancelFunc{}, pings: make(chan func(), 1),
+		latest: map[key]report.Evidence{}, ran: map[key]time.Time{}, cancels: map[int]context.CancelFunc{},
+		pings: make(chan func(), 1),
 	}
 	for _, p := range probes {
 		if p.Device != "" && r.devices[p.Device] == nil {
@@ -278,7 +281,8 @@ func (r *Runner) take(list []report.Evidence) (failed bool) {
 		if cutShort([]report.Evidence{e}) && seen && old.Status != report.NotRun {
 			continue
 		}
-		failed = failed || e.Status == report.Bad && old.Status != report.Bad && slices.Contains(devices[:], evidence.Check(e.Check))
+		failed = failed || e.Status == report.Bad && old.Status != report.Bad &&
+			slices.Contains(devices[:], evidence.Check(e.Check))
 		r.latest[k] = e
 	}
 	return failed

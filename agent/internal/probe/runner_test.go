@@ -12,7 +12,8 @@ import (
 
 func answer(check, subject string, status report.Status, after time.Duration) Probe {
 	return Probe{
-		Checks: []evidence.Check{evidence.Check(check)}, Subject: subject, Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: true,
+		Checks: []evidence.Check{evidence.Check(check)}, Subject: subject, Depth: report.Internal, Timeout: time.Second,
+		Fresh: time.Minute, Idle: true,
 		Run: func(ctx context.Context) []report.Evidence {
 			select {
 			case <-time.After(after):
@@ -25,7 +26,8 @@ func answer(check, subject string, status report.Status, after time.Duration) Pr
 }
 
 func hung(check, device string, release chan struct{}) Probe {
-	return Probe{Checks: []evidence.Check{evidence.Check(check)}, Subject: "s", Device: device, Timeout: time.Second, Fresh: time.Minute,
+	return Probe{Checks: []evidence.Check{evidence.Check(check)}, Subject: "s", Device: device, Timeout: time.Second,
+		Fresh: time.Minute,
 		Run: func(context.Context) []report.Evidence {
 			<-release
 			return []report.Evidence{{Check: check, Subject: "s", Status: report.OK}}

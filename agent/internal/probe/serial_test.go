@@ -84,7 +84,8 @@ func TestReader(t *testing.T) {
 		{name: "healthy", port: "ok ok GemTwin V2.00-GC -", selftest: "cannot-tell -", slot: "ok absent", line: "ok good 0"},
 		{name: "a card", change: func(s *sim.ReaderState) { s.Card = true }, port: "ok ok GemTwin V2.00-GC -", selftest: "cannot-tell -", slot: "ok present", line: "ok good 0"},
 		{name: "mute card", change: func(s *sim.ReaderState) { s.Mute = true }, port: "ok ok GemTwin V2.00-GC -", selftest: "cannot-tell -", slot: "bad mute", line: "ok good 0"},
-		{name: "broken", change: func(s *sim.ReaderState) { *s = sim.ReaderState{Hardware: true} }, port: "ok ok GemTwin V2.00-GC -", selftest: "bad fault", slot: "ok absent", line: "ok good 0"},
+		{name: "broken", change: func(s *sim.ReaderState) { *s = sim.ReaderState{Hardware: true} },
+			port: "ok ok GemTwin V2.00-GC -", selftest: "bad fault", slot: "ok absent", line: "ok good 0"},
 		{name: "silent", change: func(s *sim.ReaderState) { *s = sim.ReaderState{Silent: true} }, port: "bad silent - - -", selftest: "cannot-tell -", slot: "cannot-tell -", line: "ok good 0"},
 		{name: "wrong sums", change: func(s *sim.ReaderState) { *s = sim.ReaderState{BadCRC: 1} }, port: "bad garbled - - -", selftest: "cannot-tell -", slot: "cannot-tell -", line: "bad bad 2"},
 		{name: "wrong sums again", port: "bad garbled - - -", selftest: "cannot-tell -", slot: "cannot-tell -", line: "bad bad 4"},
@@ -335,7 +336,8 @@ func TestProbesLeaveNothingBehind(t *testing.T) {
 	}
 	rl := plugged(t, sim.NewReader(sim.GemCorePOSPro(), 1))
 	ml := plugged(t, sim.NewModem(sim.Plain(), sim.GoodModem(), 1))
-	probes := append(Reader(ReaderConfig{Port: rl.Path(), Dedicated: true}), Modem(ModemConfig{Port: ml.Path(), Dedicated: true})...)
+	probes := append(Reader(ReaderConfig{Port: rl.Path(), Dedicated: true}),
+		Modem(ModemConfig{Port: ml.Path(), Dedicated: true})...)
 	for range 3 {
 		ran(t, probes)
 	}

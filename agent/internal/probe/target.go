@@ -45,17 +45,20 @@ func (t Target) name() string {
 }
 
 func (n *Network) targetProbes(t Target) []Probe {
-	reach := Probe{Checks: []evidence.Check{t.check(), evidence.NetDNS}, Subject: t.Name, Depth: report.External, Timeout: reachLimit,
-		Fresh: reachFresh, Bytes: reachBytes, Run: func(ctx context.Context) []report.Evidence { return n.reach(ctx, t) }}
+	reach := Probe{Checks: []evidence.Check{t.check(), evidence.NetDNS}, Subject: t.Name, Depth: report.External,
+		Timeout: reachLimit,
+		Fresh:   reachFresh, Bytes: reachBytes, Run: func(ctx context.Context) []report.Evidence { return n.reach(ctx, t) }}
 	if t.TLS {
 		reach.Checks = append(reach.Checks, evidence.NetTLS)
 		reach.Bytes += tlsBytes
 	}
 	return []Probe{
 		reach,
-		{Checks: []evidence.Check{evidence.NetPath}, Subject: t.Name, Depth: report.External, Timeout: pathLimit, Fresh: pathFresh,
+		{Checks: []evidence.Check{evidence.NetPath}, Subject: t.Name, Depth: report.External, Timeout: pathLimit,
+			Fresh: pathFresh,
 			Bytes: pathBytes, Run: func(ctx context.Context) []report.Evidence { return n.path(ctx, t) }},
-		{Checks: []evidence.Check{evidence.NetMTU}, Subject: t.Name, Depth: report.External, Timeout: pathLimit, Fresh: mtuFresh,
+		{Checks: []evidence.Check{evidence.NetMTU}, Subject: t.Name, Depth: report.External, Timeout: pathLimit,
+			Fresh: mtuFresh,
 			Bytes: mtuBytes, Run: func(ctx context.Context) []report.Evidence { return n.mtu(ctx, t) }},
 	}
 }
@@ -134,7 +137,8 @@ func (n *Network) find(ctx context.Context, t Target, dns *report.Evidence, answ
 		}
 	}
 	unreachable := func() []report.Evidence {
-		e := evidence.New(t.check(), t.Name, evidence.Target.Is(t.name()), evidence.Outcome.Is(string(network.Unreachable)), evidence.MS.Is(0))
+		e := evidence.New(t.check(), t.Name, evidence.Target.Is(t.name()), evidence.Outcome.Is(string(network.Unreachable)),
+			evidence.MS.Is(0))
 		return t.withTLS(report.NotRun, report.ReasonMasked, e)
 	}
 	if !found {
@@ -145,7 +149,8 @@ func (n *Network) find(ctx context.Context, t Target, dns *report.Evidence, answ
 		if gatewayDead(ctx) {
 			return unreachable()
 		}
-		return t.withTLS(report.CannotTell, report.ReasonTimeout, doubtful(t.check(), t.Name, report.CannotTell, report.ReasonTimeout))
+		return t.withTLS(report.CannotTell, report.ReasonTimeout, doubtful(t.check(), t.Name, report.CannotTell,
+			report.ReasonTimeout))
 	}
 	defer p.leave()
 	look := n.doubts(ctx, t, way, answer)
@@ -168,7 +173,8 @@ func (n *Network) byProxy(ctx context.Context, t Target, proxy found) []report.E
 		if !usable(ip) {
 			continue
 		}
-		way := network.Way{Addr: netip.AddrPortFrom(ip, uint16(number)), Via: t.Via, Through: net.JoinHostPort(t.Host, strconv.Itoa(t.Port))}
+		way := network.Way{Addr: netip.AddrPortFrom(ip, uint16(number)), Via: t.Via,
+			Through: net.JoinHostPort(t.Host, strconv.Itoa(t.Port))}
 		p := n.place(way.Addr)
 		if !p.enter(ctx) {
 			break
@@ -198,7 +204,8 @@ func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place
 		return t.withTLS(report.CannotTell, report.ReasonInUse, e), ending{network.OK, true}
 	}
 	if !p.may(time.Now(), false) {
-		return t.withTLS(report.NotRun, report.ReasonBudget, doubtful(t.check(), t.Name, report.NotRun, report.ReasonBudget)), ending{network.Stopped, false}
+		return t.withTLS(report.NotRun, report.ReasonBudget, doubtful(t.check(), t.Name, report.NotRun, report.ReasonBudget)),
+			ending{network.Stopped, false}
 	}
 	// connected says how our connection ended, unless the application gets through where we do not.
 	connected := func(c network.Connect, portal network.Portal) report.Evidence {
@@ -216,7 +223,8 @@ func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place
 		if err != nil {
 			c := network.TryConnect(ctx, way)
 			n.spend(c.Bytes)
-			return t.withTLS(report.CannotTell, reasonFor(err), connected(c, network.PortalUnknown)), ending{c.Outcome, c.Outcome == network.OK}
+			return t.withTLS(report.CannotTell, reasonFor(err), connected(c, network.PortalUnknown)),
+				ending{c.Outcome, c.Outcome == network.OK}
 		}
 		trust.Roots = roots
 	}
@@ -224,7 +232,8 @@ func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place
 		c := network.TryConnect(ctx, way)
 		n.spend(c.Bytes)
 		portal := n.portal(ctx, t, way, c)
-		return []report.Evidence{connected(c, portal)}, ending{c.Outcome, c.Outcome == network.OK && portal != network.PortalFound}
+		return []report.Evidence{connected(c, portal)}, ending{c.Outcome, c.Outcome == network.OK &&
+			portal != network.PortalFound}
 	}
 	n.mu.Lock()
 	form := n.forms[t.name()]
@@ -274,9 +283,11 @@ func (t Target) withTLS(status report.Status, reason string, tcp report.Evidence
 	return []report.Evidence{tcp, doubtful(evidence.NetTLS, t.Name, status, reason)}
 }
 
-// largeHello tries, where nobody knows how the application's begins, whether a hello with a post-quantum share gets through
-// as well: newer applications and libraries send one, and some lines swallow it. That it got through before says nothing of now.
-func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust network.Trust, took time.Duration, e *report.Evidence) {
+// largeHello tries, where nobody knows how the application's begins, whether a hello with a post-quantum share gets
+// through as well: newer applications and libraries send one, and some lines swallow it. That it got through before
+// says nothing of now.
+func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust network.Trust, took time.Duration,
+	e *report.Evidence) {
 	if !n.maySpend(tlsBytes, 4) || !p.extra() {
 		return
 	}
@@ -295,11 +306,13 @@ func connectEvidence(t Target, c network.Connect, portal network.Portal) report.
 	case network.Stopped:
 		return doubtful(t.check(), t.Name, report.CannotTell, report.ReasonTimeout)
 	case network.Unsupported: // a proxy wants a password, which only the application has
-		return evidence.CannotTell(t.check(), t.Name, report.ReasonPermission, evidence.Target.Is(t.name()), count(evidence.ProxyStatus, c.Proxy))
+		return evidence.CannotTell(t.check(), t.Name, report.ReasonPermission, evidence.Target.Is(t.name()),
+			count(evidence.ProxyStatus, c.Proxy))
 	case network.Protocol:
 		return evidence.CannotTell(t.check(), t.Name, report.ReasonUnsupported, evidence.Target.Is(t.name()))
 	}
-	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.Outcome.Is(string(c.Outcome)), evidence.MS.Is(millis(c.Took))}
+	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.Outcome.Is(string(c.Outcome)),
+		evidence.MS.Is(millis(c.Took))}
 	if c.Retrans > 0 {
 		facts = append(facts, count(evidence.Retrans, c.Retrans))
 	}
@@ -319,7 +332,8 @@ func tlsEvidence(t Target, h network.Handshake) report.Evidence {
 	if h.TLS == network.Stopped {
 		return doubtful(evidence.NetTLS, t.Name, report.CannotTell, report.ReasonTimeout)
 	}
-	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.MS.Is(millis(h.Took)), evidence.Hello.Is(string(h.Hello))}
+	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.MS.Is(millis(h.Took)),
+		evidence.Hello.Is(string(h.Hello))}
 	if h.TLS != network.Unsupported {
 		facts = append(facts, evidence.Outcome.Is(string(h.TLS)))
 	}
@@ -329,7 +343,8 @@ func tlsEvidence(t Target, h network.Handshake) report.Evidence {
 	for _, yes := range []struct {
 		is   bool
 		fact evidence.Fact[bool]
-	}{{h.CNOnly, evidence.CnOnly}, {h.SHA1, evidence.Sha1}, {h.WantsCert, evidence.WantsCertificate}, {h.TLCP, evidence.Tlcp}} {
+	}{{h.CNOnly, evidence.CnOnly}, {h.SHA1, evidence.Sha1}, {h.WantsCert, evidence.WantsCertificate},
+		{h.TLCP, evidence.Tlcp}} {
 		if yes.is {
 			facts = append(facts, yes.fact.Is(true))
 		}
@@ -366,7 +381,8 @@ func (n *Network) resolve(ctx context.Context, t Target) (e report.Evidence, a f
 		host, _, _ = net.SplitHostPort(t.Proxy)
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
-		return doubtful(evidence.NetDNS, t.Name, report.NotRun, report.ReasonAbsent), found{addresses: []netip.Addr{ip}} // no name to resolve
+		// no name to resolve
+		return doubtful(evidence.NetDNS, t.Name, report.NotRun, report.ReasonAbsent), found{addresses: []netip.Addr{ip}}
 	}
 	a = n.names.find(ctx, host)
 	defer func() { e.At = a.at }()
@@ -397,8 +413,8 @@ func (n *Network) resolve(ctx context.Context, t Target) (e report.Evidence, a f
 	return evidence.New(evidence.NetDNS, t.Name, facts...), a
 }
 
-// ready finds the way for a check of the path's quality; reason is why there is none. An address at which the target was
-// found serves as it is: where names take seconds, what the line is like would not be known in time.
+// ready finds the way for a check of the path's quality; reason is why there is none. An address at which the target
+// was found serves as it is: where names take seconds, what the line is like would not be known in time.
 func (n *Network) ready(ctx context.Context, t Target, bytes int) (way network.Way, reason string) {
 	if t.Proxy != "" {
 		return way, report.ReasonAbsent // all that could be measured is the way to the proxy
@@ -449,7 +465,8 @@ func (n *Network) path(ctx context.Context, t Target) []report.Evidence {
 }
 
 func pathEvidence(t Target, v network.PathView, more ...evidence.Value) report.Evidence {
-	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.LossPct.Is(round(v.LossPct())), count(evidence.Samples, v.Sent), evidence.By.Is(v.By)}
+	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.LossPct.Is(round(v.LossPct())),
+		count(evidence.Samples, v.Sent), evidence.By.Is(v.By)}
 	if v.Received > 0 {
 		facts = append(facts, evidence.RTTMS.Is(millis(v.RTT)))
 	}

@@ -14,8 +14,8 @@ import (
 	"posdx/drivers/sim"
 )
 
-// TestLibccidThroughTheRelay has a program that we did not write use the relay: libccid's serial driver, with a simulated
-// reader as the device. It sets the line by itself, checks every sum, and gives up after a second.
+// TestLibccidThroughTheRelay has a program that we did not write use the relay: libccid's serial driver, with a
+// simulated reader as the device. It sets the line by itself, checks every sum, and gives up after a second.
 func TestLibccidThroughTheRelay(t *testing.T) {
 	const libccid = "/usr/lib/pcsc/drivers/serial/libccidtwin.so"
 	if _, err := os.Stat(libccid); err != nil {
@@ -34,7 +34,8 @@ func TestLibccidThroughTheRelay(t *testing.T) {
 	}
 	t.Cleanup(func() { line.Close() })
 	log := &notebook{}
-	r := &rig{t: t, log: log, c: Config{Device: line.Path(), Link: filepath.Join(dir, "app"), Group: -1, Line: Line{Baud: 9600}, Log: slog.New(slog.NewTextHandler(log, nil))}}
+	r := &rig{t: t, log: log, c: Config{Device: line.Path(), Link: filepath.Join(dir, "app"), Group: -1,
+		Line: Line{Baud: 9600}, Log: slog.New(slog.NewTextHandler(log, nil))}}
 	r.run()
 	for range 2 { // it closes its port and comes again
 		driver := exec.CommandContext(t.Context(), program, libccid, r.c.Link+":GemPCTwin")

@@ -81,8 +81,8 @@ func (l Line) String() string {
 	return strconv.Itoa(baud) + " " + strconv.Itoa(l.bits()) + string("NOE"[l.Parity%3]) + strconv.Itoa(stop)
 }
 
-// termios is the setting as a device takes it: raw, with modem lines ignored. marks asks for breaks and damaged characters
-// to be marked among the bytes.
+// termios is the setting as a device takes it: raw, with modem lines ignored. marks asks for breaks and damaged
+// characters to be marked among the bytes.
 func (l Line) termios(marks bool) unix.Termios {
 	t := unix.Termios{Cflag: unix.CREAD | unix.CLOCAL | [...]uint32{unix.CS5, unix.CS6, unix.CS7, unix.CS8}[l.bits()-5]}
 	f := l.flags
@@ -115,7 +115,8 @@ func (l Line) termios(marks bool) unix.Termios {
 // follow is l as an application that set t wants it.
 func (l Line) follow(t *unix.Termios) Line {
 	l.flags = line{
-		cflag: t.Cflag & cflags, iflag: t.Iflag & iflags, start: t.Cc[unix.VSTART], stop: t.Cc[unix.VSTOP], ispeed: t.Ispeed, speed: t.Ospeed,
+		cflag: t.Cflag & cflags, iflag: t.Iflag & iflags, start: t.Cc[unix.VSTART], stop: t.Cc[unix.VSTOP], ispeed: t.Ispeed,
+		speed: t.Ospeed,
 	}
 	return l
 }

@@ -42,7 +42,8 @@ func TestChild(t *testing.T) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	n, err := Run(ctx, Config{Device: words[0], Link: words[1], Group: -1, Copies: words[2], Line: Line{Baud: baud}, Log: log})
+	n, err := Run(ctx, Config{Device: words[0], Link: words[1], Group: -1, Copies: words[2], Line: Line{Baud: baud},
+		Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,8 @@ func (r *rig) spawn(uid uint32) *exec.Cmd {
 		}
 	}
 	c := exec.Command(self, "-test.run=^TestChild$")
-	c.Env = append(os.Environ(), childVar+"="+strings.Join([]string{r.c.Device, r.c.Link, r.c.Copies, strconv.Itoa(r.c.Line.Baud)}, "|"), "GOMAXPROCS=1")
+	c.Env = append(os.Environ(), childVar+"="+
+		strings.Join([]string{r.c.Device, r.c.Link, r.c.Copies, strconv.Itoa(r.c.Line.Baud)}, "|"), "GOMAXPROCS=1")
 	c.Stderr = r.log
 	if uid != 0 {
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
@@ -265,7 +267,8 @@ func BenchmarkRelay(b *testing.B) {
 			var all sync.WaitGroup
 			all.Go(func() { out, lost[0] = pace(b, app, r.device, baud, b.N) })
 			all.Go(func() { in, lost[1] = pace(b, r.device, app, baud, b.N) })
-			all.Go(func() { plain, _ = pace(b, slave, far, baud, b.N) }) // at the same time: what disturbs one disturbs the other
+			// at the same time: what disturbs one disturbs the other
+			all.Go(func() { plain, _ = pace(b, slave, far, baud, b.N) })
 			all.Wait()
 			if len(plain) == 0 || len(out) == 0 || len(in) == 0 {
 				return

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An appEnd is the pty at the application's end. Its master tells in packet mode (tty_ioctl(4)) what the application does besides
-// writing, and by hanging up that nobody has the other end open.
+// An appEnd is the pty at the application's end. Its master tells in packet mode (tty_ioctl(4)) what the application
+// does besides writing, and by hanging up that nobody has the other end open.
 type appEnd struct {
 	link   string
 	group  int
@@ -144,9 +144,9 @@ func (p *appEnd) line(l Line) (Line, error) {
 	return l.follow(t), nil
 }
 
-// read takes what the application wrote. Of packet mode's news only that of settings matters: what it flushed at its end
-// is gone there, and bytes on their way to the device are not taken back, because tcdrain(3) has already said of them
-// that they are out.
+// read takes what the application wrote. Of packet mode's news only that of settings matters: what it flushed at its
+// end is gone there, and bytes on their way to the device are not taken back, because tcdrain(3) has already said of
+// them that they are out.
 func (p *appEnd) read(b []byte, r *relay) (data []byte, more bool) {
 	n, err := unix.Read(p.master, b)
 	if err != nil || n <= 0 {

@@ -85,7 +85,8 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	r := &rig{t: t, log: &notebook{}}
-	r.c = Config{Device: filepath.Join(dir, "ttyPAD"), Link: filepath.Join(dir, "app"), Group: -1, Line: Line{Baud: 9600}, Log: slog.New(slog.NewTextHandler(r.log, nil))}
+	r.c = Config{Device: filepath.Join(dir, "ttyPAD"), Link: filepath.Join(dir, "app"), Group: -1, Line: Line{Baud: 9600},
+		Log: slog.New(slog.NewTextHandler(r.log, nil))}
 	if change != nil {
 		change(&r.c)
 	}
@@ -205,7 +206,8 @@ func TestEveryByteBothWays(t *testing.T) {
 func TestTheDeviceFollowsTheApplication(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Line = Line{Baud: 9600, Bits: 7, Parity: serial.EvenParity} }).run()
 	app := r.connect()
-	if s := settingsOf(t, app); s.Ospeed != 9600 || s.Cflag&unix.CBAUD != unix.B9600 || s.Lflag&(unix.ECHO|unix.ICANON) != 0 {
+	if s := settingsOf(t, app); s.Ospeed != 9600 || s.Cflag&unix.CBAUD != unix.B9600 ||
+		s.Lflag&(unix.ECHO|unix.ICANON) != 0 {
 		t.Errorf("an application finds %+v", s)
 	}
 	for i, c := range []struct {
@@ -221,10 +223,12 @@ func TestTheDeviceFollowsTheApplication(t *testing.T) {
 		{"an application that builds its settings from nothing", unix.B4800 | unix.CREAD | unix.CS8, unix.IGNBRK, 0, 4800},
 		{"and changes them again", unix.B38400 | unix.CREAD | unix.CS8, unix.INPCK, 0, 38400},
 	} {
-		set(t, app, unix.Termios{Cflag: c.cflag, Iflag: c.iflag, Lflag: c.lflag, Ispeed: c.baud, Ospeed: c.baud, Cc: [19]uint8{unix.VMIN: 1}})
+		set(t, app, unix.Termios{Cflag: c.cflag, Iflag: c.iflag, Lflag: c.lflag, Ispeed: c.baud, Ospeed: c.baud,
+			Cc: [19]uint8{unix.VMIN: 1}})
 		housetest.Until(t, c.name, func() bool {
 			s := settingsOf(t, r.device)
-			return s.Ospeed == c.baud && s.Cflag&unix.CSTOPB == c.cflag&unix.CSTOPB && s.Cflag&unix.CRTSCTS == c.cflag&unix.CRTSCTS && s.Iflag == c.iflag
+			return s.Ospeed == c.baud && s.Cflag&unix.CSTOPB == c.cflag&unix.CSTOPB &&
+				s.Cflag&unix.CRTSCTS == c.cflag&unix.CRTSCTS && s.Iflag == c.iflag
 		})
 		expect(t, app, r.device, fmt.Sprint("to", i))
 		expect(t, r.device, app, fmt.Sprint("from", i))
@@ -451,8 +455,8 @@ func ear(t testing.TB, path string) *net.UnixConn {
 	return c
 }
 
-// hear reads copies until a text has been heard of one side, and returns how many bytes of each side were heard and told
-// to have been missed.
+// hear reads copies until a text has been heard of one side, and returns how many bytes of each side were heard and
+// told to have been missed.
 func hear(t testing.TB, c *net.UnixConn, side serial.Side, text string) (heard, missed [2]int) {
 	t.Helper()
 	var got [2]string
@@ -617,7 +621,8 @@ func TestTwoPortsPassModemLinesAndBreaks(t *testing.T) {
 	expect(t, far, r.device, "a \xFF stays") // PARMRK doubles it, and it comes out single
 	expect(t, r.device, far, "\xFF\xFF back")
 	for _, c := range []struct{ in, out int }{
-		{unix.TIOCM_CTS, unix.TIOCM_RTS}, {unix.TIOCM_DSR, unix.TIOCM_DTR}, {unix.TIOCM_CD | unix.TIOCM_CTS, unix.TIOCM_DTR | unix.TIOCM_RTS}, {0, 0},
+		{unix.TIOCM_CTS, unix.TIOCM_RTS}, {unix.TIOCM_DSR, unix.TIOCM_DTR},
+		{unix.TIOCM_CD | unix.TIOCM_CTS, unix.TIOCM_DTR | unix.TIOCM_RTS}, {0, 0},
 	} {
 		for _, from := range []*lines{dev, app} {
 			to := map[*lines]*lines{dev: app, app: dev}[from]

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// deafAfter is how many things in a row may pass that cannot be read before it is said: the first may have begun before
-	// anybody listened, and a message that says nothing of a sale may be of a form of its own.
+	// deafAfter is how many things in a row may pass that cannot be read before it is said: the first may have begun
+	// before anybody listened, and a message that says nothing of a sale may be of a form of its own.
 	deafAfter = 3
 	// hearingEvery is how often what is heard is told again while nothing changes.
 	hearingEvery = time.Minute
 )
 
-// A Hearing is how much of what passes a source it can read. A source that hears and reads nothing looks as healthy as one by
-// which nothing passes, if it does not say so. It belongs to one goroutine.
+// A Hearing is how much of what passes a source it can read. A source that hears and reads nothing looks as healthy as
+// one by which nothing passes, if it does not say so. It belongs to one goroutine.
 type Hearing struct {
 	Channel report.Channel
 	Subject string // what is listened to: a target, a log, a link
@@ -32,8 +32,8 @@ type Hearing struct {
 	told   time.Time
 }
 
-// Heard takes in what passed: how many things were read of so many bytes, with what they began, and how long the first piece
-// was. Nothing of what passed is kept. changed says that the source became able to read, or no more able.
+// Heard takes in what passed: how many things were read of so many bytes, with what they began, and how long the first
+// piece was. Nothing of what passed is kept. changed says that the source became able to read, or no more able.
 func (h *Hearing) Heard(read, bytes int, first byte, size int) (changed bool) {
 	if read > 0 {
 		h.read += read
@@ -54,8 +54,8 @@ func (h *Hearing) Heard(read, bytes int, first byte, size int) (changed bool) {
 	return changed
 }
 
-// Odd takes in how many pieces of text so far were not in the encoding they should be in. changed says that these are the
-// first.
+// Odd takes in how many pieces of text so far were not in the encoding they should be in. changed says that these are
+// the first.
 func (h *Hearing) Odd(n int) (changed bool) {
 	changed = h.odd == 0 && n > 0
 	h.odd = n
@@ -70,8 +70,8 @@ func (h *Hearing) What() []any {
 	return []any{"channel", h.Channel, "subject", h.Subject, "unread", h.unread, "bytes", h.bytes, "first", h.first, "size", h.size}
 }
 
-// Due returns the evidence of it where it changed, and while nothing can be read now and then: that all is well goes without
-// saying.
+// Due returns the evidence of it where it changed, and while nothing can be read now and then: that all is well goes
+// without saying.
 func (h *Hearing) Due(now time.Time, changed bool) (ev report.Evidence, ok bool) {
 	if !changed && (!h.deaf || now.Sub(h.told) < hearingEvery) {
 		return ev, false
@@ -83,7 +83,8 @@ func (h *Hearing) Due(now time.Time, changed bool) (ev report.Evidence, ok bool)
 		facts = append(facts, evidence.NotInEncoding.Is(float64(h.odd)))
 	}
 	if h.deaf || h.odd > 0 && h.read == 0 {
-		facts = append(facts, evidence.MessagesUnread.Is(float64(h.unread)), evidence.Bytes.Is(float64(h.bytes)), evidence.First.Is(h.first), evidence.Size.Is(float64(h.size)))
+		facts = append(facts, evidence.MessagesUnread.Is(float64(h.unread)), evidence.Bytes.Is(float64(h.bytes)),
+			evidence.First.Is(h.first), evidence.Size.Is(float64(h.size)))
 		ev = evidence.CannotTell(evidence.SourceReadable, subject, report.ReasonUnsupported, facts...)
 	} else {
 		ev = evidence.New(evidence.SourceReadable, subject, facts...)

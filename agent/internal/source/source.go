@@ -67,11 +67,12 @@ type Sink interface {
 	Seen(Seen) bool          // false when the queue is full
 	Txn(TxnMark)             // marks are kept in order and never refused; the oldest knowledge may be forgotten
 	Fact(ev report.Evidence) // what the payment app itself reports: app.*, pinpad.port, printer.status, reader.reads
-	Lost(kind string, n int) // a bound was reached: n things of a kind ("log line cut", "log bytes skipped", …) were not read
+	// a bound was reached: n things of a kind ("log line cut", "log bytes skipped", …) were not read
+	Lost(kind string, n int)
 }
 
-// A Wire is what the payment application was seen to do on a connection to one of its hosts: it got one, or, with Hello, it
-// opened a handshake on it.
+// A Wire is what the payment application was seen to do on a connection to one of its hosts: it got one, or, with
+// Hello, it opened a handshake on it.
 type Wire struct {
 	Target string // of the contract: host-primary, host-backup
 	Host   netip.AddrPort

@@ -94,8 +94,9 @@ func Numeric(s string, min, max int) bool {
 // traceDigits is the length of field 11.
 const traceDigits = 6
 
-// Trace returns what is kept of a trace number of up to MaxSTAN digits: its last six. Twelve digits may be a host's reference,
-// which ends with the trace number, and may as well be the front of a card number; six tell a sale and no card.
+// Trace returns what is kept of a trace number of up to MaxSTAN digits: its last six. Twelve digits may be a host's
+// reference, which ends with the trace number, and may as well be the front of a card number; six tell a sale and no
+// card.
 func Trace(v []byte) []byte { return v[max(0, len(v)-traceDigits):] }
 
 // Word reports whether s is 1 to max of the characters of names: letters, digits and . _ - + : and no card number.
@@ -124,7 +125,8 @@ func OneOf(s string, words []string) bool {
 
 // The words of the contract's members.
 var (
-	Origins = []string{string(report.OriginHost), string(report.OriginTerminal), string(report.OriginCashier), string(report.OriginUnknown)}
+	Origins = []string{string(report.OriginHost), string(report.OriginTerminal), string(report.OriginCashier),
+		string(report.OriginUnknown)}
 	Entries = []string{"chip", "stripe", "contactless", "manual", "code", "unknown"}
 	Phases  = []string{string(PhaseStart), string(PhaseRead), string(PhaseSent), string(PhaseAnswered), string(PhaseEnd)}
 	Results = []string{ResultApproved, ResultDeclined, ResultFailed, ResultCancelled}

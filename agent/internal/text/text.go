@@ -15,7 +15,8 @@ func Columns(r rune) int {
 		return 0
 	case r < 0x1100:
 		return 1
-	case r <= 0x115f, r >= 0x2e80 && r <= 0x303e, r >= 0x3041 && r <= 0x33ff, r >= 0x3400 && r <= 0x4dbf, r >= 0x4e00 && r <= 0xa4cf,
+	case r <= 0x115f, r >= 0x2e80 && r <= 0x303e, r >= 0x3041 && r <= 0x33ff, r >= 0x3400 && r <= 0x4dbf, r >= 0x4e00 &&
+		r <= 0xa4cf,
 		r >= 0xa960 && r <= 0xa97c, r >= 0xac00 && r <= 0xd7a3, r >= 0xf900 && r <= 0xfaff, r >= 0xfe30 && r <= 0xfe6f,
 		r >= 0xff01 && r <= 0xff60, r >= 0xffe0 && r <= 0xffe6, r >= 0x1f300 && r <= 0x1f64f, r >= 0x1f900 && r <= 0x1f9ff,
 		r >= 0x20000 && r <= 0x3fffd:
@@ -130,7 +131,8 @@ func breakable(s string) (parts []string) {
 	for i, r := range s {
 		if i > 0 {
 			wide := Columns(before) == 2 || Columns(r) == 2
-			if before == ' ' && r != ' ' || wide && r != ' ' && !strings.ContainsRune(closing, r) && !strings.ContainsRune(opening, before) {
+			if before == ' ' && r != ' ' || wide && r != ' ' && !strings.ContainsRune(closing, r) &&
+				!strings.ContainsRune(opening, before) {
 				parts = append(parts, s[start:i])
 				start = i
 			}

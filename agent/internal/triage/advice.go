@@ -36,7 +36,8 @@ func (l *Loop) advice(ev report.Event, now time.Time) []report.Evidence {
 		if a.Code != "" && a.Code != ev.Code {
 			continue
 		}
-		facts := []evidence.Value{evidence.Scope.Is(a.Scope), evidence.Terminals.Is(float64(a.Terminals)), evidence.SharePct.Is(a.SharePct),
+		facts := []evidence.Value{evidence.Scope.Is(a.Scope), evidence.Terminals.Is(float64(a.Terminals)),
+			evidence.SharePct.Is(a.SharePct),
 			evidence.AgeS.Is(float64(max(0, now.Sub(a.Time)) / time.Second))}
 		if a.Code != "" {
 			facts = append(facts, evidence.Code.Is(a.Code))

@@ -21,7 +21,8 @@ func onTheWire(code, stan string) Code {
 func elsewhere(code, stan string) []Code {
 	hook, log, ecr := answeredCode(code, stan), answeredCode(code, ""), answeredCode(code, "")
 	hook.Event.Txn.Entry = "chip"
-	log.Event.Channel, log.Event.Origin, log.Event.Txn = report.ChannelLog, report.OriginUnknown, &report.Txn{STAN: "123"} // without its zeroes
+	// without its zeroes
+	log.Event.Channel, log.Event.Origin, log.Event.Txn = report.ChannelLog, report.OriginUnknown, &report.Txn{STAN: "123"}
 	ecr.Event.Channel, ecr.Event.Txn = report.ChannelECR, nil
 	return []Code{hook, log, ecr}
 }

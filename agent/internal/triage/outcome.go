@@ -23,8 +23,8 @@ type pending struct {
 	mended          bool // it was seen well since
 }
 
-// await begins to wait for what becomes of a final diagnosis. One of the same code tells of the one before: what was well
-// again did not help.
+// await begins to wait for what becomes of a final diagnosis. One of the same code tells of the one before: what was
+// well again did not help.
 func (h *history) await(d *report.Diagnosis, now time.Time) (told []report.Outcome) {
 	h.pending = slices.DeleteFunc(h.pending, func(p *pending) bool {
 		if p.code != d.Event.Code || p.id == d.ID {
@@ -105,7 +105,8 @@ func (p *pending) state(known []report.Evidence) report.Status {
 }
 
 func (p *pending) outcome(what string, now time.Time) report.Outcome {
-	return report.Outcome{Diagnosis: p.id, Cause: p.cause, Outcome: what, Check: p.check, Subject: p.subject, Time: now.UTC().Truncate(time.Millisecond)}
+	return report.Outcome{Diagnosis: p.id, Cause: p.cause, Outcome: what, Check: p.check, Subject: p.subject,
+		Time: now.UTC().Truncate(time.Millisecond)}
 }
 
 // tellOutcomes keeps what became of the last diagnosis for the people at the terminal, and hands everything on.

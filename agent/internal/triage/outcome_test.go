@@ -19,7 +19,8 @@ import (
 type socket struct{ out atomic.Bool }
 
 func (s *socket) probe() probe.Probe {
-	return probe.Probe{Checks: []evidence.Check{evidence.NetLink}, Subject: "eth0", Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: true,
+	return probe.Probe{Checks: []evidence.Check{evidence.NetLink}, Subject: "eth0", Depth: report.Internal,
+		Timeout: time.Second, Fresh: time.Minute, Idle: true,
 		Run: func(context.Context) []report.Evidence {
 			e := report.Evidence{Check: "net.link", Subject: "eth0", Status: report.OK, Facts: report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": true, "flaps_1h": 0.0}}
 			if s.out.Load() {
@@ -83,7 +84,8 @@ func TestOldFindingsDoNotOutliveANewLook(t *testing.T) {
 	}
 }
 
-// TestWhatBecameOfADiagnosis: a check that turns good and the first good sale are told, and so is what speaks against it.
+// TestWhatBecameOfADiagnosis: a check that turns good and the first good sale are told, and so is what speaks against
+// it.
 func TestWhatBecameOfADiagnosis(t *testing.T) {
 	look := func(l *Loop) {
 		l.c.Runner.Run(context.Background(), l.c.Runner.Probes(), nil)

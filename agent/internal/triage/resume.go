@@ -16,7 +16,10 @@ func (l *Loop) Resume(old report.Diagnosis) {
 	evidence := slices.Clone(old.Evidence)
 	for _, e := range known {
 		if e.Check == "board.reboots" || e.Check == "board.power" || e.Check == "board.kernel" {
-			evidence = slices.DeleteFunc(evidence, func(o report.Evidence) bool { return o.Check == e.Check && o.Subject == e.Subject })
+			evidence = slices.DeleteFunc(evidence, func(o report.Evidence) bool {
+				return o.Check == e.Check &&
+					o.Subject == e.Subject
+			})
 			evidence = append(evidence, e)
 		}
 	}

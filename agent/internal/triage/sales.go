@@ -20,9 +20,10 @@ const (
 
 // A sighting is what one channel tells of one sale. A sale is told of once, as a rule, by each channel that sees it.
 type sighting struct {
-	at       time.Time // when it came, by the monotonic clock
-	channel  string    // of the contract; with "/end" for the end of a transaction, of which a channel tells beside its code
-	code     string    // empty where only the end is told
+	at time.Time // when it came, by the monotonic clock
+	// of the contract; with "/end" for the end of a transaction, of which a channel tells beside its code
+	channel  string
+	code     string // empty where only the end is told
 	scheme   string
 	stan     string
 	approved bool
@@ -45,9 +46,9 @@ type sale struct {
 	tally   time.Time        // since when that tally runs
 }
 
-// sales tells which sightings are of one sale. The number of sales is exact where trace numbers tell them apart, and where one
-// channel sees all of them; two sales of which no channel saw both, and of which one came without a trace number, may
-// be taken for one.
+// sales tells which sightings are of one sale. The number of sales is exact where trace numbers tell them apart, and
+// where one channel sees all of them; two sales of which no channel saw both, and of which one came without a trace
+// number, may be taken for one.
 type sales struct{ list []*sale } // oldest first
 
 // of finds the sale of a sighting, or begins one. A trace number decides where both have one; without, the oldest that
@@ -80,8 +81,8 @@ func (s *sales) of(g sighting) (one *sale, begun bool) {
 	return one, begun
 }
 
-// byTrace finds the sale of a trace number. Where its own channel tells of it again after a while, the terminal has used
-// the number for another try.
+// byTrace finds the sale of a trace number. Where its own channel tells of it again after a while, the terminal has
+// used the number for another try.
 func (s *sales) byTrace(g sighting) *sale {
 	for _, o := range slices.Backward(s.list) {
 		if same, known := sameTrace(o.stan, g.stan); known && same && o.may(g) {

@@ -19,8 +19,9 @@ type story struct {
 	told  []sighting
 }
 
-// tellings draws sales, and what four channels tell of them up to ten seconds late, in any order and with repeats. What it
-// draws can be told apart: either every sale is told of by a channel that has its trace number, or one channel tells of all.
+// tellings draws sales, and what four channels tell of them up to ten seconds late, in any order and with repeats. What
+// it draws can be told apart: either every sale is told of by a channel that has its trace number, or one channel tells
+// of all.
 func tellings(t *rapid.T, code func(i int) string) (s story) {
 	numbered := rapid.Bool().Draw(t, "numbered")
 	channels := []report.Channel{report.ChannelHook, report.ChannelLog, report.ChannelECR, report.ChannelCapture}
@@ -88,8 +89,8 @@ func TestSalesAreCountedExactly(t *testing.T) {
 	})
 }
 
-// TestTheLoopCountsSalesExactly is the same through the loop: diagnoses with their repeats, the tally, and what the evidence
-// says.
+// TestTheLoopCountsSalesExactly is the same through the loop: diagnoses with their repeats, the tally, and what the
+// evidence says.
 func TestTheLoopCountsSalesExactly(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		approved := rapid.SliceOfN(rapid.Bool(), 20, 20).Draw(rt, "approved")
@@ -164,7 +165,8 @@ func TestSalesOfTheFieldAreCountedExactly(t *testing.T) {
 			{at: at(8400), channel: log}, {at: at(16000), channel: hook}, {at: at(16400), channel: log}}, 3},
 		{"two trace numbers within 5 s", []sighting{{at: at(0), channel: hook, stan: "000041"}, {at: at(3000), channel: log, stan: "42"}}, 2},
 		{"hook, log and capture together", thirty, 30},
-		{"a number that is used again", []sighting{{at: at(0), channel: hook, stan: "7"}, {at: at(30000), channel: hook, stan: "7"}, {at: at(31000), channel: log, stan: "000007"}}, 2},
+		{"a number that is used again", []sighting{{at: at(0), channel: hook, stan: "7"},
+			{at: at(30000), channel: hook, stan: "7"}, {at: at(31000), channel: log, stan: "000007"}}, 2},
 		{"a frame of the link sent again", []sighting{{at: at(0), channel: "ecr", stan: "7"}, {at: at(2000), channel: "ecr", stan: "7"}}, 1},
 		{"a reference that ends with the trace number", []sighting{{at: at(0), channel: wire, stan: "000123"}, {at: at(90000), channel: log, stan: "112113000123"}}, 1},
 		{"trace numbers of nothing but zeroes", []sighting{{at: at(0), channel: hook, stan: "000000"}, {at: at(8000), channel: hook, stan: "000000"}}, 2},

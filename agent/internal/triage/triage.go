@@ -81,8 +81,9 @@ type Config struct {
 	Asked     func(doc []byte)          // takes the final diagnosis that somebody asked for; may be nil
 	Outcome   func(doc []byte)          // takes what became of a diagnosis; may be nil
 	Starts    func(since time.Time) int // how often the machine was started since; nil where nobody counts
-	Past      func(d *report.Diagnosis) // takes every final revision of a sale's diagnosis, after all who wait have it; may be nil
-	Log       *slog.Logger
+	// takes every final revision of a sale's diagnosis, after all who wait have it; may be nil
+	Past func(d *report.Diagnosis)
+	Log  *slog.Logger
 }
 
 // A Loop turns codes into diagnoses, one probing run at a time. Make it with New, start it with Run; the other methods
@@ -148,7 +149,8 @@ type run struct {
 
 // New returns a loop.
 func New(c Config) *Loop {
-	return &Loop{c: c, in: make(chan *run, queue), note: make(chan func(*history), queue), tally: map[report.CodeCount]int{}, advised: map[string]report.Advisory{}, since: time.Now(), asks: questions}
+	return &Loop{c: c, in: make(chan *run, queue), note: make(chan func(*history), queue),
+		tally: map[report.CodeCount]int{}, advised: map[string]report.Advisory{}, since: time.Now(), asks: questions}
 }
 
 // asked tells whether somebody asked and no sale failed.
@@ -223,7 +225,8 @@ const noCode = "00"
 func (l *Loop) Approved(a Approval) {
 	now := time.Now()
 	l.tell(func(h *history) {
-		s, news := h.sales.of(sighting{at: now, channel: string(a.Channel) + "/end", stan: a.Txn.STAN, code: a.Code, approved: true})
+		s, news := h.sales.of(sighting{at: now, channel: string(a.Channel) + "/end", stan: a.Txn.STAN, code: a.Code,
+			approved: true})
 		if !news {
 			s.seen.more(a.Txn.Entry, 0, 0)
 			return
@@ -450,7 +453,8 @@ func sameAs(open []*run, r *run) *run {
 			continue
 		}
 		x, y := txn(a), txn(b)
-		if a.Origin == b.Origin && x.MTI == y.MTI && (x.Entry == y.Entry || x.Entry == "" || y.Entry == "") && equal(x.Sent, y.Sent) && equal(x.HostAnswerSeen, y.HostAnswerSeen) {
+		if a.Origin == b.Origin && x.MTI == y.MTI && (x.Entry == y.Entry || x.Entry == "" || y.Entry == "") &&
+			equal(x.Sent, y.Sent) && equal(x.HostAnswerSeen, y.HostAnswerSeen) {
 			return o
 		}
 	}
@@ -538,7 +542,8 @@ func (l *Loop) count(h *history, r *run) (class string, news bool) {
 		h.took(x.STAN, *x.ResponseMS)
 	}
 	ended := class == "A" && r.ev.Origin == report.OriginHost && isSale(r.ev)
-	r.sale, news = h.sales.of(sighting{at: r.start, channel: string(r.ev.Channel), code: r.ev.Code, scheme: r.ev.Scheme, stan: x.STAN, approved: ended, late: r.late})
+	r.sale, news = h.sales.of(sighting{at: r.start, channel: string(r.ev.Channel), code: r.ev.Code, scheme: r.ev.Scheme,
+		stan: x.STAN, approved: ended, late: r.late})
 	if news {
 		r.sale.seen = h.add(r.start, r.ev, class)
 		r.sale.seen.leave(l.mayStand(r.ev, res))

@@ -50,13 +50,15 @@ func (f *flash) kept() []report.Diagnosis {
 }
 
 func slow(check string, status report.Status, facts report.Facts, after time.Duration, bytes int) probe.Probe {
-	return probe.Probe{Checks: []evidence.Check{evidence.Check(check)}, Subject: "x", Depth: report.Internal, Timeout: 10 * time.Second, Fresh: time.Minute, Bytes: bytes,
+	return probe.Probe{Checks: []evidence.Check{evidence.Check(check)}, Subject: "x", Depth: report.Internal,
+		Timeout: 10 * time.Second, Fresh: time.Minute, Bytes: bytes,
 		Run: func(ctx context.Context) []report.Evidence {
 			select {
 			case <-time.After(after):
 				return []report.Evidence{{Check: check, Subject: "x", Status: status, Facts: facts}}
 			case <-ctx.Done():
-				return []report.Evidence{{Check: check, Subject: "x", Status: report.CannotTell, Facts: report.Facts{"reason": report.ReasonTimeout}}}
+				return []report.Evidence{{Check: check, Subject: "x", Status: report.CannotTell,
+					Facts: report.Facts{"reason": report.ReasonTimeout}}}
 			}
 		}}
 }
@@ -65,7 +67,8 @@ func slow(check string, status report.Status, facts report.Facts, after time.Dur
 func start(t *testing.T, f *flash, probes ...probe.Probe) *Loop {
 	n := 0
 	l := New(Config{
-		Knowledge: codes.Builtin, Lang: "en", Version: "test", Runner: probe.NewRunner(probes), Store: f, Journal: f.log, Log: slog.New(slog.DiscardHandler),
+		Knowledge: codes.Builtin, Lang: "en", Version: "test", Runner: probe.NewRunner(probes), Store: f, Journal: f.log,
+		Log: slog.New(slog.DiscardHandler),
 		Stamp: func(e *report.Event) {
 			n++
 			e.ID, e.Time = fmt.Sprintf("%06x-%010x", 1, n), time.Now().UTC()
@@ -107,7 +110,8 @@ func TestSlowFlashDelaysNoFinalRevision(t *testing.T) {
 			f := &flash{slow: takes}
 			l := start(t, f, slow("net.tcp", report.OK, nil, time.Minute, 0))
 			began := time.Now()
-			k := submit(t, l, Code{Event: report.Event{Code: "ConnectError", Scheme: "terminal-local", Origin: report.OriginTerminal, Channel: report.ChannelHook}})
+			k := submit(t, l, Code{Event: report.Event{Code: "ConnectError", Scheme: "terminal-local",
+				Origin: report.OriginTerminal, Channel: report.ChannelHook}})
 			<-k.Final
 			if took := time.Since(began); took > Deadline+max(0, takes-explaining) {
 				t.Errorf("flash that takes %v: the final revision came after %v", takes, took)
@@ -119,7 +123,8 @@ func TestSlowFlashDelaysNoFinalRevision(t *testing.T) {
 func TestRevisionsAndDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &flash{}
-		l := start(t, f, slow("net.link", report.OK, report.Facts{"carrier": true}, 300*time.Millisecond, 0), slow("modem.port", report.OK, nil, time.Hour, 0))
+		l := start(t, f, slow("net.link", report.OK, report.Facts{"carrier": true}, 300*time.Millisecond, 0),
+			slow("modem.port", report.OK, nil, time.Hour, 0))
 		began := time.Now()
 		k := submit(t, l, answeredCode("96", "1"))
 		first := <-k.First
@@ -133,7 +138,10 @@ func TestRevisionsAndDeadline(t *testing.T) {
 		if took := time.Since(began); took > Deadline || final.Revision != 2 || !final.Final {
 			t.Errorf("revision %d final %v after %v, want 2, true, within %v", final.Revision, final.Final, took, Deadline)
 		}
-		if i := slices.IndexFunc(final.Evidence, func(e report.Evidence) bool { return e.Check == "net.link" && e.Status == report.OK }); i < 0 {
+		if i := slices.IndexFunc(final.Evidence, func(e report.Evidence) bool {
+			return e.Check == "net.link" &&
+				e.Status == report.OK
+		}); i < 0 {
 			t.Errorf("the quick check is not in the final revision: %v", final.Evidence)
 		}
 		if i := slices.IndexFunc(final.Evidence, func(e report.Evidence) bool {
@@ -176,7 +184,8 @@ func TestRepeatsAreOneDiagnosis(t *testing.T) {
 func TestOtherMoneyIsNoRepeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := start(t, &flash{}, slow("net.link", report.OK, nil, time.Second, 0))
-		c := Code{Event: report.Event{Code: "9997", Origin: report.OriginCashier, Channel: report.ChannelHook, Txn: &report.Txn{STAN: "1", Sent: no(), HostAnswerSeen: no()}}}
+		c := Code{Event: report.Event{Code: "9997", Origin: report.OriginCashier, Channel: report.ChannelHook,
+			Txn: &report.Txn{STAN: "1", Sent: no(), HostAnswerSeen: no()}}}
 		a := <-submit(t, l, c).First
 		c.Event.Txn = &report.Txn{STAN: "2", Sent: yes(), HostAnswerSeen: no()}
 		b := <-submit(t, l, c).First
@@ -250,7 +259,8 @@ func TestAnsweredCodeSpendsNoSIMData(t *testing.T) {
 }
 
 func TestFullQueueAnswersAtOnce(t *testing.T) {
-	l := New(Config{Knowledge: codes.Builtin, Stamp: func(*report.Event) {}, Runner: probe.NewRunner(nil), Store: &flash{}, Log: slog.New(slog.DiscardHandler)})
+	l := New(Config{Knowledge: codes.Builtin, Stamp: func(*report.Event) {}, Runner: probe.NewRunner(nil), Store: &flash{},
+		Log: slog.New(slog.DiscardHandler)})
 	for range queue {
 		if _, err := l.Submit(answeredCode("96", "1")); err != nil {
 			t.Fatal(err)
@@ -327,9 +337,11 @@ func TestFreshAgentClaimsNoHistory(t *testing.T) {
 
 func TestResumeEndsWhatAPowerCutLeft(t *testing.T) {
 	f := &flash{}
-	l := New(Config{Knowledge: codes.Builtin, Lang: "en", Runner: probe.NewRunner(nil), Store: f, Stamp: func(*report.Event) {}, Log: slog.New(slog.DiscardHandler)})
+	l := New(Config{Knowledge: codes.Builtin, Lang: "en", Runner: probe.NewRunner(nil), Store: f,
+		Stamp: func(*report.Event) {}, Log: slog.New(slog.DiscardHandler)})
 	cut := report.Diagnosis{ID: "b", Revision: 1, Event: answeredCode("96", "1").Event}
-	l.c.Runner.Remember(report.Evidence{Check: "board.reboots", Subject: "system", Status: report.Bad, Facts: report.Facts{"last_reason": "BrownOutReset", "count_24h": 4}, At: time.Now()})
+	l.c.Runner.Remember(report.Evidence{Check: "board.reboots", Subject: "system", Status: report.Bad,
+		Facts: report.Facts{"last_reason": "BrownOutReset", "count_24h": 4}, At: time.Now()})
 	l.Resume(cut)
 	d := f.kept()[0]
 	if d.Revision != 2 || !d.Final || len(d.Evidence) != 1 {

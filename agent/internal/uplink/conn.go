@@ -58,8 +58,8 @@ func (m *metered) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// A guard watches the packets that come in and tells the first time the connection is over. A message that is too large is
-// passed over and acknowledged, or a broker that keeps it for us would send it again at every connect, for ever.
+// A guard watches the packets that come in and tells the first time the connection is over. A message that is too large
+// is passed over and acknowledged, or a broker that keeps it for us would send it again at every connect, for ever.
 type guard struct {
 	net.Conn
 	lost func(error)

@@ -156,9 +156,10 @@ func (s *session) open(ctx context.Context, b *url.URL, config *tls.Config) (net
 const helloWait = 10 * time.Second
 
 // handshake makes the TLS session. The library's first message carries a post-quantum key share and fills more than one
-// packet; some lines swallow it. When it gets no answer, a small one is tried on a new connection, kept to from then on,
-// and said. It closes conn when it fails.
-func (u *Uplink) handshake(ctx context.Context, broker, host string, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
+// packet; some lines swallow it. When it gets no answer, a small one is tried on a new connection, kept to from then
+// on, and said. It closes conn when it fails.
+func (u *Uplink) handshake(ctx context.Context, broker, host string, conn net.Conn, config *tls.Config) (*tls.Conn,
+	error) {
 	small := func() *tls.Config {
 		c := config.Clone()
 		c.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}

@@ -10,8 +10,8 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// The client library's file store panics in Publish on a full disk and syncs nothing; its memory store gives messages out
-// in any order. Ours keeps nothing: what was in flight is in the outbox, and nowhere else.
+// The client library's file store panics in Publish on a full disk and syncs nothing; its memory store gives messages
+// out in any order. Ours keeps nothing: what was in flight is in the outbox, and nowhere else.
 func TestLibraryKeepsNothing(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -51,8 +51,8 @@ func TestLibraryKeepsNothing(t *testing.T) {
 	}
 }
 
-// A peer that reads nothing more makes the library's Publish wait for its write timeout. The loop must not wait with it:
-// it answers, it stops when told to, and it gives the connection up.
+// A peer that reads nothing more makes the library's Publish wait for its write timeout. The loop must not wait with
+// it: it answers, it stops when told to, and it gives the connection up.
 func TestBrokerThatReadsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		box := newBox(t)

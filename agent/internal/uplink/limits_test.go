@@ -15,8 +15,8 @@ import (
 	"posdx/agent/report"
 )
 
-// Messages above the limit are passed over and acknowledged, those around them come through whole, in whatever pieces the
-// stream is read.
+// Messages above the limit are passed over and acknowledged, those around them come through whole, in whatever pieces
+// the stream is read.
 func TestTooLargeMessagesArePassedOver(t *testing.T) {
 	publish := func(topic string, id uint16, size int) []byte {
 		p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
@@ -70,7 +70,8 @@ func TestTooLargeMessagesArePassedOver(t *testing.T) {
 		}
 	}
 	// What claims to be larger than anything, and is no message at all, still ends the connection.
-	for _, stream := range [][]byte{{0x30, 0xff, 0xff, 0xff, 0x7f}, {0x20, 0xff, 0xff, 0x7f}, {0x30, 0x80, 0x80, 0x80, 0x80, 0x01}} {
+	for _, stream := range [][]byte{{0x30, 0xff, 0xff, 0xff, 0x7f}, {0x20, 0xff, 0xff, 0x7f},
+		{0x30, 0x80, 0x80, 0x80, 0x80, 0x01}} {
 		g := &guard{lost: func(error) {}}
 		if err := g.watch(stream); err == nil {
 			t.Errorf("% x goes on", stream)

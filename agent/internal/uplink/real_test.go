@@ -245,8 +245,8 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
-// TestRevokedCertificateIsRefused holds the shipped mosquitto rules: a terminal whose certificate was taken back is out, the
-// others are not.
+// TestRevokedCertificateIsRefused holds the shipped mosquitto rules: a terminal whose certificate was taken back is
+// out, the others are not.
 func TestRevokedCertificateIsRefused(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a broker")
@@ -261,7 +261,8 @@ func TestRevokedCertificateIsRefused(t *testing.T) {
 	p.revoked = []*big.Int{number}
 	m := newMosquitto(t, p)
 	comes := func(cn string, c *tls.Config) error {
-		client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID(cn).SetTLSConfig(c).SetAutoReconnect(false))
+		client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID(cn).SetTLSConfig(c).
+			SetAutoReconnect(false))
 		tok := client.Connect()
 		if !tok.WaitTimeout(patience) {
 			return errors.New("no answer")
@@ -342,7 +343,8 @@ func TestNATSRules(t *testing.T) {
 	if err := s.ReloadOptions(after); err != nil {
 		t.Fatal(err)
 	}
-	again := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("t2").SetTLSConfig(p.config("t2")).SetAutoReconnect(false))
+	again := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("t2").
+		SetTLSConfig(p.config("t2")).SetAutoReconnect(false))
 	if tok := again.Connect(); tok.WaitTimeout(patience) && tok.Error() == nil {
 		t.Error("t2 is no user any more, and is let in")
 	}

@@ -258,7 +258,8 @@ func (s *session) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.publishNow(ctx, message{topic: at.Topic(report.KindStatus), kind: report.KindStatus, retained: true, payload: online}); err != nil {
+	if err := s.publishNow(ctx, message{topic: at.Topic(report.KindStatus), kind: report.KindStatus, retained: true,
+		payload: online}); err != nil {
 		return err
 	}
 	if u.h.Birth == nil {
@@ -275,7 +276,8 @@ func (s *session) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("birth: %w", err)
 	}
-	return s.publishNow(ctx, message{topic: at.Topic(report.KindBirth), kind: report.KindBirth, retained: true, payload: env})
+	return s.publishNow(ctx, message{topic: at.Topic(report.KindBirth), kind: report.KindBirth, retained: true,
+		payload: env})
 }
 
 // publishNow hands one message to the sender and waits until the client has taken it.
@@ -379,7 +381,8 @@ func (s *session) goodbye() {
 			return
 		}
 	}
-	s.send <- message{topic: s.u.cfg.Address.Topic(report.KindStatus), kind: report.KindStatus, retained: true, payload: doc}
+	s.send <- message{topic: s.u.cfg.Address.Topic(report.KindStatus), kind: report.KindStatus, retained: true,
+		payload: doc}
 	var done <-chan struct{}
 	for {
 		select {

@@ -574,7 +574,8 @@ func TestMorning(t *testing.T) {
 				s := newScript(t)
 				s.refuse = true
 				began := time.Now()
-				u, err := New(Config{Brokers: []string{"tcp://broker"}, Address: at, BootID: "boot-1", StateFile: file, Uptime: c.uptime}, newBox(t), Handlers{})
+				u, err := New(Config{Brokers: []string{"tcp://broker"}, Address: at, BootID: "boot-1", StateFile: file,
+					Uptime: c.uptime}, newBox(t), Handlers{})
 				if err != nil {
 					t.Fatal(err)
 				}

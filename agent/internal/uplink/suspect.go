@@ -53,8 +53,8 @@ func (s *suspect) taken(m message) {
 // accusable leaves out what opens every session: when another client with our id throws us out, that was sent last too.
 func accusable(m message) bool { return m.kind != report.KindStatus && m.kind != report.KindBirth }
 
-// blame looks for the document at which the broker hung up: the largest of those that were on their way, if it is larger
-// than all that it has taken.
+// blame looks for the document at which the broker hung up: the largest of those that were on their way, if it is
+// larger than all that it has taken.
 func (s *session) blame(now time.Time) {
 	u := s.u
 	if !s.broke {

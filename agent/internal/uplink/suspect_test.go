@@ -49,14 +49,16 @@ func TestSmallHelloWhereALargeOneIsSwallowed(t *testing.T) {
 	}
 	p := newPKI(t)
 	own := p.config("t")
-	server := &tls.Config{Certificates: []tls.Certificate{p.Issue(t, "broker", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), "broker").TLS()}}
+	server := &tls.Config{Certificates: []tls.Certificate{p.Issue(t, "broker", time.Now().Add(-time.Hour),
+		time.Now().Add(time.Hour), "broker").TLS()}}
 	broker := housetest.Serve(t, func(c net.Conn) {
 		s := tls.Server(c, server)
 		_ = s.Handshake()
 		_, _ = io.Copy(io.Discard, s)
 	})
 	line := swallower(t, broker, 1400)
-	u := &Uplink{dial: dialTCP, small: map[string]bool{}, budget: newBudget(0, time.Now()), log: slog.New(slog.DiscardHandler)}
+	u := &Uplink{dial: dialTCP, small: map[string]bool{}, budget: newBudget(0, time.Now()),
+		log: slog.New(slog.DiscardHandler)}
 	for i, within := range []time.Duration{time.Minute, helloWait} {
 		start := time.Now()
 		conn, err := u.dial(t.Context(), "tcp", line)
@@ -82,9 +84,12 @@ func TestDocumentTheBrokerRefusesIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer box.Close()
-	u := &Uplink{box: box, count: Counters{}, log: slog.New(slog.DiscardHandler), cfg: Config{Address: report.Address{Estate: "e", Terminal: "t"}}}
-	big := message{kind: report.KindDiagnosis, payload: make([]byte, 11_900), record: &outbox.Record{Kind: report.KindDiagnosis, Epoch: "x", Seq: 4, Time: time.Now()}}
-	little := message{kind: report.KindDiagnosis, payload: make([]byte, 900), record: &outbox.Record{Kind: report.KindDiagnosis, Epoch: "x", Seq: 3, Time: time.Now()}}
+	u := &Uplink{box: box, count: Counters{}, log: slog.New(slog.DiscardHandler),
+		cfg: Config{Address: report.Address{Estate: "e", Terminal: "t"}}}
+	big := message{kind: report.KindDiagnosis, payload: make([]byte, 11_900),
+		record: &outbox.Record{Kind: report.KindDiagnosis, Epoch: "x", Seq: 4, Time: time.Now()}}
+	little := message{kind: report.KindDiagnosis, payload: make([]byte, 900),
+		record: &outbox.Record{Kind: report.KindDiagnosis, Epoch: "x", Seq: 3, Time: time.Now()}}
 	hangUp := func(broke bool, list ...message) {
 		s := &session{u: u, broke: broke}
 		for _, m := range list {

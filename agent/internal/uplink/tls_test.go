@@ -140,8 +140,8 @@ func TestTimeFloor(t *testing.T) {
 	}
 }
 
-// TestTimeFloorIsKept: what a broker's certificate taught of the time outlives a restart, and rubbish in the file does not
-// stop the next one.
+// TestTimeFloorIsKept: what a broker's certificate taught of the time outlives a restart, and rubbish in the file does
+// not stop the next one.
 func TestTimeFloorIsKept(t *testing.T) {
 	cfg := Config{Brokers: []string{"tcp://b"}, Address: at, BootID: "one", StateFile: filepath.Join(t.TempDir(), "uplink.json")}
 	u, err := New(cfg, newBox(t), Handlers{})

@@ -107,7 +107,8 @@ type State struct {
 	LastError   string    // of the last attempt or session; empty after a good connect
 	Warning     string    // works, but will not for long or not as meant
 	CertExpires time.Time // of the client certificate; zero without one
-	NotBefore   time.Time // latest start of a verified broker certificate, those of runs before included: a floor for the time
+	// latest start of a verified broker certificate, those of runs before included: a floor for the time
+	NotBefore time.Time
 }
 
 // Counters count since the start.
@@ -217,7 +218,8 @@ func New(cfg Config, box *outbox.Box, h Handlers) (*Uplink, error) {
 	}
 	u := &Uplink{
 		cfg: cfg, h: h, box: box, log: h.Log, dial: dialTCP,
-		kick: make(chan struct{}, 1), pings: make(chan func(), 1), wake: make(chan struct{}, 1), renewed: make(chan struct{}, 1), commands: make(chan order, maxOrders),
+		kick: make(chan struct{}, 1), pings: make(chan func(), 1), wake: make(chan struct{}, 1),
+		renewed: make(chan struct{}, 1), commands: make(chan order, maxOrders),
 		small: map[string]bool{}, seen: openAudit(cfg.AuditFile), budget: newBudget(cfg.DayBytes, time.Now()),
 		state: State{Since: time.Now()},
 		count: Counters{Sent: map[string]int64{}, Bytes: map[string]int64{}},
@@ -380,8 +382,9 @@ type looseDoc struct {
 	doc  []byte
 }
 
-// PublishLoose sends a document that is neither numbered nor kept over a restart: what somebody asked, who has the answer
-// already, and what became of a diagnosis, which stands without it. The newest replace the oldest while there is no session.
+// PublishLoose sends a document that is neither numbered nor kept over a restart: what somebody asked, who has the
+// answer already, and what became of a diagnosis, which stands without it. The newest replace the oldest while there is
+// no session.
 func (u *Uplink) PublishLoose(kind string, doc []byte) {
 	u.mu.Lock()
 	u.loose = append(u.loose, looseDoc{kind, time.Now(), slices.Clone(doc)})

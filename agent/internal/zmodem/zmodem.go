@@ -1,8 +1,8 @@
-// Package zmodem sends one file over a line to whatever receives by ZMODEM there: rz, minicom, SecureCRT, Tera Term. Terminals
-// have no sz, and a program that only sends is small.
+// Package zmodem sends one file over a line to whatever receives by ZMODEM there: rz, minicom, SecureCRT, Tera Term.
+// Terminals have no sz, and a program that only sends is small.
 //
-// It is the part of Chuck Forsberg's "The ZMODEM Inter Application File Transfer Protocol" (1988) that every receiver takes: 16-bit
-// checks, one file, data streamed and resumed where the receiver asks for it.
+// It is the part of Chuck Forsberg's "The ZMODEM Inter Application File Transfer Protocol" (1988) that every receiver
+// takes: 16-bit checks, one file, data streamed and resumed where the receiver asks for it.
 package zmodem
 
 import (
@@ -65,8 +65,10 @@ type sender struct {
 	wait     time.Duration
 }
 
-// Send sends a file by this name. What comes from the other side is read from in. wait is how long a receiver may take to appear.
-func Send(ctx context.Context, w io.Writer, in <-chan []byte, name string, at time.Time, data []byte, wait time.Duration) (err error) {
+// Send sends a file by this name. What comes from the other side is read from in. wait is how long a receiver may
+// take to appear.
+func Send(ctx context.Context, w io.Writer, in <-chan []byte, name string, at time.Time, data []byte,
+	wait time.Duration) (err error) {
 	s := &sender{w: w, in: in, wait: answerWait}
 	defer func() {
 		if err != nil && !errors.Is(err, ErrRefused) {
@@ -154,7 +156,8 @@ func (s *sender) offer(ctx context.Context, what []byte) (int, error) {
 	return 0, ErrNoReceiver
 }
 
-// stream sends from a place to the end and returns -1 when the receiver has all, or the place from which it wants it again.
+// stream sends from a place to the end and returns -1 when the receiver has all, or the place from which it wants it
+// again.
 func (s *sender) stream(ctx context.Context, data []byte, pos int) (int, error) {
 	if pos > len(data) {
 		return 0, errors.New("the receiver asks for more than there is")
@@ -257,8 +260,8 @@ func (s *sender) next(ctx context.Context, due <-chan time.Time) (byte, error) {
 	return c, nil
 }
 
-// header reads the next header that is whole: receivers send them in hexadecimal. It waits for at most so long; with 0 for nothing
-// but the rest of one that has begun.
+// header reads the next header that is whole: receivers send them in hexadecimal. It waits for at most so long; with
+// 0 for nothing but the rest of one that has begun.
 func (s *sender) header(ctx context.Context, wait time.Duration) (kind byte, value uint32, err error) {
 	var due <-chan time.Time
 	if wait > 0 {

@@ -15,7 +15,8 @@ import (
 )
 
 // receive starts rz in a folder and returns the two ways to it. change may spoil a byte that goes to it.
-func receive(t *testing.T, dir string, args []string, change func(n int64, b []byte)) (w io.Writer, in <-chan []byte, over func() error) {
+func receive(t *testing.T, dir string, args []string, change func(n int64, b []byte)) (w io.Writer, in <-chan []byte,
+	over func() error) {
 	t.Helper()
 	if _, err := exec.LookPath("rz"); err != nil {
 		t.Skip("needs rz (Debian package lrzsz)")

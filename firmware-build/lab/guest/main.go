@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// budgets are what the guest's figures must not pass, in kB. What is the process's own cannot be dropped by the kernel: that
-// is what the terminal really gives. The rest of the resident size is the program's file, which here is wholly in memory
-// already and so is mapped 64 kB at a time around every page that is read; it is bounded by the size of the file and must
-// let everything work under a limit of 12 MiB.
+// budgets are what the guest's figures must not pass, in kB. What is the process's own cannot be dropped by the kernel:
+// that is what the terminal really gives. The rest of the resident size is the program's file, which here is wholly in
+// memory already and so is mapped 64 kB at a time around every page that is read; it is bounded by the size of the file
+// and must let everything work under a limit of 12 MiB.
 func budgets() map[string]int {
 	return map[string]int{"own_idle_kb": 3 << 10, "own_diagnosing_kb": 5 << 10, "rss_idle_kb": 12 << 10, "rss_diagnosing_kb": 13 << 10}
 }

@@ -163,7 +163,8 @@ func (a *App) sell(ctx context.Context, stan string, t *txn, other bool) Outcome
 		a.pending++
 		r := a.number()
 		a.log("自动冲正 流水号=%s 原流水号=%s 原因=%s", r, stan, reasonNoText)
-		if back := a.exchange(ctx, r, "0400", "", map[int]string{3: "000000", 4: "000000001234", 11: stan, 22: "051", 25: "00", 39: reasonNoText, 49: "156", 60: "22000001000"}); back.Code == "00" {
+		if back := a.exchange(ctx, r, "0400", "", map[int]string{3: "000000", 4: "000000001234", 11: stan, 22: "051",
+			25: "00", 39: reasonNoText, 49: "156", 60: "22000001000"}); back.Code == "00" {
 			a.pending--
 			os.Remove(record)
 		}

@@ -85,7 +85,8 @@ func shop(t *testing.T) (*App, *Host, *sim.Reader, func() []map[string]any) {
 	t.Cleanup(line.Unplug)
 	path, lines := hook(t)
 	a := &App{Terminal: "10077120", Merchant: "898330154110012", TPDU: "6000030000", Host: l.Addr().String(), Wallet: "127.0.0.1:9",
-		Reader: line.Path(), Records: dir, LogFile: filepath.Join(dir, "pos.log"), GB18030: true, Hook: path, Version: "5.3.0", Timeout: 10 * time.Second}
+		Reader: line.Path(), Records: dir, LogFile: filepath.Join(dir, "pos.log"), GB18030: true, Hook: path,
+		Version: "5.3.0", Timeout: 10 * time.Second}
 	return a, h, r, lines
 }
 
@@ -136,7 +137,8 @@ func TestAppReportsEveryFailureAsItIs(t *testing.T) {
 		{"reset", func(_ *App, h *Host, _ *sim.Reader) { h.Change(func(s *HostState) { s.Reset = true }) }, "newpos:E7", "terminal", true, false, true},
 		{"nobody listens", func(a *App, _ *Host, _ *sim.Reader) { a.Host = "127.0.0.1:9" }, "newpos:E5", "terminal", false, false, false},
 		{"no reader", func(a *App, _ *Host, _ *sim.Reader) { a.Reader += "-not-there" }, "mpt:drv-icc", "terminal", false, false, false},
-		{"mute card", func(_ *App, _ *Host, r *sim.Reader) { r.Change(func(s *sim.ReaderState) { s.Mute = true }) }, "newpos:E12", "terminal", false, false, false},
+		{"mute card", func(_ *App, _ *Host, r *sim.Reader) { r.Change(func(s *sim.ReaderState) { s.Mute = true }) },
+			"newpos:E12", "terminal", false, false, false},
 		{"no room for the reversal record", func(a *App, _ *Host, _ *sim.Reader) { a.Records += "/not-there" }, "newpos:E21", "terminal", false, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

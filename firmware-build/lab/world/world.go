@@ -1,5 +1,6 @@
-// Package world is what a terminal lives among, for tests, make run and the device lab: networks of namespaces, hosts that
-// authorise, and the payment application, each with faults that can be switched while it runs. Devices are drivers/sim.
+// Package world is what a terminal lives among, for tests, make run and the device lab: networks of namespaces, hosts
+// that authorise, and the payment application, each with faults that can be switched while it runs. Devices are
+// drivers/sim.
 package world
 
 import (
@@ -130,7 +131,8 @@ func (n *Net) Route(name, to, via string) error {
 func (n *Net) Swallow(to string, on bool) error {
 	dst := network(to)
 	ones, _ := dst.Mask.Size()
-	m := &rtnetlink.RouteMessage{Family: unix.AF_INET, Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_BOOT, Type: unix.RTN_BLACKHOLE,
+	m := &rtnetlink.RouteMessage{Family: unix.AF_INET, Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_BOOT,
+		Type:      unix.RTN_BLACKHOLE,
 		DstLength: uint8(ones), Attributes: rtnetlink.RouteAttributes{Dst: dst.IP.To4()}}
 	return n.links(func(c *rtnl.Conn) error {
 		if on {
@@ -143,9 +145,10 @@ func (n *Net) Swallow(to string, on bool) error {
 // cable makes a virtual cable between an interface here and one in another namespace.
 func (n *Net) cable(name string, other *Net, far string) error {
 	return n.links(func(c *rtnl.Conn) error {
-		err := c.Conn.Link.New(&rtnetlink.LinkMessage{Attributes: &rtnetlink.LinkAttributes{Name: name, Info: &rtnetlink.LinkInfo{
-			Kind: "veth", Data: &driver.Veth{PeerInfo: &rtnetlink.LinkMessage{Attributes: &rtnetlink.LinkAttributes{
-				Name: far, NetNS: rtnetlink.NetNSForFD(uint32(other.file.Fd()))}}}}}})
+		err := c.Conn.Link.New(&rtnetlink.LinkMessage{Attributes: &rtnetlink.LinkAttributes{Name: name,
+			Info: &rtnetlink.LinkInfo{
+				Kind: "veth", Data: &driver.Veth{PeerInfo: &rtnetlink.LinkMessage{Attributes: &rtnetlink.LinkAttributes{
+					Name: far, NetNS: rtnetlink.NetNSForFD(uint32(other.file.Fd()))}}}}}})
 		if err != nil {
 			return fmt.Errorf("make cable %s-%s: %w", name, far, err)
 		}

@@ -47,13 +47,15 @@ type Capture struct {
 
 	Tags *ecr.Tags // tells cards apart; may be nil
 
-	Wire func(source.Wire)                          // takes what the application does on its connections, on the capture's goroutine; may be nil
+	// takes what the application does on its connections, on the capture's goroutine; may be nil
+	Wire func(source.Wire)
 	Ours func(local uint16, to netip.AddrPort) bool // tells posdx's own connections from the application's; may be nil
 
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's resolver
-	moved  func()                                                       // for tests: called when other addresses are watched
-	least  time.Duration                                                // namesSooner, but in tests
-	reopen time.Duration                                                // reopenAfter, but in tests
+	// for tests: called when other addresses are watched
+	moved  func()
+	least  time.Duration // namesSooner, but in tests
+	reopen time.Duration // reopenAfter, but in tests
 
 	tracker atomic.Pointer[tracker]
 	sooner  chan struct{} // a code came whose connection was not seen: the host may have moved

@@ -52,7 +52,8 @@ func TestNothingOfACardStaysBehind(t *testing.T) {
 
 // TestCardInEveryField plants a card into every field that a message can have, one at a time.
 func TestCardInEveryField(t *testing.T) {
-	told := map[int]bool{3: true, 11: true, 12: true, 13: true, 37: true, 39: true, 41: true} // too short, or a number of the host's
+	// too short, or a number of the host's
+	told := map[int]bool{3: true, 11: true, 12: true, 13: true, 37: true, 39: true, 41: true}
 	for _, d := range []*ecr.Dialect{ecr.UnionPay(), ecr.NAC(), ecr.Text(), ecr.TextHex()} {
 		planted := 0
 		for n := 2; n <= 128; n++ {
@@ -60,7 +61,8 @@ func TestCardInEveryField(t *testing.T) {
 				continue
 			}
 			var b []byte
-			for _, v := range []string{plantedTrack, plantedPAN, "C" + plantedPAN, plantedPAN + plantedPAN + plantedPAN, plantedPIN} {
+			for _, v := range []string{plantedTrack, plantedPAN, "C" + plantedPAN, plantedPAN + plantedPAN + plantedPAN,
+				plantedPIN} {
 				for size := len(v); size >= 10 && b == nil || size == len(v) && b == nil; size-- {
 					b, _ = ecr.Build(d, ecr.Head{TPDU: "6000030000"}, "0210", map[int]string{11: "000123", n: v[:size], 39: "96", 41: "10077120"})
 				}

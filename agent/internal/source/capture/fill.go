@@ -20,8 +20,8 @@ const (
 	noAnswer = time.Second
 )
 
-// fill adds what the wire knows of a sale to a code that was seen elsewhere. It never changes what a code came with, and
-// never says that a request did not leave: it may have left for a host that is not watched.
+// fill adds what the wire knows of a sale to a code that was seen elsewhere. It never changes what a code came with,
+// and never says that a request did not leave: it may have left for a host that is not watched.
 func (t *tracker) fill(s *source.Seen, now time.Time) {
 	switch s.Channel {
 	case report.ChannelHook, report.ChannelLog, report.ChannelECR:

@@ -76,7 +76,8 @@ func filter(endpoints []netip.AddrPort) ([]unix.SockFilter, error) {
 }
 
 // passes appends what lets a packet pass whose address at an offset, and whose port, are these.
-func passes(list []unix.SockFilter, offset uint32, address []byte, port unix.SockFilter, number uint16) []unix.SockFilter {
+func passes(list []unix.SockFilter, offset uint32, address []byte, port unix.SockFilter,
+	number uint16) []unix.SockFilter {
 	rest := 2*len(address)/4 + 3
 	for ; len(address) > 0; address, offset = address[4:], offset+4 {
 		rest -= 2

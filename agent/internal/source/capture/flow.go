@@ -236,7 +236,8 @@ func (f *flow) ask(m ecr.Message) {
 	if m.Response() {
 		return // an answer to the host, which asks at times whether anybody is there
 	}
-	e := &exchange{target: f.name, mti: m.MTI, stan: m.STAN, terminal: m.Terminal, sent: f.t.now, connectMS: f.connectMS, clear: true, card: m.Card}
+	e := &exchange{target: f.name, mti: m.MTI, stan: m.STAN, terminal: m.Terminal, sent: f.t.now, connectMS: f.connectMS,
+		clear: true, card: m.Card}
 	f.connectMS = nil
 	if len(f.pending) == maxPending {
 		f.t.end(f.pending[0])
@@ -255,7 +256,8 @@ func (f *flow) answer(m ecr.Message) {
 		return
 	}
 	for i, e := range f.pending {
-		if e.mti[1] == m.MTI[1] && (e.stan == m.STAN || m.STAN == "") && (e.terminal == m.Terminal || e.terminal == "" || m.Terminal == "") {
+		if e.mti[1] == m.MTI[1] && (e.stan == m.STAN || m.STAN == "") && (e.terminal == m.Terminal || e.terminal == "" ||
+			m.Terminal == "") {
 			f.pending = append(f.pending[:i:i], f.pending[i+1:]...)
 			if f.up.ended && f.finAt.Sub(e.sent) >= noAnswer {
 				f.t.end(e) // too late: the application had given up, and nobody read this

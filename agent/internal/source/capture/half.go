@@ -2,8 +2,8 @@ package capture
 
 import "time"
 
-// lateFill is how late a segment that fills a hole must be to have been sent again: what overtakes another on the way is
-// ahead by less.
+// lateFill is how late a segment that fills a hole must be to have been sent again: what overtakes another on the way
+// is ahead by less.
 const lateFill = 20 * time.Millisecond
 
 // Bounds of reassembly.

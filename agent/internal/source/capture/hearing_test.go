@@ -22,8 +22,8 @@ func readable(s *fakeSink) (list []report.Evidence) {
 	return list
 }
 
-// TestWhatCannotBeReadIsSaid lets pass what is no ISO 8583 that anybody knows, on connections of a sale each and on one that
-// stays, and looks for what is said of it: how long, of which class, and nothing of what it was.
+// TestWhatCannotBeReadIsSaid lets pass what is no ISO 8583 that anybody knows, on connections of a sale each and on one
+// that stays, and looks for what is said of it: how long, of which class, and nothing of what it was.
 func TestWhatCannotBeReadIsSaid(t *testing.T) {
 	secret := plantedPAN + plantedTrack
 	for _, c := range []struct{ name, ask, answer, class string }{
@@ -57,7 +57,8 @@ func TestWhatCannotBeReadIsSaid(t *testing.T) {
 				l.hangUp()
 			}
 			ev := readable(s)
-			if len(said) != 1 || !strings.HasPrefix(said[0], "true") || len(ev) != 1 || ev[0].Status != report.CannotTell || ev[0].Facts["first"] != c.class ||
+			if len(said) != 1 || !strings.HasPrefix(said[0], "true") || len(ev) != 1 || ev[0].Status != report.CannotTell ||
+				ev[0].Facts["first"] != c.class ||
 				ev[0].Facts["size"] != float64(len(c.ask)) || len(s.all()) != 0 {
 				t.Errorf("%s, stays %v: said %v, evidence %+v", c.name, stays, said, ev)
 			}
@@ -77,8 +78,8 @@ func TestWhatCannotBeReadIsSaid(t *testing.T) {
 	}
 }
 
-// TestEveryWayOfWritingIsHeard plays what the script of package ecr wrote between a terminal and its host, as the way of writing
-// is on the wire: no way is unheard, and none is called unreadable.
+// TestEveryWayOfWritingIsHeard plays what the script of package ecr wrote between a terminal and its host, as the way
+// of writing is on the wire: no way is unheard, and none is called unreadable.
 func TestEveryWayOfWritingIsHeard(t *testing.T) {
 	all, err := os.ReadFile("../../../../drivers/ecr/testdata/dialects.hex")
 	if err != nil {
@@ -109,7 +110,8 @@ func TestEveryWayOfWritingIsHeard(t *testing.T) {
 		if strings.HasSuffix(f[0], "1993") {
 			code = "909"
 		}
-		if got := s.all(); len(got) != 4 || got[3].Code != code || got[3].Origin != want || got[3].Txn.STAN != "000123" || got[3].Txn.ResponseMS == nil ||
+		if got := s.all(); len(got) != 4 || got[3].Code != code || got[3].Origin != want || got[3].Txn.STAN != "000123" ||
+			got[3].Txn.ResponseMS == nil ||
 			(got[3].Scheme == "iso8583-1993") != (code == "909") || len(readable(s)) != 0 {
 			t.Errorf("%s %s: %+v, %+v", f[0], f[1], got, readable(s))
 		}

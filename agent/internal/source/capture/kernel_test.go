@@ -157,7 +157,8 @@ func answer(ctx context.Context, l net.Listener) {
 				if err != nil {
 					return
 				}
-				f := map[int]string{3: "000000", 11: m.STAN, 39: codeOf(m.STAN), 41: m.Terminal, 44: plantedPAN, 62: plantedPAN, 63: plantedTrack, 64: plantedPIN}
+				f := map[int]string{3: "000000", 11: m.STAN, 39: codeOf(m.STAN), 41: m.Terminal, 44: plantedPAN, 62: plantedPAN,
+					63: plantedTrack, 64: plantedPIN}
 				out, err := ecr.Build(ecr.UnionPay(), ecr.Head{TPDU: m.TPDU, Header: "602200000000"}.Reversed(), "0210", f)
 				if err != nil {
 					return

@@ -13,16 +13,18 @@ import (
 	"posdx/drivers/ecr"
 )
 
-// TestARegisterOnTheNetworkIsHeard plays a register that asks a terminal for sales over TCP, as ZVT has it: one that is refused at
-// once, one that fails, one that goes well, with segments lost to the capture, sent twice and out of order; and a connection
-// that is cut within an APDU.
+// TestARegisterOnTheNetworkIsHeard plays a register that asks a terminal for sales over TCP, as ZVT has it: one that is
+// refused at once, one that fails, one that goes well, with segments lost to the capture, sent twice and out of order;
+// and a connection that is cut within an APDU.
 func TestARegisterOnTheNetworkIsHeard(t *testing.T) {
 	terminal := netip.MustParseAddrPort("192.168.1.50:20007")
 	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		s := &fakeSink{}
-		link := &registerlink.Link{Name: "ecr0", Framing: ecr.ZVTLAN, Log: slog.New(slog.DiscardHandler), Address: terminal.String()}
-		k := &lanTracker{ears: map[netip.AddrPort]LANEar{terminal: link.ListenLAN(terminal.String(), s)}, talks: map[key]*lanTalk{}}
+		link := &registerlink.Link{Name: "ecr0", Framing: ecr.ZVTLAN, Log: slog.New(slog.DiscardHandler),
+			Address: terminal.String()}
+		k := &lanTracker{ears: map[netip.AddrPort]LANEar{terminal: link.ListenLAN(terminal.String(), s)},
+			talks: map[key]*lanTalk{}}
 		at := begun
 		talk := func(port uint16) (register, answer func(string), hangUp func()) {
 			me := netip.AddrPortFrom(netip.MustParseAddr("192.168.1.20"), port)

@@ -75,8 +75,9 @@ func parse(b []byte) (s segment, ok bool) {
 		return s, false
 	}
 	return segment{
-		from: netip.AddrPortFrom(from, binary.BigEndian.Uint16(b)), to: netip.AddrPortFrom(to, binary.BigEndian.Uint16(b[2:])),
-		seq: binary.BigEndian.Uint32(b[4:]), ack: binary.BigEndian.Uint32(b[8:]), flags: b[13],
+		from: netip.AddrPortFrom(from, binary.BigEndian.Uint16(b)),
+		to:   netip.AddrPortFrom(to, binary.BigEndian.Uint16(b[2:])),
+		seq:  binary.BigEndian.Uint32(b[4:]), ack: binary.BigEndian.Uint32(b[8:]), flags: b[13],
 		data: b[offset:], cut: total - len(b),
 	}, true
 }

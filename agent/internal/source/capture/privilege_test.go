@@ -61,7 +61,8 @@ func (printer) Seen(c source.Seen) bool {
 }
 
 // start runs the child as nobody, inside a namespace, with these capabilities and no others.
-func start(t *testing.T, n interface{ Do(func() error) error }, caps ...uintptr) (lines chan string, pid int, stop func()) {
+func start(t *testing.T, n interface{ Do(func() error) error }, caps ...uintptr) (lines chan string, pid int,
+	stop func()) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), childEnv+"=1")

@@ -57,7 +57,8 @@ func open(iface string) (*socket, error) {
 	err = attach(fd, nil)
 	if err == nil {
 		// Only a socket for all protocols hears what this terminal sends.
-		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: binary.NativeEndian.Uint16([]byte{unix.ETH_P_ALL >> 8, unix.ETH_P_ALL & 0xff}), Ifindex: index})
+		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: binary.NativeEndian.Uint16([]byte{unix.ETH_P_ALL >> 8,
+			unix.ETH_P_ALL & 0xff}), Ifindex: index})
 	}
 	if err == nil {
 		s.raw, err = s.file.SyscallConn()
@@ -74,7 +75,8 @@ func attach(fd int, endpoints []netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
 	if err != nil {
 		return fmt.Errorf("attach filter: %w", err)
 	}

@@ -41,7 +41,8 @@ func (c tapped) Write(b []byte) (int, error) {
 }
 
 // overTLS runs a terminal and a host over real TLS; between them the tracker.
-func overTLS(t *testing.T, k *tracker, version uint16, ends time.Time, trusted bool, terminal, host func(net.Conn)) *line {
+func overTLS(t *testing.T, k *tracker, version uint16, ends time.Time, trusted bool, terminal,
+	host func(net.Conn)) *line {
 	t.Helper()
 	cert, pool := certificate(t, ends)
 	if !trusted {
@@ -106,13 +107,16 @@ func TestWhatTLSShows(t *testing.T) {
 		handshake      string
 		exchange       string // of a terminal's code that comes right after
 	}{
-		{"1.2, answered", tls.VersionTLS12, year, true, func(c net.Conn) { say(c, 300); hear(c, 200) }, func(c net.Conn) { hear(c, 300); say(c, 200) },
+		{"1.2, answered", tls.VersionTLS12, year, true, func(c net.Conn) { say(c, 300); hear(c, 200) },
+			func(c net.Conn) { hear(c, 300); say(c, 200) },
 			"[ok ok]", "response 1000"},
 		{"1.2, silent", tls.VersionTLS12, year, true, func(c net.Conn) { say(c, 300) }, func(c net.Conn) { hear(c, 300) }, "[ok ok]", "no answer"},
 		{"1.2, second one silent", tls.VersionTLS12, year, true, func(c net.Conn) { say(c, 300); hear(c, 200); say(c, 300) },
 			func(c net.Conn) { hear(c, 300); say(c, 200); hear(c, 300) }, "[ok ok]", "no answer"},
-		{"1.3, answered", tls.VersionTLS13, year, true, func(c net.Conn) { say(c, 300); hear(c, 200) }, func(c net.Conn) { hear(c, 300); say(c, 200) }, "[ok ok]", "nothing"},
-		{"1.3, silent", tls.VersionTLS13, year, true, func(c net.Conn) { hear(c, 1); say(c, 300) }, func(c net.Conn) { say(c, 1); hear(c, 300) }, "[ok ok]", "no answer"},
+		{"1.3, answered", tls.VersionTLS13, year, true, func(c net.Conn) { say(c, 300); hear(c, 200) },
+			func(c net.Conn) { hear(c, 300); say(c, 200) }, "[ok ok]", "nothing"},
+		{"1.3, silent", tls.VersionTLS13, year, true, func(c net.Conn) { hear(c, 1); say(c, 300) },
+			func(c net.Conn) { say(c, 1); hear(c, 300) }, "[ok ok]", "no answer"},
 		{"1.3, nothing sent", tls.VersionTLS13, year, true, idle, idle, "[ok ok]", "nothing"},
 		{"1.2, unknown issuer", tls.VersionTLS12, year, false, idle, idle, "[]", "nothing"}, // Go says bad_certificate for all
 		{"1.2, expired", tls.VersionTLS12, time.Now().AddDate(0, 0, -1), true, idle, idle, "[]", "nothing"},
@@ -173,7 +177,8 @@ func TestAlerts(t *testing.T) {
 }
 
 func FuzzTLS(f *testing.F) {
-	f.Add([]byte{22, 3, 1, 0, 5, 1, 0, 0, 1, 0, 23, 3, 3, 0, 1, 9}, []byte{22, 3, 3, 0, 4, 2, 0, 0, 0, 21, 3, 3, 0, 2, 2, 40}, uint8(3))
+	f.Add([]byte{22, 3, 1, 0, 5, 1, 0, 0, 1, 0, 23, 3, 3, 0, 1, 9}, []byte{22, 3, 3, 0, 4, 2, 0, 0, 0, 21, 3, 3, 0, 2, 2,
+		40}, uint8(3))
 	f.Fuzz(func(t *testing.T, up, down []byte, step uint8) {
 		s := &fakeSink{}
 		l := newLine(t, track(s), 7)
@@ -185,7 +190,8 @@ func FuzzTLS(f *testing.F) {
 			l.say(false, down[:m])
 			up, down = up[n:], down[m:]
 			for _, f := range l.flows {
-				if c := f.tls; c != nil && (len(c.up.small) > maxHello || len(c.down.small) > maxHello || c.up.left > maxRecord || c.down.left > maxRecord) {
+				if c := f.tls; c != nil && (len(c.up.small) > maxHello || len(c.down.small) > maxHello || c.up.left > maxRecord ||
+					c.down.left > maxRecord) {
 					t.Fatalf("holds %+v", c)
 				}
 			}

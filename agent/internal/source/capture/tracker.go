@@ -258,7 +258,8 @@ func (t *tracker) see(code, scheme string, origin report.Origin, x report.Txn, c
 		t.waiting = t.waiting[1:]
 		t.to.Lost("wire code", 1)
 	}
-	t.waiting = append(t.waiting, source.Seen{Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelCapture, Txn: &x, Time: t.now, Card: card})
+	t.waiting = append(t.waiting, source.Seen{Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelCapture,
+		Txn: &x, Time: t.now, Card: card})
 	t.offer()
 }
 
@@ -311,7 +312,8 @@ func (t *tracker) path(target string, segments, again int) {
 	if w.segments < enoughSegments {
 		return
 	}
-	facts := []evidence.Value{evidence.Target.Is(target), evidence.LossPct.Is(float64(100 * w.again / w.segments)), evidence.Samples.Is(float64(w.segments)),
+	facts := []evidence.Value{evidence.Target.Is(target), evidence.LossPct.Is(float64(100 * w.again / w.segments)),
+		evidence.Samples.Is(float64(w.segments)),
 		evidence.By.Is("sales")}
 	if w.connected {
 		facts = append(facts, evidence.RTTMS.Is(float64(w.rttMS)))

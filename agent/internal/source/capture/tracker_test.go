@@ -238,11 +238,13 @@ func TestSale(t *testing.T) {
 		l.hangUp()
 		same(t, s.codes(), "[0210 000123 96 host]")
 		x := s.seen[0]
-		if x.Channel != report.ChannelCapture || *x.Txn.ConnectMS != 41 || *x.Txn.ResponseMS != 812 || !*x.Txn.Sent || !*x.Txn.HostAnswerSeen ||
+		if x.Channel != report.ChannelCapture || *x.Txn.ConnectMS != 41 || *x.Txn.ResponseMS != 812 || !*x.Txn.Sent ||
+			!*x.Txn.HostAnswerSeen ||
 			x.Txn.TerminalID != "10077120" || !x.Time.Equal(begun.Add(853*time.Millisecond)) {
 			t.Errorf("seen %+v %+v", x, x.Txn)
 		}
-		if len(s.facts) != 1 || s.facts[0].Check != "net.tcp" || s.facts[0].Subject != target || s.facts[0].Status != report.OK || s.facts[0].Facts["ms"] != 41.0 {
+		if len(s.facts) != 1 || s.facts[0].Check != "net.tcp" || s.facts[0].Subject != target ||
+			s.facts[0].Status != report.OK || s.facts[0].Facts["ms"] != 41.0 {
 			t.Errorf("facts %+v", s.facts)
 		}
 		if len(s.marks) != 2 || s.marks[0].Phase != source.PhaseSent || s.marks[1].Phase != source.PhaseAnswered {
@@ -565,8 +567,10 @@ func TestBounds(t *testing.T) {
 		for j := range junk {
 			junk[j] = byte(r.Uint32())
 		}
-		l.put(r.IntN(2) == 0, byte(r.IntN(32)), r.Uint32()>>uint(r.IntN(32)), r.Uint32()>>uint(r.IntN(32)), junk[:r.IntN(len(junk))])
-		if len(k.flows) > maxFlows || k.held > maxWaiting || k.held < 0 || len(k.recent) > maxExchanges || len(k.waiting) > maxSeen {
+		l.put(r.IntN(2) == 0, byte(r.IntN(32)), r.Uint32()>>uint(r.IntN(32)), r.Uint32()>>uint(r.IntN(32)),
+			junk[:r.IntN(len(junk))])
+		if len(k.flows) > maxFlows || k.held > maxWaiting || k.held < 0 || len(k.recent) > maxExchanges ||
+			len(k.waiting) > maxSeen {
 			t.Fatalf("%d flows, %d bytes, %d exchanges, %d codes", len(k.flows), k.held, len(k.recent), len(k.waiting))
 		}
 	}
@@ -576,7 +580,8 @@ func TestBounds(t *testing.T) {
 	}
 	// Every connection has a hole, and more and more behind it.
 	for i := range 20 * maxFlows {
-		l := &line{tracker: k, t: t, terminal: netip.AddrPortFrom(terminal4.Addr(), uint16(1+i%maxFlows)), host: host4, at: begun, up: 7, down: 9}
+		l := &line{tracker: k, t: t, terminal: netip.AddrPortFrom(terminal4.Addr(), uint16(1+i%maxFlows)), host: host4,
+			at: begun, up: 7, down: 9}
 		if i < maxFlows {
 			l.connect(1)
 		}

@@ -144,8 +144,10 @@ func (c Client) Check(ctx context.Context, names []string) (ev []report.Evidence
 }
 
 // Diagnose asks why a code appeared and gives each revision, in the language "zh" or "en", to next.
-func (c Client) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error {
-	q := CodeRequest{Type: "diagnose", Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole, Wait: "final", Lang: lang, Full: true}
+func (c Client) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin,
+	next func(report.Diagnosis)) error {
+	q := CodeRequest{Type: "diagnose", Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole,
+		Wait: "final", Lang: lang, Full: true}
 	return c.Do(ctx, q, func(a Answer) {
 		if a.Diagnosis != nil {
 			next(*a.Diagnosis)
@@ -167,11 +169,13 @@ func (l Local) Check(ctx context.Context, names []string) ([]report.Evidence, er
 }
 
 // Diagnose is as Client.Diagnose.
-func (l Local) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error {
+func (l Local) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin,
+	next func(report.Diagnosis)) error {
 	if problem := source.CodeProblem(code); problem != "" {
 		return say.New("code-is", say.Heard(problem))
 	}
-	t, err := l.Daemon.Event(ctx, source.Seen{Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole, Time: time.Now(), Lang: lang})
+	t, err := l.Daemon.Event(ctx, source.Seen{Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole,
+		Time: time.Now(), Lang: lang})
 	if err != nil {
 		return err
 	}

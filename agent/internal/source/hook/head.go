@@ -2,9 +2,9 @@ package hook
 
 import "bytes"
 
-// A head is what counts of an HTTP request's head (RFC 9112). Its members lie in the connection's buffer: like a request's
-// body they are looked at where they are and zeroed afterwards, for an address may hold what a payment app put there by
-// mistake. That, and half a megabyte of program, is why this is not net/http.
+// A head is what counts of an HTTP request's head (RFC 9112). Its members lie in the connection's buffer: like a
+// request's body they are looked at where they are and zeroed afterwards, for an address may hold what a payment app
+// put there by mistake. That, and half a megabyte of program, is why this is not net/http.
 type head struct {
 	method, path          []byte
 	host, auth, kind      []byte // of the headers Host, Authorization, Content-Type
@@ -24,8 +24,8 @@ var (
 	continue1 = []byte("100-continue")
 )
 
-// parseHead reads a request's head, up to and without the empty line. Why is what is wrong with it, empty if nothing is; it
-// repeats nothing of it.
+// parseHead reads a request's head, up to and without the empty line. Why is what is wrong with it, empty if nothing
+// is; it repeats nothing of it.
 func parseHead(b []byte) (h head, why string) {
 	h.length = -1
 	line, rest, _ := bytes.Cut(b, crlf)

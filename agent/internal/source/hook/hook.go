@@ -328,8 +328,8 @@ func (k *conn) serve(ctx context.Context) {
 	k.hangUp()
 }
 
-// read gives each line to f until the client has no more or does what it should not. What a payment app sends by mistake
-// must not stay in memory: there is one buffer, and what was read of it is zeroed.
+// read gives each line to f until the client has no more or does what it should not. What a payment app sends by
+// mistake must not stay in memory: there is one buffer, and what was read of it is zeroed.
 func (k *conn) read(f func(line []byte)) {
 	buf := make([]byte, maxLine)
 	defer clear(buf)
@@ -381,8 +381,8 @@ func (k *conn) read(f func(line []byte)) {
 	}
 }
 
-// say queues an answer. Where the queue is full the client waits for itself and nobody else: the writer takes each answer
-// off within writeWait, or drops a client that does not read.
+// say queues an answer. Where the queue is full the client waits for itself and nobody else: the writer takes each
+// answer off within writeWait, or drops a client that does not read.
 func (k *conn) say(a Answer) {
 	b, err := json.Marshal(a)
 	if err != nil {
@@ -406,8 +406,9 @@ func (k *conn) answer(ctx context.Context, line []byte, waiting *sync.WaitGroup)
 	})
 }
 
-// begin does what a request asks, as far as nothing has to be waited for, and says the answers that there are. What is left
-// is returned, for whoever called to do where it may take its time; room is asked first whether there is a place for that.
+// begin does what a request asks, as far as nothing has to be waited for, and says the answers that there are. What
+// is left is returned, for whoever called to do where it may take its time; room is asked first whether there is a
+// place for that.
 func (h *Hook) begin(ctx context.Context, line []byte, room func() bool, say func(Answer)) (rest func()) {
 	q, a := parse(line, h.time())
 	if a.Result == Refused {

@@ -36,9 +36,9 @@ func (d *stuckDaemon) Event(context.Context, source.Seen) (source.Ticket, error)
 	return source.Ticket{ID: "1-0000000001", First: never, Final: never}, nil
 }
 
-// Ten thousand clients come to a daemon whose triage hangs, most of them one after the other, some at once, some of them
-// badly behaved. Each gets an answer or is hung up on, the daemon's memory and goroutines stay bounded, and its log does not grow
-// with their number.
+// Ten thousand clients come to a daemon whose triage hangs, most of them one after the other, some at once, some of
+// them badly behaved. Each gets an answer or is hung up on, the daemon's memory and goroutines stay bounded, and its
+// log does not grow with their number.
 func TestHookStuckTriageTenThousandClients(t *testing.T) {
 	d := &stuckDaemon{FakeDaemon: sourcetest.NewDaemon()}
 	var talk lockedBuffer
@@ -160,8 +160,8 @@ func TestHookLinesOverlap(t *testing.T) {
 	}
 }
 
-// BenchmarkHook measures from the request's last byte to the first answer on a busy socket, where one connection asks and three
-// others keep the hook busy.
+// BenchmarkHook measures from the request's last byte to the first answer on a busy socket, where one connection asks
+// and three others keep the hook busy.
 func BenchmarkHook(b *testing.B) {
 	h := &Hook{Path: b.TempDir() + "/s", To: sourcetest.NewDaemon(), Log: slog.New(slog.DiscardHandler), Gate: &report.Gate{}}
 	ctx, stop := context.WithCancel(context.Background())

@@ -313,7 +313,8 @@ func asUser(id uintptr, groups []uint32, path string) string {
 	go func() {
 		runtime.LockOSThread()
 		p := unsafe.Pointer(unsafe.SliceData(groups))
-		for _, call := range [][4]uintptr{{unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(p)}, {unix.SYS_SETRESGID, id, id, id}, {unix.SYS_SETRESUID, id, id, id}} {
+		for _, call := range [][4]uintptr{{unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(p)},
+			{unix.SYS_SETRESGID, id, id, id}, {unix.SYS_SETRESUID, id, id, id}} {
 			if _, _, e := unix.RawSyscall(call[0], call[1], call[2], call[3]); e != 0 {
 				out <- e.Error()
 				return

@@ -113,8 +113,8 @@ func found(check, subject string, s report.Status, facts report.Facts) report.Ev
 
 const nexoAsk = `{"SaleToPOIRequest":{"MessageHeader":{"ProtocolVersion":"3.1","MessageClass":"Service","MessageCategory":"Diagnosis","MessageType":"Request","ServiceID":"42","SaleID":"till-1","POIID":"pos-7"},"DiagnosisRequest":{"HostDiagnosisFlag":true}}}`
 
-// What the daemon answers is what its OpenAPI document says, for every request of it and for what is wrong; and the document is
-// one (kin-openapi validates it and every request and answer).
+// What the daemon answers is what its OpenAPI document says, for every request of it and for what is wrong; and the
+// document is one (kin-openapi validates it and every request and answer).
 func TestWhatHTTPAnswersIsInTheOpenAPIDocument(t *testing.T) {
 	doc, err := openapi3.NewLoader().LoadFromFile("openapi.yaml")
 	if err != nil {
@@ -124,7 +124,8 @@ func TestWhatHTTPAnswersIsInTheOpenAPIDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &nexoDaemon{FakeDaemon: sourcetest.NewDaemon()}
-	d.state = report.State{Terminal: "shop/t1", Time: time.Now(), Agent: report.Agent{Version: "1.0", Knowledge: "sha256:x"}, Evidence: []report.Evidence{
+	d.state = report.State{Terminal: "shop/t1", Time: time.Now(), Agent: report.Agent{Version: "1.0",
+		Knowledge: "sha256:x"}, Evidence: []report.Evidence{
 		found("net.tcp", "host-primary", report.OK, nil), found("printer.status", "printer0", report.Bad, report.Facts{"outcome": "no-paper"})}}
 	address := startHTTP(t, d, nil)
 	doc.Servers[0].URL = "http://" + address
@@ -133,7 +134,8 @@ func TestWhatHTTPAnswersIsInTheOpenAPIDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	openapi3filter.RegisterBodyDecoder("application/x-ndjson", openapi3filter.FileBodyDecoder)
-	noAuth := &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true}
+	noAuth := &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,
+		IncludeResponseStatus: true}
 	seen := map[string]bool{}
 	for _, c := range []struct {
 		method, path, body string
@@ -174,13 +176,15 @@ func TestWhatHTTPAnswersIsInTheOpenAPIDocument(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.path, err)
 		}
-		in := &openapi3filter.RequestValidationInput{Request: httpRequest(t, c.method, address, c.path, c.body), PathParams: params, Route: route, Options: noAuth}
+		in := &openapi3filter.RequestValidationInput{Request: httpRequest(t, c.method, address, c.path, c.body),
+			PathParams: params, Route: route, Options: noAuth}
 		if c.status < 300 && !strings.Contains(c.has, "from 16") {
 			if err := openapi3filter.ValidateRequest(t.Context(), in); err != nil {
 				t.Errorf("%s %s is no request of the document: %v", c.path, c.body, err)
 			}
 		}
-		out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: resp.StatusCode, Header: resp.Header, Options: noAuth}
+		out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: resp.StatusCode,
+			Header: resp.Header, Options: noAuth}
 		out.SetBodyBytes(body)
 		if err := openapi3filter.ValidateResponse(t.Context(), out); err != nil {
 			t.Errorf("%s %s: the answer is none of the document: %v\n%s", c.path, c.body, err, body)
@@ -354,23 +358,26 @@ func TestWhatIsNoHTTPRequest(t *testing.T) {
 	address := startHTTP(t, d, func(s *HTTP) { s.Hook.line = 300 * time.Millisecond })
 	head := "Host: 127.0.0.1\r\nAuthorization: Bearer " + testToken + "\r\nContent-Type: application/json\r\n"
 	body := `{"type":"code","code":"96"}`
-	for raw, want := range map[string]string{
-		"hello\r\n\r\n":                       "400",
-		"GET /v1/version HTTP/2\r\n\r\n":      "400",
-		"GET /v1/version HTTP/1.1\r\n\r\n":    "400", // no Host
-		"GET v1 HTTP/1.1\r\n" + head + "\r\n": "400",
-		"POST /v1/hook HTTP/1.1\r\n" + head + "Transfer-Encoding: chunked\r\n\r\n1b\r\n" + body + "\r\n0\r\n\r\n":                                                                  "411",
-		"POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: 27\r\nContent-Length: 3\r\n\r\n" + body:                                                                             "400",
-		"POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: -1\r\n\r\n" + body:                                                                                                  "400",
-		"POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: 27\r\n folded\r\n\r\n" + body:                                                                                       "400",
-		"POST /v1/hook HTTP/1.1\r\nHost: a\r\n" + head + "Content-Length: 27\r\n\r\n" + body:                                                                                       "400",
-		"POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: 99\r\n\r\n" + body:                                                                                                  "408",
-		"POST /v1/hook HTTP/1.1\r\n" + head:                                                                                                                                        "408",
-		"POST /v1/hook HTTP/1.1\r\nX: " + strings.Repeat("x", maxHead) + "\r\n\r\n":                                                                                                "431",
-		"POST /v1/hook?pan=" + sourcetest.PlantedCard + " HTTP/1.1\r\n" + head + "Content-Length: 27\r\n\r\n" + body:                                                               "404",
-		"POST /v1/hook HTTP/1.0\r\n" + head + "Expect: 100-continue\r\nContent-Length: 27\r\n\r\n" + body:                                                                          "200",
-		"POST /v1/hook HTTP/1.1\r\n" + strings.ToUpper("host: 127.0.0.1\r\n") + head[len("Host: 127.0.0.1\r\n"):] + "Content-Length: 27\r\n\r\n" + body + "GET / HTTP/1.1\r\n\r\n": "200",
+	for _, c := range []struct{ want, raw string }{
+		{"400", "hello\r\n\r\n"},
+		{"400", "GET /v1/version HTTP/2\r\n\r\n"},
+		{"400", "GET /v1/version HTTP/1.1\r\n\r\n"}, // no Host
+		{"400", "GET v1 HTTP/1.1\r\n" + head + "\r\n"},
+		{"411", "POST /v1/hook HTTP/1.1\r\n" + head + "Transfer-Encoding: chunked\r\n\r\n1b\r\n" + body + "\r\n0\r\n\r\n"},
+		{"400", "POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: 27\r\nContent-Length: 3\r\n\r\n" + body},
+		{"400", "POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: -1\r\n\r\n" + body},
+		{"400", "POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: 27\r\n folded\r\n\r\n" + body},
+		{"400", "POST /v1/hook HTTP/1.1\r\nHost: a\r\n" + head + "Content-Length: 27\r\n\r\n" + body},
+		{"408", "POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: 99\r\n\r\n" + body},
+		{"408", "POST /v1/hook HTTP/1.1\r\n" + head},
+		{"431", "POST /v1/hook HTTP/1.1\r\nX: " + strings.Repeat("x", maxHead) + "\r\n\r\n"},
+		{"404", "POST /v1/hook?pan=" + sourcetest.PlantedCard + " HTTP/1.1\r\n" + head +
+			"Content-Length: 27\r\n\r\n" + body},
+		{"200", "POST /v1/hook HTTP/1.0\r\n" + head + "Expect: 100-continue\r\nContent-Length: 27\r\n\r\n" + body},
+		{"200", "POST /v1/hook HTTP/1.1\r\n" + strings.ToUpper("host: 127.0.0.1\r\n") +
+			head[len("Host: 127.0.0.1\r\n"):] + "Content-Length: 27\r\n\r\n" + body + "GET / HTTP/1.1\r\n\r\n"},
 	} {
+		raw, want := c.raw, c.want
 		c, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
@@ -388,7 +395,8 @@ func TestWhatIsNoHTTPRequest(t *testing.T) {
 	}
 }
 
-// Of what nexo has members for, what is known is told, and of what is not known nothing: an absent IsReachableFlag means true.
+// Of what nexo has members for, what is known is told, and of what is not known nothing: an absent IsReachableFlag
+// means true.
 func TestNexoTellsWhatIsKnown(t *testing.T) {
 	q, why := parseNexo([]byte(nexoAsk))
 	if why != "" {
@@ -480,7 +488,8 @@ func BenchmarkHTTP(b *testing.B) {
 	if err := os.WriteFile(file, []byte(testToken), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	s := &HTTP{Address: l.Addr().String(), TokenFile: file, Hook: &Hook{To: sourcetest.NewDaemon(), Log: slog.New(slog.DiscardHandler)}}
+	s := &HTTP{Address: l.Addr().String(), TokenFile: file, Hook: &Hook{To: sourcetest.NewDaemon(),
+		Log: slog.New(slog.DiscardHandler)}}
 	ctx, stop := context.WithCancel(b.Context())
 	done := make(chan struct{})
 	go func() {

@@ -12,8 +12,8 @@ import (
 	"posdx/agent/report"
 )
 
-// A till that speaks nexo Retailer asks for a diagnosis as of any POI: DiagnosisRequest and DiagnosisResponse (nexo Retailer
-// Protocol 3.1, chapter "Diagnosis"), in JSON. README.md says which members are filled, and which never.
+// A till that speaks nexo Retailer asks for a diagnosis as of any POI: DiagnosisRequest and DiagnosisResponse (nexo
+// Retailer Protocol 3.1, chapter "Diagnosis"), in JSON. README.md says which members are filled, and which never.
 
 const (
 	nexoVersion = "3.1"
@@ -164,7 +164,8 @@ func nexoAnswer(q nexoRequest, state report.State) (d nexoDiagnosis) {
 	hosts, told := map[string]bool{}, 0
 	for _, e := range state.Evidence {
 		if name, _, _ := strings.Cut(e.Subject, "@"); e.Check == "net.tcp" && strings.HasPrefix(name, "host-") {
-			hosts[name] = hosts[name] || slices.ContainsFunc(known, func(k report.Evidence) bool { return k.Check == e.Check && k.Subject == e.Subject })
+			same := func(k report.Evidence) bool { return k.Check == e.Check && k.Subject == e.Subject }
+			hosts[name] = hosts[name] || slices.ContainsFunc(known, same)
 		}
 	}
 	for _, name := range q.only {
@@ -229,7 +230,8 @@ func nexoFlag(known []report.Evidence, checks ...string) *bool {
 	return flag
 }
 
-// nexoLine is whether anything outside can be reached: of several ways one is enough, and a carrier alone proves nothing.
+// nexoLine is whether anything outside can be reached: of several ways one is enough, and a carrier alone proves
+// nothing.
 func nexoLine(known []report.Evidence) *bool {
 	any := func(checks ...string) (there, ok bool) {
 		for _, e := range known {
@@ -263,7 +265,8 @@ func nexoPrinter(known []report.Evidence) string {
 	return ""
 }
 
-// nexoLast is what the last code meant, in the form in which nexo's AdditionalResponse is written: ids that no language changes.
+// nexoLast is what the last code meant, in the form in which nexo's AdditionalResponse is written: ids that no
+// language changes.
 func nexoLast(state report.State) string {
 	d := state.Last
 	if d == nil || len(d.Causes) == 0 {

@@ -88,10 +88,12 @@ type Verdict struct {
 
 // Brief returns the short form of a diagnosis.
 func Brief(d report.Diagnosis) Verdict {
-	v := Verdict{Money: d.Money.State, Retry: d.Money.Retry, Say: d.Money.Say, Cause: report.Unexplained, Abstained: d.Abstained, Handoff: d.Handoff}
+	v := Verdict{Money: d.Money.State, Retry: d.Money.Retry, Say: d.Money.Say, Cause: report.Unexplained,
+		Abstained: d.Abstained, Handoff: d.Handoff}
 	if len(d.Causes) > 0 {
 		c := d.Causes[0]
-		v.Cause, v.Title, v.Probability, v.By, v.Visit, v.Step = c.ID, c.Title, c.Probability, c.Act.By, c.Act.Visit, c.Act.Step
+		v.Cause, v.Title, v.Probability, v.By, v.Visit, v.Step = c.ID, c.Title, c.Probability, c.Act.By, c.Act.Visit,
+			c.Act.Step
 	}
 	return v
 }
@@ -296,7 +298,8 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 		s := &source.Seen{Channel: report.ChannelHook, Time: now}
 		if q.kind == "diagnose" {
 			s.Channel = report.ChannelCommand
-			if m.word("channel", []string{string(report.ChannelConsole), string(report.ChannelCommand)}) == string(report.ChannelConsole) {
+			people := []string{string(report.ChannelConsole), string(report.ChannelCommand)}
+			if m.word("channel", people) == string(report.ChannelConsole) {
 				s.Channel = report.ChannelConsole
 			}
 		}

@@ -8,8 +8,8 @@ const (
 	zoneStep   = 15 * time.Minute // every time zone is a multiple of it
 )
 
-// A logClock relates the times that a log's writer gives to the terminal's clock. The writer may live in another time zone
-// or have a clock of its own; when a line came is known without it, and what it adds is the exact moment.
+// A logClock relates the times that a log's writer gives to the terminal's clock. The writer may live in another time
+// zone or have a clock of its own; when a line came is known without it, and what it adds is the exact moment.
 type logClock struct {
 	off time.Duration // the terminal's time less the log's
 }

@@ -219,7 +219,8 @@ func TestLogsEndARecord(t *testing.T) {
 
 // The writer of a log may live in another time zone, have a clock that is wrong, or both.
 func TestTailClocks(t *testing.T) {
-	for name, off := range map[string]time.Duration{"same": 0, "UTC in Shanghai": -8 * time.Hour, "an hour ahead": time.Hour, "37 s slow": -37 * time.Second, "1970": -56 * 365 * 24 * time.Hour} {
+	for name, off := range map[string]time.Duration{"same": 0, "UTC in Shanghai": -8 * time.Hour,
+		"an hour ahead": time.Hour, "37 s slow": -37 * time.Second, "1970": -56 * 365 * 24 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Date(2026, 11, 22, 9, 30, 0, 0, time.FixedZone("CST", 8*3600))
 			l := newLogbook(t)

@@ -38,8 +38,8 @@ func TestATraceNumberIsNoCard(t *testing.T) {
 	}
 }
 
-// TestALogThatSaysNothingSaysSo lets a debug log grow of which no line matches, and then one does; and text in an encoding that
-// nobody named.
+// TestALogThatSaysNothingSaysSo lets a debug log grow of which no line matches, and then one does; and text in an
+// encoding that nobody named.
 func TestALogThatSaysNothingSaysSo(t *testing.T) {
 	l := newLogbook(t)
 	l.start(nil)

@@ -13,8 +13,8 @@ import (
 	"posdx/agent/report"
 )
 
-// TestTheJournalIsReadThroughItsOwnReader puts a program in the reader's place, which is asked for the unit and its new messages
-// alone, dies, and is started again.
+// TestTheJournalIsReadThroughItsOwnReader puts a program in the reader's place, which is asked for the unit and its new
+// messages alone, dies, and is started again.
 func TestTheJournalIsReadThroughItsOwnReader(t *testing.T) {
 	dir := t.TempDir()
 	script := "#!/bin/sh\necho \"$@\" >>" + dir + "/asked\necho 'sale 4761739001010010 resp=9'\"$(wc -l <" + dir + "/asked | tr -d ' ')\"\n"

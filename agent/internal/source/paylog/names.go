@@ -16,8 +16,8 @@ import (
 // maxMatches bounds the files of one pattern that are looked at.
 const maxMatches = 4096
 
-// dateParts are the parts of a date in the name of a log, as strftime writes them, with their digits and their place in the
-// order of time.
+// dateParts are the parts of a date in the name of a log, as strftime writes them, with their digits and their place in
+// the order of time.
 var dateParts = map[byte]struct {
 	digits int
 	group  string
@@ -28,8 +28,8 @@ var dateParts = map[byte]struct {
 // order is from the slowest part to the fastest.
 const order = "YyjmdHMS"
 
-// A names finds the files of a log that has the date in its name, or of which only a part of the name is known. Of dated
-// files the one after the one at hand is next; of others the newest that nobody has seen before.
+// A names finds the files of a log that has the date in its name, or of which only a part of the name is known. Of
+// dated files the one after the one at hand is next; of others the newest that nobody has seen before.
 type names struct {
 	glob    string
 	re      *regexp.Regexp
@@ -43,8 +43,8 @@ type names struct {
 // datedName finds a date in the name of a file, of this century: what opens a new file every day has one.
 var datedName = regexp.MustCompile(`(20\d\d)([-_.]?)(0[1-9]|1[0-2])([-_.]?)(0[1-9]|[12]\d|3[01])`)
 
-// pattern returns the pattern of a path: itself where it has one, or with a date in its file's name as parts of one. A path
-// that is the name of one file only is returned with plain.
+// pattern returns the pattern of a path: itself where it has one, or with a date in its file's name as parts of one. A
+// path that is the name of one file only is returned with plain.
 func pathPattern(path string) (pattern string, plain bool) {
 	if strings.ContainsAny(path, "*?[%") {
 		return path, false
@@ -130,8 +130,8 @@ func newNames(path string) (*names, error) {
 	return n, nil
 }
 
-// CheckPath says what is wrong with the path of a log, which may be a pattern: * ? and [] as a shell has them, and parts of a
-// date as strftime has them.
+// CheckPath says what is wrong with the path of a log, which may be a pattern: * ? and [] as a shell has them, and
+// parts of a date as strftime has them.
 func CheckPath(path string) error {
 	_, err := newNames(path)
 	return err
@@ -195,8 +195,8 @@ func packedName(p string) bool {
 	return false
 }
 
-// start finds the file to begin with: the one of a mark, if it is there, or the newest. Files that were there before and are
-// not behind it are never read.
+// start finds the file to begin with: the one of a mark, if it is there, or the newest. Files that were there before
+// and are not behind it are never read.
 func (n *names) start(m *mark) (path string) {
 	list := n.list()
 	for _, f := range list {

@@ -35,8 +35,9 @@ func (l *logbook) file(name, text string) {
 	l.path = filepath.Join(dir, "x")
 }
 
-// TestLogsNamedByDate follows what opens a new file every day, under every way to say so: Serilog's and NLog's, log4net's with
-// an open date, a folder for each month, a sequence behind it, and the name of one day, as people copy it.
+// TestLogsNamedByDate follows what opens a new file every day, under every way to say so: Serilog's and NLog's,
+// log4net's with an open date, a folder for each month, a sequence behind it, and the name of one day, as people copy
+// it.
 func TestLogsNamedByDate(t *testing.T) {
 	for _, c := range []struct{ pattern, before, today, next, after string }{
 		{"pay_%Y%m%d.log", "pay_20261127.log", "pay_20261128.log", "pay_20261129.log", "pay_20261201.log"},
@@ -97,8 +98,8 @@ func TestPathPatterns(t *testing.T) {
 	}
 }
 
-// TestLogsInEveryEncoding reads a line of the countries' own words, whole, cut at every byte, after a restart, and with line ends of
-// both kinds.
+// TestLogsInEveryEncoding reads a line of the countries' own words, whole, cut at every byte, after a restart, and with
+// line ends of both kinds.
 func TestLogsInEveryEncoding(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -124,7 +125,8 @@ func TestLogsInEveryEncoding(t *testing.T) {
 			}
 			open := func(l *logbook, m *mark) {
 				var err error
-				file := LogFile{Path: l.path, Encoding: c.name, Patterns: []*Pattern{pattern(t, c.text+`=\[(?P<code>\w+)\]$`, Options{Origin: report.OriginHost})}}
+				file := LogFile{Path: l.path, Encoding: c.name,
+					Patterns: []*Pattern{pattern(t, c.text+`=\[(?P<code>\w+)\]$`, Options{Origin: report.OriginHost})}}
 				if l.tail, err = newTail(file, l.d, make([]byte, 97), time.Now, m); err != nil {
 					t.Fatal(err)
 				}
@@ -179,11 +181,13 @@ func TestTheSameLogTwice(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pay.log")
 	d := sourcetest.NewDaemon()
-	a, err := newTail(LogFile{Path: path, Patterns: []*Pattern{pattern(t, `host=(?P<code>\w+)`, Options{Origin: report.OriginHost})}}, d, make([]byte, 512), time.Now, nil)
+	a, err := newTail(LogFile{Path: path,
+		Patterns: []*Pattern{pattern(t, `host=(?P<code>\w+)`, Options{Origin: report.OriginHost})}}, d, make([]byte, 512), time.Now, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := newTail(LogFile{Path: path, Patterns: []*Pattern{pattern(t, `local=(?P<code>\w+)`, Options{Origin: report.OriginTerminal})}}, d, make([]byte, 512), time.Now, nil)
+	b, err := newTail(LogFile{Path: path,
+		Patterns: []*Pattern{pattern(t, `local=(?P<code>\w+)`, Options{Origin: report.OriginTerminal})}}, d, make([]byte, 512), time.Now, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

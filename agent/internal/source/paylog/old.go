@@ -76,13 +76,14 @@ func printBefore(b []byte, i int) uint64 {
 	return printOf(last[:copy(last[:], b[max(0, i-printBytes):i])])
 }
 
-// printOf hashes bytes and zeroes them. It is kept on flash, so a card number must not be in it, not even hashed: of runs
-// of digits that could be one, or the end of one, only the length counts.
+// printOf hashes bytes and zeroes them. It is kept on flash, so a card number must not be in it, not even hashed: of
+// runs of digits that could be one, or the end of one, only the length counts.
 func printOf(b []byte) uint64 {
 	for i := 0; i < len(b); {
 		end, n := i, 0
 		// In UTF-16 there are zeros between the digits, and before the first that is left of a run.
-		for end < len(b) && (source.IsDigit(b[end]) || end > i && (b[end] == ' ' || b[end] == '-') || (end > i || i == 0) && b[end] == 0) {
+		for end < len(b) && (source.IsDigit(b[end]) || end > i && (b[end] == ' ' || b[end] == '-') || (end > i || i == 0) &&
+			b[end] == 0) {
 			if source.IsDigit(b[end]) {
 				n++
 			}
@@ -165,7 +166,8 @@ func newest(list []fs.FileInfo) []fs.FileInfo {
 
 func (t *tail) beside(name string) string { return filepath.Join(filepath.Dir(t.path), name) }
 
-// stem is what the names of rotated logs begin with: pay.log becomes pay.log.1, pay.log-20261121.gz, pay.2026-11-21.log.
+// stem is what the names of rotated logs begin with: pay.log becomes pay.log.1, pay.log-20261121.gz,
+// pay.2026-11-21.log.
 func stem(path string) string {
 	name := filepath.Base(path)
 	if i := strings.IndexByte(name, '.'); i > 0 {
@@ -190,8 +192,8 @@ func (t *tail) goOn(name string, m mark) error {
 	return nil
 }
 
-// unpack reads the rest of a compressed file behind the place of a mark, if that is its file. It is read at once: there is
-// no going back in it.
+// unpack reads the rest of a compressed file behind the place of a mark, if that is its file. It is read at once: there
+// is no going back in it.
 func (t *tail) unpack(name string, m mark) error {
 	f, fi, err := openLog(t.beside(name))
 	if err != nil {

@@ -22,7 +22,8 @@ const maxTime = 64
 // fraction is the most digits of a second's fraction.
 const fraction = 9
 
-// A Pattern reads one kind of record of a payment log. Of a record that matches, its named groups go on and nothing else.
+// A Pattern reads one kind of record of a payment log. Of a record that matches, its named groups go on and nothing
+// else.
 type Pattern struct {
 	re     *regexp.Regexp
 	groups []string // by index in a match
@@ -87,8 +88,8 @@ type found struct {
 	at   time.Time // zero if it does not say
 }
 
-// read looks at one record. refused is true if it matched but its code is none: a card number, or not printable. Nothing
-// of a group is copied before it is known to be what its name says.
+// read looks at one record. refused is true if it matched but its code is none: a card number, or not printable.
+// Nothing of a group is copied before it is known to be what its name says.
 func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool) {
 	at := p.re.FindSubmatchIndex(record)
 	if at == nil {
@@ -142,7 +143,8 @@ func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool)
 		}
 	}
 	if p.opts.Mark != "" {
-		f.mark = &source.TxnMark{Phase: p.opts.Mark, Channel: report.ChannelLog, Time: now, Txn: t, Result: p.opts.Result, Code: s.Code}
+		f.mark = &source.TxnMark{Phase: p.opts.Mark, Channel: report.ChannelLog, Time: now, Txn: t, Result: p.opts.Result,
+			Code: s.Code}
 		return f, true, false
 	}
 	if !isCode {

@@ -95,7 +95,8 @@ func (l *logbook) read() {
 func (l *logbook) want(codes string) {
 	l.t.Helper()
 	l.read()
-	held := bytes.Join([][]byte{l.tail.buf, l.tail.lines.line[:cap(l.tail.lines.line)], l.tail.record.text[:cap(l.tail.record.text)], l.tail.decode.text}, nil)
+	held := bytes.Join([][]byte{l.tail.buf, l.tail.lines.line[:cap(l.tail.lines.line)],
+		l.tail.record.text[:cap(l.tail.record.text)], l.tail.decode.text}, nil)
 	if s := strings.Trim(string(held), "\x00"); s != "" {
 		l.t.Errorf("between two looks %.60q is held", s)
 	}
@@ -423,7 +424,8 @@ func TestCompilePatternErrors(t *testing.T) {
 func TestTailGB18030(t *testing.T) {
 	d := sourcetest.NewDaemon()
 	path := filepath.Join(t.TempDir(), "pay.log")
-	tl, err := newTail(LogFile{Path: path, Encoding: "gb18030", Patterns: []*Pattern{pattern(t, `返回码[:：]\s*(?P<code>\w+)`, Options{})}}, d, make([]byte, 64), time.Now, nil)
+	tl, err := newTail(LogFile{Path: path, Encoding: "gb18030",
+		Patterns: []*Pattern{pattern(t, `返回码[:：]\s*(?P<code>\w+)`, Options{})}}, d, make([]byte, 64), time.Now, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -461,7 +463,8 @@ func TestLogsFollowInotify(t *testing.T) {
 	path := filepath.Join(dir, "pay.log")
 	os.WriteFile(path, nil, 0o600)
 	to := seenSink{sourcetest.NewDaemon(), make(chan source.Seen, 10)}
-	l := &Logs{Files: []LogFile{{Path: path, Patterns: []*Pattern{pattern(t, `resp=(?P<code>\w+)`, Options{})}}}, State: filepath.Join(dir, "places"), Log: slog.New(slog.DiscardHandler)}
+	l := &Logs{Files: []LogFile{{Path: path, Patterns: []*Pattern{pattern(t, `resp=(?P<code>\w+)`, Options{})}}},
+		State: filepath.Join(dir, "places"), Log: slog.New(slog.DiscardHandler)}
 	ctx, stop := context.WithCancel(context.Background())
 	over := make(chan error, 1)
 	go func() { over <- l.Run(ctx, to) }()
@@ -514,7 +517,8 @@ func TestLogsWriteNoFlashForNothing(t *testing.T) {
 		path, state := filepath.Join(dir, "pay.log"), filepath.Join(dir, "places")
 		os.WriteFile(path, []byte("x\n"), 0o600)
 		d := sourcetest.NewDaemon()
-		l := &Logs{Files: []LogFile{{Path: path, Patterns: []*Pattern{pattern(t, `resp=(?P<code>\w+)`, Options{})}}}, State: state, Log: slog.New(slog.DiscardHandler), blind: true}
+		l := &Logs{Files: []LogFile{{Path: path, Patterns: []*Pattern{pattern(t, `resp=(?P<code>\w+)`, Options{})}}},
+			State: state, Log: slog.New(slog.DiscardHandler), blind: true}
 		ctx, stop := context.WithCancel(t.Context())
 		go l.Run(ctx, d)
 		time.Sleep(3 * blindLook)
@@ -552,7 +556,8 @@ func TestLogsWritePlacesLater(t *testing.T) {
 		dir := t.TempDir()
 		path, state := filepath.Join(dir, "pay.log"), filepath.Join(dir, "later", "places")
 		os.WriteFile(path, []byte("x\n"), 0o600)
-		l := &Logs{Files: []LogFile{{Path: path, Patterns: []*Pattern{pattern(t, `resp=(?P<code>\w+)`, Options{})}}}, State: state, Log: slog.New(slog.DiscardHandler), blind: true}
+		l := &Logs{Files: []LogFile{{Path: path, Patterns: []*Pattern{pattern(t, `resp=(?P<code>\w+)`, Options{})}}},
+			State: state, Log: slog.New(slog.DiscardHandler), blind: true}
 		ctx, stop := context.WithCancel(t.Context())
 		go l.Run(ctx, sourcetest.NewDaemon())
 		time.Sleep(3 * blindLook)

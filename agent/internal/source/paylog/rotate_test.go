@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// TestLogrotate has Debian's logrotate turn a log over under a writer, in the ways that terminals have it, and under a reader.
-// Every line that is in any of the files afterwards was seen once, and none was seen twice. What copytruncate threw away
-// between its copy and its truncation is in no file; how much that was is said.
+// TestLogrotate has Debian's logrotate turn a log over under a writer, in the ways that terminals have it, and under a
+// reader. Every line that is in any of the files afterwards was seen once, and none was seen twice. What copytruncate
+// threw away between its copy and its truncation is in no file; how much that was is said.
 func TestLogrotate(t *testing.T) {
 	logrotate, err := exec.LookPath("logrotate")
 	if err != nil {
@@ -49,7 +49,8 @@ func TestLogrotate(t *testing.T) {
 			os.WriteFile(path, nil, 0o644)
 			os.WriteFile(conf, []byte(text), 0o644)
 			to := &lineSink{FakeDaemon: sourcetest.NewDaemon(), times: map[string]int{}}
-			l := &Logs{Files: []LogFile{{Path: path, Patterns: []*Pattern{pattern(t, `seq=(?P<stan>\d{6}) card \d{16} resp=(?P<code>\d\d)`, Options{})}}}, Log: slog.New(slog.DiscardHandler)}
+			l := &Logs{Files: []LogFile{{Path: path,
+				Patterns: []*Pattern{pattern(t, `seq=(?P<stan>\d{6}) card \d{16} resp=(?P<code>\d\d)`, Options{})}}}, Log: slog.New(slog.DiscardHandler)}
 			ctx, stop := context.WithCancel(context.Background())
 			over := make(chan error)
 			go func() { over <- l.Run(ctx, to) }()
@@ -143,8 +144,8 @@ func (s *lineSink) count(line int) int {
 	return s.times[fmt.Sprintf("%06d", line)]
 }
 
-// A logWriter writes as payment applications do: it opens its log for each line, or keeps it until it is told to open it
-// again and then looks now and then.
+// A logWriter writes as payment applications do: it opens its log for each line, or keeps it until it is told to open
+// it again and then looks now and then.
 type logWriter struct {
 	t     *testing.T
 	path  string

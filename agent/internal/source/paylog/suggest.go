@@ -21,7 +21,8 @@ const (
 	suggestCodes = 64      // different values, above which they are no codes
 )
 
-// A Suggestion is a pattern for a log that nobody has configured. It holds no text of the log but the names of its members.
+// A Suggestion is a pattern for a log that nobody has configured. It holds no text of the log but the names of its
+// members.
 type Suggestion struct {
 	Encoding string         `json:"encoding,omitempty"` // empty for UTF-8
 	Begin    string         `json:"begin,omitempty"`
@@ -32,8 +33,8 @@ type Suggestion struct {
 	Codes    map[string]int `json:"codes"`
 }
 
-// namesInLogs are the names that logs give a response code, from the surest to the least, and behind an empty line those of a
-// trace number: other people's words, so not those of this program's own texts.
+// namesInLogs are the names that logs give a response code, from the surest to the least, and behind an empty line
+// those of a trace number: other people's words, so not those of this program's own texts.
 //
 //go:embed names.txt
 var namesInLogs string
@@ -159,7 +160,10 @@ func foundKeys(text []byte) (list []string) {
 		}
 	}
 	all = slices.DeleteFunc(all, func(s *seen) bool { return s.n < suggestLeast || len(s.values) > suggestCodes })
-	slices.SortStableFunc(all, func(a, b *seen) int { return cmp.Or(cmp.Compare(a.rank/20, b.rank/20), cmp.Compare(b.n, a.n)) })
+	slices.SortStableFunc(all, func(a, b *seen) int {
+		return cmp.Or(cmp.Compare(a.rank/20, b.rank/20),
+			cmp.Compare(b.n, a.n))
+	})
 	for _, s := range all {
 		list = append(list, s.key)
 	}
@@ -245,8 +249,8 @@ func (s *Suggestion) try(b []byte) bool {
 	return err == nil && s.Records >= suggestLeast && len(s.Codes) <= suggestCodes
 }
 
-// guessEncoding finds out how text is written. Of the sets that need two bytes for a character the one is taken of which all of it
-// is text; Chinese before the others.
+// guessEncoding finds out how text is written. Of the sets that need two bytes for a character the one is taken of
+// which all of it is text; Chinese before the others.
 func guessEncoding(b []byte) string {
 	zeros := [2]int{}
 	for i, c := range b[:min(len(b), 4096)] {

@@ -16,7 +16,8 @@ import (
 
 const suggestPAN = "4761739001010010"
 
-// kinds are logs as programs write them: see the README of testdata for where each form is from. %[1]d counts, %[2]s is a code.
+// kinds are logs as programs write them: see the README of testdata for where each form is from. %[1]d counts, %[2]s is
+// a code.
 var kinds = []struct {
 	name, line string
 	enc        encoding.Encoding
@@ -62,7 +63,8 @@ func TestSuggest(t *testing.T) {
 			continue
 		}
 		s := list[0]
-		if s.Records != 40 || s.Codes["00"] != 36 && s.Codes["0"] != 36 || s.Codes["96"] != 4 || len(s.Codes) != 2 || s.Encoding != k.want {
+		if s.Records != 40 || s.Codes["00"] != 36 && s.Codes["0"] != 36 || s.Codes["96"] != 4 || len(s.Codes) != 2 ||
+			s.Encoding != k.want {
 			t.Errorf("%s: %+v", k.name, s)
 		}
 		said := fmt.Sprintf("%+v %s", list, s.TOML("/l"))

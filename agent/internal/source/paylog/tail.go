@@ -21,8 +21,9 @@ const (
 	maxBacklog = 1 << 20 // bytes read of what was written while nobody read: some hours of a chatty payment app
 	readAtOnce = 32 << 10
 	turnBytes  = 1 << 20 // read of one file before the others have their turn
-	unmatched  = 100     // records of which none matches, after which it is said: no payment application writes more at its start
-	manyCodes  = 1024    // that wait for a full sink, from a compressed log, which cannot be read on later
+	// records of which none matches, after which it is said: no payment application writes more at its start
+	unmatched = 100
+	manyCodes = 1024 // that wait for a full sink, from a compressed log, which cannot be read on later
 )
 
 // A LogFile is one payment log to follow.
@@ -33,8 +34,8 @@ type LogFile struct {
 	Patterns []*Pattern
 }
 
-// A tail follows one log through renames and truncations. It belongs to one goroutine. Between two looks it holds nothing
-// of the log's text, which may be a debug log's, but places: what is not whole yet is read again.
+// A tail follows one log through renames and truncations. It belongs to one goroutine. Between two looks it holds
+// nothing of the log's text, which may be a debug log's, but places: what is not whole yet is read again.
 //
 //	closed --open--> reading --EOF, path names another file--> (rest read, closed) --> reading the new one from 0
 //	                 reading --shorter, or other bytes before our place--> the copy's rest, then reading from 0
@@ -185,8 +186,8 @@ func (t *tail) readOld() (more, blocked bool) {
 	return more, blocked
 }
 
-// turn makes the file one that is only read on, and the path's new one the log. That is done until the old file is gone or the
-// log is renamed again: writers learn late, or never, that their file has another name.
+// turn makes the file one that is only read on, and the path's new one the log. That is done until the old file is gone
+// or the log is renamed again: writers learn late, or never, that their file has another name.
 func (t *tail) turn() {
 	if t.old != nil {
 		t.old.endAll()

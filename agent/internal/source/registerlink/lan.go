@@ -4,8 +4,8 @@ import (
 	"posdx/agent/internal/source"
 )
 
-// LAN lets the link hear what passes between register and terminal on a network: of its two directions, what the terminal sends
-// and what the register does. Its methods belong to one goroutine.
+// LAN lets the link hear what passes between register and terminal on a network: of its two directions, what the
+// terminal sends and what the register does. Its methods belong to one goroutine.
 type LAN struct {
 	link *Link
 	ears [2]*ear

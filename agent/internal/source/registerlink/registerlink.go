@@ -26,16 +26,17 @@ const (
 	linkSale   = 5 * time.Minute        // after which a command's end was missed: no customer stands so long
 )
 
-// Link listens to the link between a terminal and a cash register, on ports that are wired for it alone or by the copies
-// that a relay sends. It never writes, and opens no port that another process holds: each byte it read would be missing
-// there.
+// Link listens to the link between a terminal and a cash register, on ports that are wired for it alone or by the
+// copies that a relay sends. It never writes, and opens no port that another process holds: each byte it read would be
+// missing there.
 type Link struct {
 	Name    string
 	Framing string
 	Ports   []serial.Config // the first carries what the terminal or PIN pad sends, a second what the register sends
-	Copies  string          // instead of Ports, the socket for a relay's copies: of the device first, then of its application
-	Address string          // instead of Ports, the terminal's on a network, where ListenLAN is used and Run is not
-	Tags    *ecr.Tags       // tells cards apart; may be nil
+	// instead of Ports, the socket for a relay's copies: of the device first, then of its application
+	Copies  string
+	Address string    // instead of Ports, the terminal's on a network, where ListenLAN is used and Run is not
+	Tags    *ecr.Tags // tells cards apart; may be nil
 	Log     *slog.Logger
 
 	reopen time.Duration // for tests: instead of linkReopen
@@ -254,8 +255,8 @@ type burst struct {
 // leastBurst is the shortest of them that ought to hold a frame: shorter ones are confirmations and polls.
 const leastBurst = 4
 
-// hear notes what comes before it is read, and judges what came before a pause: a line that carries something and no frame has
-// another framing or another speed.
+// hear notes what comes before it is read, and judges what came before a pause: a line that carries something and no
+// frame has another framing or another speed.
 func (l *ear) hear(b []byte) {
 	now := time.Now()
 	x := &l.burst
@@ -391,7 +392,8 @@ func (l *ear) found(f ecr.Found) {
 		l.waiting = l.waiting[1:]
 		l.to.Lost("link code", 1)
 	}
-	l.waiting = append(l.waiting, source.Seen{Code: f.Code, Scheme: f.Scheme, Origin: report.Origin(f.Origin), Channel: report.ChannelECR, Txn: &t, Time: now, Card: f.Card})
+	l.waiting = append(l.waiting, source.Seen{Code: f.Code, Scheme: f.Scheme, Origin: report.Origin(f.Origin),
+		Channel: report.ChannelECR, Txn: &t, Time: now, Card: f.Card})
 }
 
 // offer hands codes on as far as the sink takes them.

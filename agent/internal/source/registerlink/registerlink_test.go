@@ -38,10 +38,12 @@ func hear(t *testing.T, d *sourcetest.FakeDaemon, framing string, paths ...strin
 	return hearAt(t, d, framing, sourcetest.Soon, paths...)
 }
 
-func hearAt(t *testing.T, d *sourcetest.FakeDaemon, framing string, quiet time.Duration, paths ...string) (*Link, *sourcetest.Notebook) {
+func hearAt(t *testing.T, d *sourcetest.FakeDaemon, framing string, quiet time.Duration, paths ...string) (*Link,
+	*sourcetest.Notebook) {
 	t.Helper()
 	log := &sourcetest.Notebook{}
-	e := &Link{Name: "ecr0", Framing: framing, Log: slog.New(slog.NewTextHandler(log, nil)), reopen: time.Millisecond, quiet: quiet}
+	e := &Link{Name: "ecr0", Framing: framing, Log: slog.New(slog.NewTextHandler(log, nil)), reopen: time.Millisecond,
+		quiet: quiet}
 	for _, p := range paths {
 		e.Ports = append(e.Ports, serial.Config{Path: p, Baud: 9600})
 	}
@@ -80,7 +82,8 @@ func TestECRHearsBothDirections(t *testing.T) {
 	e, log := hear(t, d, ecr.MISPOS, a, b)
 	sourcetest.Until(t, "both ports open", open(e))
 	register.Write([]byte("\x02\x00\x19\xDF\x01\x01\x00\xDF\x03\x0C000000012345\x03"))
-	register.Write([]byte{0x00 ^ 0x19 ^ 0xDF ^ 0x01 ^ 0x01 ^ 0xDF ^ 0x03 ^ 0x0C ^ 0x01 ^ 0x03, 0x15}) // 000000012345 folds to 01
+	// 000000012345 folds to 01
+	register.Write([]byte{0x00 ^ 0x19 ^ 0xDF ^ 0x01 ^ 0x01 ^ 0xDF ^ 0x03 ^ 0x0C ^ 0x01 ^ 0x03, 0x15})
 	sourcetest.Until(t, "the sale begins", func() bool { d.Mu.Lock(); defer d.Mu.Unlock(); return len(d.Marks) == 1 })
 	if m := d.Marks[0]; m.Phase != source.PhaseStart || m.Channel != report.ChannelECR {
 		t.Errorf("mark %+v", m)
@@ -145,7 +148,8 @@ func TestECRKnowsThatTheHostHasAnswered(t *testing.T) {
 	far.Write(frame) // the same code in another sale
 	sourcetest.Until(t, "both codes are seen", func() bool { return len(d.All()) == 2 })
 	s := d.All()[0]
-	if s.Code != "96" || s.Txn.MTI != "0210" || s.Txn.STAN != "000123" || s.Txn.TerminalID != "10077120" || s.Txn.HostAnswerSeen == nil || !*s.Txn.HostAnswerSeen {
+	if s.Code != "96" || s.Txn.MTI != "0210" || s.Txn.STAN != "000123" || s.Txn.TerminalID != "10077120" ||
+		s.Txn.HostAnswerSeen == nil || !*s.Txn.HostAnswerSeen {
 		t.Errorf("%+v %+v", s, s.Txn)
 	}
 }
@@ -241,7 +245,8 @@ func TestECRKeepsCodesForAFullSink(t *testing.T) {
 }
 
 func TestECRRefusesWhatItCannotBe(t *testing.T) {
-	for _, e := range []*Link{{Name: "a", Framing: ecr.ZVT}, {Name: "b", Framing: "morse", Ports: make([]serial.Config, 1)}, {Name: "c", Framing: ecr.ZVT, Ports: make([]serial.Config, 3)}} {
+	for _, e := range []*Link{{Name: "a", Framing: ecr.ZVT},
+		{Name: "b", Framing: "morse", Ports: make([]serial.Config, 1)}, {Name: "c", Framing: ecr.ZVT, Ports: make([]serial.Config, 3)}} {
 		if err := e.Run(t.Context(), sourcetest.NewDaemon()); err == nil {
 			t.Errorf("%s runs", e.Name)
 		}

@@ -46,7 +46,8 @@ func (r *fakeRelay) send(c serial.Copy) {
 func listenTo(t *testing.T, d *sourcetest.FakeDaemon, framing, path string) (*Link, *sourcetest.Notebook, func()) {
 	t.Helper()
 	log := &sourcetest.Notebook{}
-	e := &Link{Name: "ecr0", Framing: framing, Copies: path, Log: slog.New(slog.NewTextHandler(log, nil)), reopen: time.Millisecond, quiet: sourcetest.Soon}
+	e := &Link{Name: "ecr0", Framing: framing, Copies: path, Log: slog.New(slog.NewTextHandler(log, nil)),
+		reopen: time.Millisecond, quiet: sourcetest.Soon}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx, d) }()
@@ -75,17 +76,21 @@ func TestCopiesOfARelay(t *testing.T) {
 	d := sourcetest.NewDaemon()
 	e, log, _ := listenTo(t, d, ecr.MISPOS, r.path)
 	frame := misposResult("97")
-	r.send(serial.Copy{From: serial.FromDevice, Device: true, App: true, Data: frame[5:], Errors: serial.Counters{Parity: 3}}) // in the middle of one
+	// in the middle of one
+	r.send(serial.Copy{From: serial.FromDevice, Device: true, App: true, Data: frame[5:],
+		Errors: serial.Counters{Parity: 3}})
 	r.send(serial.Copy{From: serial.FromApp, Device: true, App: true, Data: []byte{0x15}})
 	for i := range frame {
-		r.send(serial.Copy{From: serial.FromDevice, Device: true, App: true, Data: frame[i : i+1], Errors: serial.Counters{Parity: 4}})
+		r.send(serial.Copy{From: serial.FromDevice, Device: true, App: true, Data: frame[i : i+1],
+			Errors: serial.Counters{Parity: 4}})
 	}
 	sourcetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
 	if s := d.All()[0]; s.Code != "97" || s.Channel != "ecr" {
 		t.Errorf("%+v", s)
 	}
 	got := e.Lines()
-	if got[0].Counts != (ecr.Counts{Frames: 1}) || got[0].Errors.Parity != 4 || !got[0].Open || !got[1].Open || got[0].Missed != 0 {
+	if got[0].Counts != (ecr.Counts{Frames: 1}) || got[0].Errors.Parity != 4 || !got[0].Open || !got[1].Open ||
+		got[0].Missed != 0 {
 		t.Errorf("lines %+v", got)
 	}
 	if info, err := os.Stat(r.path); err != nil || info.Mode().Perm() != 0o600 {
@@ -143,7 +148,8 @@ func TestCopiesThatAreNone(t *testing.T) {
 	e, _, _ := listenTo(t, d, ecr.MISPOS, path)
 	r := &fakeRelay{t: t, path: path}
 	r.send(serial.Copy{Device: true})
-	for _, b := range [][]byte{{}, []byte("posdx"), bytes.Repeat([]byte{0xFF}, 5000), serial.Copy{Data: make([]byte, 2000)}.Append(nil)} {
+	for _, b := range [][]byte{{}, []byte("posdx"), bytes.Repeat([]byte{0xFF}, 5000),
+		serial.Copy{Data: make([]byte, 2000)}.Append(nil)} {
 		if _, err := r.c.Write(b); err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,8 @@ import (
 	"posdx/drivers/ecr"
 )
 
-// TestWhatEndsASaleOnALink tells the story of a link message by message: "sale" and "other" are commands of the register,
-// "ok" an approval, "end" an end without a word, "no" a refusal, anything else a code.
+// TestWhatEndsASaleOnALink tells the story of a link message by message: "sale" and "other" are commands of the
+// register, "ok" an approval, "end" an end without a word, "no" a refusal, anything else a code.
 func TestWhatEndsASaleOnALink(t *testing.T) {
 	for _, c := range []struct{ name, told, want string }{
 		{"a sale that goes well", "sale ok end", "start approved"},
