@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:17b16e34f7ce13a3c4379341b0a09f45cec2290bdcf06c565cc5facea6420f67", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e906753cc0b20b4e9db69b006f22a38c13d4012be108c9b7375", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -7238,6 +7238,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:17b16e34f7ce13a3c43
 	LaterWord{Word: "应答"},
 	LaterWord{Word: "响应"},
 	LaterWord{Word: "http5"},
+	LaterWord{Word: "500", Whole: true},
+	LaterWord{Word: "502", Whole: true},
+	LaterWord{Word: "503", Whole: true},
+	LaterWord{Word: "504", Whole: true},
 	LaterWord{Word: "internalservererror"},
 	LaterWord{Word: "badgateway"},
 	LaterWord{Word: "gatewayerror"},

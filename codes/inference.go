@@ -183,8 +183,8 @@ func (f *Inference) SpeaksOfLater(text string) bool {
 	})
 }
 
-// bareText leaves the letters, small, and the digits of a text: ReceiveTimeout, receive_timeout and "Receive timeout" are
-// one.
+// bareText leaves the letters, small, and the digits of a text: ReceiveTimeout, receive_timeout and "Receive timeout"
+// are one.
 func bareText(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {

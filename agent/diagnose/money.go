@@ -170,8 +170,8 @@ func (s *state) speaksOfLater() bool {
 	return later(s.res) || later(s.k.Resolve(s.profile, s.ev.Scheme, s.ev.Code, string(report.OriginHost)))
 }
 
-// mayMeanLater tells whether a code whose meaning is not settled may speak of a stage after sending: a code that no table
-// has, by its own words; one of several readings, by any of them.
+// mayMeanLater tells whether a code whose meaning is not settled may speak of a stage after sending: a code that no
+// table has, by its own words; one of several readings, by any of them.
 func (s *state) mayMeanLater() bool {
 	if !s.res.Known {
 		return s.f.SpeaksOfLater(s.ev.Code)
@@ -221,8 +221,8 @@ func (s *state) reversing() bool {
 
 func (s *state) reversalState() (state, retry string) {
 	if s.hostVerdict() && isResponse(s.txn.mti) && s.prior.Topic == "success" {
-		// The host took back what the reversal named. Nothing is to be repeated; a payment that is still owed is a new sale, and
-		// whether one is owed shows the journal: what was taken back may itself have been a void.
+		// The host took back what the reversal named. Nothing is to be repeated; a payment that is still owed is a new sale,
+		// and whether one is owed shows the journal: what was taken back may itself have been a void.
 		return report.MoneyDeclined, report.RetryQueryFirst
 	}
 	if yes(s.txn.sent) && !s.txn.answered(s.ev.Origin) {
