@@ -302,3 +302,13 @@ func TestReversalAndSettlementWords(t *testing.T) {
 		}
 	}
 }
+
+// TestLongCodeIsNotATerminalsOwn: what a longer code ends in is a host's field 39, never the number of a
+// terminal's own error.
+func TestLongCodeIsNotATerminalsOwn(t *testing.T) {
+	for _, code := range []string{"10060", "10024", "10107"} {
+		if d, _, _ := sayOf(unsent(code), nil); d.Code.Scheme == codes.SchemeLocal {
+			t.Errorf("%s is read as %q", code, d.Code.Meaning)
+		}
+	}
+}
