@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c597beccfac9d0cadab8579318f7d8600a62b725745989206a3f8e4b9b3d3a25", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e906753cc0b20b4e9db69b006f22a38c13d4012be108c9b7375", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -2634,7 +2634,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c597beccfac9d0cadab
 	Meaning{Scheme: "terminal-local", Code: "abecs:079", Text: Text{ZH: "卡已锁", EN: "Card blocked"}, Class: "card", Domain: "cardholder-account", Retry: "no", SentBy: listce05eff4, Sources: list4b4f0802},
 	Meaning{Scheme: "terminal-local", Code: "abecs:080", Text: Text{ZH: "多张非接卡", EN: "More than one contactless card"}, Class: "card", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
 	Meaning{Scheme: "terminal-local", Code: "abecs:081", Text: Text{ZH: "非接通讯错误", EN: "Contactless communication error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
-	Meaning{Scheme: "terminal-local", Code: "ecr17:01", Text: Text{ZH: "交易失败或被拒绝（终端未区分）", EN: "Transaction failed or declined (the terminal does not say which)"}, Class: "generic", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: listadb76276},
+	Meaning{Scheme: "terminal-local", Code: "ecr17:01", Text: Text{ZH: "交易失败或被拒绝（终端未区分）", EN: "Transaction failed or declined (the terminal does not say which)"}, Class: "host", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: listadb76276},
 	Meaning{Scheme: "terminal-local", Code: "ecr17:09", Text: Text{ZH: "终端收到未知标签", EN: "Terminal received an unknown tag"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: listadb76276},
 	Meaning{Scheme: "terminal-local", Code: "moneris-go:5903", Text: Text{ZH: "找不到密码键盘", EN: "PIN pad not found (disconnected or disabled)"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list256f2c05},
 	Meaning{Scheme: "terminal-local", Code: "moneris-go:5904", Text: Text{ZH: "密码键盘正在处理另一笔交易", EN: "PIN pad busy with another transaction"}, Class: "session", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list256f2c05},
@@ -3237,7 +3237,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c597beccfac9d0cadab
 	Word{Kind: "money", ID: "approved-part", Text: Text{ZH: "只批准了一部分金额，这部分已扣款，差额请用其他方式收", EN: "only a part of the amount was approved and charged; collect the rest in another way"}},
 	Word{Kind: "money", ID: "declined", Text: Text{ZH: "这笔交易没有成交，顾客没有被扣款", EN: "the sale was not made; the customer was not charged"}},
 	Word{Kind: "money", ID: "not-sent", Text: Text{ZH: "请求没有发出，顾客没有被扣款", EN: "nothing was sent; the customer was not charged"}},
+	Word{Kind: "money", ID: "reversed", Text: Text{ZH: "主机已接受冲正，原交易已撤销", EN: "the host accepted the reversal; the original transaction is undone"}},
 	Word{Kind: "money", ID: "sent-no-answer", Text: Text{ZH: "请求已发出但没有应答，顾客可能已被扣款", EN: "the request left and no answer came; the customer may have been charged"}},
+	Word{Kind: "money", ID: "settlement", Text: Text{ZH: "这是结算对账报文，不涉及扣款", EN: "this was a settlement message; no money moves in it"}},
 	Word{Kind: "money", ID: "sign-in", Text: Text{ZH: "这是签到等管理报文，不涉及扣款", EN: "this was a sign-in or another management message; no money moves in it"}},
 	Word{Kind: "money", ID: "unknown", Text: Text{ZH: "不清楚顾客是否已被扣款", EN: "it is not known whether the customer was charged"}},
 	Word{Kind: "money.display", ID: "approved", Text: Text{ZH: "已批准", EN: "approved"}},
@@ -3273,9 +3275,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c597beccfac9d0cadab
 	Word{Kind: "retry", ID: "later", Text: Text{ZH: "现在再试也不行，请稍后再试", EN: "trying now will not help; try again later"}},
 	Word{Kind: "retry", ID: "later-mend", Text: Text{ZH: "现在再试也不行，照下面的步骤处理好再试", EN: "trying now will not work; first put it right as below"}},
 	Word{Kind: "retry", ID: "no", Text: Text{ZH: "不要再试", EN: "do not try again"}},
+	Word{Kind: "retry", ID: "no-approved", Text: Text{ZH: "已批准的金额不要再收一次", EN: "do not charge the approved amount again"}},
 	Word{Kind: "retry", ID: "no-mend", Text: Text{ZH: "处理好之前不要再试", EN: "do not try again before it has been put right"}},
 	Word{Kind: "retry", ID: "other-means", Text: Text{ZH: "请换一张卡或换一种付款方式", EN: "use another card or another way to pay"}},
 	Word{Kind: "retry", ID: "query-first", Text: Text{ZH: "先查询上一笔的结果，不要直接重刷", EN: "look up the result first; do not simply charge again"}},
+	Word{Kind: "retry", ID: "reversed", Text: Text{ZH: "确认冲正完成后，仍需收款的请做一笔新交易", EN: "when the journal shows the reversal as done, take what is still owed as a new sale"}},
 	Word{Kind: "retry", ID: "safe", Text: Text{ZH: "可以马上再试", EN: "it is safe to try again now"}},
 	Word{Kind: "retry.short", ID: "after-signin", Text: Text{ZH: "签到后再试", EN: "after sign-in"}},
 	Word{Kind: "retry.short", ID: "later", Text: Text{ZH: "稍后再试", EN: "retry later"}},
@@ -3553,9 +3557,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c597beccfac9d0cadab
 		Step{Text: Text{ZH: "仍过热就找服务商，报终端号，由技术人员检查。", EN: "If it stays hot, call the service provider with the terminal number for a check."}},
 	}, Remedies: list48400705},
 	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Stages: list2a358077, Writers: list08319631, Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Steps: []Step{
-		Step{Text: Text{ZH: "先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。", EN: "Look up the payment by its trace number and see whether a reversal waits; do not repeat before that."}},
-		Step{Text: Text{ZH: "等待冲正发送成功，或按提示重新签到。", EN: "Let the reversal go out, or sign in again if the terminal asks for it."}},
-		Step{Text: Text{ZH: "流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "If records still differ, settle; then call the acquirer with trace number, terminal number and time."}},
+		Step{Text: Text{ZH: "先做结算，结算成功后再收这笔款；结算不成功就打收单机构客服，报终端号和时间。", EN: "Settle first and take the payment when that has succeeded; if it fails, call the acquirer with terminal number and time."}, When: list3cfa7c34},
+		Step{Text: Text{ZH: "先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。", EN: "Look up the payment by its trace number and see whether a reversal waits; do not repeat before that."}, When: listbd79bbc7},
+		Step{Text: Text{ZH: "等待冲正发送成功，或按提示重新签到。", EN: "Let the reversal go out, or sign in again if the terminal asks for it."}, When: listbd79bbc7},
+		Step{Text: Text{ZH: "流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "If records still differ, settle; then call the acquirer with trace number, terminal number and time."}, When: listbd79bbc7},
 	}, Remedies: list6e9c2659},
 	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Stages: list6c815aed, Writers: list08319631, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Steps: []Step{
 		Step{Text: Text{ZH: "先重新签到，再试一笔。", EN: "Sign in again and try one payment."}, When: listf08cbd48},
@@ -4017,7 +4022,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c597beccfac9d0cadab
 	TopicRule{Topic: "keys-local", Schemes: list65e3ba9e, Domains: liste95f42d1},
 	TopicRule{Topic: "keys", Domains: liste95f42d1},
 	TopicRule{Topic: "permission", Domains: listb027c7e8, Words: list2649b015},
-	TopicRule{Topic: "settle", Domains: listb027c7e8, Words: list1aa93966},
+	TopicRule{Topic: "settle", Domains: listb027c7e8, Words: liste8365da1},
 	TopicRule{Topic: "original-amount", Domains: listb027c7e8, Words: listaec5ec74},
 	TopicRule{Topic: "wrong-method", Domains: listb027c7e8, Words: list2d8e2f2a},
 	TopicRule{Topic: "original", Domains: listb027c7e8, Words: listf241737e},
@@ -7213,11 +7218,63 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c597beccfac9d0cadab
 	CauseRetry{Cause: "printer.fault", Retry: "safe"},
 	CauseRetry{Cause: "reader.dirty", Retry: "other-means"},
 	CauseRetry{Cause: "risk.fraud", Retry: "no"},
-	CauseRetry{Cause: "terminal.journal", Retry: "query-first"},
+	CauseRetry{Cause: "terminal.journal", Retry: "later"},
 	CauseRetry{Cause: "terminal.keys", Retry: "no"},
 	CauseRetry{Cause: "terminal.not-registered", Retry: "no"},
 	CauseRetry{Cause: "terminal.session", Retry: "after-signin"},
 	CauseRetry{Cause: "terminal.tamper", Retry: "no"},
+}, Later: []LaterWord{
+	LaterWord{Word: "receiv"},
+	LaterWord{Word: "recv"},
+	LaterWord{Word: "接收"},
+	LaterWord{Word: "readtimeout"},
+	LaterWord{Word: "sockettimeout"},
+	LaterWord{Word: "timeout", Unless: "connect"},
+	LaterWord{Word: "timedout", Unless: "connect"},
+	LaterWord{Word: "超时", Unless: "连接"},
+	LaterWord{Word: "response"},
+	LaterWord{Word: "reply"},
+	LaterWord{Word: "answer"},
+	LaterWord{Word: "应答"},
+	LaterWord{Word: "响应"},
+	LaterWord{Word: "http5"},
+	LaterWord{Word: "500", Whole: true},
+	LaterWord{Word: "502", Whole: true},
+	LaterWord{Word: "503", Whole: true},
+	LaterWord{Word: "504", Whole: true},
+	LaterWord{Word: "internalservererror"},
+	LaterWord{Word: "badgateway"},
+	LaterWord{Word: "gatewayerror"},
+	LaterWord{Word: "revers"},
+	LaterWord{Word: "冲正"},
+	LaterWord{Word: "refund"},
+	LaterWord{Word: "退货"},
+	LaterWord{Word: "退款"},
+	LaterWord{Word: "退汇"},
+	LaterWord{Word: "duplicate"},
+	LaterWord{Word: "重复"},
+	LaterWord{Word: "pending"},
+	LaterWord{Word: "processing"},
+	LaterWord{Word: "处理中"},
+	LaterWord{Word: "inprogress"},
+	LaterWord{Word: "unknownstate"},
+	LaterWord{Word: "resultunknown"},
+	LaterWord{Word: "statusunknown"},
+	LaterWord{Word: "未知状态"},
+	LaterWord{Word: "状态未知"},
+	LaterWord{Word: "结果未知"},
+	LaterWord{Word: "approv"},
+	LaterWord{Word: "success"},
+	LaterWord{Word: "成功"},
+	LaterWord{Word: "批准"},
+	LaterWord{Word: "ok", Whole: true},
+	LaterWord{Word: "declin"},
+	LaterWord{Word: "denied"},
+	LaterWord{Word: "reset"},
+	LaterWord{Word: "0", Whole: true},
+	LaterWord{Word: "00", Whole: true},
+	LaterWord{Word: "000", Whole: true},
+	LaterWord{Word: "0000", Whole: true},
 }, Numbers: []Number{
 	Number{Kind: "cause", Number: 1, ID: "card.damaged"},
 	Number{Kind: "cause", Number: 2, ID: "card.expired"},
@@ -7399,7 +7456,6 @@ var (
 	list19a7d714 = []string{"paper"}
 	list19bbf10e = []string{"64"}
 	list1a2e3485 = []string{"ok", "failed", "unknown"}
-	list1aa93966 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
 	list1ac4fdcb = []string{"26201", "26206"}
 	list1af1809b = []string{"000", "001"}
 	list1bb834fd = []string{"host.malfunction", "host.unreachable", "host.tls"}
@@ -7501,6 +7557,7 @@ var (
 	list3c58c77a = []string{"expir"}
 	list3ccdfd67 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
 	list3ce0aa5a = []string{"12", "22", "25"}
+	list3cfa7c34 = []string{"later"}
 	list3d0c7155 = []string{"98"}
 	list3d368a4c = []string{"lan.portal", "wan.dns", "wan.mtu"}
 	list3dc31eb1 = []string{"58"}
@@ -7956,6 +8013,7 @@ var (
 	listbb8ab453 = []string{"30"}
 	listbcb0164f = []string{"003", "004"}
 	listbd2d0335 = []string{"bearer.flapping", "lan.conflict"}
+	listbd79bbc7 = []string{"safe", "query-first", "after-signin", "other-means", "no"}
 	listbd8f1419 = []string{"R5"}
 	listbdc1e026 = []string{"wan.slow", "wan.loss"}
 	listbe43e376 = []string{"R5", "R6", "R21", "S5"}
@@ -8080,6 +8138,7 @@ var (
 	liste713b2f6 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.dns", "wan.no-traffic", "wan.outage", "wan.slow"}
 	liste7f332ec = []string{"new"}
 	liste819c401 = []string{"ZVT-IPS", "GICC-MD"}
+	liste8365da1 = []string{"settle", "close the day", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
 	liste83ea07d = []string{"issuer", "switch", "acquirer"}
 	liste853c18f = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
 	liste8668dc2 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "BOCOM"}

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Inference is what the engine weighs with: how often causes lie behind a code, and what a finding says about them,
@@ -19,7 +20,8 @@ type Inference struct {
 	Signs    []Sign
 	Tests    []Test
 	Retry    []CauseRetry
-	Numbers  []Number // sorted by kind, then number
+	Later    []LaterWord // in the order of the table
+	Numbers  []Number    // sorted by kind, then number
 }
 
 // Settings are the numbers of the engine. The first two groups are fitted by the evaluation, never set by hand.
@@ -161,6 +163,37 @@ type Outcome struct {
 // CauseRetry is the advice for a cause when the request provably never left the terminal.
 type CauseRetry struct{ Cause, Retry string }
 
+// A LaterWord in the text of an error whose meaning is not settled says that a request may have left: it speaks of an
+// answer, a reversal, a repetition, an approval or an open result. Latin letters are small; what is not a letter or a
+// digit is left out.
+type LaterWord struct {
+	Word   string
+	Whole  bool   // the text must be this word; otherwise it holds it
+	Unless string // a piece of text beside which the word says nothing, "" if there is none
+}
+
+// SpeaksOfLater tells whether the words of an error, in either language, speak of a stage after sending.
+func (f *Inference) SpeaksOfLater(text string) bool {
+	text = bareText(text)
+	return slices.ContainsFunc(f.Later, func(w LaterWord) bool {
+		if w.Whole {
+			return text == w.Word
+		}
+		return strings.Contains(text, w.Word) && (w.Unless == "" || !strings.Contains(text, w.Unless))
+	})
+}
+
+// bareText leaves the letters, small, and the digits of a text: ReceiveTimeout, receive_timeout and "Receive timeout"
+// are one.
+func bareText(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, text)
+}
+
 // A Number stands for a cause or a scheme in a hand-off code, for ever.
 type Number struct {
 	Kind   string // cause scheme
@@ -236,7 +269,7 @@ func wild(w, s string) bool {
 }
 
 // inferenceTables are the files below inference/.
-var inferenceTables = [...]string{"settings", "priors", "topics", "order", "tests", "retry"}
+var inferenceTables = [...]string{"settings", "priors", "topics", "order", "tests", "retry", "later"}
 
 // inference reads the findings, and the engine's tables below inference/.
 func (p *parser) inference() {
@@ -247,6 +280,19 @@ func (p *parser) inference() {
 	p.order()
 	p.tests()
 	p.retry()
+	p.later()
+}
+
+// later reads the words that speak of a stage after sending.
+func (p *parser) later() {
+	seen := lines{}
+	for _, r := range p.rows(inferenceFile("later"), "word", "match", "unless", "why") {
+		w := LaterWord{r.once(seen, "word"), r.one("match", "part", "whole") == "whole", r.str("unless")}
+		if w.Word != bareText(w.Word) || w.Unless != bareText(w.Unless) {
+			r.problem("word %q, unless %q: small letters and digits only", w.Word, w.Unless)
+		}
+		p.k.Inference.Later = append(p.k.Inference.Later, w)
+	}
 }
 
 func inferenceFile(name string) string { return path.Join("inference", name+".tsv") }

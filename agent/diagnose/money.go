@@ -27,18 +27,35 @@ func (s *state) money(first string, abstained bool, lang string) report.Money {
 	switch {
 	case s.signIn():
 		said = "sign-in"
+	case s.settlement():
+		said = "settlement"
+	case s.reversing() && state == report.MoneyDeclined:
+		said = "reversed"
 	case state == report.MoneyApproved && s.prior.Topic == "partial-approval":
 		said = "approved-part"
 	}
 	return report.Money{State: state, Retry: retry, Say: moneySay(s.k, said, retry, by).In(lang)}
 }
 
+// moneyState adds to what is known of this request what is known of the one before it.
 func (s *state) moneyState(first string) (state, retry string) {
+	state, retry = s.thisRequest(first)
+	again := retry != report.RetryNo && retry != report.RetryQueryFirst
+	if again && s.reversalWaits() && !s.signIn() && !s.settlement() {
+		// What is to be taken back may be an earlier try of this customer, and it stands until the host has taken it back.
+		return report.MoneyUnknown, report.RetryQueryFirst
+	}
+	return state, retry
+}
+
+func (s *state) thisRequest(first string) (state, retry string) {
 	t := &s.txn
 	host := s.hostVerdict()
 	switch {
 	case s.signIn():
 		return s.signInState(host, first)
+	case s.settlement():
+		return s.settlementState(host, first)
 	case t.clash:
 		return report.MoneyUnknown, report.RetryQueryFirst
 	case s.reversing():
@@ -80,7 +97,7 @@ func (s *state) moneyState(first string) (state, retry string) {
 	case yes(t.sent):
 		return report.MoneySentNoAnswer, report.RetryQueryFirst
 	case s.neverRead():
-		return report.MoneyUnknown, report.RetryOtherMeans
+		return report.MoneyNotSent, report.RetryOtherMeans // without a card there was nothing to send
 	}
 	return report.MoneyUnknown, report.RetryQueryFirst
 }
@@ -92,7 +109,7 @@ func (s *state) contradicted() bool {
 	return s.ev.Origin == report.OriginHost || // a host wrote the code
 		isResponse(t.mti) || t.responseMS != nil && *t.responseMS > 0 || // an answer was seen or timed
 		t.old || // the evidence is of an earlier transaction
-		s.speaksOfLater() || slices.Contains(approvals, s.prior.Topic) // approved, perhaps offline
+		s.speaksOfLater() || s.mayMeanLater() || slices.Contains(approvals, s.prior.Topic) // approved, perhaps offline
 }
 
 // approvals are the topics of codes that say that a sale was approved: whole, in part, or perhaps.
@@ -107,6 +124,16 @@ func (s *state) approval() bool {
 func (s *state) openTry() bool {
 	it := s.First(evidence.TxnHistory)
 	return it != nil && it.Str(evidence.FirstTry) != ""
+}
+
+// reversalWaits tells whether the journal holds a reversal that the host has not confirmed.
+func (s *state) reversalWaits() bool {
+	it := s.First(evidence.AppJournal)
+	if it == nil {
+		return false
+	}
+	n, ok := it.Num(evidence.PendingReversals)
+	return ok && n >= 1
 }
 
 // afterSending are the topics of a stage at which the request has left and its fate is open: an answer too late or one
@@ -137,8 +164,32 @@ func (s *state) speaksOfLater() bool {
 		!slices.ContainsFunc(s.prior.Stages, func(at string) bool { return !slices.Contains(stagesAfter, at) }) {
 		return true
 	}
+	if s.ownCode() && slices.Contains(hostClasses, s.res.Meaning.Class) {
+		return true
+	}
 	return later(s.res) || later(s.k.Resolve(s.profile, s.ev.Scheme, s.ev.Code, string(report.OriginHost)))
 }
+
+// mayMeanLater tells whether a code whose meaning is not settled may speak of a stage after sending: a code that no
+// table has, by its own words; one of several readings, by any of them.
+func (s *state) mayMeanLater() bool {
+	if !s.res.Known {
+		return s.f.SpeaksOfLater(s.ev.Code)
+	}
+	if s.res.Usable || s.res.Rows < 2 {
+		return false
+	}
+	return slices.ContainsFunc(s.k.Readings(s.res.Scheme, s.ev.Code), func(m codes.Meaning) bool {
+		return m.Retry == "after-reversal" || slices.Contains(openClasses, m.Class) ||
+			slices.Contains(afterSending, s.f.Topic(m)) || s.f.SpeaksOfLater(m.Text.EN) || s.f.SpeaksOfLater(m.Text.ZH)
+	})
+}
+
+// openClasses are the classes of meanings that leave the result of a request open.
+var openClasses = []string{"timeout", "pending", "unknown", "reversal"}
+
+// hostClasses are the classes of a terminal's own codes with which it shows what a host answered.
+var hostClasses = []string{"host", "display"}
 
 // signInState is the money of network management messages, which charge nobody: all advice is harmless there.
 func (s *state) signInState(host bool, first string) (state, retry string) {
@@ -170,12 +221,30 @@ func (s *state) reversing() bool {
 
 func (s *state) reversalState() (state, retry string) {
 	if s.hostVerdict() && isResponse(s.txn.mti) && s.prior.Topic == "success" {
-		return report.MoneyDeclined, report.RetryNo // the host took the sale back
+		// The host took back what the reversal named. Nothing is to be repeated; a payment that is still owed is a new sale,
+		// and whether one is owed shows the journal: what was taken back may itself have been a void.
+		return report.MoneyDeclined, report.RetryQueryFirst
 	}
 	if yes(s.txn.sent) && !s.txn.answered(s.ev.Origin) {
 		return report.MoneySentNoAnswer, report.RetryQueryFirst
 	}
 	return report.MoneyUnknown, report.RetryQueryFirst
+}
+
+// settlementState is the money of reconciliation messages: they compare totals and charge nobody.
+func (s *state) settlementState(host bool, first string) (state, retry string) {
+	switch {
+	case host && (s.approval() || s.undecided()):
+		return report.MoneyNotSent, report.RetryNo // done, or totals that differ until somebody has put them right
+	case host && s.res.Known && (s.res.Usable || s.res.Rows <= 1):
+		return report.MoneyNotSent, s.retryDeclined(first)
+	}
+	return report.MoneyNotSent, report.RetryLater
+}
+
+// settlement tells reconciliation messages (x5xx), which compare totals.
+func (s *state) settlement() bool {
+	return len(s.txn.mti) == 4 && s.txn.mti[1] == '5'
 }
 
 // signIn tells network management and parameter messages, which charge nobody.
@@ -217,6 +286,9 @@ func (s *state) retryDeclined(first string) string {
 		if first == "terminal.keys" || first == "pinpad.fault" || s.prior.Topic == "pin" && s.cardsWithCode() > 1 {
 			return report.RetryNo // the right PIN will be refused as well, and another card loses a try by it
 		}
+		if s.prior.Topic == "pin" && s.timesWithCode() >= pinTries {
+			return report.RetryOtherMeans // this card is locked by now, or will be with the next try
+		}
 	case report.RetryOtherMeans:
 		if first == "card.data-mistyped" || s.prior.Topic == "card-number" && s.txn.entry == "manual" {
 			return report.RetrySafe
@@ -249,6 +321,16 @@ func (s *state) cardsWithCode() int {
 		least = max(least, n) // a card has one issuer
 	}
 	return int(min(least, 1000))
+}
+
+// timesWithCode returns how often this terminal met the code within the hour, 0 if nobody counted.
+func (s *state) timesWithCode() float64 {
+	it := s.First(evidence.TxnHistory)
+	if it == nil {
+		return 0
+	}
+	n, _ := it.Num(evidence.SameCode1h)
+	return n
 }
 
 // hearsay is what remains of a host's advice when a cashier program passes it on: nothing that lets the customer pay
@@ -314,6 +396,13 @@ func Speak(d report.Diagnosis, k *codes.Knowledge, o Options) report.Diagnosis {
 // moneySay words the money line; by is who has to act on the first cause, "" if that is not known. Where somebody must
 // mend something first, waiting does not help, and a customer who is told only "do not try again" never comes back.
 func moneySay(k *codes.Knowledge, state, retry, by string) codes.Text {
+	switch {
+	case state == "reversed":
+		retry = "reversed"
+	case retry == report.RetryNo && (state == report.MoneyApproved || state == "approved-part"):
+		retry = "no-approved" // no fault that is put right makes a second charge right
+		by = ""
+	}
 	mend := by == "staff" || by == "technician" || by == "acquirer" && retry == report.RetryNo
 	if mend && (retry == report.RetryLater || retry == report.RetryNo) {
 		retry += "-mend"

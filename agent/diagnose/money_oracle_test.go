@@ -36,7 +36,15 @@ var moneyCodes = []moneyCode{
 	{"unionpay", "98", "undecided"}, {"unionpay", "68", "undecided"}, {"unionpay", "94", "undecided"}, {"unionpay", "25", "undecided"},
 	{"terminal-local", "newpos:E7", "undecided"}, {"terminal-local", "newpos:E9", "undecided"},
 	{"", "DuplicateTransactionError", "undecided"},
-	{"terminal-local", "newpos:E5", "unsaid"}, {"", "ConnectError", "unsaid"}, {"", "9997", "unsaid"}, {"", "QX7", "unsaid"},
+	{"terminal-local", "newpos:E5", "unsaid"}, {"", "ConnectError", "unsaid"}, {"", "QX7", "unsaid"},
+	// One reading among several leaves the result open: result unknown, time-out, given back.
+	{"", "9997", "undecided"}, {"", "9998", "undecided"}, {"", "9996", "undecided"},
+	// The terminal's own words for what a host answered.
+	{"terminal-local", "newpos:unknown", "undecided"}, {"terminal-local", "mpt:0x0A", "undecided"}, {"terminal-local", "mpt:host-62", "undecided"},
+	{"terminal-local", "transbank:93", "undecided"}, {"terminal-local", "ecr17:01", "undecided"},
+	// No table has these, and their words speak of an answer.
+	{"", "ReceiveTimeout", "undecided"}, {"", "接收超时", "undecided"}, {"", "冲正失败", "undecided"}, {"", "NO RESPONSE", "undecided"},
+	{"", "HTTP 504", "undecided"}, {"", "APPROVED", "undecided"}, {"", "交易成功", "undecided"}, {"", "OK", "undecided"},
 	{"terminal-local", "newpos:E12", "unread"},
 }
 

@@ -170,7 +170,7 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 // inside reads the two characters that a pattern row says a longer code ends in, though no rule of the profile does.
 func inside(res codes.Resolution, code string, p codes.Profile, k *codes.Knowledge, origin string) codes.Resolution {
 	in := k.Resolve(p, p.Base, code[max(0, len(code)-2):], origin)
-	if !in.Known {
+	if !in.Known || in.Scheme == codes.SchemeLocal { // the two are a host's; a terminal's own 60 is another code
 		return res
 	}
 	in.Decoded, in.Usable, in.Searched = in.Meaning.Code, false, append(res.Searched, in.Searched...)

@@ -163,3 +163,152 @@ func TestNoOtherCardForABrokenReader(t *testing.T) {
 		}
 	}
 }
+
+// sayOf explains an event in both languages.
+func sayOf(ev report.Event, list []report.Evidence) (d report.Diagnosis, zh, en string) {
+	k := codes.Builtin()
+	d = Explain(ev, list, k, Options{Lang: "en"})
+	return d, Explain(ev, list, k, Options{Lang: "zh"}).Money.Say, d.Money.Say
+}
+
+func answeredTxn(mti string) *report.Txn {
+	yes := true
+	return &report.Txn{MTI: mti, Sent: &yes, HostAnswerSeen: &yes}
+}
+
+func cableOut() report.Evidence {
+	return bad("net.link", "eth0", report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": false})
+}
+
+// TestApprovedIsNeverOpenedAgain: a fault beside an approved sale does not make a second charge right once mended.
+func TestApprovedIsNeverOpenedAgain(t *testing.T) {
+	faults := []report.Evidence{cableOut(), bad("modem.signal", "modem0", report.Facts{"rsrp_dbm": -128.0, "tech": "4g"}),
+		bad("printer.status", "printer0", report.Facts{"paper": "out"})}
+	for _, code := range []string{"Y1", "Y3", "00", "10"} {
+		for _, e := range faults {
+			ev := unsent(code)
+			if code == "00" || code == "10" {
+				ev.Scheme, ev.Origin, ev.Txn = "unionpay", report.OriginHost, answeredTxn("0210")
+			}
+			d, zh, en := sayOf(ev, []report.Evidence{e})
+			if d.Money.State != report.MoneyApproved || d.Money.Retry != report.RetryNo {
+				t.Errorf("%s, %s: %s, %s", code, e.Check, d.Money.State, d.Money.Retry)
+			}
+			if strings.Contains(en, "before") || strings.Contains(en, "until") || strings.Contains(zh, "之前") ||
+				!strings.Contains(en, "Do not charge") || !strings.Contains(zh, "不要再收") {
+				t.Errorf("%s, %s: %q %q", code, e.Check, en, zh)
+			}
+		}
+	}
+}
+
+// TestNothingSentBesideLaterWords: nobody is sent back to pay where the code, by its own words or one of its readings,
+// speaks of an answer; words of before sending are believed.
+func TestNothingSentBesideLaterWords(t *testing.T) {
+	for code, open := range map[string]bool{
+		"newpos:unknown": true, "mpt:0x0A": true, "mpt:host-62": true, "mpt:host-89": true, "rc17:unknown": true, "transbank:01": true,
+		"transbank:93": true, "ecr17:01": true, "9996": true, "9997": true, "9998": true, "ReceiveTimeout": true, "接收超时": true,
+		"数据接收失败": true, "冲正失败": true, "NO RESPONSE": true, "HTTP 502": true, "HTTP_504": true, "APPROVED": true, "交易成功": true,
+		"Success": true, "OK": true, "Timeout": true, "交易超时": true, "java.net.SocketTimeoutException: Read timed out": true,
+		"ConnectTimeout": false, "连接超时": false, "UnknownHostException": false, "504": true, "CABLE_UNPLUGGED": false, "TOKEN_EXPIRED": false, "newpos:E5": false,
+	} {
+		for _, list := range [][]report.Evidence{nil, {cableOut()}} {
+			d, _, say := sayOf(unsent(code), list)
+			if got := d.Money.Retry == report.RetryQueryFirst; got != open {
+				t.Errorf("%s, %d findings: %s, %s", code, len(list), d.Money.Retry, say)
+			}
+		}
+	}
+}
+
+// TestWaitingReversalOpensTheEarlierTry: while a reversal waits, nobody pays again on the ground of what became of
+// this try.
+func TestWaitingReversalOpensTheEarlierTry(t *testing.T) {
+	answered := report.Event{Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn("0210")}
+	for _, code := range []string{"newpos:E5", "ConnectError", "newpos:E12", "51", "55", "91", "A0"} {
+		ev := unsent(code)
+		if len(code) == 2 {
+			ev = answered
+			ev.Code = code
+		}
+		for n, open := range map[float64]bool{0: false, 1: true, 3: true} {
+			d, _, _ := sayOf(ev, []report.Evidence{cableOut(), bad("app.journal", "payment-app", report.Facts{"pending_reversals": n})})
+			if got := d.Money.Retry == report.RetryQueryFirst; got != open {
+				t.Errorf("%s, %v reversals wait: %s", code, n, d.Money.Retry)
+			}
+		}
+	}
+}
+
+// TestCardNeverReadIsNotCharged: "it is not known whether the customer was charged" never stands beside "use
+// another card".
+func TestCardNeverReadIsNotCharged(t *testing.T) {
+	ev := unsent("newpos:E12")
+	ev.Txn = &report.Txn{}
+	d, _, en := sayOf(ev, nil)
+	if d.Money.State != report.MoneyNotSent || d.Money.Retry != report.RetryOtherMeans || strings.Contains(en, "not known") {
+		t.Errorf("%s, %s: %s", d.Money.State, d.Money.Retry, en)
+	}
+	for _, c := range append(readCases(t, "testdata/cases"), readCases(t, "testdata/independent")...) {
+		d := Explain(c.Event, c.Evidence, codes.Builtin(), Options{})
+		held := d.Money.Retry == report.RetryQueryFirst || d.Money.Retry == report.RetryNo
+		if d.Money.State == report.MoneyUnknown && !held {
+			t.Errorf("%s: not known, and %s", c.Name, d.Money.Retry)
+		}
+	}
+}
+
+// TestThirdWrongPINOfACard: most cards lock at three.
+func TestThirdWrongPINOfACard(t *testing.T) {
+	for n, want := range map[float64]string{
+		1: report.RetrySafe, 2: report.RetrySafe, 3: report.RetryOtherMeans, 4: report.RetryOtherMeans,
+	} {
+		ev := report.Event{Code: "55", Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn("0210")}
+		d, _, _ := sayOf(ev, []report.Evidence{bad("txn.history", "txn",
+			report.Facts{"same_code_1h": n, "cards_same_code_1h": 1.0, "approvals_1h": 3.0})})
+		if d.Money.Retry != want {
+			t.Errorf("%v times: %s, want %s", n, d.Money.Retry, want)
+		}
+	}
+}
+
+// TestSettleFirst: where the terminal must settle first, nothing was sent and the steps begin with the settlement.
+func TestSettleFirst(t *testing.T) {
+	for _, code := range []string{"mpt:0x0E", "mpt:0xE7", "zvt:0xB2", "transbank:13"} {
+		d, zh, en := sayOf(unsent(code), []report.Evidence{bad("app.journal", "payment-app", report.Facts{"pending_reversals": 0.0, "unsettled": 500.0})})
+		step := d.Causes[0].Act.Step
+		if d.Money.State != report.MoneyNotSent || d.Money.Retry != report.RetryLater || !strings.Contains(step, "Settle first") ||
+			strings.Contains(en+step, "ook up") || strings.Contains(zh, "查询") {
+			t.Errorf("%s: %s, %s: %s %s %s", code, d.Money.State, d.Money.Retry, en, zh, step)
+		}
+	}
+}
+
+// TestReversalAndSettlementWords: a reversal that the host accepted is not a sale to be tried again, and a settlement
+// charges nobody.
+func TestReversalAndSettlementWords(t *testing.T) {
+	for mti, c := range map[string]struct{ code, en, zh string }{
+		"0410": {"00", "accepted the reversal", "接受冲正"}, "1430": {"000", "accepted the reversal", "接受冲正"},
+		"0510": {"95", "settlement", "结算"}, "0530": {"00", "settlement", "结算"},
+	} {
+		ev := report.Event{Code: c.code, Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn(mti)}
+		if mti[0] == '1' {
+			ev.Scheme = "iso8583-1993"
+		}
+		_, zh, en := sayOf(ev, nil)
+		if !strings.Contains(en, c.en) || !strings.Contains(zh, c.zh) || strings.Contains(en, "customer") || strings.Contains(zh, "顾客") ||
+			mti[1] == '4' && (strings.Contains(en, "try again") || strings.Contains(zh, "再试")) {
+			t.Errorf("%s %s: %q %q", mti, c.code, en, zh)
+		}
+	}
+}
+
+// TestLongCodeIsNotATerminalsOwn: what a longer code ends in is a host's field 39, never the number of a
+// terminal's own error.
+func TestLongCodeIsNotATerminalsOwn(t *testing.T) {
+	for _, code := range []string{"10060", "10024", "10107"} {
+		if d, _, _ := sayOf(unsent(code), nil); d.Code.Scheme == codes.SchemeLocal {
+			t.Errorf("%s is read as %q", code, d.Code.Meaning)
+		}
+	}
+}
