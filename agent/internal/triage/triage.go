@@ -536,6 +536,9 @@ func (l *Loop) count(h *history, r *run) (class string, news bool) {
 	res := l.c.Knowledge().Resolve(l.c.Profile, r.ev.Scheme, r.ev.Code, string(r.ev.Origin))
 	if res.Known {
 		class = res.Meaning.Class
+		if res.Meaning.Approves() {
+			class = "A" // only UnionPay's tables write it so
+		}
 	}
 	x := txn(r.ev)
 	if x.ResponseMS != nil && r.ev.Origin == report.OriginHost {
