@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7730cf1c5c2b65493a2e6c16b233655761657d64b7c0f103f50d8628a3618f70", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c31663c3ea6c6db7be703927ab4d27e0deba54e9cf64a3234b94719d9611cb0a", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -6570,7 +6570,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7730cf1c5c2b65493a2
 		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.radio-off", Word: -2},
-		Weight{Cause: "modem.signal-weak", Word: -2},
+		Weight{Cause: "modem.signal-weak", Word: -3},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: 4},
 	}, Text: Text{ZH: "运营商{operator}已关停{best_tech}及更早的网络，这块模块用不了更新的", EN: "the carrier {operator} has switched off {best_tech} and what came before, and this modem can do nothing newer"}},
