@@ -47,7 +47,7 @@ var neededWords = map[string][]string{
 	"status":  {"ok", "bad", "cannot-tell", "not-run"},
 	"level":   {"good", "fair", "poor", "bad"},
 	"money":   {"not-sent", "sent-no-answer", "declined", "approved", "unknown", "sign-in"},
-	"retry":   {"safe", "later", "later-mend", "query-first", "after-signin", "other-means", "no", "no-mend"},
+	"retry":   {"safe", "later", "later-mend", "query-first", "after-signin", "other-means", "other-means-tried", "no", "no-mend"},
 	"actor":   actors,
 	"segment": segments,
 	"visit":   {"yes", "no"},
