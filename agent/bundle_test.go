@@ -163,6 +163,7 @@ func TestBundleShowsNoNewKeyUnseen(t *testing.T) {
 	walk(reflect.TypeFor[conf.Config](), "")
 	c := conf.Defaults()
 	c.Broker.URL = []string{"ssl://user:secret@broker:8883/x?secret=1"}
+	c.Broker.Renew = "https://user:secret@fleet:8443/x?secret=1"
 	if b, _ := json.Marshal(c.Public()); bytes.Contains(b, []byte("secret")) || c.Broker.URL[0] == "ssl://broker:8883" {
 		t.Errorf("%s", b)
 	}

@@ -132,7 +132,7 @@ const (
 func runShop(ctx context.Context, name, dir string) (got result) {
 	s := &shop{ctx: ctx, dir: dir, client: hook.Client{Path: filepath.Join(dir, "hook.sock")},
 		names: map[string]string{shopHost: world.HostIP, shopOther: world.BrokerIP}}
-	for _, f := range append(faults(), resting(), putBack()) {
+	for _, f := range append(faults(), resting(), putBack(), tryCard()) {
 		if f.name == name {
 			s.f = f
 		}

@@ -24,15 +24,12 @@ func putBack() fault {
 	panic("there is no cable to put back")
 }
 
-// watchItComeBack looks at the guide while the cable is put in and the next sale goes well. The person presses two keys
-// in all: the terminal sees the rest by itself.
-func watchItComeBack(s *shop) error {
+// aPerson looks at the console of a shop's daemon: press types keys, shows waits for what has to come.
+func aPerson(s *shop) (press func(keys string), shows func(what string) error, leave func()) {
 	near, far := net.Pipe()
-	defer far.Close()
-	defer near.Close()
 	ctx, stop := context.WithCancel(s.ctx)
-	defer stop()
-	c := console.Console{Backend: &daemonClient{Client: s.client, wait: answerWait}, Knowledge: codes.Builtin, Lang: "en"}
+	backend := &daemonClient{Client: s.client, wait: answerWait}
+	c := console.Console{Backend: backend, Knowledge: codes.Builtin, Lang: "en"}
 	go c.Run(ctx, near)
 	var seen housetest.Buffer
 	go func() {
@@ -49,47 +46,76 @@ func watchItComeBack(s *shop) error {
 			}
 		}
 	}()
-	shows := func(what string) error {
-		end := time.Now().Add(30 * time.Second)
-		for ; !bytes.Contains(seen.Bytes(), []byte(what)); time.Sleep(20 * time.Millisecond) {
+	looked := 0
+	shows = func(what string) error {
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			b := seen.Bytes()
+			if i := bytes.Index(b[looked:], []byte(what)); i >= 0 {
+				looked += i + len(what)
+				return nil
+			}
 			if time.Now().After(end) {
-				return fmt.Errorf("the console never shows %q: %q", what, seen.Bytes())
+				return fmt.Errorf("the console never shows %q: %q", what, b[looked:])
 			}
 		}
-		return nil
 	}
-	if err := shows("Hand-off"); err != nil {
-		return err
+	return func(keys string) { far.Write([]byte(keys)) }, shows, func() { stop(); near.Close(); far.Close() }
+}
+
+// steps does one thing after the other until one goes wrong.
+func steps(list ...func() error) error {
+	for _, f := range list {
+		if err := f(); err != nil {
+			return err
+		}
 	}
-	far.Write([]byte("g"))
-	if err := shows("The cause is confirmed."); err != nil {
-		return err
-	}
-	if err := s.w.Mend(); err != nil {
-		return err
-	}
-	if err := shows("seen: Network interface and cable ok"); err != nil {
-		return err
-	}
-	if err := s.good(1); err != nil {
-		return err
-	}
-	return shows("a sale went well")
+	return nil
+}
+
+// watchItComeBack looks at the guide while the cable is put in and the next sale goes well. The person presses one key:
+// the terminal sees the rest by itself.
+func watchItComeBack(s *shop) error {
+	press, shows, leave := aPerson(s)
+	defer leave()
+	see := func(what string) func() error { return func() error { return shows(what) } }
+	return steps(see("Hand-off"), func() error { press("g"); return nil }, see("The cause is confirmed."), s.w.Mend,
+		see("seen: Network interface and cable ok"), func() error { return s.good(1) }, see("a sale went well"))
+}
+
+// tryCard puts any card into the shop's reader and takes it out again, with the page for it on the screen.
+func tryCard() fault {
+	return fault{name: "any-card", cause: "none", event: event{code: "00"}, then: func(s *shop) error {
+		press, shows, leave := aPerson(s)
+		defer leave()
+		see := func(what string) func() error { return func() error { return shows(what) } }
+		return steps(see("Quit"), func() error { press("t"); return nil }, see("Put the card in  waiting"),
+			func() error { s.reader.Insert(); return nil }, see("seen"),
+			func() error { s.reader.Remove(); return nil }, see("The slot notices cards."))
+	}}
 }
 
 // With the guide on the screen a cable that is put in is seen, and the first good sale is told, without a key.
 func TestTheConsoleSeesTheCableComeBack(t *testing.T) {
+	if got := inAShop(t, putBack()); got.first() != "lan.cable" {
+		t.Errorf("the cause was %s", got.first())
+	}
+}
+
+// A card that goes into a real dialogue of a CCID reader and comes out again is seen on the page that tries the reader.
+func TestTheConsoleSeesAnyCard(t *testing.T) { inAShop(t, tryCard()) }
+
+func inAShop(t *testing.T, f fault) result {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("makes a shop of its own")
 	}
 	t.Parallel()
-	got := tryFault(t, putBack())
-	switch {
-	case got.Skip != "":
+	got := tryFault(t, f)
+	if got.Skip != "" {
 		t.Skip(got.Skip)
-	case got.Error != "":
-		t.Fatal(got.Error, got.DaemonSaid)
-	case got.first() != "lan.cable":
-		t.Errorf("the cause was %s", got.first())
 	}
+	if got.Error != "" {
+		t.Fatal(got.Error, got.DaemonSaid)
+	}
+	return got
 }

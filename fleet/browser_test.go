@@ -52,7 +52,7 @@ func newBrowser(t *testing.T) *browser {
 	}
 	toR.Close()
 	fromW.Close()
-	bound := time.AfterFunc(2*soon, func() { cmd.Process.Kill() })
+	bound := time.AfterFunc(10*soon, func() { cmd.Process.Kill() })
 	b := &browser{in: toW, out: bufio.NewReader(fromR)}
 	t.Cleanup(func() {
 		b.try("Browser.close", nil)

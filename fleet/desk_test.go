@@ -84,7 +84,7 @@ func deskPages(t *testing.T, f *fleet) []struct{ name, path string } {
 	t.Helper()
 	pages := []struct{ name, path string }{
 		{"overview", "/"}, {"overview-cause", "/?by=cause&range=7d"}, {"incidents", "/incidents?state=all"}, {"expiry", "/expiry"}, {"work", "/work?visit=all"}, {"diagnoses", "/diagnoses"}, {"terminals", "/terminals"},
-		{"versions", "/versions?dim=firmware"}, {"codes", "/codes"}, {"causes", "/causes?all=1"}, {"outcomes", "/outcomes"}, {"search", "/search?q=a"}, {"rejected", "/rejected"}, {"error", "/nowhere"}, {"code", "/code?code=51"}, {"cause", "/cause/host.malfunction"},
+		{"versions", "/versions?dim=firmware"}, {"codes", "/codes"}, {"causes", "/causes?all=1"}, {"outcomes", "/outcomes"}, {"search", "/search?q=a"}, {"rejected", "/rejected"}, {"audit", "/audit"}, {"error", "/nowhere"}, {"code", "/code?code=51"}, {"cause", "/cause/host.malfunction"},
 	}
 	var inc struct{ Incidents []store.Incident }
 	f.get(t, "/api/v1/incidents", &inc)

@@ -25,13 +25,23 @@ func (c Config) Public() map[string]any {
 	}
 	urls := make([]string, len(c.Broker.URL))
 	for i, s := range c.Broker.URL {
-		urls[i] = "(unreadable)"
-		if u, err := url.Parse(s); err == nil {
-			urls[i] = (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
-		}
+		urls[i] = placeOf(s)
 	}
 	m["broker"].(map[string]any)["url"] = urls
+	m["broker"].(map[string]any)["renew"] = placeOf(c.Broker.Renew)
 	return m
+}
+
+// placeOf is where an address leads, without what it carries: a user, a password, a query.
+func placeOf(s string) string {
+	if s == "" {
+		return ""
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return "(unreadable)"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
 }
 
 // byKeys turns a value of the configuration into what encoding/json writes with the keys of the file.

@@ -1,5 +1,5 @@
-// Package console is what a technician at the terminal sees: a screen of 80 columns and 24 rows for a serial line, keys
-// that every terminal program has, Chinese and English.
+// Package console is what a technician at the terminal sees: a screen of 80 columns and 24 rows for a serial line,
+// keys that every terminal program has, Chinese and English.
 //
 // On a serial line it may ask for a PIN before it shows more than the verdict; elsewhere login is the system's
 // business.
@@ -62,8 +62,8 @@ type Console struct {
 	Idle      time.Duration // after the last key until nobody is thought to look; 0 is ten minutes
 	Log       *slog.Logger  // of who unlocks and who fails to; nil: none
 
-	// Bundle packs what the terminal knows for support, small enough for a slow line, and names the file. It is sent over
-	// the same line by ZMODEM. Nil: there is none.
+	// Bundle packs what the terminal knows for support, small enough for a slow line, and names the file. It is sent
+	// over the same line by ZMODEM. Nil: there is none.
 	Bundle func(ctx context.Context) (name string, file []byte, err error)
 
 	// Carrier tells whether somebody is on the line, as its DCD says; a line that falls is locked. Nil: the line has none.
@@ -348,8 +348,8 @@ func (s *session) wait() error {
 }
 
 // ask finds out what the terminal is: it writes one Chinese character at the line's start and asks for the cursor's
-// column. A VT100 answers; it is 3 if the character was shown as one. The second answer is where the cursor stops that
-// was sent too far: the size.
+// column. A VT100 answers; it is 3 if the character was shown as one. The second answer is where the cursor stops
+// that was sent too far: the size.
 func (s *session) ask(probe *<-chan time.Time) error {
 	if s.c.Plain {
 		s.chinese = true

@@ -294,8 +294,8 @@ func TestHostileTextStaysText(t *testing.T) {
 	d.Evidence = append(d.Evidence, report.Evidence{Check: "net.link", Subject: evil, Status: report.Bad,
 		Facts: report.Facts{"carrier": false, evil: evil}})
 	m.press(key{r: 'g'})
-	m.guide.Got(m.guide.Step.Check,
-		[]report.Evidence{{Check: m.guide.Step.Check, Subject: evil, Status: report.Bad, Facts: report.Facts{evil: evil}}})
+	m.guide.Got(m.guide.Step.Check, []report.Evidence{{Check: m.guide.Step.Check, Subject: evil, Status: report.Bad,
+		Facts: report.Facts{evil: evil}}})
 	for _, k := range "12637?deg39" {
 		m.press(key{r: k})
 		m.note = text.Clean(evil)
@@ -732,8 +732,8 @@ func TestWindowSizes(t *testing.T) {
 	}
 }
 
-// A daemon that is not there is said, with what to do, and never as a terminal without a diagnosis; when it comes back
-// its state is shown.
+// A daemon that is not there is said, with what to do, and never as a terminal without a diagnosis; when it comes
+// back its state is shown.
 func TestTheDaemonIsNotThere(t *testing.T) {
 	serve(t, Console{}, 3, func(term *terminal, back *fakeBackend) {
 		term.sent()
@@ -810,8 +810,8 @@ func TestPIN(t *testing.T) {
 			t.Errorf("after ten silent minutes: %q, want it locked", s)
 		}
 	})
-	if s := log.String(); !strings.Contains(s, "wrong PIN") || !strings.Contains(s, "unlocked") ||
-		strings.Contains(s, "4711") || strings.Contains(s, "1234") {
+	if s := log.String(); !strings.Contains(s, "wrong PIN") || !strings.Contains(s, "unlocked") || strings.Contains(s,
+		"4711") || strings.Contains(s, "1234") {
 		t.Errorf("log:\n%s", s)
 	}
 }

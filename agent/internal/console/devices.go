@@ -61,8 +61,8 @@ func devices(list []report.Evidence, k *codes.Knowledge, lang string, cols, at i
 
 // device is all that was measured of one thing.
 func device(e report.Evidence, k *codes.Knowledge, lang string, cols int) (lines []string) {
-	lines = append(lines, text.Wrap(checkTitle(k, e.Check, lang)+"  "+text.Clean(e.Subject)+"  "+
-		StatusWord(e.Status, lang), cols, 2)...)
+	head := checkTitle(k, e.Check, lang) + "  " + text.Clean(e.Subject) + "  " + StatusWord(e.Status, lang)
+	lines = append(lines, text.Wrap(head, cols, 2)...)
 	if !e.At.IsZero() {
 		lines = append(lines, e.At.Local().Format("2006-01-02 15:04:05 MST"))
 	}

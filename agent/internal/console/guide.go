@@ -175,10 +175,7 @@ func (g *Guide) Watching() (names []string) {
 func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
 	have := g.evidence()
 	for _, e := range g.since {
-		if i := slices.IndexFunc(have, func(o report.Evidence) bool {
-			return o.Check == e.Check &&
-				o.Subject == e.Subject
-		}); i >= 0 {
+		if i := indexOf(have, e); i >= 0 {
 			have[i] = e
 		}
 	}
@@ -186,7 +183,7 @@ func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
 		if !slices.Contains(watched[:], e.Check) || e.Status != report.OK && e.Status != report.Bad {
 			continue
 		}
-		i := slices.IndexFunc(have, func(o report.Evidence) bool { return o.Check == e.Check && o.Subject == e.Subject })
+		i := indexOf(have, e)
 		if i < 0 || have[i].Status == e.Status || !e.At.After(have[i].At) {
 			continue
 		}
@@ -198,6 +195,11 @@ func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
 		return e, true
 	}
 	return seen, false
+}
+
+// indexOf finds what a list holds about the same thing, -1 if nothing.
+func indexOf(list []report.Evidence, e report.Evidence) int {
+	return slices.IndexFunc(list, func(o report.Evidence) bool { return o.Check == e.Check && o.Subject == e.Subject })
 }
 
 // answeredBy names for a question the check whose good news answers it: a carrier is a cable that is in.
@@ -220,8 +222,8 @@ func answered(question string, evidence []report.Evidence) bool {
 
 // Got takes what a check of a step found.
 func (g *Guide) Got(step string, list []report.Evidence) {
-	g.give(given{step: step, list: slices.DeleteFunc(slices.Clone(list),
-		func(e report.Evidence) bool { return e.Check != step })})
+	list = slices.DeleteFunc(slices.Clone(list), func(e report.Evidence) bool { return e.Check != step })
+	g.give(given{step: step, list: list})
 }
 
 // Skip passes the step over: nobody here knows.
@@ -252,7 +254,7 @@ func (g *Guide) evidence() []report.Evidence {
 	list := slices.Clone(g.base.Evidence)
 	for _, v := range g.given {
 		for _, e := range v.list {
-			old := slices.IndexFunc(list, func(o report.Evidence) bool { return o.Check == e.Check && o.Subject == e.Subject })
+			old := indexOf(list, e)
 			switch {
 			case old < 0:
 				list = append(list, e)

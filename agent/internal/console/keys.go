@@ -26,10 +26,9 @@ const (
 // maxSequence bounds an escape sequence; the longest that a VT100 sends has 8 bytes.
 const maxSequence = 16
 
-// A decoder makes keys of bytes. Only ASCII is taken: every key of the console is. Escape sequences are swallowed, but
-// for the cursor's position, the arrows and the keys that turn pages. Esc alone is a key once nothing has followed it
-// for a
-// moment: flush says so. A key that follows it at once counts for itself. The zero value is ready.
+// A decoder makes keys of bytes. Only ASCII is taken: every key of the console is. Escape sequences are swallowed,
+// but for the cursor's position, the arrows and the keys that turn pages. Esc alone is a key once nothing has
+// followed it for a moment: flush says so. A key that follows it at once counts for itself. The zero value is ready.
 //
 //	text --ESC--> escape --[ or O--> sequence --final byte, or too long--> text
 type decoder struct {

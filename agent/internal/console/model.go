@@ -445,8 +445,8 @@ func (m *model) checkOne(entry string) action {
 }
 
 func (g group) has(check string) bool {
-	return len(g.prefixes) == 0 ||
-		slices.ContainsFunc(g.prefixes, func(p string) bool { return strings.HasPrefix(check, p) })
+	begins := func(p string) bool { return strings.HasPrefix(check, p) }
+	return len(g.prefixes) == 0 || slices.ContainsFunc(g.prefixes, begins)
 }
 
 // unlocked takes what became of a PIN.
@@ -494,8 +494,8 @@ func (m *model) seen(list []report.Evidence) {
 		return
 	}
 	if e, ok := m.guide.Seen(list); ok {
-		m.note = text.Clean(fmt.Sprintf(wordSeenNow.In(m.lang), checkTitle(m.know, e.Check, m.lang),
-			StatusWord(e.Status, m.lang)))
+		what := checkTitle(m.know, e.Check, m.lang)
+		m.note = text.Clean(fmt.Sprintf(wordSeenNow.In(m.lang), what, StatusWord(e.Status, m.lang)))
 	}
 }
 

@@ -103,8 +103,8 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 	if len(d.Set) > 1 {
 		var unnamed []string
 		for _, id := range d.Set {
-			if i := slices.IndexFunc(d.Causes, func(c report.Cause) bool { return c.ID == id }); (i < 0 || !shown(i)) &&
-				!slices.Contains(d.CannotSeparate, id) {
+			i := slices.IndexFunc(d.Causes, func(c report.Cause) bool { return c.ID == id })
+			if (i < 0 || !shown(i)) && !slices.Contains(d.CannotSeparate, id) {
 				unnamed = append(unnamed, title(k, id, id, lang))
 			}
 		}
@@ -166,10 +166,8 @@ func checkList(checks []string, rows int) []string {
 func Table(list []report.Evidence, lang string, cols int) (lines []string) {
 	order := []report.Status{report.Bad, report.OK, report.CannotTell, report.NotRun}
 	list = slices.Clone(list)
-	sort.SliceStable(list, func(i, j int) bool {
-		return slices.Index(order, list[i].Status) < slices.Index(order,
-			list[j].Status)
-	})
+	rank := func(i int) int { return slices.Index(order, list[i].Status) }
+	sort.SliceStable(list, func(i, j int) bool { return rank(i) < rank(j) })
 	for _, e := range list {
 		line := text.Pad(text.Clean(e.Check), 19) + " " + text.Pad(text.Clean(e.Subject), 13) + " " +
 			text.Pad(StatusWord(e.Status, lang), 11) + " " + facts(e.Facts)
@@ -253,8 +251,8 @@ func Meanings(k *codes.Knowledge, code, lang string, cols int) (lines []string) 
 		if m.Disputed {
 			meaning += " (" + wordDisputed.In(lang) + ")"
 		}
-		lines = append(lines, text.Wrap(text.Pad(text.Clean(m.Scheme), 19)+" "+text.Pad(text.Clean(m.Code), 8)+" "+
-			text.Clean(meaning), cols, 29)...)
+		head := text.Pad(text.Clean(m.Scheme), 19) + " " + text.Pad(text.Clean(m.Code), 8)
+		lines = append(lines, text.Wrap(head+" "+text.Clean(meaning), cols, 29)...)
 	}
 	return lines
 }

@@ -23,8 +23,8 @@ var contradictions = []struct{ one, other codes.Text }{
 // What may stand in Latin letters on a Chinese page: names that are the same in every language, and units.
 var latin = regexp.MustCompile(`(?i)^(posdx|apn|sim|tpdu|dns|tls|ssl|pin|pos|wi-?fi|ip|ipv|dhcp|mac|arp|cvv2?|cvn|emv|usb|nfc|ic|app|atm|mtu|ups|dbm?|ms|gsm|lte|ca|ntp|hsm|adsl|esim|vpn|nat|ok|v?lan|puk|volt|mv|mb|kb|gb|crc|io|ping|tcp|syn|http|led|dc|ac|bit|shop|terminal|english|utc|x[0-9]+|rssi|rsrp|sinr|lrc|inode|gprs|ppp|at|cme|cpu|ram|icc|msr|pci|pts|oom|ubi|nand|emmc|sd|udp|rst|mss|icmp|sni|cn|stan|mid|tid)$`)
 
-// Every page that a technician comes to, of every recorded case, read by somebody who knows nothing: one thing to do at
-// most, nothing that is taken back a line below, nothing in another language.
+// Every page that a technician comes to, of every recorded case, read by somebody who knows nothing: one thing to do
+// at most, nothing that is taken back a line below, nothing in another language.
 func TestPagesReadByAStranger(t *testing.T) {
 	word := regexp.MustCompile(`[A-Za-z][A-Za-z-]{2,}`)
 	for _, lang := range []string{"zh", "en"} {
@@ -37,8 +37,8 @@ func TestPagesReadByAStranger(t *testing.T) {
 			}
 			for _, c := range contradictions {
 				one, other := c.one.In(lang), c.other.In(lang)
-				if strings.Contains(strings.ToLower(flat), strings.ToLower(one)) &&
-					strings.Contains(strings.ToLower(flat), strings.ToLower(other)) {
+				if strings.Contains(strings.ToLower(flat), strings.ToLower(one)) && strings.Contains(strings.ToLower(flat),
+					strings.ToLower(other)) {
 					t.Errorf("%s-%s: both %q and %q:\n%s", name, lang, one, other, page)
 				}
 			}

@@ -100,8 +100,8 @@ func TestATrueAnswerNeverLowersTheRightCause(t *testing.T) {
 		}
 		for _, origin := range []report.Origin{report.OriginHost, report.OriginTerminal} {
 			e := report.Event{ID: "01-0000000001", Time: noon, Code: m.Code, Scheme: m.Scheme, Origin: origin}
-			walk(m.Scheme+" "+m.Code+" "+string(origin),
-				diagnose.Explain(e, nil, k, diagnose.Options{Lang: "en", Profile: profile, Final: true}))
+			walk(m.Scheme+" "+m.Code+" "+string(origin), diagnose.Explain(e, nil, k, diagnose.Options{Lang: "en",
+				Profile: profile, Final: true}))
 		}
 	}
 	t.Logf("%d true answers about %d causes", asked, len(causes))

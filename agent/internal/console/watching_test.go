@@ -51,16 +51,16 @@ func TestALineThatFallsIsLocked(t *testing.T) {
 	}
 }
 
-// While the guide asks for a cable the terminal looks at it itself, at once and every few seconds, and says that it saw
-// it; at its end it goes on looking, and what is put right does not change what was wrong.
+// While the guide asks for a cable the terminal looks at it itself, at once and every few seconds, and says that it
+// saw it; at its end it goes on looking, and what is put right does not change what was wrong.
 func TestTheGuideLooksAtWhatIsPutRight(t *testing.T) {
 	m := guidedModel("en")
 	m.until(t, "ask.cable")
 	if got := strings.Join(m.watching(), " "); got != "net.link" {
 		t.Errorf("watches %q while it asks for the cable", got)
 	}
-	down := report.Evidence{Check: "net.link", Subject: "eth0", Status: report.Bad,
-		Facts: report.Facts{"carrier": false, "kind": "ethernet"}, At: noon.Add(time.Minute)}
+	down := report.Evidence{Check: "net.link", Subject: "eth0", Status: report.Bad, Facts: report.Facts{"carrier": false,
+		"kind": "ethernet"}, At: noon.Add(time.Minute)}
 	m.gotWatched([]report.Evidence{down})
 	for m.guide.Step != nil {
 		m.press(key{r: '0'})
@@ -194,8 +194,8 @@ func TestNothingIsShownBeforeThePIN(t *testing.T) {
 	})
 }
 
-// What is watched opens no port that a payment may want; only the page that a person opens for it asks the reader, and
-// not for ever.
+// What is watched opens no port that a payment may want; only the page that a person opens for it asks the reader,
+// and not for ever.
 func TestWatchingOpensNoPortForEver(t *testing.T) {
 	m := guidedModel("en")
 	m.guide.checks = append(m.guide.checks, watched[:]...)

@@ -1,6 +1,6 @@
 // Package notice writes what a merchant is shown and handed: a verdict in two lines for a small display, and as the
-// text of a receipt. Columns are those of a fixed-width font in which Chinese is two wide. It writes the language that
-// the diagnosis speaks.
+// text of a receipt. Columns are those of a fixed-width font in which Chinese is two wide. It writes the language
+// that the diagnosis speaks.
 package notice
 
 import (
@@ -43,8 +43,8 @@ func Display(d report.Diagnosis, cols int) []string {
 	return []string{text.Cut(word("money.display", d.Money.State, lang), cols), text.Cut(word("retry.short", d.Money.Retry, lang), cols)}
 }
 
-// Receipt is a verdict as lines of at most so many columns, for the paper that a cashier keeps: the code and when, the
-// money, the cause, one thing to do, the hand-off code.
+// Receipt is a verdict as lines of at most so many columns, for the paper that a cashier keeps: the code and when,
+// the money, the cause, one thing to do, the hand-off code.
 func Receipt(d report.Diagnosis, cols int) (lines []string) {
 	lang := language(&d)
 	rule := strings.Repeat("-", cols)

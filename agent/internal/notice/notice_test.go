@@ -22,10 +22,10 @@ func every(each func(name, lang string, d report.Diagnosis)) {
 					d := report.Diagnosis{
 						Event: report.Event{Code: "96", Time: time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC)}, Handoff: "K7QF-3MXP-2Z8Y-BF8F-3FTP",
 						Code: report.CodeInfo{Meaning: c.Title.In(lang)},
-						Money: report.Money{State: state, Retry: retry,
-							Say: k.Word("money", state).Sentence().And(k.Word("retry", retry).Sentence()).In(lang)},
-						Causes: []report.Cause{{ID: c.ID, Title: c.Title.In(lang),
-							Act: report.Act{By: c.Act, Step: c.StepsFor(retry).In(lang)}}},
+						Money: report.Money{State: state, Retry: retry, Say: k.Word("money", state).Sentence().And(k.Word("retry",
+							retry).Sentence()).In(lang)},
+						Causes: []report.Cause{{ID: c.ID, Title: c.Title.In(lang), Act: report.Act{By: c.Act,
+							Step: c.StepsFor(retry).In(lang)}}},
 					}
 					each(c.ID+" "+state+" "+retry, lang, d)
 				}
@@ -38,8 +38,8 @@ func every(each func(name, lang string, d report.Diagnosis)) {
 func TestNoticesFitWhatTheyAreFor(t *testing.T) {
 	every(func(name, lang string, d report.Diagnosis) {
 		two := Display(d, MinDisplay)
-		if len(two) != 2 || strings.Contains(two[0]+two[1], "..") || two[0] == "" || two[1] == "" ||
-			strings.Contains(two[0], d.Money.State+" ") {
+		if len(two) != 2 || strings.Contains(two[0]+two[1], "..") || two[0] == "" || two[1] == "" || strings.Contains(two[0],
+			d.Money.State+" ") {
 			t.Errorf("%s %s: a display shows %q", name, lang, two)
 		}
 		for _, l := range two {
@@ -67,8 +67,8 @@ func TestNoticesFitWhatTheyAreFor(t *testing.T) {
 	})
 }
 
-// The lines say what the words of the verdict say: never "not charged" where it is not known, never "retry" where it is
-// not safe.
+// The lines say what the words of the verdict say: never "not charged" where it is not known, never "retry" where it
+// is not safe.
 func TestADisplaySaysNoMoreThanTheVerdict(t *testing.T) {
 	every(func(name, lang string, d report.Diagnosis) {
 		two := Display(d, 20)
@@ -92,8 +92,7 @@ func TestReceiptOf97(t *testing.T) {
 	for lang, want := range map[string]string{"zh": "未扣款", "en": "not charged"} {
 		d := report.Diagnosis{Event: report.Event{Code: "97", Time: time.Unix(1.8e9, 0)},
 			Money: report.Money{State: report.MoneyDeclined, Retry: report.RetryNo,
-				Say: k.Word("money", "declined").Sentence().In(lang)},
-			Causes: []report.Cause{{ID: c.ID, Title: c.Title.In(lang),
+				Say: k.Word("money", "declined").Sentence().In(lang)}, Causes: []report.Cause{{ID: c.ID, Title: c.Title.In(lang),
 				Act: report.Act{By: c.Act, Step: c.StepsFor("no").In(lang)}}}}
 		t.Logf("\n%s\n%s", strings.Join(Receipt(d, 32), "\n"), strings.Join(Receipt(d, 48), "\n"))
 		if got := Display(d, 20)[0]; !strings.Contains(got, want) {

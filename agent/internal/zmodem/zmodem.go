@@ -65,8 +65,8 @@ type sender struct {
 	wait     time.Duration
 }
 
-// Send sends a file by this name. What comes from the other side is read from in. wait is how long a receiver may take
-// to appear.
+// Send sends a file by this name. What comes from the other side is read from in. wait is how long a receiver may
+// take to appear.
 func Send(ctx context.Context, w io.Writer, in <-chan []byte, name string, at time.Time, data []byte,
 	wait time.Duration) (err error) {
 	s := &sender{w: w, in: in, wait: answerWait}
@@ -260,8 +260,8 @@ func (s *sender) next(ctx context.Context, due <-chan time.Time) (byte, error) {
 	return c, nil
 }
 
-// header reads the next header that is whole: receivers send them in hexadecimal. It waits for at most so long; with 0
-// for nothing but the rest of one that has begun.
+// header reads the next header that is whole: receivers send them in hexadecimal. It waits for at most so long; with
+// 0 for nothing but the rest of one that has begun.
 func (s *sender) header(ctx context.Context, wait time.Duration) (kind byte, value uint32, err error) {
 	var due <-chan time.Time
 	if wait > 0 {

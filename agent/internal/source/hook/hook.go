@@ -406,9 +406,9 @@ func (k *conn) answer(ctx context.Context, line []byte, waiting *sync.WaitGroup)
 	})
 }
 
-// begin does what a request asks, as far as nothing has to be waited for, and says the answers that there are. What is
-// left is returned, for whoever called to do where it may take its time; room is asked first whether there is a place
-// for that.
+// begin does what a request asks, as far as nothing has to be waited for, and says the answers that there are. What
+// is left is returned, for whoever called to do where it may take its time; room is asked first whether there is a
+// place for that.
 func (h *Hook) begin(ctx context.Context, line []byte, room func() bool, say func(Answer)) (rest func()) {
 	q, a := parse(line, h.time())
 	if a.Result == Refused {

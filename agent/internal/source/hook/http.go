@@ -34,8 +34,8 @@ const (
 )
 
 // An HTTP is the hook for programs that reach no Unix socket of another user, such as Android applications: the same
-// requests and answers over HTTP on a loopback address, each with the token of a file. What a request asks for, and how
-// it is read and zeroed, is the Hook's own.
+// requests and answers over HTTP on a loopback address, each with the token of a file. What a request asks for, and
+// how it is read and zeroed, is the Hook's own.
 type HTTP struct {
 	Address   string // numeric and of the loopback, with its port
 	TokenFile string // read for every request, so that a new token counts at once
@@ -83,8 +83,8 @@ func ReadToken(file string) (string, error) {
 		return "", err
 	}
 	b = bytes.TrimSpace(b)
-	if len(b) < minToken || len(b) > maxToken ||
-		bytes.ContainsFunc(b, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	odd := func(r rune) bool { return r <= ' ' || r >= 0x7f }
+	if len(b) < minToken || len(b) > maxToken || bytes.ContainsFunc(b, odd) {
 		return "", fmt.Errorf("%s: want one line of %d to %d printable characters; head -c 24 /dev/urandom | base64 makes one", file, minToken, maxToken)
 	}
 	return string(b), nil
@@ -348,8 +348,8 @@ func isJSON(kind []byte) bool {
 	return bytes.EqualFold(bytes.Trim(kind, spaceTab), []byte("application/json"))
 }
 
-// exchange answers one request of the hook's protocol: with the last answer, or with every one on a line of its own as
-// it comes.
+// exchange answers one request of the hook's protocol: with the last answer, or with every one on a line of its own
+// as it comes.
 func (s *HTTP) exchange(ctx context.Context, c net.Conn, body []byte, lines bool) {
 	begun := false
 	say := func(a Answer) {

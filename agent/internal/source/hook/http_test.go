@@ -124,9 +124,9 @@ func TestWhatHTTPAnswersIsInTheOpenAPIDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &nexoDaemon{FakeDaemon: sourcetest.NewDaemon()}
-	d.state = report.State{Terminal: "shop/t1", Time: time.Now(),
-		Agent: report.Agent{Version: "1.0", Knowledge: "sha256:x"}, Evidence: []report.Evidence{
-			found("net.tcp", "host-primary", report.OK, nil), found("printer.status", "printer0", report.Bad, report.Facts{"outcome": "no-paper"})}}
+	d.state = report.State{Terminal: "shop/t1", Time: time.Now(), Agent: report.Agent{Version: "1.0",
+		Knowledge: "sha256:x"}, Evidence: []report.Evidence{
+		found("net.tcp", "host-primary", report.OK, nil), found("printer.status", "printer0", report.Bad, report.Facts{"outcome": "no-paper"})}}
 	address := startHTTP(t, d, nil)
 	doc.Servers[0].URL = "http://" + address
 	router, err := gorillamux.NewRouter(doc)
@@ -358,25 +358,26 @@ func TestWhatIsNoHTTPRequest(t *testing.T) {
 	address := startHTTP(t, d, func(s *HTTP) { s.Hook.line = 300 * time.Millisecond })
 	head := "Host: 127.0.0.1\r\nAuthorization: Bearer " + testToken + "\r\nContent-Type: application/json\r\n"
 	body := `{"type":"code","code":"96"}`
-	for raw, want := range map[string]string{
-		"hello\r\n\r\n":                       "400",
-		"GET /v1/version HTTP/2\r\n\r\n":      "400",
-		"GET /v1/version HTTP/1.1\r\n\r\n":    "400", // no Host
-		"GET v1 HTTP/1.1\r\n" + head + "\r\n": "400",
-		"POST /v1/hook HTTP/1.1\r\n" + head + "Transfer-Encoding: chunked\r\n\r\n1b\r\n" + body + "\r\n0\r\n\r\n": "411",
-		"POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: 27\r\nContent-Length: 3\r\n\r\n" + body:            "400",
-		"POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: -1\r\n\r\n" + body:                                 "400",
-		"POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: 27\r\n folded\r\n\r\n" + body:                      "400",
-		"POST /v1/hook HTTP/1.1\r\nHost: a\r\n" + head + "Content-Length: 27\r\n\r\n" + body:                      "400",
-		"POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: 99\r\n\r\n" + body:                                 "408",
-		"POST /v1/hook HTTP/1.1\r\n" +
-			head: "408",
-		"POST /v1/hook HTTP/1.1\r\nX: " + strings.Repeat("x", maxHead) +
-			"\r\n\r\n": "431",
-		"POST /v1/hook?pan=" + sourcetest.PlantedCard + " HTTP/1.1\r\n" + head + "Content-Length: 27\r\n\r\n" + body:                                                               "404",
-		"POST /v1/hook HTTP/1.0\r\n" + head + "Expect: 100-continue\r\nContent-Length: 27\r\n\r\n" + body:                                                                          "200",
-		"POST /v1/hook HTTP/1.1\r\n" + strings.ToUpper("host: 127.0.0.1\r\n") + head[len("Host: 127.0.0.1\r\n"):] + "Content-Length: 27\r\n\r\n" + body + "GET / HTTP/1.1\r\n\r\n": "200",
+	for _, c := range []struct{ want, raw string }{
+		{"400", "hello\r\n\r\n"},
+		{"400", "GET /v1/version HTTP/2\r\n\r\n"},
+		{"400", "GET /v1/version HTTP/1.1\r\n\r\n"}, // no Host
+		{"400", "GET v1 HTTP/1.1\r\n" + head + "\r\n"},
+		{"411", "POST /v1/hook HTTP/1.1\r\n" + head + "Transfer-Encoding: chunked\r\n\r\n1b\r\n" + body + "\r\n0\r\n\r\n"},
+		{"400", "POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: 27\r\nContent-Length: 3\r\n\r\n" + body},
+		{"400", "POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: -1\r\n\r\n" + body},
+		{"400", "POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: 27\r\n folded\r\n\r\n" + body},
+		{"400", "POST /v1/hook HTTP/1.1\r\nHost: a\r\n" + head + "Content-Length: 27\r\n\r\n" + body},
+		{"408", "POST /v1/hook HTTP/1.1\r\n" + head + "Content-Length: 99\r\n\r\n" + body},
+		{"408", "POST /v1/hook HTTP/1.1\r\n" + head},
+		{"431", "POST /v1/hook HTTP/1.1\r\nX: " + strings.Repeat("x", maxHead) + "\r\n\r\n"},
+		{"404", "POST /v1/hook?pan=" + sourcetest.PlantedCard + " HTTP/1.1\r\n" + head +
+			"Content-Length: 27\r\n\r\n" + body},
+		{"200", "POST /v1/hook HTTP/1.0\r\n" + head + "Expect: 100-continue\r\nContent-Length: 27\r\n\r\n" + body},
+		{"200", "POST /v1/hook HTTP/1.1\r\n" + strings.ToUpper("host: 127.0.0.1\r\n") +
+			head[len("Host: 127.0.0.1\r\n"):] + "Content-Length: 27\r\n\r\n" + body + "GET / HTTP/1.1\r\n\r\n"},
 	} {
+		raw, want := c.raw, c.want
 		c, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
@@ -487,8 +488,8 @@ func BenchmarkHTTP(b *testing.B) {
 	if err := os.WriteFile(file, []byte(testToken), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	s := &HTTP{Address: l.Addr().String(), TokenFile: file,
-		Hook: &Hook{To: sourcetest.NewDaemon(), Log: slog.New(slog.DiscardHandler)}}
+	s := &HTTP{Address: l.Addr().String(), TokenFile: file, Hook: &Hook{To: sourcetest.NewDaemon(),
+		Log: slog.New(slog.DiscardHandler)}}
 	ctx, stop := context.WithCancel(b.Context())
 	done := make(chan struct{})
 	go func() {

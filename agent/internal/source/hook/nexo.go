@@ -164,10 +164,8 @@ func nexoAnswer(q nexoRequest, state report.State) (d nexoDiagnosis) {
 	hosts, told := map[string]bool{}, 0
 	for _, e := range state.Evidence {
 		if name, _, _ := strings.Cut(e.Subject, "@"); e.Check == "net.tcp" && strings.HasPrefix(name, "host-") {
-			hosts[name] = hosts[name] || slices.ContainsFunc(known, func(k report.Evidence) bool {
-				return k.Check == e.Check &&
-					k.Subject == e.Subject
-			})
+			same := func(k report.Evidence) bool { return k.Check == e.Check && k.Subject == e.Subject }
+			hosts[name] = hosts[name] || slices.ContainsFunc(known, same)
 		}
 	}
 	for _, name := range q.only {
@@ -267,8 +265,8 @@ func nexoPrinter(known []report.Evidence) string {
 	return ""
 }
 
-// nexoLast is what the last code meant, in the form in which nexo's AdditionalResponse is written: ids that no language
-// changes.
+// nexoLast is what the last code meant, in the form in which nexo's AdditionalResponse is written: ids that no
+// language changes.
 func nexoLast(state report.State) string {
 	d := state.Last
 	if d == nil || len(d.Causes) == 0 {

@@ -298,8 +298,8 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 		s := &source.Seen{Channel: report.ChannelHook, Time: now}
 		if q.kind == "diagnose" {
 			s.Channel = report.ChannelCommand
-			if m.word("channel", []string{string(report.ChannelConsole),
-				string(report.ChannelCommand)}) == string(report.ChannelConsole) {
+			people := []string{string(report.ChannelConsole), string(report.ChannelCommand)}
+			if m.word("channel", people) == string(report.ChannelConsole) {
 				s.Channel = report.ChannelConsole
 			}
 		}
