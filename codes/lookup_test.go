@@ -203,8 +203,8 @@ func TestResolveSaysWhereItLooked(t *testing.T) {
 	}
 }
 
-// Whatever scheme a host's code is read by, it is never an error of some terminal's make; and what every field 39 has in
-// common is known in each.
+// Whatever scheme a host's code is read by, it is never an error of some terminal's make; and what every field 39 has
+// in common is known in each.
 func TestHostCodesAreNeverTheTerminals(t *testing.T) {
 	k := Builtin()
 	schemes := []string{"", "no-such-scheme"}

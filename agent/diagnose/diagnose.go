@@ -392,8 +392,12 @@ func (s *state) printerWaits() bool {
 
 // wantsCharge tells an empty battery, which staff charge, from a supply that fails.
 func (s *state) wantsCharge() bool {
-	return (s.strengthOf("power.battery") > 0 || s.topic == "battery") && s.strengthOf("power.battery-sick") == 0 && s.strengthOf("power.bad") == 0 &&
-		s.strengthOf("power.dips-hurt") == 0 && s.strengthOf("power.brownout") == 0
+	for _, broken := range [...]string{"power.battery-sick", "power.bad", "power.dips-hurt", "power.brownout"} {
+		if s.strengthOf(broken) > 0 {
+			return false
+		}
+	}
+	return s.strengthOf("power.battery") > 0 || s.topic == "battery"
 }
 
 // round keeps a document the same on every processor, whose last bits differ.
@@ -405,8 +409,8 @@ func round(v float64, digits int) float64 {
 // maxFact bounds a word out of the evidence in a text.
 const maxFact = 48
 
-// onlyKnown leaves out of a text what it would say of facts that are not known: what stands in brackets, and the members of
-// the list behind a colon.
+// onlyKnown leaves out of a text what it would say of facts that are not known: what stands in brackets, and the
+// members of the list behind a colon.
 func onlyKnown(text string, given report.Facts) string {
 	missing := func(part string) bool {
 		names := facts.FindAllString(part, -1)

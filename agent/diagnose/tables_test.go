@@ -95,7 +95,7 @@ func TestARootThatJustEndedIsNoInterception(t *testing.T) {
 // Where many cards met the code, another card is neither asked for nor advised.
 func TestManyCardsAskForNoOther(t *testing.T) {
 	k := knowledge(t)
-	for _, code := range []string{"05", "14", "51", "55", "61"} {
+	for _, code := range []string{"05", "14", "41", "51", "54", "55", "57", "61", "62", "75"} {
 		for _, n := range []float64{5, 9, 20} {
 			history := found("txn.history", report.Bad, report.Facts{"same_code_1h": n, "cards_same_code_1h": n, "issuers_same_code_1h": 5.0,
 				"approvals_1h": 0.0})
@@ -131,6 +131,34 @@ func TestTextsLeaveOutWhatIsNotKnown(t *testing.T) {
 	} {
 		if got := fill(text, report.Facts{"b": -113.0}, "en"); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Keys that are lost because the backup cell is empty are lost again where nobody replaces it; an entry that came too
+// late is not about the amount; no record of an approval is not "never".
+func TestStepsNameWhatIsToBeDone(t *testing.T) {
+	k := knowledge(t)
+	keys := found("app.keys", report.Bad, report.Facts{"state": "missing", "backup_cell_ok": false})
+	history := found("txn.history", report.Bad, report.Facts{"same_code_1h": 6.0, "cards_same_code_1h": 6.0, "approvals_1h": 0.0})
+	for _, c := range []struct {
+		d    report.Diagnosis
+		want string
+	}{
+		{Explain(sold("A0", ""), []report.Evidence{keys}, k, Options{Lang: "en"}), "backup cell"},
+		{Explain(sold("A0", ""), []report.Evidence{keys}, k, Options{Lang: "zh"}), "备份电池"},
+		{Explain(local("newpos-ped:0x0F"), nil, k, Options{Lang: "en"}), "PIN"},
+		{Explain(local("newpos-ped:0x0F"), nil, k, Options{Lang: "zh"}), "密码"},
+	} {
+		if !strings.Contains(c.d.Causes[0].Act.Step, c.want) {
+			t.Errorf("%s: %s", c.d.Event.Code, c.d.Causes[0].Act.Step)
+		}
+	}
+	for _, c := range Explain(sold("97", ""), []report.Evidence{history}, k, Options{Lang: "en"}).Causes {
+		for _, r := range append(c.For, c.Against...) {
+			if strings.Contains(r.Say, "never") {
+				t.Errorf("%s: %s", c.ID, r.Say)
+			}
 		}
 	}
 }

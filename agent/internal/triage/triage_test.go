@@ -68,8 +68,8 @@ func start(t *testing.T, f *flash, probes ...probe.Probe) *Loop {
 	n := 0
 	profile, _ := codes.Builtin().Profile("unionpay")
 	l := New(Config{
-		Knowledge: codes.Builtin, Profile: profile, Lang: "en", Version: "test", Runner: probe.NewRunner(probes), Store: f, Journal: f.log,
-		Log: slog.New(slog.DiscardHandler),
+		Knowledge: codes.Builtin, Profile: profile, Lang: "en", Version: "test", Runner: probe.NewRunner(probes),
+		Store: f, Journal: f.log, Log: slog.New(slog.DiscardHandler),
 		Stamp: func(e *report.Event) {
 			n++
 			e.ID, e.Time = fmt.Sprintf("%06x-%010x", 1, n), time.Now().UTC()
@@ -228,7 +228,8 @@ func TestRepeatSpeaksTheLanguageOfWhoAsks(t *testing.T) {
 			if zh.ID != en.ID || zh.Causes[0].ID != en.Causes[0].ID || zh.Money.Retry != en.Money.Retry || zh.Final != en.Final {
 				t.Errorf("%s: two diagnoses: %+v, %+v", when, zh, en)
 			}
-			if zh.Money.Say == en.Money.Say || zh.Code.Meaning == en.Code.Meaning || zh.Causes[0].Act.Step == en.Causes[0].Act.Step {
+			if zh.Money.Say == en.Money.Say || zh.Code.Meaning == en.Code.Meaning ||
+				zh.Causes[0].Act.Step == en.Causes[0].Act.Step {
 				t.Errorf("%s: both read %q, %q", when, zh.Money.Say, zh.Code.Meaning)
 			}
 		}
