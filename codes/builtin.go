@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e906753cc0b20b4e9db69b006f22a38c13d4012be108c9b7375", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:35f4724c3a9c822237c816e00a252ddc994d29253f24ee42a7e1f5c3e7ecb128", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -617,6 +617,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 		Cond{Fact: "purpose", Op: "eq", Words: liste61ab170},
 		Cond{Fact: "days_left", Op: "le", Number: -1},
 	}, Full: 1, News: "poor"},
+	Limit{Finding: "cert.root-just-ended", Check: "board.certificates", When: []Cond{
+		Cond{Fact: "purpose", Op: "eq", Words: liste61ab170},
+		Cond{Fact: "days_left", Op: "le", Number: -1},
+		Cond{Fact: "days_left", Op: "ge", Number: -31},
+	}, Full: 1, News: "bad"},
 	Limit{Finding: "cert.root-ending", Check: "board.certificates", When: []Cond{
 		Cond{Fact: "purpose", Op: "eq", Words: liste61ab170},
 		Cond{Fact: "days_left", Op: "ge"},
@@ -1581,6 +1586,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 	FindingNews{Finding: "cert.own-ending", News: "poor"},
 	FindingNews{Finding: "cert.root-ended", News: "poor"},
 	FindingNews{Finding: "cert.root-ending", News: "poor"},
+	FindingNews{Finding: "cert.root-just-ended", News: "bad"},
 	FindingNews{Finding: "changed.app", News: "note"},
 	FindingNews{Finding: "changed.cert", News: "note"},
 	FindingNews{Finding: "changed.host", News: "note"},
@@ -3278,6 +3284,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 	Word{Kind: "retry", ID: "no-approved", Text: Text{ZH: "已批准的金额不要再收一次", EN: "do not charge the approved amount again"}},
 	Word{Kind: "retry", ID: "no-mend", Text: Text{ZH: "处理好之前不要再试", EN: "do not try again before it has been put right"}},
 	Word{Kind: "retry", ID: "other-means", Text: Text{ZH: "请换一张卡或换一种付款方式", EN: "use another card or another way to pay"}},
+	Word{Kind: "retry", ID: "other-means-tried", Text: Text{ZH: "多张卡都是这样，请换一种付款方式并联系收单机构", EN: "cards of several customers met the same; use another way to pay and call the acquirer"}},
 	Word{Kind: "retry", ID: "query-first", Text: Text{ZH: "先查询上一笔的结果，不要直接重刷", EN: "look up the result first; do not simply charge again"}},
 	Word{Kind: "retry", ID: "reversed", Text: Text{ZH: "确认冲正完成后，仍需收款的请做一笔新交易", EN: "when the journal shows the reversal as done, take what is still owed as a new sale"}},
 	Word{Kind: "retry", ID: "safe", Text: Text{ZH: "可以马上再试", EN: "it is safe to try again now"}},
@@ -3476,9 +3483,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Steps: []Step{
 		Step{Text: Text{ZH: "什么都不用做。", EN: "Nothing to do."}},
 	}},
-	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Stages: list77e2e03d, Writers: list3234d4d9, Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Steps: []Step{
+	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Stages: list77e2e03d, Writers: list3234d4d9, Title: Text{ZH: "操作有误：金额或交易类型选错，或输入太慢、被取消", EN: "Wrong amount or menu item, or the entry took too long or was cancelled"}, Steps: []Step{
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
-		Step{Text: Text{ZH: "核对金额、交易类型和原交易信息，重新操作一次。", EN: "Check amount, type and the original payment, then do it again."}, When: list0960ce4c},
+		Step{Text: Text{ZH: "重新操作一次：核对金额、交易类型和原交易信息；若是输密码或刷卡超时，请顾客在提示时间内完成。", EN: "Do it again: check amount, type and the original payment; if PIN or card came too late, have the customer be ready for it."}, When: list0960ce4c},
 		Step{Text: Text{ZH: "不确定就按菜单提示从头做。", EN: "If in doubt, start again and follow the menu."}, When: list0960ce4c},
 	}, Remedies: list1746c5c7},
 	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Stages: list77e2e03d, Writers: list3234d4d9, Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Steps: []Step{
@@ -3491,7 +3498,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 		Step{Text: Text{ZH: "仍不行就找服务商，报终端号，说“密码键盘故障”，由技术人员更换。", EN: "If that fails, call the service provider with the terminal number, say PIN pad fault; a technician replaces it."}},
 	}, Remedies: list1f2e5904},
 	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Stages: list6823b871, Writers: listce05eff4, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Steps: []Step{
-		Step{Text: Text{ZH: "先装好热敏纸，光面朝外，合紧盖子。", EN: "First load thermal paper the right way round and close the cover."}},
+		Step{Text: Text{ZH: "缺纸就装好热敏纸（光面朝外）并合紧盖子；过热就停用几分钟，等它凉下来。", EN: "Out of paper: load thermal paper the right way round and close the cover. Too hot: let it cool for some minutes."}},
 		Step{Text: Text{ZH: "交易可能已成功：先查结果再补打，不要重刷。", EN: "The payment may have succeeded: look it up and reprint, do not repeat it."}, When: list556af3d6},
 		Step{Text: Text{ZH: "仍不能打印就找服务商，报终端号，由技术人员维修。", EN: "If it still does not print, call the service provider with the terminal number for a repair."}},
 	}, Remedies: listadce6183},
@@ -3564,8 +3571,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 	}, Remedies: list6e9c2659},
 	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Stages: list6c815aed, Writers: list08319631, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Steps: []Step{
 		Step{Text: Text{ZH: "先重新签到，再试一笔。", EN: "Sign in again and try one payment."}, When: listf08cbd48},
-		Step{Text: Text{ZH: "仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "If it still fails, a technician must reload the master key on site and check key index and algorithm."}, When: listf08cbd48},
-		Step{Text: Text{ZH: "找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "A technician must reload the master key on site and check key index and algorithm."}, When: list122fb9db},
+		Step{Text: Text{ZH: "仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法；备份电池没电的先换电池，否则密钥还会丢。", EN: "If it still fails, a technician must reload the master key on site and check key index and algorithm; an empty backup cell is replaced first, or the keys are lost again."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "找服务商上门重灌主密钥，并核对密钥索引和算法；备份电池没电的先换电池，否则密钥还会丢。", EN: "A technician must reload the master key on site and check key index and algorithm; an empty backup cell is replaced first, or the keys are lost again."}, When: list122fb9db},
 		Step{Text: Text{ZH: "报修时说明：应答码、终端号、时间、签到是否成功。", EN: "When calling, give the code, the terminal number, the time and whether sign-in worked."}},
 	}, Remedies: lista4a757e8},
 	Cause{ID: "terminal.moved", Segment: "terminal", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "终端换了地方，中心按一机一地的规则拒绝", EN: "The terminal has been moved, and a rule of one place a terminal declines it"}, Steps: []Step{
@@ -4041,6 +4048,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 	TopicRule{Topic: "sim", Domains: list59c09c75, Words: list973da0aa},
 	TopicRule{Topic: "modem", Domains: list59c09c75, Words: list0f1190dd},
 	TopicRule{Topic: "reader", Domains: list59c09c75, Words: list4cd6b561},
+	TopicRule{Topic: "battery", Domains: list59c09c75, Words: listf32ff7e6},
 	TopicRule{Topic: "power", Domains: list59c09c75, Words: list93a72bb0},
 	TopicRule{Topic: "storage-full", Domains: list59c09c75, Words: list077401c6},
 	TopicRule{Topic: "storage", Domains: list59c09c75, Words: listea3e1da8},
@@ -4118,6 +4126,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 		Named{Cause: "wan.tls", Often: 1},
 		Named{Cause: "wan.tls-large-hello", Often: 1},
 	}, Text: Text{ZH: "这个代码在查过的表里没有确定的意义", EN: "no table gives this code a meaning that can be relied on"}},
+	Prior{Topic: "battery", Unexplained: 2, Rest: 5, Retry: "safe", Causes: []Named{
+		Named{Cause: "terminal.heat", Often: 4},
+		Named{Cause: "terminal.power"},
+	}, Text: Text{ZH: "程序说电池电量不足", EN: "the program reports a low battery"}},
 	Prior{Topic: "busy", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded"},
@@ -4640,7 +4652,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 		Named{Cause: "merchant.not-registered", Often: 3},
 		Named{Cause: "operator.entry", Often: 4},
 		Named{Cause: "terminal.config", Often: 3},
-		Named{Cause: "terminal.moved", Often: 3},
+		Named{Cause: "terminal.moved", Often: 2},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "不允许这个商户或终端做这种交易", EN: "this kind of sale is not permitted to this merchant or terminal"}},
 	Prior{Topic: "offline", Rest: 4, Retry: "later", Stages: list425c30cf, Causes: []Named{
@@ -5601,6 +5613,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 	Sign{Name: "cert.root-ending", Check: "board.certificates", Family: "certificates", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.trust-store", Word: 1},
 	}, Text: Text{ZH: "终端信任的根证书还剩{days_left}天", EN: "a root that the terminal trusts ends in {days_left} days"}},
+	Sign{Name: "cert.root-just-ended", Check: "board.certificates", Family: "certificates", Weights: []Weight{
+		Weight{Cause: "terminal.trust-store", Word: 3},
+	}, Text: Text{ZH: "终端信任的一张根证书不久前刚过期", EN: "a root that the terminal trusts has ended within the last month"}},
 	Sign{Name: "changed.app", Check: "app.config", Family: "update", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
 		Weight{Cause: "terminal.app-old", Word: 2},
@@ -6017,7 +6032,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 		Weight{Cause: "merchant.not-registered", Word: 2},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 2},
-	}, Text: Text{ZH: "这台终端还没有成功过一笔", EN: "this terminal has never had an approval"}},
+	}, Text: Text{ZH: "没有这台终端成功过的记录", EN: "no approval of this terminal is on record"}},
 	Sign{Name: "hist.ok-since-update", Check: "app.version", Family: "update", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.app-old", Word: -2},
 		Weight{Cause: "terminal.protocol", Word: -1},
@@ -6575,7 +6590,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.radio-off", Word: -2},
-		Weight{Cause: "modem.signal-weak", Word: -2},
+		Weight{Cause: "modem.signal-weak", Word: -3},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: 4},
 	}, Text: Text{ZH: "运营商{operator}已关停{best_tech}及更早的网络，这块模块用不了更新的", EN: "the carrier {operator} has switched off {best_tech} and what came before, and this modem can do nothing newer"}},
@@ -6669,7 +6684,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 	}, Text: Text{ZH: "签到也得到同一个代码，而签到不经过发卡行", EN: "the sign-in got the same code, and a sign-in never goes to an issuer"}},
 	Sign{Name: "signal.bad", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 4},
-	}, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	}, Brought: list90735ea2, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Family: "modem.signal", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: -3},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
@@ -6968,7 +6983,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7d6d4a357f7c8e90675
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list0ac4680e, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
+	}, Brought: list74cc1a46, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
 	Sign{Name: "usb.disconnects", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 1},
 	}, Brought: listc7386e63, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
@@ -7741,6 +7756,7 @@ var (
 	list7403c750 = []string{"57"}
 	list74156434 = []string{"connect"}
 	list74cadc00 = []string{"UserReset"}
+	list74cc1a46 = []string{"lan.portal", "terminal.trust-store", "wan.dns"}
 	list74fdc221 = []string{"app.process", "app.session"}
 	list753c69e6 = []string{"tamper", "for security reasons", "security violation"}
 	list758338a7 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
@@ -7848,6 +7864,7 @@ var (
 	list8f79e5bf = []string{"wait", "answer"}
 	list8fbf50d8 = []string{"REDSYS"}
 	list901628c3 = []string{"4001"}
+	list90735ea2 = []string{"modem.sunset"}
 	list908de514 = []string{"00", "0000"}
 	list910d3cc6 = []string{"AM-FDL", "UTCODEC", "ACCEL"}
 	list9147bcb7 = []string{"GICC-LYRA", "GICC-MD", "IPAY", "ZVT-IPS"}
@@ -8179,6 +8196,7 @@ var (
 	listf2c3fa54 = []string{"A7"}
 	listf32331e6 = []string{"GICC-LYRA", "GICC-NEXI"}
 	listf32d6bcb = []string{"battery"}
+	listf32ff7e6 = []string{"battery low", "low battery"}
 	listf3346517 = []string{"R21", "R26"}
 	listf3dd5789 = []string{"app.config", "txn.history"}
 	listf3fd90e0 = []string{"R13"}

@@ -94,6 +94,9 @@ type Meaning struct {
 	Note     string   // what the sources add or how they differ
 }
 
+// Approves tells whether this is the word of a sale that was made, in UnionPay's classes or in the other tables' words.
+func (m Meaning) Approves() bool { return m.Class == "A" || m.Class == "approve" }
+
 // A Cause is one member of the catalogue.
 type Cause struct {
 	ID       string   // segment dot noun: host.malfunction

@@ -1,6 +1,7 @@
 package codes
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -169,7 +170,8 @@ func IsReversal(mti string) bool {
 // Resolve says what a code means at one terminal. A code means something only within a scheme, and who wrote it selects
 // the table: scheme "" is the profile's for the host, the terminal's own errors for the terminal, the four-character
 // codes for a cashier program. A code that a terminal wrote is never the verdict of a host, so a host's table explains
-// it at best unusably.
+// it at best unusably; and a bare code that a host wrote is never one of a terminal's own errors. Two characters that
+// the scheme does not list are read as ISO 8583:1987 field 39 and marked as disputed.
 func (k *Knowledge) Resolve(p Profile, scheme, code, origin string) Resolution {
 	r := k.resolve(p, scheme, code, origin)
 	if two := threePlaces(code); two != "" && !r.Known {
@@ -183,9 +185,14 @@ func (k *Knowledge) Resolve(p Profile, scheme, code, origin string) Resolution {
 
 func (k *Knowledge) resolve(p Profile, scheme, code, origin string) Resolution {
 	var r Resolution
-	for _, name := range tables(p, scheme, code, origin) {
+	names, lent := k.tables(p, scheme, code, origin)
+	for _, name := range names {
 		r.Searched = append(r.Searched, name)
 		if k.resolveIn(&r, p, name, code) {
+			if name == lent && !lend(&r.Meaning) {
+				r = Resolution{Searched: r.Searched}
+				continue
+			}
 			r.Known, r.Scheme = true, r.Meaning.Scheme
 			r.Usable = r.Usable && suits(name, origin)
 			return r
@@ -194,11 +201,30 @@ func (k *Knowledge) resolve(p Profile, scheme, code, origin string) Resolution {
 	return r
 }
 
-// tables returns where to look, in order and none twice.
-func tables(p Profile, scheme, code, origin string) []string {
-	var names []string
+// schemeISO is the field 39 that nearly every host's own table began as.
+const schemeISO = "iso8583-1987"
+
+// schemeReject holds no field 39: why a switch threw a message away.
+const schemeReject = "unionpay-reject"
+
+// lend prepares a meaning that another scheme's table lends. Money is never said to have moved on another's word: but
+// for 00, the approval of every table, an approval is not lent.
+func lend(m *Meaning) bool {
+	if m.Code == "00" {
+		return true
+	}
+	m.Disputed = true
+	return !m.Approves() && m.Class != "partial"
+}
+
+// tables returns where to look, in order and none twice. lent is the one among them that only lends its meanings.
+func (k *Knowledge) tables(p Profile, scheme, code, origin string) (names []string, lent string) {
+	bareHost := origin == originHost && !strings.Contains(code, ":")
 	add := func(more ...string) {
 		for _, name := range more {
+			if name == SchemeLocal && bareHost {
+				continue // a host knows nothing of some make's own 14
+			}
 			if name != "" && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
@@ -222,11 +248,20 @@ func tables(p Profile, scheme, code, origin string) []string {
 	if scheme == "" || scheme == p.Base {
 		add(p.Base)
 		add(p.Also...)
+	} else if own := k.profile(scheme); own != nil && own.Base == scheme {
+		add(own.Also...) // what a scheme's own profile adds belongs to it wherever it is named
+	}
+	host := cmp.Or(scheme, p.Base)
+	if s, ok := k.Scheme(host); ok && len(code) == 2 && origin != originTerminal && host != SchemeAcquirer &&
+		host != schemeReject && !slices.Equal(s.Writers, []string{originTerminal}) &&
+		!slices.Contains(names, schemeISO) {
+		lent = schemeISO
+		add(lent)
 	}
 	if scheme == "" {
 		add(SchemeLocal, SchemeAcquirer)
 	}
-	return names
+	return names, lent
 }
 
 // resolveIn looks for a code in one table and sets the meaning, whether it is the only one, and the code inside.
@@ -325,10 +360,11 @@ func suits(scheme, origin string) bool {
 // that the tables name which this profile would look in, in that order. It is empty for a code that no table has.
 func (k *Knowledge) Writers(p Profile, scheme, code string) []string {
 	var who [3]bool
-	for _, name := range tables(p, scheme, code, "") {
+	names, lent := k.tables(p, scheme, code, "")
+	for _, name := range names {
 		var r Resolution
 		bareName := name == SchemeLocal && !strings.Contains(code, ":") // some make's own 77 is not this terminal's
-		if bareName && who != [3]bool{} || !k.resolveIn(&r, p, name, code) {
+		if bareName && who != [3]bool{} || !k.resolveIn(&r, p, name, code) || name == lent && !lend(&r.Meaning) {
 			continue
 		}
 		writers := r.Meaning.SentBy

@@ -192,13 +192,52 @@ func TestResolveSaysWhereItLooked(t *testing.T) {
 	k := Builtin()
 	p, _ := k.Profile("unionpay")
 	tests := map[string][]string{
-		"host":     {"unionpay", "unionpay-reject", "emv-arc", "terminal-local", "acquirer-4"},
+		"host":     {"unionpay", "unionpay-reject", "emv-arc", "acquirer-4"},
 		"terminal": {"terminal-local", "emv-arc", "reversal-reason", "unionpay", "unionpay-reject", "acquirer-4"},
 		"cashier":  {"acquirer-4", "unionpay", "unionpay-reject", "emv-arc", "terminal-local"},
 	}
 	for origin, want := range tests {
 		if d := cmp.Diff(want, k.Resolve(p, "", "T-8C41", origin).Searched); d != "" {
 			t.Errorf("%s (-want +got):\n%s", origin, d)
+		}
+	}
+}
+
+// Whatever scheme a host's code is read by, it is never an error of some terminal's make; and what every field 39 has
+// in common is known in each.
+func TestHostCodesAreNeverTheTerminals(t *testing.T) {
+	k := Builtin()
+	schemes := []string{"", "no-such-scheme"}
+	for _, s := range k.Schemes {
+		schemes = append(schemes, s.Name)
+	}
+	const places = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	for _, p := range k.Profiles {
+		for _, scheme := range schemes {
+			for i := range places {
+				for j := range places {
+					code := places[i:i+1] + places[j:j+1]
+					r := k.Resolve(p, scheme, code, "host")
+					if r.Scheme == SchemeLocal || slices.Contains(r.Searched, SchemeLocal) {
+						t.Fatalf("profile %s, scheme %q: a host's %s is read as %+v", p.Name, scheme, code, r)
+					}
+					lent := r.Known && r.Scheme == schemeISO && scheme != schemeISO && p.Base != schemeISO &&
+						!slices.Contains(p.Also, schemeISO) && scheme != "visa" && scheme != "mastercard"
+					if lent && code != "00" && (!r.Meaning.Disputed || r.Meaning.Approves()) {
+						t.Errorf("profile %s, scheme %q: %s is lent without a word of doubt: %+v", p.Name, scheme, code, r.Meaning)
+					}
+				}
+			}
+		}
+	}
+	for _, where := range [][2]string{{"gicc-de", ""}, {"cb2a-fr", ""}, {"unionpay", "gicc-de"}, {"unionpay", "cb2a-fr"},
+		{"unionpay", "mastercard"}, {"unionpay", "visa"}, {"mastercard", ""}} {
+		p, _ := k.Profile(where[0])
+		for _, code := range []string{"00", "05", "14", "41", "51", "54", "55", "57", "65"} {
+			r := k.Resolve(p, where[1], code, "host")
+			if !r.Known || !r.Usable || (r.Meaning.Domain == "none") != (code == "00") {
+				t.Errorf("profile %s, scheme %q: %s is read as %+v", where[0], where[1], code, r)
+			}
 		}
 	}
 }

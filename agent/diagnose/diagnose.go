@@ -75,6 +75,9 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	d.Masked, d.Also, d.Set, d.Witnesses = s.masked(ranked[0]), s.also(o.Lang), s.set(ranked), int(ranked[0].witnesses+0.5)
 	d.Causes = s.describe(ranked, d.Abstained, o.Lang)
 	d.Money = s.money(d.Causes[0].ID, d.Abstained, o.Lang)
+	if d.Money.Retry == report.RetryOtherMeans && s.cardsTried() {
+		d.Money.Say = moneySay(s.k, d.Money.State, "other-means-tried", "").In(o.Lang)
+	}
 	for i := range d.Causes {
 		d.Causes[i].Act.Step = s.cause(d.Causes[i].ID).StepsFor(d.Money.Retry).In(o.Lang)
 	}
@@ -249,8 +252,9 @@ func (s *state) also(lang string) []report.Also {
 			(g.news != codes.BadNews || db < alsoShare*s.f.Settings.Moderate) {
 			continue // poor, or not clear enough to trouble anybody with
 		}
-		list = append(list, report.Also{ID: c.ID, Segment: c.Segment,
-			Act: report.Act{By: c.Act, Visit: c.Visit, Step: c.StepsFor("").In(lang)},
+		do := s.whoActs(c.Cause)
+		do.Step = c.StepsFor("").In(lang)
+		list = append(list, report.Also{ID: c.ID, Segment: c.Segment, Act: do,
 			Finding: report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang),
 				WeightDB: round(s.says[best].db, 1)}})
 	}
@@ -305,10 +309,7 @@ func (d *described) put(r report.Reason) {
 
 func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang string) report.Cause {
 	d := described{report.Cause{ID: c.ID, Segment: c.Segment, Probability: p, Title: c.Title.In(lang),
-		Act: report.Act{By: c.Act, Visit: c.Visit}, For: []report.Reason{}, Against: []report.Reason{}}}
-	if c.ID == "printer.fault" && s.outOfPaper() {
-		d.Act.By, d.Act.Visit = "staff", false // the shop has paper
-	}
+		Act: s.whoActs(c.Cause), For: []report.Reason{}, Against: []report.Reason{}}}
 	d.Verdict = s.verdict(c, p, abstained, first)
 	if c.ID == report.Unexplained {
 		return d.Cause
@@ -369,14 +370,41 @@ func (s *state) verdict(c *scored, p float64, abstained, first bool) string {
 	return "possible"
 }
 
-// outOfPaper tells a missing roll, which staff put in, from a broken printer.
-func (s *state) outOfPaper() bool {
+// cardsTried tells whether so many cards met the code, and none was approved, that one more is no advice.
+func (s *state) cardsTried() bool {
+	return s.strengthOf("hist.many-cards") >= 0.5 || s.strengthOf("hist.many-cards-local") >= 0.5
+}
+
+// whoActs says who must act about a cause, where it comes first and where it is told of besides: what the shop mends
+// itself needs no visit.
+func (s *state) whoActs(c *codes.Cause) report.Act {
+	if c.ID == "printer.fault" && s.printerWaits() || c.ID == "terminal.power" && s.wantsCharge() {
+		return report.Act{By: "staff"}
+	}
+	return report.Act{By: c.Act, Visit: c.Visit}
+}
+
+// printerWaits tells a missing roll, which staff put in, or heat, which passes, from a broken printer.
+func (s *state) printerWaits() bool {
 	it := s.First(evidence.PrinterStatus)
 	if it == nil {
 		return s.topic == "paper"
 	}
-	o := it.Str(evidence.Outcome)
-	return o == "no-paper" || o == "paper-low" || o == "cover-open" || s.topic == "paper"
+	switch it.Str(evidence.Outcome) {
+	case "no-paper", "paper-low", "cover-open", "over-heat":
+		return true
+	}
+	return s.topic == "paper"
+}
+
+// wantsCharge tells an empty battery, which staff charge, from a supply that fails.
+func (s *state) wantsCharge() bool {
+	for _, broken := range [...]string{"power.battery-sick", "power.bad", "power.dips-hurt", "power.brownout"} {
+		if s.strengthOf(broken) > 0 {
+			return false
+		}
+	}
+	return s.strengthOf("power.battery") > 0 || s.topic == "battery"
 }
 
 // round keeps a document the same on every processor, whose last bits differ.
@@ -388,11 +416,37 @@ func round(v float64, digits int) float64 {
 // maxFact bounds a word out of the evidence in a text.
 const maxFact = 48
 
-// fill puts facts into a text; one that is not known leaves a dash.
+// onlyKnown leaves out of a text what it would say of facts that are not known: what stands in brackets, and the
+// members of the list behind a colon.
+func onlyKnown(text string, given report.Facts) string {
+	missing := func(part string) bool {
+		names := facts.FindAllString(part, -1)
+		return len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool {
+			v, ok := given[strings.Trim(n, "{}")]
+			return ok && factText(v) != "-"
+		})
+	}
+	text = bracketed.ReplaceAllStringFunc(text, func(part string) string { return pick(missing(part), "", part) })
+	for _, marks := range [...][2]string{{": ", ", "}, {"：", "，"}} {
+		head, list, ok := strings.Cut(text, marks[0])
+		if !ok || strings.Contains(head, "{") {
+			continue
+		}
+		parts := slices.DeleteFunc(strings.Split(list, marks[1]), missing)
+		if len(parts) == 0 {
+			return head
+		}
+		return head + marks[0] + strings.Join(parts, marks[1])
+	}
+	return text
+}
+
+// fill puts facts into a text; one that is not known is left out, or leaves a dash where the text needs it.
 func fill(text string, facts report.Facts, lang string) string {
 	if !strings.Contains(text, "{") {
 		return text
 	}
+	text = onlyKnown(text, facts)
 	var b strings.Builder
 	for {
 		before, after, ok := strings.Cut(text, "{")

@@ -330,8 +330,11 @@ func (s *state) count() {
 	}
 }
 
-// knows tells whether the code's writer knows what it says: a host's own verdict.
-func (s *state) knows() bool { return s.prior.Settled && s.trust >= 0.85 }
+// knows tells whether the code's writer knows what it says: a host's own verdict. Where nobody said who wrote the code,
+// that it was a host is an inference and no witness.
+func (s *state) knows() bool {
+	return s.prior.Settled && s.trust >= 0.85 && !s.writer.inferred && !s.writer.open
+}
 
 // solve turns it all into probabilities.
 func (s *state) solve() {

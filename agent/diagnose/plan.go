@@ -104,6 +104,9 @@ func (s *state) applies(t *codes.Test) bool {
 	if (t.Name == "ask.other-card" || t.Name == "ask.sign-in") && !s.mayPay() {
 		return false
 	}
+	if t.Name == "ask.other-card" && s.cardsTried() {
+		return false // other cards were tried, and met the same
+	}
 	if it := s.First(evidence.Check(t.Name)); it != nil && it.Fresh > 0.5 {
 		return false // looked at already
 	}

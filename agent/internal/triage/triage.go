@@ -143,6 +143,8 @@ type run struct {
 	waiting  []*run             // repeats that want the same answer
 	stop     context.CancelFunc // ends its probing; set while it is being probed
 	told     int                // repeats in the newest document
+	used     []report.Evidence  // what the newest document was made of
+	how      diagnose.Options   // and how
 	kept     string             // what the newest document that was kept says
 	sale     *sale              // what was told of; nil for a question
 }
@@ -381,7 +383,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			}
 			o := r.sale.diagnosis()
 			if o == nil {
-				o = sameAs(open, r)
+				o = l.sameAs(open, r)
 			}
 			if o != nil {
 				if r.sale != nil {
@@ -391,7 +393,7 @@ func (l *Loop) Run(ctx context.Context) error {
 					l.again(&h, o, r)
 					break
 				}
-				o.repeat(r, news)
+				l.repeat(o, r, news)
 				l.mu.Lock()
 				if l.last.ID == o.doc.ID {
 					l.last.Repeats = o.repeats
@@ -441,15 +443,15 @@ func (s *sale) diagnosis() *run {
 	return s.run
 }
 
-// sameAs finds the open diagnosis that another sale belongs to: the same code from the same writer with the same
-// standing of the money.
-func sameAs(open []*run, r *run) *run {
+// sameAs finds the open diagnosis that another sale belongs to: the same code, read by the same table, from the same
+// writer with the same standing of the money.
+func (l *Loop) sameAs(open []*run, r *run) *run {
 	for _, o := range slices.Backward(open) {
 		if o.asked() {
 			continue
 		}
 		a, b := o.ev, r.ev
-		if a.Code != b.Code || a.Scheme != b.Scheme && a.Scheme != "" && b.Scheme != "" {
+		if a.Code != b.Code || !l.sameReading(a, b) {
 			continue
 		}
 		x, y := txn(a), txn(b)
@@ -459,6 +461,18 @@ func sameAs(open []*run, r *run) *run {
 		}
 	}
 	return nil
+}
+
+// sameReading tells whether two events of one code are read as one meaning: no scheme named is the profile's.
+func (l *Loop) sameReading(a, b report.Event) bool {
+	if a.Scheme == b.Scheme {
+		return true
+	}
+	k := l.c.Knowledge()
+	x := k.Resolve(l.c.Profile, a.Scheme, a.Code, string(a.Origin))
+	y := k.Resolve(l.c.Profile, b.Scheme, b.Code, string(b.Origin))
+	return x.Known && y.Known && x.Scheme == y.Scheme && x.Meaning.Code == y.Meaning.Code &&
+		x.Meaning.Disputed == y.Meaning.Disputed
 }
 
 func txn(ev report.Event) report.Txn {
@@ -472,11 +486,11 @@ func equal(a, b *bool) bool { return a == b || a != nil && b != nil && *a == *b 
 
 // repeat adds a code to the diagnosis it belongs to. news says that it is of another sale, and not the same one told of
 // again.
-func (r *run) repeat(again *run, news bool) {
+func (l *Loop) repeat(r, again *run, news bool) {
 	if news {
 		r.repeats++
 	}
-	d := r.doc
+	d := l.inLang(r, again.lang)
 	d.Repeats = r.repeats
 	offer(again.first, d)
 	if !r.ended.IsZero() {
@@ -497,7 +511,7 @@ func (l *Loop) again(h *history, r, again *run) {
 	r.repeats++
 	r.start, r.ended = again.start, time.Time{}
 	r.doc = l.make(h, r, false)
-	offer(again.first, r.doc)
+	offer(again.first, l.inLang(r, again.lang))
 	r.waiting = append(r.waiting, again)
 }
 
@@ -536,6 +550,9 @@ func (l *Loop) count(h *history, r *run) (class string, news bool) {
 	res := l.c.Knowledge().Resolve(l.c.Profile, r.ev.Scheme, r.ev.Code, string(r.ev.Origin))
 	if res.Known {
 		class = res.Meaning.Class
+		if res.Meaning.Approves() {
+			class = "A" // only UnionPay's tables write it so
+		}
 	}
 	x := txn(r.ev)
 	if x.ResponseMS != nil && r.ev.Origin == report.OriginHost {
@@ -597,9 +614,9 @@ func (l *Loop) explain(h *history, r *run, final bool) {
 			continue // its reporter has the answer of an earlier look
 		}
 		if final {
-			offer(w.final, r.doc)
+			offer(w.final, l.inLang(r, w.lang))
 		} else {
-			offer(w.first, r.doc)
+			offer(w.first, l.inLang(r, w.lang))
 		}
 	}
 	l.remember(r.doc)
@@ -622,10 +639,12 @@ func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
 		evidence = append(evidence, l.changes(l.lastNetwork(l.c.Runner.Known(now)), now)...)
 		evidence = append(evidence, l.advice(r.ev, now)...)
 	}
-	d := diagnose.Explain(r.ev, evidence, l.c.Knowledge(), diagnose.Options{
+	r.used = evidence
+	r.how = diagnose.Options{
 		Lang: r.lang, Version: l.c.Version, Profile: l.c.Profile, Revision: r.revision, Final: final,
 		Repeats: r.repeats, TookMS: now.Sub(r.start).Milliseconds(),
-	})
+	}
+	d := diagnose.Explain(r.ev, r.used, l.c.Knowledge(), r.how)
 	// What somebody asked, and a sale that went well, replace no verdict: its outcome tells of the sale.
 	if d.Asked = r.asked(); d.Asked || len(d.Causes) > 0 && d.Causes[0].ID == "none" {
 		return d
@@ -633,6 +652,18 @@ func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
 	l.mu.Lock()
 	l.last, l.haveLast = d, true
 	l.mu.Unlock()
+	return d
+}
+
+// inLang returns the newest document of a run in the language of whoever waits for it: the same evidence, told again.
+func (l *Loop) inLang(r *run, lang string) report.Diagnosis {
+	if lang == r.lang {
+		return r.doc
+	}
+	how := r.how
+	how.Lang = lang
+	d := diagnose.Explain(r.ev, r.used, l.c.Knowledge(), how)
+	d.Asked = r.doc.Asked
 	return d
 }
 

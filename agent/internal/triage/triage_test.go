@@ -66,9 +66,10 @@ func slow(check string, status report.Status, facts report.Facts, after time.Dur
 // start runs a loop over probes in the test's bubble.
 func start(t *testing.T, f *flash, probes ...probe.Probe) *Loop {
 	n := 0
+	profile, _ := codes.Builtin().Profile("unionpay")
 	l := New(Config{
-		Knowledge: codes.Builtin, Lang: "en", Version: "test", Runner: probe.NewRunner(probes), Store: f, Journal: f.log,
-		Log: slog.New(slog.DiscardHandler),
+		Knowledge: codes.Builtin, Profile: profile, Lang: "en", Version: "test", Runner: probe.NewRunner(probes),
+		Store: f, Journal: f.log, Log: slog.New(slog.DiscardHandler),
 		Stamp: func(e *report.Event) {
 			n++
 			e.ID, e.Time = fmt.Sprintf("%06x-%010x", 1, n), time.Now().UTC()
@@ -192,6 +193,53 @@ func TestOtherMoneyIsNoRepeat(t *testing.T) {
 		if a.ID == b.ID || b.Money.Retry == report.RetrySafe || b.Money.Retry == report.RetryLater {
 			t.Errorf("a sale that left got the money line of one that did not: %s %q, %s %q", a.ID, a.Money.Retry, b.ID, b.Money.Retry)
 		}
+	})
+}
+
+// One code of two schemes is two codes; the profile's own scheme named and not named is one.
+func TestOtherSchemeIsNoRepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, &flash{}, slow("net.link", report.OK, nil, time.Second, 0))
+		of := func(scheme, stan string) report.Diagnosis {
+			c := answeredCode("57", stan)
+			c.Event.Scheme = scheme
+			return <-submit(t, l, c).First
+		}
+		plain, own, visa := of("", "1"), of("unionpay", "2"), of("visa", "3")
+		if own.ID != plain.ID || visa.ID == plain.ID || visa.Code.Scheme != "visa" {
+			t.Errorf("57 of no scheme, of unionpay and of visa: %s, %s, %s (read by %s)", plain.ID, own.ID, visa.ID, visa.Code.Scheme)
+		}
+		if again := of("", "4"); again.ID != plain.ID || again.Repeats != 2 {
+			t.Errorf("a repeat of no scheme went to %s with %d repeats, want %s with 2", again.ID, again.Repeats, plain.ID)
+		}
+	})
+}
+
+// Whoever waits for a diagnosis reads it in his own language, whoever asked first.
+func TestRepeatSpeaksTheLanguageOfWhoAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, &flash{}, slow("net.link", report.OK, nil, time.Second, 0))
+		of := func(lang, stan string) Ticket {
+			c := answeredCode("54", stan)
+			c.Lang = lang
+			return submit(t, l, c)
+		}
+		check := func(when string, zh, en report.Diagnosis) {
+			if zh.ID != en.ID || zh.Causes[0].ID != en.Causes[0].ID || zh.Money.Retry != en.Money.Retry || zh.Final != en.Final {
+				t.Errorf("%s: two diagnoses: %+v, %+v", when, zh, en)
+			}
+			if zh.Money.Say == en.Money.Say || zh.Code.Meaning == en.Code.Meaning ||
+				zh.Causes[0].Act.Step == en.Causes[0].Act.Step {
+				t.Errorf("%s: both read %q, %q", when, zh.Money.Say, zh.Code.Meaning)
+			}
+		}
+		en, zh := of("en", "1"), of("zh", "2")
+		check("first", <-zh.First, <-en.First)
+		first := <-en.Final
+		check("final", <-zh.Final, first)
+		check("after the end", <-of("zh", "3").Final, first)
+		time.Sleep(2 * trusted)
+		check("looked at again", <-of("zh", "4").Final, first)
 	})
 }
 

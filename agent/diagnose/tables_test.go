@@ -1,0 +1,164 @@
+package diagnose
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"posdx/agent/report"
+)
+
+// A network generation that is switched off is heard as a weak signal or none: the signal is not to blame for it.
+func TestSwitchedOffNetworkComesBeforeItsSignal(t *testing.T) {
+	k := knowledge(t)
+	for _, dbm := range []float64{-85, -100, -105, -113} {
+		for _, operator := range []string{"310410", "50501"} {
+			registration := found("modem.registration", report.Bad, report.Facts{"state": "searching", "best_tech": "3g", "operator": operator})
+			registration.At = time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+			d := Explain(local("ConnectError"), []report.Evidence{registration,
+				found("modem.sim", report.OK, report.Facts{"state": "ready"}),
+				found("modem.signal", report.Bad, report.Facts{"rssi_dbm": dbm, "tech": "3g"}),
+			}, k, Options{Lang: "en"})
+			if d.Causes[0].ID != "modem.sunset" || d.Abstained {
+				t.Errorf("%s at %v dBm: %s %.2f", operator, dbm, d.Causes[0].ID, d.Causes[0].Probability)
+			}
+		}
+	}
+}
+
+// A code that nobody vouches for is one witness, and an inferred writer none: no cause is confirmed by it alone.
+func TestAnInferredWriterConfirmsNothing(t *testing.T) {
+	k := knowledge(t)
+	for _, code := range []string{"51", "54", "55", "41", "75", "14"} {
+		d := Explain(report.Event{Code: code, Origin: report.OriginUnknown}, nil, k, Options{})
+		if d.Causes[0].Verdict == "confirmed" {
+			t.Errorf("%s, writer unknown: %s is confirmed", code, d.Causes[0].ID)
+		}
+		if d := Explain(sold(code, ""), nil, k, Options{}); code == "51" && d.Causes[0].Verdict != "confirmed" {
+			t.Errorf("%s of the host itself: %s is only %s", code, d.Causes[0].ID, d.Causes[0].Verdict)
+		}
+	}
+}
+
+// What the shop mends itself sends nobody to it, as the first cause and beside another one.
+func TestNobodyTravelsForWhatTheShopMends(t *testing.T) {
+	k := knowledge(t)
+	printer := func(outcome string) report.Evidence {
+		return found("printer.status", report.Bad, report.Facts{"outcome": outcome})
+	}
+	battery := found("board.power", report.Bad, report.Facts{"source": "battery", "battery_pct": 3.0})
+	for _, c := range []struct {
+		code     string
+		evidence []report.Evidence
+		cause    string
+		visit    bool
+	}{
+		{"newpos:battery", nil, "terminal.power", false}, {"newpos:battery", []report.Evidence{battery}, "terminal.power", false},
+		{"newpos:battery", []report.Evidence{battery, found("board.power", report.Bad, report.Facts{"under_voltage": true})}, "terminal.power", true},
+		{"newpos-prn:0x08", []report.Evidence{printer("over-heat")}, "printer.fault", false},
+		{"newpos-prn:0x02", []report.Evidence{printer("no-paper")}, "printer.fault", false},
+		{"newpos-prn:0x08", []report.Evidence{printer("fault")}, "printer.fault", true},
+	} {
+		d := Explain(local(c.code), c.evidence, k, Options{})
+		if first := d.Causes[0]; first.ID != c.cause || first.Act.Visit != c.visit || (first.Act.By == "staff") == c.visit {
+			t.Errorf("%s %v: %s by %s, visit %v", c.code, c.evidence, first.ID, first.Act.By, first.Act.Visit)
+		}
+	}
+	for _, outcome := range []string{"no-paper", "cover-open", "over-heat"} {
+		for _, a := range Explain(sold("51", "unionpay"), []report.Evidence{printer(outcome), battery}, k, Options{}).Also {
+			if a.Act.Visit {
+				t.Errorf("beside a declined sale, printer %s: %s sends %s on a visit", outcome, a.ID, a.Act.By)
+			}
+		}
+	}
+}
+
+// A root that ended days ago is why the host's certificate is not trusted any more, be its issuer new or not; one that
+// ended long ago lies in every store.
+func TestARootThatJustEndedIsNoInterception(t *testing.T) {
+	k := knowledge(t)
+	for _, issuer := range []string{"", "new"} {
+		for _, days := range []float64{-3, -30, -400} {
+			facts := report.Facts{"target": "host-primary", "outcome": "unknown-ca"}
+			if issuer != "" {
+				facts["issuer"] = issuer
+			}
+			d := Explain(local("ConnectError"), []report.Evidence{found("net.tls", report.Bad, facts),
+				found("board.certificates", report.Bad, report.Facts{"name": "ca.pem", "purpose": "trust", "days_left": days})}, k, Options{})
+			if got := d.Causes[0].ID; (got == "terminal.trust-store") != (days > -31) {
+				t.Errorf("issuer %q, root ended %v days ago: %s %.2f", issuer, -days, got, d.Causes[0].Probability)
+			}
+		}
+	}
+}
+
+// Where many cards met the code, another card is neither asked for nor advised.
+func TestManyCardsAskForNoOther(t *testing.T) {
+	k := knowledge(t)
+	for _, code := range []string{"05", "14", "41", "51", "54", "55", "57", "61", "62", "75"} {
+		for _, n := range []float64{5, 9, 20} {
+			history := found("txn.history", report.Bad, report.Facts{"same_code_1h": n, "cards_same_code_1h": n, "issuers_same_code_1h": 5.0,
+				"approvals_1h": 0.0})
+			d := Explain(sold(code, ""), []report.Evidence{history}, k, Options{Lang: "en"})
+			says := d.Money.Say + d.Causes[0].Act.Step
+			if d.NextTest != nil {
+				says += d.NextTest.How
+			}
+			if strings.Contains(strings.ToLower(says), "another card") {
+				t.Errorf("%s on %v of %v cards: %s", code, n, n, says)
+			}
+		}
+	}
+}
+
+// The rule of one place a terminal is a candidate where the surroundings have changed and every card is refused.
+func TestMovedTerminalIsACandidate(t *testing.T) {
+	k := knowledge(t)
+	d := Explain(sold("58", ""), []report.Evidence{
+		found("app.config", report.Bad, report.Facts{"changed_since_approval": []string{"public_address", "area"}}),
+		found("txn.history", report.Bad, report.Facts{"same_code_1h": 5.0, "cards_same_code_1h": 5.0, "approvals_1h": 0.0}),
+	}, k, Options{})
+	if p := probability(&d, "terminal.moved"); p < 0.15 {
+		t.Errorf("terminal.moved %.2f", p)
+	}
+}
+
+// A text says nothing of a fact that nobody measured.
+func TestTextsLeaveOutWhatIsNotKnown(t *testing.T) {
+	for text, want := range map[string]string{
+		"weak: RSRP {a}, RSSI {b}, SINR {c}": "weak: RSSI -113", "弱：RSRP {a}，RSSI {b}，SINR {c}": "弱：RSSI -113",
+		"weak: RSRP {a}, SINR {c}": "weak", "ends (in {a} days)": "ends", "ends (in {b} days)": "ends (in -113 days)", "{b} of {a}": "-113 of -",
+	} {
+		if got := fill(text, report.Facts{"b": -113.0}, "en"); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Keys that are lost because the backup cell is empty are lost again where nobody replaces it; an entry that came too
+// late is not about the amount; no record of an approval is not "never".
+func TestStepsNameWhatIsToBeDone(t *testing.T) {
+	k := knowledge(t)
+	keys := found("app.keys", report.Bad, report.Facts{"state": "missing", "backup_cell_ok": false})
+	history := found("txn.history", report.Bad, report.Facts{"same_code_1h": 6.0, "cards_same_code_1h": 6.0, "approvals_1h": 0.0})
+	for _, c := range []struct {
+		d    report.Diagnosis
+		want string
+	}{
+		{Explain(sold("A0", ""), []report.Evidence{keys}, k, Options{Lang: "en"}), "backup cell"},
+		{Explain(sold("A0", ""), []report.Evidence{keys}, k, Options{Lang: "zh"}), "备份电池"},
+		{Explain(local("newpos-ped:0x0F"), nil, k, Options{Lang: "en"}), "PIN"},
+		{Explain(local("newpos-ped:0x0F"), nil, k, Options{Lang: "zh"}), "密码"},
+	} {
+		if !strings.Contains(c.d.Causes[0].Act.Step, c.want) {
+			t.Errorf("%s: %s", c.d.Event.Code, c.d.Causes[0].Act.Step)
+		}
+	}
+	for _, c := range Explain(sold("97", ""), []report.Evidence{history}, k, Options{Lang: "en"}).Causes {
+		for _, r := range append(c.For, c.Against...) {
+			if strings.Contains(r.Say, "never") {
+				t.Errorf("%s: %s", c.ID, r.Say)
+			}
+		}
+	}
+}
