@@ -72,7 +72,7 @@ ARM_TESTED := ./codes/... ./agent/report ./agent/internal/outbox ./drivers/ecr .
 .PHONY: arm-test
 arm-test: ## unit tests of the ARM build on an emulated ARM926
 	@command -v qemu-arm-static >/dev/null || { mkdir -p bin; echo "arm-test: no Debian package qemu-user-static" | tee -a $(SKIPPED) >&2; exit 0; }; \
-	CGO_ENABLED=0 GOARCH=arm GOARM=5 $(GO) test -short -timeout 15m -exec "qemu-arm-static -cpu arm926" $(ARM_TESTED)
+	POSDX_EMULATED=1 CGO_ENABLED=0 GOARCH=arm GOARM=5 $(GO) test -short -timeout 15m -exec "qemu-arm-static -cpu arm926" $(ARM_TESTED)
 
 .PHONY: tarm
 tarm: ## the serial port's tests over github.com/tarm/serial

@@ -397,6 +397,7 @@ func TestBusyWithAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	starts(t)
 	other := exec.Command("sleep", "600")
 	other.Stdin = slave
 	if err := other.Start(); err != nil {
