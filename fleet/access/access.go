@@ -143,22 +143,42 @@ func (k *Keeper) First(ctx context.Context) (string, error) {
 func (k *Keeper) FirstValid(link string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.validFirst(link)
+}
+
+// validFirst wants mu.
+func (k *Keeper) validFirst(link string) bool {
 	return k.first != "" && hmac.Equal([]byte(hash(link)), []byte(k.first)) && k.now().Sub(k.firstAt) < FirstLife
 }
 
-// MakeFirst makes the first account, an admin of the whole fleet, against the link's secret, which is then used up.
+// MakeFirst makes the first account, an admin of the whole fleet, against the link's secret, which is then used up. Of
+// several at once one is let in: the link is taken before the account is made, and given back if none was.
 func (k *Keeper) MakeFirst(ctx context.Context, link, name, password, source string) error {
-	if !k.FirstValid(link) {
+	k.mu.Lock()
+	valid := k.validFirst(link)
+	if valid {
+		k.first = ""
+	}
+	k.mu.Unlock()
+	if !valid {
 		return ErrLink
 	}
-	u := User{Name: name, Role: Admin, Source: source}
-	if err := k.AddAccount(ctx, u, store.Account{Name: name, Role: Admin.String()}, password); err != nil {
-		return err
+	list, err := k.Store.Accounts(ctx)
+	if err == nil && len(list) > 0 { // made on the machine itself meanwhile
+		return ErrLink
 	}
-	k.mu.Lock()
-	k.first = ""
-	k.mu.Unlock()
-	return nil
+	if err == nil {
+		u := User{Name: name, Role: Admin, Source: source}
+		err = k.AddAccount(ctx, u, store.Account{Name: name, Role: Admin.String()}, password)
+	}
+	if err != nil {
+		k.mu.Lock()
+		if k.first == "" {
+			k.first = hash(link)
+		}
+		k.mu.Unlock()
+	}
+	return err
 }
 
 // CheckName says what is wrong with an account's name.

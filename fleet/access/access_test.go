@@ -3,10 +3,12 @@ package access
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,6 +105,33 @@ func TestTheFirstLinkIsUsedOnce(t *testing.T) {
 	u, _, err := d.Session(t.Context(), d.login(t, "alice"), "::1", true)
 	if err != nil || !u.May(Admin) || u.Estates != nil {
 		t.Error(u, err)
+	}
+}
+
+func TestTheFirstLinkMakesOneAccount(t *testing.T) {
+	d := open(t)
+	link, err := d.First(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, 4)
+	for i := range errs {
+		wg.Go(func() { errs[i] = d.MakeFirst(t.Context(), link, fmt.Sprintf("admin%d", i), good, "::1") })
+	}
+	wg.Wait()
+	list, err := d.Store.Accounts(t.Context())
+	if err != nil || len(list) != 1 {
+		t.Errorf("%d accounts of one link at once, %v %v", len(list), errs, err)
+	}
+
+	d = open(t)
+	if link, err = d.First(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.account(t, "ann", Admin)
+	if err := d.MakeFirst(t.Context(), link, "bob", good, "::1"); !errors.Is(err, ErrLink) {
+		t.Error("with an account made meanwhile:", err)
 	}
 }
 

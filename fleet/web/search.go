@@ -94,7 +94,7 @@ func (s *Site) search(w http.ResponseWriter, r *http.Request) {
 }
 
 // viewable are the pages that can be saved with their filters.
-var viewable = []string{"/", "/incidents", "/expiry", "/work", "/diagnoses", "/terminals", "/versions", "/codes", "/causes", "/outcomes"}
+var viewable = []string{"/", "/incidents", "/expiry", "/work", "/diagnoses", "/terminals", "/versions", "/codes", "/causes", "/outcomes", "/rejected"}
 
 // saveView is the form that keeps a page with its filters.
 func (s *Site) saveView(r *http.Request, v Viewer) (Deed, string, error) {

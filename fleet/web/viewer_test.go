@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +55,17 @@ func TestFormsGoByOneDoor(t *testing.T) {
 		}
 		if c.refused == nil && (w.Header().Get("Location") != "/after" || audit[0].deed != "thing.do this") {
 			t.Errorf("%+v: %v %v", c, w.Header(), audit)
+		}
+	}
+}
+
+// Every list of the menu has the form that keeps it as a view, so each can be kept.
+func TestEveryListCanBeKept(t *testing.T) {
+	for _, group := range menu() {
+		for _, e := range group {
+			if !slices.Contains(viewable, e.Path) {
+				t.Errorf("%s shows the form to save a view, which is refused", e.Path)
+			}
 		}
 	}
 }
