@@ -46,13 +46,13 @@ func openData(ctx context.Context, data string) (*store.Store, error) {
 	return store.Open(ctx, "sqlite:"+storeFile(data))
 }
 
-// here is who works at this machine's command line: its rights are those of the files.
+// here is who works at this machine's command line: its rights are those of the files. No account can have its name.
 func here() access.User {
 	name := "root"
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		name = u.Username
 	}
-	return access.User{Name: name, Role: access.Admin, Source: "cli"}
+	return access.User{Name: store.OwnerHere + name, Role: access.Admin, Source: "cli"}
 }
 
 // stdin is where passwords are read.

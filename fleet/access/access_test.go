@@ -352,6 +352,31 @@ func TestTokensEnd(t *testing.T) {
 	}
 }
 
+// What was made at the machine's command line is the machine's: no account takes it over by its name, neither by that of
+// today's owners nor by the bare name that earlier releases wrote.
+func TestNoAccountTakesOverTokensOfTheMachine(t *testing.T) {
+	d := open(t)
+	ctx := t.Context()
+	d.account(t, "mall", Admin, "mall")
+	mall := User{Name: "mall", Role: Admin, Estates: []string{"mall"}}
+	for _, owner := range []string{"root", store.OwnerHere + "root", "operator", store.OwnerHere + "operator"} {
+		s, _, err := d.MakeToken(ctx, User{Name: owner, Role: Admin}, "grafana", Admin, Read, nil, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.AddAccount(ctx, mall, store.Account{Name: owner, Role: "viewer", Estates: []string{"mall"}}, good)
+		if strings.Contains(owner, ":") != (err != nil) {
+			t.Errorf("%s: %v", owner, err)
+		}
+		if err == nil {
+			d.ChangeAccount(ctx, mall, owner, func(a *store.Account) { a.Disabled = true }, "")
+		}
+		if u, err := d.Token(ctx, s, ""); err != nil || u.Role != Admin || u.Estates != nil {
+			t.Errorf("%s: %+v %v", owner, u, err)
+		}
+	}
+}
+
 // Of what lets someone in, only hashes lie in the store.
 func TestSecretsAreNotKept(t *testing.T) {
 	d := open(t)

@@ -132,23 +132,32 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 	return list, rows.Err()
 }
 
-// AddAccount adds an account; ErrTaken if the name is there.
+// OwnerHere begins the name of who works at the machine's own command line. No account's name can hold a colon.
+const OwnerHere = "cli:"
+
+// AddAccount adds an account; ErrTaken if the name is there. Tokens that an earlier release made at the command line are
+// owned by the bare name of the operating system's user: those stay the machine's, not the new account's.
 func (s *Store) AddAccount(ctx context.Context, a Account) error {
-	r, err := s.write.ExecContext(
-		ctx,
-		s.sql("INSERT INTO accounts ("+accountColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"),
-		clean(
-			a.Name,
-		),
-		a.Password,
-		clean(a.Subject),
-		a.Role,
-		estatesText(a.Estates),
-		flag(a.Disabled),
-		millis(a.Created),
-		millis(a.Changed),
-	)
-	return one(r, err, "add account", ErrTaken)
+	name := clean(a.Name)
+	return s.inTx(ctx, "add account", func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(
+			ctx,
+			s.sql("INSERT INTO accounts ("+accountColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"),
+			name,
+			a.Password,
+			clean(a.Subject),
+			a.Role,
+			estatesText(a.Estates),
+			flag(a.Disabled),
+			millis(a.Created),
+			millis(a.Changed),
+		)
+		if err := one(r, err, "add account", ErrTaken); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, s.sql("UPDATE tokens SET owner = ? WHERE owner = ?"), OwnerHere+name, name)
+		return err
+	})
 }
 
 // SaveAccount writes what changed of an account and ends its sessions, so that what it could do before it cannot do on.
