@@ -29,6 +29,7 @@ const (
 	seenEvery    = time.Minute        // how closely use is noted
 	FirstLife    = time.Hour          // of the link that makes the first account
 	MaxTokenLife = 366 * 24 * time.Hour
+	tokenUser    = "token:" // and its number: the name of who shows a token
 	tokenPrefix  = "posdx_" // so that scanners for leaked secrets know it
 )
 
@@ -38,6 +39,7 @@ var (
 	ErrExpired = errors.New("the session is over; sign in again")
 	ErrToken   = errors.New("this token is not known, revoked or expired")
 	ErrLink    = errors.New("this link is used up or too old; restart posdx-fleet for a new one")
+	ErrByToken = problem("by.token", "", "a token changes no accounts and no tokens; sign in, or use the command line")
 	ErrLastly  = problem("last", "", "this is the last admin of the whole fleet; make another first")
 )
 
@@ -242,6 +244,9 @@ func (k *Keeper) AddAccount(ctx context.Context, u User, a store.Account, passwo
 }
 
 func (k *Keeper) check(u User, a store.Account) error {
+	if u.program() {
+		return ErrByToken
+	}
 	if err := CheckName(a.Name); err != nil {
 		return err
 	}
@@ -458,6 +463,8 @@ func (k *Keeper) MakeToken(
 		return "", store.Token{}, err
 	}
 	switch {
+	case u.program(): // what it made would outlive it
+		return "", store.Token{}, ErrByToken
 	case !u.May(Admin):
 		return "", store.Token{}, problem("admin", "", "only an admin makes tokens")
 	case r < Viewer || r > Admin:
@@ -497,6 +504,9 @@ func (k *Keeper) MakeToken(
 
 // Revoke makes a token worthless.
 func (k *Keeper) Revoke(ctx context.Context, u User, no int64) error {
+	if u.program() {
+		return ErrByToken
+	}
 	if !u.May(Admin) || u.Estates != nil {
 		return problem("admin.whole", "", "only an admin of the whole fleet revokes tokens")
 	}
@@ -527,6 +537,9 @@ func (k *Keeper) Token(ctx context.Context, given, source string) (User, error) 
 	if err != nil {
 		return User{}, ErrToken
 	}
+	if strings.HasPrefix(t.Owner, tokenUser) { // an earlier release let tokens make others: nothing ends those
+		return User{}, ErrToken
+	}
 	estates := t.Estates
 	switch a, err := k.Store.Account(ctx, t.Owner); {
 	case errors.Is(err, store.ErrNone): // made on the machine itself
@@ -554,7 +567,7 @@ func (k *Keeper) Token(ctx context.Context, given, source string) (User, error) 
 		}
 	}
 	return User{
-		Name:    "token:" + strconv.FormatInt(t.No, 10),
+		Name:    tokenUser + strconv.FormatInt(t.No, 10),
 		Role:    r,
 		Estates: estates,
 		Scope:   Scope(t.Scope),

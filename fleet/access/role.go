@@ -73,5 +73,8 @@ type User struct {
 	Session string // the family of its session; empty for a token
 }
 
+// program tells whether a token asks.
+func (u User) program() bool { return u.Scope != "" }
+
 // May tells whether it has a role.
 func (u User) May(r Role) bool { return r > Nobody && u.Role >= r }

@@ -227,6 +227,9 @@ func (s *Site) admin(
 		} else {
 			r.Body = http.MaxBytesReader(w, r.Body, maxAdminForm)
 			err = do(w, r, v.user)
+			if errors.Is(err, access.ErrByToken) {
+				err = errors.Join(err, s.Access.Note(r.Context(), v.user, name+".refused", "", "", access.ErrByToken.Error()))
+			}
 		}
 		if err != nil {
 			s.fail(w, r, err)
@@ -465,6 +468,9 @@ func (s *Site) changeAccounts(w http.ResponseWriter, r *http.Request, u access.U
 	default:
 		err = badRequest("do: want add or change")
 	}
+	if errors.Is(err, access.ErrByToken) {
+		return err
+	}
 	if err != nil {
 		s.showAccounts(w, r, http.StatusBadRequest, errWord(s.page(r, ""), err))
 		return nil
@@ -505,6 +511,9 @@ func (s *Site) changeTokens(w http.ResponseWriter, r *http.Request, u access.Use
 		if err == nil {
 			err = s.Access.Revoke(r.Context(), u, no)
 		}
+		if errors.Is(err, access.ErrByToken) {
+			return err
+		}
 		if err != nil {
 			s.showTokens(w, r, http.StatusBadRequest, "", errWord(s.page(r, ""), err))
 			return nil
@@ -529,6 +538,9 @@ func (s *Site) changeTokens(w http.ResponseWriter, r *http.Request, u access.Use
 			estatesOf(r.PostFormValue("estates")),
 			time.Duration(days)*24*time.Hour,
 		)
+	}
+	if errors.Is(err, access.ErrByToken) {
+		return err
 	}
 	if err != nil {
 		s.showTokens(w, r, http.StatusBadRequest, "", errWord(s.page(r, ""), err))

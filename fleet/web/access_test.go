@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
@@ -393,6 +394,54 @@ func TestEveryFormKnowsItsRole(t *testing.T) {
 	}
 	for r, list := range refused {
 		t.Logf("%s could not post %s", r, strings.Join(list, " "))
+	}
+}
+
+// What a token made would outlive it, its owner and its revocation: no token, of whatever rights, makes or changes
+// accounts or tokens, and those that an earlier release let one make let nobody in.
+func TestTokensMakeNothingThatOutlivesThem(t *testing.T) {
+	h := closed(t)
+	h.account(t, "chief", access.Admin)
+	token, made, err := h.keeper.MakeToken(t.Context(), root, "script", access.Admin, access.Write, nil, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		path string
+		form url.Values
+	}{
+		{"/admin/tokens", url.Values{"do": {"add"}, "name": {"x"}, "role": {"viewer"}, "scope": {"read"}, "days": {"9"}}},
+		{"/admin/tokens", url.Values{"do": {"revoke"}, "no": {"1"}}},
+		{"/admin/accounts", url.Values{"do": {"add"}, "name": {"x"}, "role": {"viewer"}, "password": {word}}},
+		{"/admin/accounts", url.Values{"do": {"change"}, "name": {"chief"}, "role": {"admin"}, "password": {word + "!"}}},
+	} {
+		for lang, says := range map[string]string{"zh": "令牌不能更改", "en": "A token changes no"} {
+			status, body, _ := h.send(t, h.browser(t, ""), "POST", c.path+"?lang="+lang, c.form, "Authorization", "Bearer "+token)
+			if status != http.StatusForbidden || !strings.Contains(body, says) {
+				t.Errorf("%s %v: %d, no %q", c.path, c.form, status, says)
+			}
+		}
+	}
+	tokens, err := h.db.Tokens(t.Context())
+	if err != nil || len(tokens) != 1 || !tokens[0].Revoked.IsZero() {
+		t.Errorf("%+v %v", tokens, err)
+	}
+	if list, err := h.db.Accounts(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("%+v %v", list, err)
+	}
+	log, err := h.db.Audits(t.Context(), store.AuditFilter{What: "token.refused"})
+	if err != nil || len(log) != 4 || !strings.Contains(log[0].Detail, "a token changes") {
+		t.Errorf("%+v %v", log, err)
+	}
+
+	child := made
+	child.Owner, child.Hash = fmt.Sprint("token:", made.No), fmt.Sprintf("%x", sha256.Sum256([]byte("posdx_child")))
+	if _, err := h.db.AddToken(t.Context(), child); err != nil {
+		t.Fatal(err)
+	}
+	status, _, _ := h.send(t, h.browser(t, ""), "GET", "/api/v1/whoami", nil, "Authorization", "Bearer posdx_child")
+	if status != http.StatusUnauthorized {
+		t.Errorf("a token's own token comes in: %d", status)
 	}
 }
 

@@ -457,6 +457,7 @@ var texts = map[string]codes.Text{
 	"wrong.estate":          {ZH: "机构名须与主题中的一致", EN: "An estate is named as in the topics"},
 	"wrong.estate.other":    {ZH: "该机构不在您的权限内", EN: "That estate is not one of yours"},
 	"wrong.estates.all":     {ZH: "您没有全部机构的权限", EN: "You do not have all estates"},
+	"wrong.by.token":        {ZH: "令牌不能更改账号和令牌，请登录后操作", EN: "A token changes no accounts and no tokens; sign in"},
 	"wrong.role":            {ZH: "请选择角色", EN: "Choose a role"},
 	"wrong.role.high":       {ZH: "该角色高于您自己的角色", EN: "That role is above your own"},
 	"wrong.scope":           {ZH: "请选择用途", EN: "Choose a scope"},

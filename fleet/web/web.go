@@ -370,7 +370,8 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusNotFound
 	case errors.As(err, &bad):
 		status = http.StatusBadRequest
-	case errors.Is(err, errRole), errors.Is(err, errForeign), errors.Is(err, errScope):
+	case errors.Is(err, errRole), errors.Is(err, errForeign), errors.Is(err, errScope),
+		errors.Is(err, access.ErrByToken):
 		status = http.StatusForbidden
 	case errors.Is(err, errNoWay):
 		s.Log.Warn("command not sent", "path", r.URL.Path, "error", err)
@@ -389,11 +390,15 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	p := s.page(r, "")
+	why := ""
+	if errors.Is(err, access.ErrByToken) {
+		why = errWord(p, err)
+	}
 	s.render(w, r, status, "error", struct {
 		*page
-		Status int
-		What   string
-	}{p, status, what})
+		Status    int
+		What, Why string
+	}{p, status, what, why})
 }
 
 func (s *Site) failJSON(w http.ResponseWriter, status int, what string) {
