@@ -81,6 +81,32 @@ func TestCommandsOfAccess(t *testing.T) {
 	}
 }
 
+// Beside a running fleet no second one starts on its data or its store, and the store is not taken back; accounts are
+// added all the same.
+func TestOneFleetHasTheData(t *testing.T) {
+	dir := t.TempDir()
+	start(t, dir, "--mqtt-listen", "127.0.0.1:0")
+	address := " --store sqlite:" + storeFile(dir)
+	for _, args := range []string{
+		"serve --listen 127.0.0.1:0 --mqtt-listen 127.0.0.1:0 --data " + dir,
+		"serve --listen 127.0.0.1:0 --mqtt-listen 127.0.0.1:0 --data " + t.TempDir() + address,
+		"store down --to 2 --data " + dir,
+		"store down --to 2" + address,
+	} {
+		var out, talk strings.Builder
+		code := run(t.Context(), stdio{&out, &talk}, strings.Fields(args))
+		if code != 1 || !strings.Contains(talk.String(), "stop that one first") || !strings.Contains(talk.String(), dir) {
+			t.Errorf("%s: %d %s", args, code, talk.String())
+		}
+	}
+	stdin = strings.NewReader("correct horse battery")
+	var out, talk strings.Builder
+	add := "account add ann --role admin --data " + dir
+	if code := run(t.Context(), stdio{&out, &talk}, strings.Fields(add)); code != 0 {
+		t.Errorf("%s: %d %s", add, code, talk.String())
+	}
+}
+
 // Help says what is taken where nothing is given.
 func TestHelpStatesDefaults(t *testing.T) {
 	var out, talk strings.Builder

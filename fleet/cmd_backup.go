@@ -106,6 +106,11 @@ func runStore(ctx context.Context, s stdio, args []string) int {
 			}
 			where = "sqlite:" + path
 		}
+		claim, err := store.ClaimStore(where)
+		if err != nil {
+			return failed(s, "store", err)
+		}
+		defer claim.Free()
 		db, err := store.Open(ctx, where)
 		if err != nil {
 			return failed(s, "store", err)

@@ -148,6 +148,17 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	if err := os.MkdirAll(c.data, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
 	}
+	// Two on one directory would share the broker's sessions and a client ID, two on one SQLite store all the work.
+	dir, err := store.ClaimFile(c.data, filepath.Join(c.data, "serve.lock"))
+	if err != nil {
+		return err
+	}
+	defer dir.Free()
+	claim, err := store.ClaimStore(c.store)
+	if err != nil {
+		return err
+	}
+	defer claim.Free()
 	if c.inventory == "" {
 		c.inventory = inventory.File(c.data)
 		if err := inventory.Ensure(c.inventory); err != nil {

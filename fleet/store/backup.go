@@ -71,11 +71,20 @@ func Check(ctx context.Context, file string) (version int, err error) {
 // Version is the schema that this program writes.
 func Version() int { return schemaVersion }
 
-// Down takes the store back to an earlier release's version, in one transaction. No process may have it open.
+// Down takes the store back to an earlier release's version, in one transaction. No process may serve it: ErrInUse if one
+// leads on PostgreSQL; a SQLite store must be claimed before it is opened.
 func (s *Store) Down(ctx context.Context, to int) error {
 	return s.inTx(ctx, "take store back", func(tx *sql.Tx) error {
 		if s.pg {
 			if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(lockSchema)); err != nil {
+				return err
+			}
+			var free bool
+			err := tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock($1)", int64(lockLead)).Scan(&free)
+			if err == nil && !free {
+				err = ErrInUse
+			}
+			if err != nil {
 				return err
 			}
 		}

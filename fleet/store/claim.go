@@ -1,0 +1,54 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// ErrInUse says that another process has what one process may have.
+var ErrInUse = errors.New("another posdx-fleet is using it; stop that one first, or give another --data or --store")
+
+// A Claim is on what one process may have at a time; it ends with the process at the latest.
+type Claim struct{ f *os.File }
+
+// ClaimFile claims something by a lock file. The file stays: taking it away would let two have it.
+func ClaimFile(what, path string) (*Claim, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("claim %s: %w", what, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("claim %s: %w", what, err)
+		}
+		by, _ := io.ReadAll(io.LimitReader(f, 20))
+		return nil, fmt.Errorf("%s (process %s): %w", what, by, ErrInUse)
+	}
+	// Who it is helps whoever is refused; without it the claim holds as well.
+	if f.Truncate(0) == nil {
+		fmt.Fprint(f, os.Getpid())
+	}
+	return &Claim{f}, nil
+}
+
+// Free lets others have it. A nil claim is on nothing.
+func (c *Claim) Free() {
+	if c != nil {
+		c.f.Close()
+	}
+}
+
+// ClaimStore claims a SQLite store, for who serves it or changes its tables. PostgreSQL may have several that serve;
+// one of them leads, and its lock is what Down asks for.
+func ClaimStore(address string) (*Claim, error) {
+	path, isLite := strings.CutPrefix(address, "sqlite:")
+	if !isLite || path == "" {
+		return nil, nil
+	}
+	return ClaimFile(path, path+".lock")
+}
