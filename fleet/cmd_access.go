@@ -115,6 +115,10 @@ func runAccount(ctx context.Context, s stdio, args []string) int {
 		fmt.Fprintf(s.err, "posdx-fleet account: %q: want list, add NAME or change NAME\n", strings.Join(words, " "))
 		return exitUsage
 	}
+	if words[0] == "add" && *role == "" {
+		fmt.Fprintf(s.err, "posdx-fleet account: add %s: give its --role: %s\n", words[1], strings.Join(access.Roles(), " "))
+		return exitUsage
+	}
 	db, err := open(ctx)
 	if err != nil {
 		return failed(s, "account", err)

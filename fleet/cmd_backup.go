@@ -84,6 +84,10 @@ func runStore(ctx context.Context, s stdio, args []string) int {
 	if !ok {
 		return code
 	}
+	if words[0] == "down" && *to == 0 {
+		fmt.Fprintln(s.err, "posdx-fleet store: down: give the version to take it to: --to VERSION; store check says what it has")
+		return exitUsage
+	}
 	path, isLite := strings.CutPrefix(*address, "sqlite:")
 	if *address == "" {
 		path, isLite = storeFile(*data), true

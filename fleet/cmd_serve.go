@@ -358,6 +358,10 @@ func (c serveConfig) safe() (web.Role, error) {
 	if c.open == "" {
 		return 0, nil
 	}
+	if c.proxy {
+		return 0, fmt.Errorf("--open %s with --behind-proxy: whoever reaches the proxy would have that role; "+
+			"leave --open out, so that people sign in", c.open)
+	}
 	r, err := access.ParseRole(c.open)
 	if err != nil {
 		return 0, fmt.Errorf("--open: %w", err)
@@ -370,14 +374,15 @@ func letIn(ctx context.Context, c serveConfig, db *store.Store, site *web.Site) 
 	keeper := &access.Keeper{Store: db}
 	site.Access = keeper
 	site.Audit = func(ctx context.Context, v web.Viewer, d web.Deed, refused error) error {
-		what, object := d.Name, d.Subject
+		what, object, detail := d.Name, d.Subject, d.Detail
 		if refused != nil {
 			what += ".refused"
+			detail = strings.TrimSpace(refused.Error() + "\n" + detail)
 		}
 		if object == "" {
 			object = d.At.Terminal
 		}
-		return keeper.Note(ctx, v.User(), what, d.At.Estate, object, d.Detail)
+		return keeper.Note(ctx, v.User(), what, d.At.Estate, object, detail)
 	}
 	if c.oidc == "" {
 		return nil

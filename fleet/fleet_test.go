@@ -472,6 +472,7 @@ func TestUsage(t *testing.T) {
 		{"version", 0, "posdx-fleet dev"}, {"version --json", 0, `"knowledge"`},
 		{"serve --port 1", 2, "flag provided but not defined"}, {"serve now", 2, "1 arguments, want 0"}, {"show", 2, "want 1"}, {"show a", 2, "ESTATE/TERMINAL"},
 		{"serve --listen 0.0.0.0:0", 1, "--web-cert"}, {"serve --listen 0.0.0.0:0 --open viewer", 1, "anyone who reaches"}, {"serve --open god", 1, "viewer, technician"},
+		{"serve --open viewer --behind-proxy", 1, "whoever reaches the proxy"},
 		{"serve --web-cert x", 1, "belong together"}, {"serve --oidc /no/such --data " + t.TempDir() + " --broker tcp://127.0.0.1:1", 1, "no such file"},
 		{"list --token-file /no/such", 1, "no such file"}, {"list --token-file " + token, 1, "at least 16"},
 		{"serve --store mysql:x --data " + t.TempDir(), 1, "want sqlite:PATH"}, {"serve --mqtt-listen nowhere --data " + t.TempDir(), 1, "broker address"},
