@@ -1,13 +1,16 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"posdx/agent/report"
 	"posdx/fleet/store"
+	"posdx/fleet/web"
 )
 
 // The commands that say who may, keep copies and look at the log, one after the other on one data directory.
@@ -106,6 +109,37 @@ func TestOneFleetHasTheData(t *testing.T) {
 	add := "account add ann --role admin --data " + dir
 	if code := run(t.Context(), stdio{&out, &talk}, strings.Fields(add)); code != 0 {
 		t.Errorf("%s: %d %s", add, code, talk.String())
+	}
+}
+
+// The log says why something was refused.
+func TestAuditSaysWhyItRefused(t *testing.T) {
+	db, err := store.Open(t.Context(), "sqlite:"+storeFile(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	site := new(web.Site)
+	if err := letIn(t.Context(), serveConfig{}, db, site); err != nil {
+		t.Fatal(err)
+	}
+	d := web.Deed{Name: "incident.acknowledge", At: report.Address{Estate: "mall"}, Subject: "7", Detail: "mine"}
+	for _, refused := range []error{nil, errors.New("this needs another role")} {
+		if err := site.Audit(t.Context(), web.Viewer{Name: "ann"}, d, refused); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := db.Audits(t.Context(), store.AuditFilter{})
+	if err != nil || len(list) != 2 {
+		t.Fatal(list, err)
+	}
+	for i, want := range []string{
+		"incident.acknowledge.refused mall 7 this needs another role; mine", "incident.acknowledge mall 7 mine",
+	} {
+		e := list[i]
+		if got := strings.Join([]string{e.What, e.Estate, e.Object, e.Detail}, " "); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 

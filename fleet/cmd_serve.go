@@ -377,7 +377,7 @@ func letIn(ctx context.Context, c serveConfig, db *store.Store, site *web.Site) 
 		what, object, detail := d.Name, d.Subject, d.Detail
 		if refused != nil {
 			what += ".refused"
-			detail = strings.TrimSpace(refused.Error() + "\n" + detail)
+			detail = strings.TrimSuffix(refused.Error()+"; "+detail, "; ")
 		}
 		if object == "" {
 			object = d.At.Terminal

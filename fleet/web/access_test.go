@@ -445,6 +445,48 @@ func TestTokensMakeNothingThatOutlivesThem(t *testing.T) {
 	}
 }
 
+// The audit of what was refused says on what it was to be done, and in which estate, whoever tried it and whyever it was
+// refused.
+func TestRefusalsNameTheirObject(t *testing.T) {
+	h := closed(t)
+	diagnosis, incident := fill(t, h, "mall", "xq77", true)
+	var last Deed
+	var why error
+	h.site.Audit = func(_ context.Context, _ Viewer, d Deed, refused error) error {
+		last, why = d, refused
+		return nil
+	}
+	h.account(t, "ann", access.Viewer)
+	h.account(t, "bob", access.Operator)
+	h.account(t, "eve", access.Operator, "shop")
+	clients := map[string]*http.Client{"ann": h.browser(t, "ann"), "bob": h.browser(t, "bob"), "eve": h.browser(t, "eve")}
+	for _, pattern := range h.site.routes {
+		method, path := paths(t, pattern, "mall", "xq77", diagnosis, incident)
+		object := ""
+		switch {
+		case method != "POST":
+			continue
+		case strings.HasPrefix(path, "/incident/"):
+			object = fmt.Sprint(incident)
+		case strings.HasPrefix(path, "/diagnosis/"):
+			object = diagnosis
+		case !strings.HasPrefix(path, "/terminal/"):
+			continue
+		}
+		for who, c := range clients {
+			last, why = Deed{}, nil
+			form, header := url.Values{"said": {"x"}, "found": {"nonsense"}}, []string{}
+			if who == "bob" { // he may: a foreign page posts in his browser
+				header = []string{"Sec-Fetch-Site", "cross-site"}
+			}
+			h.send(t, c, "POST", path, form, header...)
+			if why == nil || last.Subject != object || last.At.Estate != "mall" {
+				t.Errorf("%s posts %s: %v, %+v", who, path, why, last)
+			}
+		}
+	}
+}
+
 // Strangers get nothing but the page to sign in.
 func TestStrangersReadNothing(t *testing.T) {
 	h := closed(t)

@@ -1,9 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"posdx/agent/report"
 	"posdx/fleet/access"
@@ -90,6 +92,9 @@ func (s *Site) post(name string, least Role, do form) http.HandlerFunc {
 			d, to, err = do(r, v)
 		}
 		d.Name = name
+		if err != nil {
+			s.about(r, &d)
+		}
 		if d.At == (report.Address{}) {
 			d.At = address(r)
 		}
@@ -103,6 +108,20 @@ func (s *Site) post(name string, least Role, do form) http.HandlerFunc {
 			return
 		}
 		http.Redirect(w, r, to, http.StatusSeeOther)
+	}
+}
+
+// about says of a deed that was refused what it would have been done to, as far as the form itself did not.
+func (s *Site) about(r *http.Request, d *Deed) {
+	no := r.PathValue("no")
+	if d.Subject == "" {
+		d.Subject = cmp.Or(no, r.PathValue("id"))
+	}
+	if n, err := strconv.ParseInt(no, 10, 64); err == nil && d.At.Estate == "" {
+		// The log is its estate's, whoever tried: it is looked up with everybody's eyes.
+		if i, err := s.Source.Incident(r.Context(), nil, n); err == nil {
+			d.At.Estate = i.Estate
+		}
 	}
 }
 
