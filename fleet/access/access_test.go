@@ -352,8 +352,8 @@ func TestTokensEnd(t *testing.T) {
 	}
 }
 
-// What was made at the machine's command line is the machine's: no account takes it over by its name, neither by that of
-// today's owners nor by the bare name that earlier releases wrote.
+// What was made at the machine's command line is the machine's: no account takes it over by its name, neither by that
+// of today's owners nor by the bare name that earlier releases wrote.
 func TestNoAccountTakesOverTokensOfTheMachine(t *testing.T) {
 	d := open(t)
 	ctx := t.Context()

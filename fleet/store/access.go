@@ -135,8 +135,8 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 // OwnerHere begins the name of who works at the machine's own command line. No account's name can hold a colon.
 const OwnerHere = "cli:"
 
-// AddAccount adds an account; ErrTaken if the name is there. Tokens that an earlier release made at the command line are
-// owned by the bare name of the operating system's user: those stay the machine's, not the new account's.
+// AddAccount adds an account; ErrTaken if the name is there. Tokens that an earlier release made at the command line
+// are owned by the bare name of the operating system's user: those stay the machine's, not the new account's.
 func (s *Store) AddAccount(ctx context.Context, a Account) error {
 	name := clean(a.Name)
 	return s.inTx(ctx, "add account", func(tx *sql.Tx) error {

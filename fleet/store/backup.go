@@ -71,8 +71,8 @@ func Check(ctx context.Context, file string) (version int, err error) {
 // Version is the schema that this program writes.
 func Version() int { return schemaVersion }
 
-// Down takes the store back to an earlier release's version, in one transaction. No process may serve it: ErrInUse if one
-// leads on PostgreSQL; a SQLite store must be claimed before it is opened.
+// Down takes the store back to an earlier release's version, in one transaction. No process may serve it: ErrInUse if
+// one leads on PostgreSQL; a SQLite store must be claimed before it is opened.
 func (s *Store) Down(ctx context.Context, to int) error {
 	return s.inTx(ctx, "take store back", func(tx *sql.Tx) error {
 		if s.pg {

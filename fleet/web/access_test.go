@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -445,8 +446,8 @@ func TestTokensMakeNothingThatOutlivesThem(t *testing.T) {
 	}
 }
 
-// The audit of what was refused says on what it was to be done, and in which estate, whoever tried it and whyever it was
-// refused.
+// The audit of what was refused says on what it was to be done, and in which estate, whoever tried it and whyever it
+// was refused.
 func TestRefusalsNameTheirObject(t *testing.T) {
 	h := closed(t)
 	diagnosis, incident := fill(t, h, "mall", "xq77", true)
@@ -459,7 +460,10 @@ func TestRefusalsNameTheirObject(t *testing.T) {
 	h.account(t, "ann", access.Viewer)
 	h.account(t, "bob", access.Operator)
 	h.account(t, "eve", access.Operator, "shop")
-	clients := map[string]*http.Client{"ann": h.browser(t, "ann"), "bob": h.browser(t, "bob"), "eve": h.browser(t, "eve")}
+	clients := map[string]*http.Client{}
+	for _, who := range []string{"ann", "bob", "eve"} {
+		clients[who] = h.browser(t, who)
+	}
 	for _, pattern := range h.site.routes {
 		method, path := paths(t, pattern, "mall", "xq77", diagnosis, incident)
 		object := ""
@@ -611,6 +615,36 @@ func TestSigningIn(t *testing.T) {
 	for _, what := range []string{"account.add", "login", "login.refused", "logout", "token.add"} {
 		if count[what] == 0 {
 			t.Errorf("the audit log does not tell of %s: %v", what, count)
+		}
+	}
+}
+
+// The class of a code is said in the reader's language: every word of the code tables has its text.
+func TestClassesOfCodesHaveTexts(t *testing.T) {
+	k := codes.Builtin()
+	tables := [][]codes.Meaning{k.Meanings}
+	for _, p := range k.Profiles {
+		tables = append(tables, p.Overrides)
+	}
+	n := 0
+	for _, m := range slices.Concat(tables...) {
+		if m.Class == "" {
+			continue
+		}
+		n++
+		if _, ok := texts["class."+m.Class]; !ok {
+			t.Errorf("%s %s: no text for the class %q", m.Scheme, m.Code, m.Class)
+		}
+	}
+	if n < 500 {
+		t.Errorf("only %d codes have a class", n)
+	}
+	h := closed(t)
+	h.account(t, "chief", access.Admin)
+	c := h.browser(t, "chief")
+	for lang, says := range map[string]string{"zh": `<span class="tag">失败，勿重试</span>`, "en": `<span class="tag">failed, do not retry</span>`} {
+		if _, body, _ := h.send(t, c, "GET", "/code?code=96&lang="+lang, nil); !strings.Contains(body, says) {
+			t.Errorf("%s: no %s", lang, says)
 		}
 	}
 }
