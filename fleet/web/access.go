@@ -276,7 +276,10 @@ func errWord(p *page, err error) string {
 		return p.T("error.403")
 	}
 	var what *access.Problem
+	var bad badRequest
 	switch {
+	case errors.As(err, &bad):
+		return bad.In(p.Lang)
 	case errors.As(err, &what) && what.About != "":
 		return p.T("wrong", what.Word) + " (" + what.About + ")"
 	case errors.As(err, &what):
@@ -466,7 +469,7 @@ func (s *Site) changeAccounts(w http.ResponseWriter, r *http.Request, u access.U
 			a.Role, a.Estates, a.Disabled = role, estates, r.PostFormValue("disabled") != ""
 		}, password)
 	default:
-		err = badRequest("do: want add or change")
+		err = refuse("do：须为 add 或 change", "do: want add or change")
 	}
 	if errors.Is(err, access.ErrByToken) {
 		return err
@@ -559,7 +562,7 @@ func (s *Site) audits(r *http.Request) (store.AuditFilter, []store.AuditEntry, e
 	}
 	if b := q.Get("before"); b != "" {
 		if f.Before, err = strconv.ParseInt(b, 10, 64); err != nil {
-			return f, nil, badRequest("before: want the number of an entry")
+			return f, nil, refuse("before：须为一条记录的编号", "before: want the number of an entry")
 		}
 	}
 	list, err := s.Source.Audits(r.Context(), f)

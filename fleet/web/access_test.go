@@ -649,6 +649,56 @@ func TestClassesOfCodesHaveTexts(t *testing.T) {
 	}
 }
 
+// What is wrong with a request is said in the reader's language, to programs in English.
+func TestBadRequestsAreSaidInTheReadersLanguage(t *testing.T) {
+	h := closed(t)
+	diagnosis, incident := fill(t, h, "mall", "xq77", true)
+	h.account(t, "chief", access.Admin)
+	c := h.browser(t, "chief")
+	what := regexp.MustCompile(`<p><code>(.*)</code></p>`)
+	han := regexp.MustCompile(`\p{Han}`)
+	seen := map[string]bool{}
+	for _, pattern := range h.site.routes {
+		method, path := paths(t, pattern, "mall", "xq77", diagnosis, incident)
+		if strings.HasPrefix(path, "/admin/") && method == "POST" || path == "/live" || path == "/logout" {
+			continue
+		}
+		asks := []string{"name=dance&found=x"}
+		if method == "GET" {
+			asks = strings.Fields("from=x range=x limit=x skip=x before=x sort=x state=x quiet=x within=x visit=x dim=x format=x by=x")
+		}
+		for _, ask := range asks {
+			for _, lang := range []string{"zh", "en"} {
+				var form url.Values
+				address := path + "?lang=" + lang + "&" + ask
+				if method == "POST" {
+					form, address = mustURL("?"+ask).Query(), path+"?lang="+lang
+				}
+				status, body, _ := h.send(t, c, method, address, form)
+				if status != http.StatusBadRequest {
+					continue
+				}
+				m := what.FindStringSubmatch(body)
+				switch {
+				case strings.HasPrefix(path, "/api/"):
+					if han.MatchString(body) {
+						t.Errorf("%s tells a program %s", address, body)
+					}
+				case m == nil:
+					t.Errorf("%s %s does not say what is wrong", method, address)
+				case han.MatchString(m[1]) != (lang == "zh"):
+					t.Errorf("%s %s says %s", method, address, m[1])
+				default:
+					seen[m[1]] = true
+				}
+			}
+		}
+	}
+	if len(seen) < 20 {
+		t.Errorf("only %d texts were seen: %v", len(seen), seen)
+	}
+}
+
 // What is wrong is said in the reader's language: every word that access has for a problem has its text.
 func TestProblemsAreSaidInTheReadersLanguage(t *testing.T) {
 	files, err := filepath.Glob("../access/*.go")

@@ -314,7 +314,7 @@ func (s *Site) found(r *http.Request, v Viewer) (Deed, string, error) {
 	}
 	f := store.Find{Diagnosis: id, Cause: list[0].First.ID, Found: r.PostFormValue("found"), Who: v.Name, At: time.Now()}
 	if _, ok := s.Knowledge.Cause(f.Found); !ok && f.Found != store.FoundNothing {
-		return d, "", badRequest("found: want the id of a cause, or none")
+		return d, "", refuse("found：须为原因的标识，或 none", "found: want the id of a cause, or none")
 	}
 	if f.Said, err = said(r, "said", maxSaid); err != nil {
 		return d, "", err

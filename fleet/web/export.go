@@ -24,7 +24,7 @@ func format(r *http.Request) (string, error) {
 	case "", "csv", "json":
 		return f, nil
 	}
-	return "", badRequest("format: want csv or json")
+	return "", refuse("format：须为 csv 或 json", "format: want csv or json")
 }
 
 // export writes a list as a file, row by row as it is read, so that ten thousand rows need no memory and hold nothing

@@ -42,7 +42,8 @@ func (s *Site) incidents(w http.ResponseWriter, r *http.Request) {
 		N           int
 	}{page: p, State: cmp.Or(p.Param("state"), "open"), Sort: cmp.Or(p.Param("sort"), "impact")}
 	if !slices.Contains([]string{"open", "over", "muted", "mine", "all"}, v.State) || !slices.Contains([]string{"impact", "opened", "terminals"}, v.Sort) {
-		err = cmp.Or(err, error(badRequest("state: want open, muted, mine, over or all; sort: want impact, opened or terminals")))
+		err = cmp.Or(err, refuse("state：须为 open、muted、mine、over 或 all；sort：须为 impact、opened 或 terminals",
+			"state: want open, muted, mine, over or all; sort: want impact, opened or terminals"))
 	}
 	if err != nil {
 		s.fail(w, r, err)
@@ -325,10 +326,10 @@ const (
 func said(r *http.Request, field string, most int) (string, error) {
 	text := strings.TrimSpace(r.PostFormValue(field))
 	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > most {
-		return "", badRequest(fmt.Sprintf("%s: at most %d characters", field, most))
+		return "", refuse("%s：最多 %d 个字符", "%s: at most %d characters", field, most)
 	}
 	if report.Suspect([]byte(text)) {
-		return "", badRequest(field + ": these digits look like a card number; leave them out")
+		return "", refuse("%s：其中的数字像卡号，请去掉", "%s: these digits look like a card number; leave them out", field)
 	}
 	return string(visible([]byte(text))), nil
 }
@@ -368,18 +369,19 @@ func (s *Site) tend(deed string) form {
 				return m.ID == r.PostFormValue("long")
 			})
 			if k < 0 {
-				return d, "", badRequest("long: want 1h 8h 24h or 7d")
+				return d, "", refuse("long：须为 1h、8h、24h 或 7d", "long: want 1h 8h 24h or 7d")
 			}
 			care.Muted = now.Add(mutes[k].Long)
 			e.Said = strings.TrimSpace(mutes[k].ID + " " + e.Said)
 		case store.DeedMerge:
 			if into, err = strconv.ParseInt(r.PostFormValue("into"), 10, 64); err != nil {
-				return d, "", badRequest("into: want the number of another open incident of the same estate")
+				return d, "", refuse("into：须为同一机构另一未结束事件的编号",
+					"into: want the number of another open incident of the same estate")
 			}
 			e.Said = fmt.Sprint(into)
 		case store.DeedNote:
 			if e.Said == "" {
-				return d, "", badRequest("said: write the note first")
+				return d, "", refuse("said：请先填写备注", "said: write the note first")
 			}
 		}
 		d.Detail = e.Said

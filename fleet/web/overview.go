@@ -182,7 +182,8 @@ func (s *Site) overview(w http.ResponseWriter, r *http.Request) {
 		UnownedOpen int
 	}{page: p, By: cmp.Or(p.Param("by"), "code"), Range: cmp.Or(p.Param("range"), "24h"), Horizons: horizons(now), ShowPlace: true}
 	if _, ok := courses[v.Range]; !ok || v.By != "code" && v.By != "cause" {
-		s.fail(w, r, badRequest("range: want 24h 7d or 14d; by: want code or cause"))
+		s.fail(w, r, refuse("range：须为 24h、7d 或 14d；by：须为 code 或 cause",
+			"range: want 24h 7d or 14d; by: want code or cause"))
 		return
 	}
 	var err error

@@ -26,7 +26,7 @@ func spanOf(q url.Values, now time.Time) (span, error) {
 	if name := q.Get("range"); name != "" && name != "all" {
 		d, ok := spans[name]
 		if !ok {
-			return s, badRequest("range: want 1h 24h 7d 30d or all")
+			return s, refuse("range：须为 1h、24h、7d、30d 或 all", "range: want 1h 24h 7d 30d or all")
 		}
 		s.From = now.Add(-d)
 		return s, nil
@@ -43,7 +43,8 @@ func spanOf(q url.Values, now time.Time) (span, error) {
 			}
 		}
 		if err != nil {
-			return s, badRequest(name + ": want 2026-11-21T08:00, or with a zone 2026-11-21T08:00:00Z")
+			return s, refuse("%s：须如 2026-11-21T08:00，或带时区 2026-11-21T08:00:00Z",
+				"%s: want 2026-11-21T08:00, or with a zone 2026-11-21T08:00:00Z", name)
 		}
 	}
 	return s, nil
@@ -78,7 +79,7 @@ func filter(r *http.Request) (store.Filter, error) {
 		return f, err
 	}
 	if f.Before, err = store.ParsePlace(q.Get("before")); err != nil {
-		return f, badRequest(err.Error())
+		return f, refuse("before：须为前一答复中的 next", "before: want the next of an earlier answer")
 	}
 	return f, nil
 }
@@ -90,7 +91,7 @@ func limit(r *http.Request) (int, error) {
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 || n > store.MaxRows {
-		return 0, badRequest("limit: want 1 to " + strconv.Itoa(store.MaxRows))
+		return 0, refuse("limit：须为 1 至 %d", "limit: want 1 to %d", store.MaxRows)
 	}
 	return n, nil
 }
@@ -105,7 +106,7 @@ func skip(r *http.Request) (int, error) {
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 0 || n > maxSkip {
-		return 0, badRequest("skip: want 0 to " + strconv.Itoa(maxSkip))
+		return 0, refuse("skip：须为 0 至 %d", "skip: want 0 to %d", maxSkip)
 	}
 	return n, nil
 }

@@ -45,7 +45,7 @@ func (s *Site) expiry(w http.ResponseWriter, r *http.Request) {
 	case v.Within == "none":
 		f.None = true
 	case bad != nil || days < 0 || days > 3650:
-		err = cmp.Or(err, error(badRequest("within: want a number of days, or none")))
+		err = cmp.Or(err, refuse("within：须为天数，或不填", "within: want a number of days, or none"))
 	default:
 		f.Until = p.Now.AddDate(0, 0, days)
 	}
@@ -121,7 +121,7 @@ func (s *Site) work(w http.ResponseWriter, r *http.Request) {
 	form, err := format(r)
 	want := cmp.Or(p.Param("visit"), "yes")
 	if want != "yes" && want != "no" && want != "all" {
-		err = cmp.Or(err, error(badRequest("visit: want yes no or all")))
+		err = cmp.Or(err, refuse("visit：须为 yes、no 或 all", "visit: want yes no or all"))
 	}
 	if err != nil {
 		s.fail(w, r, err)
@@ -240,7 +240,7 @@ func (s *Site) versions(w http.ResponseWriter, r *http.Request) {
 		Other []dim
 	}{page: p, Dim: cmp.Or(p.Param("dim"), "agent"), Dims: versionDims, Bills: len(s.Bills), What: strings.TrimSpace(p.Param("has"))}
 	if !slices.Contains(versionDims, v.Dim) {
-		err = cmp.Or(err, error(badRequest("dim: want one of "+strings.Join(versionDims, " "))))
+		err = cmp.Or(err, refuse("dim：须为以下之一：%s", "dim: want one of %s", strings.Join(versionDims, " ")))
 	}
 	if err != nil {
 		s.fail(w, r, err)

@@ -104,7 +104,7 @@ func (s *Site) saveView(r *http.Request, v Viewer) (Deed, string, error) {
 	}
 	u, err := url.Parse(r.PostFormValue("path"))
 	if err != nil || u.IsAbs() || u.Host != "" || !slices.Contains(viewable, u.Path) || len(u.String()) > 2000 {
-		return Deed{}, "", badRequest("path: want one of this site's lists")
+		return Deed{}, "", refuse("path：须为本站的列表", "path: want one of this site's lists")
 	}
 	q := u.Query()
 	for _, k := range passing {
@@ -115,11 +115,11 @@ func (s *Site) saveView(r *http.Request, v Viewer) (Deed, string, error) {
 		to += "?" + q.Encode()
 	}
 	if name == "" {
-		return Deed{}, "", badRequest("name: give the view a name")
+		return Deed{}, "", refuse("name：请为视图命名", "name: give the view a name")
 	}
 	err = s.Source.SaveView(r.Context(), store.View{Who: v.Name, Name: name, Path: to, Made: time.Now()})
 	if err == store.ErrTooMany {
-		err = badRequest("you have 50 views; drop one first")
+		err = refuse("您已有 50 个视图，请先删除一个", "you have 50 views; drop one first")
 	}
 	return Deed{Subject: name, Detail: to}, to, err
 }
@@ -128,7 +128,7 @@ func (s *Site) saveView(r *http.Request, v Viewer) (Deed, string, error) {
 func (s *Site) dropView(r *http.Request, v Viewer) (Deed, string, error) {
 	var no int64
 	if _, err := fmt.Sscan(r.PostFormValue("no"), &no); err != nil {
-		return Deed{}, "", badRequest("no: want the number of a view")
+		return Deed{}, "", refuse("no：须为视图的编号", "no: want the number of a view")
 	}
 	to := "/"
 	if u, err := url.Parse(r.PostFormValue("path")); err == nil && !u.IsAbs() && u.Host == "" &&

@@ -27,10 +27,10 @@ func terminalFilter(r *http.Request) (store.TerminalFilter, error) {
 	f := store.TerminalFilter{In: viewer(r).Estates, Estate: q.Get("estate"), Text: q.Get("q"), State: q.Get("state"),
 		Quiet: q.Get("quiet"), Sort: q.Get("sort"), Place: placeOf(q)}
 	if !slices.Contains([]string{"", "name", "heard", "state", "failed"}, f.Sort) {
-		return f, badRequest("sort: want name heard state or failed")
+		return f, refuse("sort：须为 name、heard、state 或 failed", "sort: want name heard state or failed")
 	}
 	if !slices.Contains([]string{"", "offline", "unheard", "unsold"}, f.Quiet) {
-		return f, badRequest("quiet: want offline unheard or unsold")
+		return f, refuse("quiet：须为 offline、unheard 或 unsold", "quiet: want offline unheard or unsold")
 	}
 	var err error
 	if f.Limit, err = limit(r); err != nil {
@@ -369,7 +369,8 @@ func (s *Site) order(r *http.Request, v Viewer, at report.Address, name string, 
 		return d, "", err
 	}
 	if len(b) > report.MaxMessage {
-		return d, "", badRequest(fmt.Sprintf("the command would be %d bytes; a terminal takes %d", len(b), report.MaxMessage))
+		return d, "", refuse("命令有 %d 字节，终端最多接收 %d 字节",
+			"the command would be %d bytes; a terminal takes %d", len(b), report.MaxMessage)
 	}
 	if err := s.Source.NoteCommand(r.Context(), at, store.Command{Name: name, ID: c.ID, Who: v.Name,
 		Sent: time.Now()}); err != nil {
@@ -402,7 +403,7 @@ func (s *Site) ask(r *http.Request, v Viewer) (Deed, string, error) {
 			args["code"] = code
 		}
 	default:
-		return Deed{At: at}, "", badRequest("name: want diagnose health or ping")
+		return Deed{At: at}, "", refuse("name：须为 diagnose、health 或 ping", "name: want diagnose health or ping")
 	}
 	return s.order(r, v, at, name, args)
 }
@@ -415,15 +416,17 @@ func (s *Site) teach(r *http.Request, v Viewer) (Deed, string, error) {
 	at := address(r)
 	file, head, err := r.FormFile("pack")
 	if err != nil {
-		return Deed{At: at}, "", badRequest("pack: choose the file of a knowledge pack, at most " + strconv.Itoa(maxPack>>10) + " kB")
+		return Deed{At: at}, "", refuse("pack：请选择知识包文件，最大 %d kB",
+			"pack: choose the file of a knowledge pack, at most %d kB", maxPack>>10)
 	}
 	defer file.Close()
 	b, err := io.ReadAll(io.LimitReader(file, maxPack+1))
 	switch {
 	case err != nil:
-		return Deed{At: at}, "", badRequest("pack: cannot be read")
+		return Deed{At: at}, "", refuse("pack：无法读取", "pack: cannot be read")
 	case len(b) == 0 || len(b) > maxPack:
-		return Deed{At: at}, "", badRequest(fmt.Sprintf("pack %.40q: %d bytes; a knowledge pack has 1 to %d", head.Filename, len(b), maxPack))
+		return Deed{At: at}, "", refuse("pack %.40q：%d 字节，知识包须为 1 至 %d 字节",
+			"pack %.40q: %d bytes; a knowledge pack has 1 to %d", head.Filename, len(b), maxPack)
 	}
 	d, to, err := s.order(r, v, at, "knowledge", map[string]any{"pack": base64.StdEncoding.EncodeToString(b)})
 	d.Detail = fmt.Sprintf("knowledge, %d bytes", len(b))

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"html/template"
 	"io/fs"
 	"log/slog"
@@ -390,6 +391,9 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	p := s.page(r, "")
+	if status == http.StatusBadRequest {
+		what = bad.In(p.Lang)
+	}
 	why := ""
 	if errors.Is(err, access.ErrByToken) {
 		why = errWord(p, err)
@@ -407,7 +411,15 @@ func (s *Site) failJSON(w http.ResponseWriter, status int, what string) {
 	json.NewEncoder(w).Encode(map[string]string{"error": what})
 }
 
-// badRequest is an error that the reader made; its text is shown.
-type badRequest string
+// badRequest is an error that the reader made; its text is shown to people in their language, to programs in English.
+type badRequest codes.Text
 
-func (b badRequest) Error() string { return string(b) }
+func (b badRequest) Error() string { return b.EN }
+
+// In is the text in a language.
+func (b badRequest) In(lang string) string { return codes.Text(b).In(lang) }
+
+// refuse makes a badRequest of a text in both languages, with the same arguments.
+func refuse(zh, en string, args ...any) error {
+	return badRequest{ZH: fmt.Sprintf(zh, args...), EN: fmt.Sprintf(en, args...)}
+}
