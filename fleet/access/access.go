@@ -462,6 +462,9 @@ func (k *Keeper) MakeToken(
 	if err := checkEstates(estates); err != nil {
 		return "", store.Token{}, err
 	}
+	if _, err := ParseScope(string(scope)); err != nil { // one without a scope would pass for a person
+		return "", store.Token{}, err
+	}
 	switch {
 	case u.program(): // what it made would outlive it
 		return "", store.Token{}, ErrByToken

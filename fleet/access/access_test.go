@@ -301,6 +301,7 @@ func TestNobodyGivesMoreThanItHas(t *testing.T) {
 	refused("a token of another estate", token(mall, Viewer, Read, []string{"shop"}, time.Hour))
 	refused("a token of all estates", token(mall, Viewer, Read, nil, time.Hour))
 	refused("a token of two years", token(root, Viewer, Read, nil, 2*MaxTokenLife))
+	refused("a token without a scope", token(root, Viewer, "", nil, time.Hour))
 	refused("metrics of one estate", token(root, Viewer, Metrics, []string{"mall"}, time.Hour))
 }
 
