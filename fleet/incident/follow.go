@@ -53,9 +53,9 @@ func Follow(l Look, found []Finding, list []store.Incident, members map[string]M
 	return out
 }
 
-// After is the look without what incidents that are over rest on: reports of an incident's causes at its place that came
-// before it was closed neither open it again nor make another. What an incident that lasts rests on stays, and so does
-// what was merged into another, which it explains.
+// After is the look without what incidents that are over rest on: reports of an incident's causes at its place that
+// came before it was closed neither open it again nor make another. What an incident that lasts rests on stays, and so
+// does what was merged into another, which it explains.
 func (l Look) After(list []store.Incident) Look {
 	var over, open []*store.Incident
 	for k := range list {
