@@ -47,8 +47,8 @@ type List struct {
 }
 
 // Merge puts a list over an inventory: of a terminal that is there only the dimensions change that the list has a
-// column for, and an empty cell takes away what was said. It tells how many terminals are new, and of how many something
-// changed.
+// column for, and an empty cell takes away what was said. It tells how many terminals are new, and of how many
+// something changed.
 func (l List) Merge(inv incident.Inventory) (fresh, changed int) {
 	for at, words := range l.Terminals {
 		before, ok := inv[at]
