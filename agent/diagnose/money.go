@@ -176,7 +176,7 @@ func (s *state) mayMeanLater() bool {
 	if !s.res.Known {
 		return s.f.SpeaksOfLater(s.ev.Code)
 	}
-	if s.res.Usable || s.res.Rows < 2 {
+	if s.res.Usable || s.res.Rows < 2 || s.stoppedBefore() {
 		return false
 	}
 	return slices.ContainsFunc(s.k.Readings(s.res.Scheme, s.ev.Code), func(m codes.Meaning) bool {
@@ -184,6 +184,23 @@ func (s *state) mayMeanLater() bool {
 			slices.Contains(afterSending, s.f.Topic(m)) || s.f.SpeaksOfLater(m.Text.EN) || s.f.SpeaksOfLater(m.Text.ZH)
 	})
 }
+
+// stoppedBefore tells whether the checks found a way that lets nothing through: a second witness for the claim that
+// nothing was sent, where the code itself says nothing certain.
+func (s *state) stoppedBefore() bool {
+	first := s.ranked()[0]
+	return first.p >= stoppedFrom && first.witnesses > 0 && slices.Contains(waySegments, first.Segment) &&
+		!slices.Contains(leaky, first.ID)
+}
+
+const stoppedFrom = 0.9 // probability
+
+// waySegments are those of what lies between the terminal and the host.
+var waySegments = []string{"modem", "lan", "wan"}
+
+// leaky are the causes there that let a part of the messages through, so that a request may have left after all.
+var leaky = []string{"bearer.flapping", "lan.conflict", "lan.noise", "lan.wifi", "modem.signal-weak", "wan.loss", "wan.mtu",
+	"wan.slow"}
 
 // openClasses are the classes of meanings that leave the result of a request open.
 var openClasses = []string{"timeout", "pending", "unknown", "reversal"}

@@ -149,3 +149,33 @@ func TestMoneyDeclined(t *testing.T) {
 		}
 	}
 }
+
+// TestOpenReadingBesideADeadWay: a code that may mean that the result is unknown makes a lone claim that nothing was sent
+// too little; a way that was found to let nothing through is the second witness, one that lets a part through is none.
+func TestOpenReadingBesideADeadWay(t *testing.T) {
+	k, not := knowledge(t), false
+	ev := report.Event{Code: "9997", Origin: report.OriginCashier, Txn: &report.Txn{Sent: &not}}
+	link := func(carrier bool) report.Evidence {
+		return report.Evidence{Check: "net.link", Subject: "eth0", Status: report.OK,
+			Facts: report.Facts{"kind": "ethernet", "iface": "eth0", "carrier": carrier}}
+	}
+	dead, alive := link(false), link(true)
+	dead.Status = report.Bad
+	lossy := report.Evidence{Check: "net.path", Subject: "host-primary", Status: report.Bad,
+		Facts: report.Facts{"target": "host-primary", "loss_pct": 45.0, "rtt_ms": 80.0}}
+	for _, c := range []struct {
+		name     string
+		evidence []report.Evidence
+		safe     bool
+	}{
+		{"nothing was looked at", nil, false},
+		{"the link is well", []report.Evidence{alive}, false},
+		{"no carrier", []report.Evidence{dead}, true},
+		{"a way that loses half", []report.Evidence{alive, lossy}, false},
+	} {
+		d := Explain(ev, c.evidence, k, Options{})
+		if got := d.Money.Retry != report.RetryQueryFirst; got != c.safe {
+			t.Errorf("%s: %s first with %.2f, retry %s", c.name, d.Causes[0].ID, d.Causes[0].Probability, d.Money.Retry)
+		}
+	}
+}
