@@ -16,11 +16,14 @@ func runInventory(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "inventory", "import FILE.csv | check FILE.csv | export [OPTIONS]",
 		"What terminals share with others: estate, terminal, and any of acquirer carrier bearer site region model firmware\n"+
 			"application. import takes a list in (UTF-8, UTF-16 or GB 18030; comma, semicolon or tab; names of columns in English or\n"+
-			"Chinese); terminals that are there already get the new words, others stay. A running fleet reads it by itself, unless it\n"+
-			"has an --inventory of its own. check only reads the list. FILE may be - for stdin.",
+			"Chinese). Of terminals that are there already only the columns change that FILE has: an empty cell takes away what was\n"+
+			"said, a column that is not in FILE keeps it; other terminals stay. An unknown column is refused; remark, note and\n"+
+			"columns without a name are passed over. A running fleet reads it by itself, unless it has an --inventory of its own.\n"+
+			"check only reads the list. FILE may be - for stdin.",
 		"posdx-fleet inventory import terminals.csv --data /var/lib/posdx-fleet")
 	data := f.String("data", "fleet-data", "`DIR` of the fleet")
 	replace := f.Bool("replace", false, "import: what is not in the list is forgotten")
+	yesEmpty := f.Bool("yes-empty", false, "with --replace: take a list without terminals, which forgets all")
 	words, code, ok := parseWords(s, f, args, 1, 2)
 	if !ok {
 		return code
@@ -45,7 +48,7 @@ func runInventory(ctx context.Context, s stdio, args []string) int {
 		return failed(s, "inventory", err)
 	}
 	if words[0] == "check" {
-		fmt.Fprintf(s.out, "%d terminals\n", len(list))
+		fmt.Fprintf(s.out, "%d terminals\n", len(list.Terminals))
 		return exitOK
 	}
 	if _, err := os.Stat(*data); err != nil { // a wrong --data must not become a new one
@@ -57,17 +60,11 @@ func runInventory(ctx context.Context, s stdio, args []string) int {
 			return failed(s, "inventory", err)
 		}
 	}
-	fresh, changed := 0, 0
-	for at, words := range list {
-		before, ok := inv[at]
-		switch {
-		case !ok:
-			fresh++
-		case fmt.Sprint(before) != fmt.Sprint(words):
-			changed++
-		}
-		inv[at] = words
+	if *replace && len(list.Terminals) == 0 && !*yesEmpty {
+		return failed(s, "inventory", fmt.Errorf("%s names no terminal: --replace would forget all that are there; "+
+			"give --yes-empty if that is meant", words[1]))
 	}
+	fresh, changed := list.Merge(inv)
 	if len(inv) > inventory.MaxTerminals {
 		return failed(
 			s,
@@ -95,19 +92,19 @@ func runInventory(ctx context.Context, s stdio, args []string) int {
 	return exitOK
 }
 
-func readList(name string) (incident.Inventory, error) {
+func readList(name string) (inventory.List, error) {
 	var r io.Reader = stdin
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, err
+			return inventory.List{}, err
 		}
 		defer f.Close()
 		r = f
 	}
 	list, err := inventory.Read(r)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return inventory.List{}, fmt.Errorf("%s: %w", name, err)
 	}
 	return list, nil
 }

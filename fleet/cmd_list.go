@@ -64,6 +64,10 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 	case http.StatusForbidden:
 		return errors.New("the token does not reach this: its scope, role or estates are too narrow")
 	}
+	var said struct{ Error string }
+	if json.Unmarshal(body, &said) == nil && said.Error != "" && answer.StatusCode == http.StatusBadRequest {
+		return fmt.Errorf("the fleet refuses: %s", printable(said.Error))
+	}
 	return fmt.Errorf("the fleet answers %q", answer.Status)
 }
 
@@ -79,7 +83,14 @@ func printJSON(w io.Writer, v any) int {
 func runList(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "list", "[OPTIONS]", "Lists the newest diagnoses of a running fleet.", "posdx-fleet list --code 96 --limit 10")
 	c, tokenFile := addClient(f)
-	lang := f.String("lang", "zh", "language of the titles, `zh|en`")
+	lang := "zh"
+	f.Func("lang", "language of the titles, `zh|en` (default zh)", func(v string) error {
+		if v != "zh" && v != "en" {
+			return errors.New("want zh or en")
+		}
+		lang = v
+		return nil
+	})
 	asJSON := f.Bool("json", false, "print JSON")
 	q := url.Values{}
 	for _, o := range []struct{ name, usage string }{
@@ -121,7 +132,7 @@ func runList(ctx context.Context, s stdio, args []string) int {
 		first := store.First(&d)
 		title := first.Title
 		if k, ok := codes.Builtin().Cause(first.ID); ok {
-			title = k.Title.In(*lang)
+			title = k.Title.In(lang)
 		}
 		fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%.0f%%\t%s\n", r.Received.Local().Format("2006-01-02 15:04:05"), r.Estate,
 			r.Terminal, printable(d.Event.Code), first.ID, 100*first.Probability, printable(title))

@@ -309,6 +309,11 @@ func TestEndToEnd(t *testing.T) {
 			t.Errorf("list: %d %q", code, list.String())
 		}
 		list.Reset()
+		if code := run(t.Context(), stdio{io.Discard, &list}, []string{"list", "--url", f.page, "--limit",
+			"0"}); code != exitFailed || !strings.Contains(list.String(), "limit: want 1 to 500") {
+			t.Errorf("what the fleet says of a wrong limit: %d %q", code, list.String())
+		}
+		list.Reset()
 		if code := run(t.Context(), stdio{&list, io.Discard}, []string{"show", "shop/t1", "--url", f.page}); code != exitOK ||
 			!strings.Contains(list.String(), "online") || !strings.Contains(list.String(), "gap 4-6 dropped") {
 			t.Errorf("show: %d %q", code, list.String())
@@ -474,6 +479,7 @@ func TestUsage(t *testing.T) {
 		{"serve --listen 0.0.0.0:0", 1, "--web-cert"}, {"serve --listen 0.0.0.0:0 --open viewer", 1, "anyone who reaches"}, {"serve --open god", 1, "viewer, technician"},
 		{"serve --open viewer --behind-proxy", 1, "whoever reaches the proxy"},
 		{"serve --web-cert x", 1, "belong together"}, {"serve --oidc /no/such --data " + t.TempDir() + " --broker tcp://127.0.0.1:1", 1, "no such file"},
+		{"list --lang fr", 2, "want zh or en"}, {"list --lang", 2, "needs an argument"},
 		{"list --token-file /no/such", 1, "no such file"}, {"list --token-file " + token, 1, "at least 16"},
 		{"serve --store mysql:x --data " + t.TempDir(), 1, "want sqlite:PATH"}, {"serve --mqtt-listen nowhere --data " + t.TempDir(), 1, "broker address"},
 		{"serve --inventory /no/such", 1, "read inventory"}, {"serve --keep-rows 0", 1, "--keep-rows"}, {"list --url http://127.0.0.1:1", 1, "refused"},

@@ -38,6 +38,9 @@ const (
 )
 
 const (
+	// minLive: with fewer terminals some seeds' region is too small for its silence to be told from a shop that closes, or
+	// too few run the bad application to stand out on the fleet's first day.
+	minLive    = 450
 	maxLive    = 1500 // sessions of a morning; the embedded broker takes 2 000
 	lookEvery  = 5 * time.Minute
 	morningMax = 55 * time.Second // for all four incidents to be on the page
@@ -47,7 +50,7 @@ const (
 func fleetDay(ctx context.Context, args []string, out, talk io.Writer) int {
 	f := flag.NewFlagSet("posdx-lab fleet", flag.ContinueOnError)
 	f.SetOutput(talk)
-	n := f.Int("terminals", 500, "how many terminals, up to 100000; of a morning up to 1500")
+	n := f.Int("terminals", 500, "how many terminals, 10 to 100000; of a morning 450 to 1500: fewer are too few for its four incidents to show")
 	day := f.String("day", dayMorning, "morning: played now to a posdx-fleet that is started for it; workday, quiet: in their own time")
 	warm := f.Int("warm", 6, "days without incidents before a workday or a quiet day, so that the base rate is known")
 	seed := f.Uint64("seed", 1, "another number is another fleet and other places")
@@ -64,8 +67,12 @@ func fleetDay(ctx context.Context, args []string, out, talk io.Writer) int {
 		return 0
 	case err != nil:
 		return 2
+	case *day == dayMorning && *n < minLive:
+		fmt.Fprintf(talk, "posdx-lab fleet: --terminals %d: of a morning at least %d: fewer are too few for its four incidents "+
+			"to show; give more, or --day %s\n", *n, minLive, dayWork)
+		return 2
 	case *n < 10 || *n > 100_000 || *day == dayMorning && *n > maxLive || *warm < 0 || *warm > 60 || f.NArg() > 0:
-		fmt.Fprintln(talk, "posdx-lab fleet: --terminals 10 to 100000, of a morning to 1500; --warm 0 to 60; no further words")
+		fmt.Fprintln(talk, "posdx-lab fleet: --terminals 10 to 100000, of a morning 450 to 1500; --warm 0 to 60; no further words")
 		return 2
 	}
 	var score simulate.Score
@@ -129,6 +136,8 @@ type live struct {
 	events int
 }
 
+// connect opens the session and tells what the terminal is; it returns when the broker has it, since a line that is cut
+// before takes it along.
 func (l *live) connect(broker string) error {
 	u, err := url.Parse(broker)
 	if err != nil {
@@ -146,11 +155,15 @@ func (l *live) connect(broker string) error {
 	if t := l.client.Connect(); !t.WaitTimeout(30*time.Second) || t.Error() != nil {
 		return fmt.Errorf("%s: cannot connect to the broker: %v", l.At.Terminal, t.Error())
 	}
-	l.client.Publish(l.At.Topic(report.KindStatus), 1, true, `{"state":"online"}`)
+	online := l.client.Publish(l.At.Topic(report.KindStatus), 1, true, `{"state":"online"}`)
 	b := l.Birth(1)
 	b.Labels = l.labels
 	topic, payload := l.Uncounted(report.KindBirth, b)
-	l.client.Publish(topic, 1, true, payload)
+	for _, t := range []mqtt.Token{online, l.client.Publish(topic, 1, true, payload)} {
+		if !t.WaitTimeout(30*time.Second) || t.Error() != nil {
+			return fmt.Errorf("%s: cannot tell the broker what it is: %v", l.At.Terminal, t.Error())
+		}
+	}
 	return nil
 }
 
@@ -207,6 +220,9 @@ func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen
 		return none, nil, fmt.Errorf("posdx-fleet did not start: %s", last)
 	}
 	go io.Copy(io.Discard, pipe)
+	if err := ready(ctx, page); err != nil { // what is told before the fleet listens at its broker may be lost
+		return none, nil, err
+	}
 	fmt.Fprintf(out, "the fleet's page: %s\n%d terminals come\n", page, n)
 
 	w := simulate.New(n, seed, time.Now())
@@ -219,7 +235,11 @@ func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen
 		wg.Go(func() {
 			gate <- struct{}{}
 			defer func() { <-gate }()
-			if err := lives[i].connect(broker); err != nil {
+			err := lives[i].connect(broker)
+			if err == nil {
+				err = known(ctx, page, lives[i].At.Terminal)
+			}
+			if err != nil {
 				errs <- err
 			}
 		})
@@ -241,13 +261,7 @@ func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen
 		lives[r.IntN(n)].fail("51", "account.funds", "issuer")
 	}
 	began := time.Now()
-	dim := func(d string, k int) string { return w.Terminals[k%n].Labels[d] }
-	for _, k := range []simulate.Truth{
-		{Name: "storm at an acquirer", Kind: incident.KindSurge, Code: "96", Cause: "host.malfunction", Segment: "acquirer", Place: map[string]string{"acquirer": dim("acquirer", 3)}},
-		{Name: "a carrier's partial outage", Kind: incident.KindSurge, Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Place: map[string]string{"carrier": dim("carrier", 7)}},
-		{Name: "a bad application on one model", Kind: incident.KindSurge, Code: "97", Cause: "terminal.config", Segment: "terminal", Place: map[string]string{"model": dim("model", 11), "application": dim("application", 11)}},
-		{Name: "a region falls silent", Kind: incident.KindSilence, Cause: report.Unexplained, Place: map[string]string{"region": dim("region", 13)}},
-	} {
+	for _, k := range morningTruths(w) {
 		k.From, k.To = began, began.Add(time.Hour)
 		t := w.Add(k)
 		fmt.Fprintf(out, "%s begins: %s\n", t.Name, incident.Place(t.Place))
@@ -289,6 +303,17 @@ func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen
 	return score, w.Truths, err
 }
 
+// morningTruths are the four incidents of a morning.
+func morningTruths(w *simulate.World) []simulate.Truth {
+	dim := func(d string, k int) string { return w.Terminals[k%len(w.Terminals)].Labels[d] }
+	return []simulate.Truth{
+		{Name: "storm at an acquirer", Kind: incident.KindSurge, Code: "96", Cause: "host.malfunction", Segment: "acquirer", Place: map[string]string{"acquirer": dim("acquirer", 3)}},
+		{Name: "a carrier's partial outage", Kind: incident.KindSurge, Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Place: map[string]string{"carrier": dim("carrier", 7)}},
+		{Name: "a bad application on one model", Kind: incident.KindSurge, Code: "97", Cause: "terminal.config", Segment: "terminal", Place: map[string]string{"model": dim("model", 11), "application": dim("application", 11)}},
+		{Name: "a region falls silent", Kind: incident.KindSilence, Cause: report.Unexplained, Place: map[string]string{"region": dim("region", 13)}},
+	}
+}
+
 // found counts the truths whose place is on the page.
 func found(w *simulate.World, list []store.Incident) int {
 	n := 0
@@ -304,18 +329,66 @@ func found(w *simulate.World, list []store.Incident) int {
 }
 
 func incidentsOf(ctx context.Context, page string) ([]store.Incident, error) {
+	var a struct{ Incidents []store.Incident }
+	err := ask(ctx, page+"api/v1/incidents", &a)
+	return a.Incidents, err
+}
+
+// knows is how long the fleet may take to be ready, and to know a terminal.
+const knows = 30 * time.Second
+
+// ready waits until documents can come in.
+func ready(ctx context.Context, page string) error {
+	return until(ctx, "the fleet is not ready", func() (bool, error) {
+		err := ask(ctx, page+"healthz", nil)
+		return err == nil, err
+	})
+}
+
+// known waits until the fleet knows what a terminal is: an incident before that has no place.
+func known(ctx context.Context, page, terminal string) error {
+	return until(ctx, "the fleet does not know "+terminal, func() (bool, error) {
+		var t store.Terminal
+		err := ask(ctx, page+"api/v1/terminals/"+simulate.Estate+"/"+terminal, &t)
+		return err == nil && t.State == "online" && len(t.Birth) > 0, err
+	})
+}
+
+func until(ctx context.Context, not string, is func() (bool, error)) error {
+	end := time.After(knows)
+	for {
+		ok, err := is()
+		if ok {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-end:
+			return fmt.Errorf("%s: %v", not, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// ask reads an answer of the fleet; nil: only that it is a good one.
+func ask(ctx context.Context, url string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, page+"api/v1/incidents", nil)
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r, err := http.DefaultClient.Do(q)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer r.Body.Close()
-	var a struct{ Incidents []store.Incident }
-	err = json.NewDecoder(io.LimitReader(r.Body, 16<<20)).Decode(&a)
-	return a.Incidents, err
+	if r.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, r.Status)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(io.LimitReader(r.Body, 16<<20)).Decode(into)
 }

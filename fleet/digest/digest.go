@@ -43,10 +43,17 @@ type Digest struct {
 
 	seed    maphash.Seed
 	places  map[report.Address]map[string]string
-	told    map[report.Address]uint64 // what was saved of each, so that only news is written
+	told    map[report.Address]told // what was saved of each, so that only news is written
+	listed  bool                    // the inventory says something else than at the last look that was kept
 	born    time.Time
 	healthy time.Time
 	whole   time.Time
+}
+
+// told is what was saved of a terminal, and the birth that it was of.
+type told struct {
+	sum  uint64
+	born time.Time
 }
 
 // Run reads until ctx ends.
@@ -69,9 +76,10 @@ func (d *Digest) Look(ctx context.Context, now time.Time) error {
 	if err != nil {
 		d.Log.Error("the inventory cannot be read; what was read before stands", "error", err)
 	}
+	d.listed = d.listed || news && d.told != nil
 	if d.told == nil || news || now.Sub(d.whole) >= anew {
 		if d.told == nil {
-			d.seed, d.told = maphash.MakeSeed(), map[report.Address]uint64{}
+			d.seed, d.told = maphash.MakeSeed(), map[report.Address]told{}
 		}
 		d.places, d.born, d.healthy, d.whole = map[report.Address]map[string]string{}, time.Time{}, time.Time{}, now
 	}
@@ -108,35 +116,48 @@ func (d *Digest) births(ctx context.Context, now time.Time) (bool, error) {
 		if scheme == "" {
 			scheme = d.places[at]["scheme"]
 		}
-		list = d.place(list, at, when, incident.PlaceOf(b, scheme, d.Inventory.Of(at)))
+		list = d.place(list, at, when, now, incident.PlaceOf(b, scheme, d.Inventory.Of(at)))
 		delete(schemes, at)
 	})
 	if err != nil {
 		return false, err
 	}
 	for at, scheme := range schemes { // that never said what they are
-		list = d.place(list, at, now, incident.PlaceOf(report.Birth{}, scheme, d.Inventory.Of(at)))
+		list = d.place(list, at, time.Time{}, now, incident.PlaceOf(report.Birth{}, scheme, d.Inventory.Of(at)))
 	}
 	if err := d.Source.SavePlaces(ctx, list); err != nil {
 		return false, err
 	}
-	d.born = last
+	d.born, d.listed = last, false
 	return len(list) > 0, nil
 }
 
-// place enters a terminal's place, and into the list if it is not what was saved last.
-func (d *Digest) place(list []store.Placed, at report.Address, when time.Time, p incident.Place) []store.Placed {
+// place enters a terminal's place, and into the list if it is not what was saved last. born is when its birth came,
+// zero for none. What a birth that was read before shows anew changed since: as of now, and because the inventory did,
+// but for the code table, which sales tell.
+func (d *Digest) place(list []store.Placed, at report.Address, born, now time.Time, p incident.Place) []store.Placed {
 	d.places[at] = p
 	var h maphash.Hash
 	h.SetSeed(d.seed)
 	for _, dim := range slices.Sorted(maps.Keys(p)) {
 		h.WriteString(dim + "\x00" + p[dim] + "\x00")
 	}
-	if sum := h.Sum64(); d.told[at] != sum {
-		d.told[at] = sum
-		list = append(list, store.Placed{At: at, When: when, Place: p})
+	before, known := d.told[at]
+	sum := h.Sum64()
+	d.told[at] = told{sum, born}
+	if known && before.sum == sum {
+		return list
 	}
-	return list
+	v := store.Placed{At: at, When: born, Place: p, Listed: map[string]bool{}, ListedAt: now}
+	again := known && before.born.Equal(born)
+	if again || born.IsZero() {
+		v.When = now
+	}
+	says := d.Inventory.Of(at)
+	for dim := range p {
+		v.Listed[dim] = says[dim] != "" || again && d.listed && dim != "scheme"
+	}
+	return append(list, v)
 }
 
 func (d *Digest) healths(ctx context.Context) (bool, error) {

@@ -2,6 +2,7 @@ package digest
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/codes"
+	"posdx/fleet/incident"
 	"posdx/fleet/ingest"
 	"posdx/fleet/sample"
 	"posdx/fleet/store"
@@ -131,5 +133,88 @@ func TestDigest(t *testing.T) {
 	}
 	if place, _ := db.PlaceOf(t.Context(), store.Estates{"other"}, a.At); len(place) != 0 {
 		t.Error("a reader of another estate sees", place)
+	}
+}
+
+// What only the inventory says anew is a change as of now and of the inventory, not of the terminal at its birth: no
+// incident that began between comes after it.
+func TestAnInventoryChangesNothingInThePast(t *testing.T) {
+	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "fleet.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	a := sample.New("shop", "t1")
+	born := func(at time.Time, n uint64, labels map[string]string) {
+		t.Helper()
+		b := a.Birth(n)
+		b.Labels, b.Time = labels, at
+		topic, p := a.Uncounted(report.KindBirth, b)
+		doc := ingest.Decode(topic, p, at)
+		if _, err := db.Commit(t.Context(), []store.Document{doc}); err != nil || doc.Reason != "" {
+			t.Fatal(err, doc.Reason)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "inventory.csv")
+	list := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("estate,terminal,site\n"+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	fresh := func() *Digest {
+		return &Digest{Source: db, Knowledge: codes.Builtin(), Log: log, Inventory: &incident.InventoryFile{Path: file}}
+	}
+	list("shop,t1,one\n")
+	d := fresh()
+	look := func(now time.Time) store.Change {
+		t.Helper()
+		if err := d.Look(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		changes, err := db.Changes(t.Context(), nil, a.At, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(changes) == 0 {
+			return store.Change{}
+		}
+		return changes[0]
+	}
+	born(t0, 1, map[string]string{"application": "4.1", "site": "own"})
+	if c := look(t0.Add(time.Minute)); c.Dim != "" {
+		t.Fatalf("the first place is a change: %+v", c)
+	}
+	for i, c := range []struct {
+		inventory string
+		restart   bool
+		now       string
+	}{{"shop,t1,two-longer\n", false, "two-longer"}, {"", false, "own"}, {"shop,t1,three\n", true, "three"}} {
+		now := t0.Add(time.Duration(2+i) * time.Hour)
+		list(c.inventory)
+		if c.restart {
+			d = fresh()
+		}
+		got := look(now)
+		if !got.Listed || !got.At.Equal(now) || got.Dim != "site" || got.Now != c.now {
+			t.Errorf("%+v: %+v", c, got)
+		}
+	}
+	count := func() []store.ChangeCount {
+		t.Helper()
+		in, err := db.ChangesIn(t.Context(), "shop", nil, t0, t0.Add(24*time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in
+	}
+	if in := count(); len(in) != 0 {
+		t.Errorf("what the inventory says is told as what changed there: %+v", in)
+	}
+	at := t0.Add(8 * time.Hour)
+	born(at, 2, map[string]string{"application": "4.2", "site": "own"})
+	if c := look(at.Add(time.Minute)); c.Listed || c.Dim != "application" || !c.At.Equal(at) || len(count()) != 1 {
+		t.Errorf("what the terminal itself came to share: %+v %+v", c, count())
 	}
 }

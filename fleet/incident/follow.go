@@ -53,6 +53,40 @@ func Follow(l Look, found []Finding, list []store.Incident, members map[string]M
 	return out
 }
 
+// After is the look without what incidents that are over rest on: reports of an incident's causes at its place that
+// came before it was closed neither open it again nor make another. What an incident that lasts rests on stays, and so
+// does what was merged into another, which it explains.
+func (l Look) After(list []store.Incident) Look {
+	var over, open []*store.Incident
+	for k := range list {
+		switch i := &list[k]; {
+		case i.Estate != l.Estate || i.MergedIn != 0:
+		case i.Closed.IsZero():
+			open = append(open, i)
+		default:
+			over = append(over, i)
+		}
+	}
+	if len(over) == 0 {
+		return l
+	}
+	told := func(v store.Sighting) bool {
+		return v.At.Estate == l.Estate &&
+			slices.ContainsFunc(over, func(i *store.Incident) bool { return !v.Received.After(i.Closed) && l.about(i, v) }) &&
+			!slices.ContainsFunc(open, func(i *store.Incident) bool { return l.about(i, v) })
+	}
+	l.Recent = slices.DeleteFunc(slices.Clone(l.Recent), told)
+	l.Slow = slices.DeleteFunc(slices.Clone(l.Slow), told) // nil stays nil
+	return l
+}
+
+// about tells whether a sighting is one of an incident's causes, at its place.
+func (l Look) about(i *store.Incident, v store.Sighting) bool {
+	silent := i.Kind == KindSilence && v.Segment == SegmentSilence
+	return v.At.Estate == i.Estate && (silent || v.Segment != SegmentSilence && of(i, KindSurge, v.Cause)) &&
+		Place(i.Place).Holds(l.Places[v.At.Terminal])
+}
+
 type following struct {
 	store.Incident
 	seen    map[string]bool // terminals that report one of its causes now
@@ -78,9 +112,7 @@ func (f *follower) reporters(i store.Incident) map[string]bool {
 	}
 	seen := map[string]bool{}
 	for _, v := range list {
-		silent := i.Kind == KindSilence && v.Segment == SegmentSilence
-		if v.At.Estate == i.Estate && (silent || v.Segment != SegmentSilence && of(&i, KindSurge, v.Cause)) &&
-			Place(i.Place).Holds(f.l.Places[v.At.Terminal]) {
+		if f.l.about(&i, v) {
 			seen[v.At.Terminal] = true
 		}
 	}

@@ -197,6 +197,7 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 		if slowNow {
 			l.Slow = w.slow
 		}
+		l = l.After(list)
 		for _, i := range Follow(l, Detect(l), list, w.members[estate]) {
 			began := i.No == 0
 			if err := w.Source.SaveIncident(ctx, &i); err != nil {

@@ -172,3 +172,64 @@ func TestToHaveReportedIsNoPlace(t *testing.T) {
 		t.Errorf("assumed though two are in use: %+v", list[1])
 	}
 }
+
+// What somebody closed stays closed until reports come that are younger than that; that it came back is in its log.
+func TestOnlyReportsAfterTheCloseReopen(t *testing.T) {
+	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "fleet.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	tell := func(n, terminals int, when time.Time) {
+		t.Helper()
+		var docs []store.Document
+		for i := range terminals {
+			a := sample.New("shop", at(i).Terminal)
+			a.Seq = uint64(n)
+			topic, payload := a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer"))
+			docs = append(docs, ingest.Decode(topic, payload, when))
+		}
+		if _, err := db.Commit(t.Context(), docs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := &Watch{Source: db, Publish: (&shelf{kept: map[string]string{}}).publish, Changed: func() {},
+		Log: slog.New(slog.DiscardHandler)}
+	only := func(now time.Time) store.Incident {
+		t.Helper()
+		if err := w.Look(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		list, err := db.Incidents(t.Context(), 0)
+		if err != nil || len(list) != 1 {
+			t.Fatalf("%v: want one incident: %v %+v", now.Sub(t0), err, list)
+		}
+		return list[0]
+	}
+	tell(0, 8, t0)
+	i := only(t0.Add(time.Second))
+	closed := store.LogEntry{Incident: i.No, At: t0.Add(time.Minute), Who: "li", Deed: store.DeedClose}
+	if err := db.Tend(t.Context(), nil, closed, store.Care{}, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []time.Duration{time.Minute + Every, 2 * time.Minute, 14 * time.Minute, 20 * time.Minute} {
+		w.slowAt = time.Time{} // a slow look each time
+		if i = only(t0.Add(d)); i.Closed.IsZero() || i.Reopened != 0 || i.Proof != store.ProofPerson {
+			t.Fatalf("%v later, without a new report: %+v", d, i)
+		}
+	}
+	tell(1, 2, t0.Add(21*time.Minute)) // two prove little
+	if i = only(t0.Add(21 * time.Minute)); i.Closed.IsZero() {
+		t.Fatalf("two reports after the close opened it: %+v", i)
+	}
+	tell(2, 8, t0.Add(22*time.Minute))
+	if i = only(t0.Add(22 * time.Minute)); !i.Closed.IsZero() || i.Reopened != 1 {
+		t.Fatalf("new reports do not open it: %+v", i)
+	}
+	only(t0.Add(23 * time.Minute))
+	log, err := db.Log(t.Context(), nil, i.No)
+	if err != nil || len(log) != 2 || log[0].Deed != store.DeedReopen || !log[0].At.Equal(t0.Add(22*time.Minute)) ||
+		log[1].Deed != store.DeedClose {
+		t.Errorf("log: %v %+v", err, log)
+	}
+}

@@ -37,19 +37,53 @@ var aliases = map[string]string{
 	"store": "site", "shop": "site", "tid": "terminal", "terminal_id": "terminal", "app": "application", "app_version": "application",
 }
 
+// ignored are columns of a spreadsheet that are known to say nothing of a place.
+var ignored = map[string]bool{"": true, "remark": true, "remarks": true, "note": true, "notes": true, "备注": true}
+
+// A List is what a file says: of the columns that it has, every cell, so an empty one too.
+type List struct {
+	Columns   []string // dimensions that the file has a column for
+	Terminals incident.Inventory
+}
+
+// Merge puts a list over an inventory: of a terminal that is there only the dimensions change that the list has a
+// column for, and an empty cell takes away what was said. It tells how many terminals are new, and of how many
+// something changed.
+func (l List) Merge(inv incident.Inventory) (fresh, changed int) {
+	for at, words := range l.Terminals {
+		before, ok := inv[at]
+		after := map[string]string{}
+		for dim, value := range before {
+			if !slices.Contains(l.Columns, dim) {
+				after[dim] = value
+			}
+		}
+		maps.Copy(after, words)
+		switch {
+		case !ok:
+			fresh++
+		case !maps.Equal(before, after):
+			changed++
+		}
+		inv[at] = after
+	}
+	return fresh, changed
+}
+
 // Read reads a list: UTF-8, UTF-16 with its mark, or GB 18030; separated by comma, semicolon or tab. A terminal that
-// stands there twice with different words is an error that names both lines.
-func Read(r io.Reader) (incident.Inventory, error) {
+// stands there twice with different words is an error that names both lines, and so is a column that nothing is known
+// of: a misspelt one would be words lost in silence.
+func Read(r io.Reader) (List, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("read inventory: %w", err)
+		return List{}, fmt.Errorf("read inventory: %w", err)
 	}
 	if len(b) > maxFile {
-		return nil, fmt.Errorf("read inventory: more than %d bytes", maxFile)
+		return List{}, fmt.Errorf("read inventory: more than %d bytes", maxFile)
 	}
 	text, err := decode(b)
 	if err != nil {
-		return nil, err
+		return List{}, err
 	}
 	head, _, _ := strings.Cut(text, "\n")
 	comma := ','
@@ -62,10 +96,10 @@ func Read(r io.Reader) (incident.Inventory, error) {
 	in.Comma, in.Comment = comma, '#'
 	names, err := in.Read()
 	if errors.Is(err, io.EOF) {
-		return nil, errors.New("read inventory: the file is empty")
+		return List{}, errors.New("read inventory: the file is empty")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read inventory: %w", err)
+		return List{}, fmt.Errorf("read inventory: %w", err)
 	}
 	// Brought into the form that the fleet itself reads, so that what is a good row is judged in one place.
 	var out bytes.Buffer
@@ -79,16 +113,29 @@ func Read(r io.Reader) (incident.Inventory, error) {
 	}
 	for i, n := range names {
 		if n != "" && slices.Contains(names[:i], n) {
-			return nil, fmt.Errorf("read inventory: two columns %s", n)
+			return List{}, fmt.Errorf("read inventory: two columns %s", n)
 		}
 	}
 	at := [2]int{slices.Index(names, "estate"), slices.Index(names, "terminal")}
 	if at[0] < 0 || at[1] < 0 {
-		return nil, fmt.Errorf(
+		return List{}, fmt.Errorf(
 			"read inventory: the first line is %q: want columns estate and terminal, and any of %s",
 			head,
 			strings.Join(report.Dimensions, " "),
 		)
+	}
+	var columns []string
+	for _, n := range names {
+		switch {
+		case slices.Contains(report.Dimensions, n):
+			columns = append(columns, n)
+		case n != "estate" && n != "terminal" && !ignored[n]:
+			return List{}, fmt.Errorf(
+				"read inventory: column %q is not known: want estate terminal, any of %s, or a remark",
+				n,
+				strings.Join(report.Dimensions, " "),
+			)
+		}
 	}
 	w.Write(names)
 	lines := map[report.Address]int{}
@@ -99,7 +146,7 @@ func Read(r io.Reader) (incident.Inventory, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read inventory: %w", err)
+			return List{}, fmt.Errorf("read inventory: %w", err)
 		}
 		n, _ := in.FieldPos(0)
 		for i := range row {
@@ -110,11 +157,11 @@ func Read(r io.Reader) (incident.Inventory, error) {
 		}
 		a := report.Address{Estate: row[at[0]], Terminal: row[at[1]]}
 		if err := a.Check(); err != nil {
-			return nil, fmt.Errorf("read inventory: line %d: %w", n, err)
+			return List{}, fmt.Errorf("read inventory: line %d: %w", n, err)
 		}
 		if before, ok := rows[a]; ok {
 			if !slices.Equal(before, row) {
-				return nil, fmt.Errorf(
+				return List{}, fmt.Errorf(
 					"read inventory: %s/%s stands in line %d and in line %d with different words",
 					a.Estate,
 					a.Terminal,
@@ -125,13 +172,14 @@ func Read(r io.Reader) (incident.Inventory, error) {
 			continue
 		}
 		if len(rows) >= MaxTerminals {
-			return nil, fmt.Errorf("read inventory: more than %d terminals", MaxTerminals)
+			return List{}, fmt.Errorf("read inventory: more than %d terminals", MaxTerminals)
 		}
 		lines[a], rows[a] = n, row
 		w.Write(row)
 	}
 	w.Flush()
-	return incident.ReadInventory(&out)
+	inv, err := incident.ReadInventory(&out)
+	return List{columns, inv}, err
 }
 
 func decode(b []byte) (string, error) {
@@ -191,7 +239,8 @@ func Load(file string) (incident.Inventory, error) {
 		return nil, fmt.Errorf("read inventory: %w", err)
 	}
 	defer f.Close()
-	return Read(f)
+	list, err := Read(f)
+	return list.Terminals, err
 }
 
 // Save replaces the file as a whole; a running fleet reads it within a look.

@@ -23,6 +23,7 @@ const (
 	DeedMerge       = "merge"
 	DeedClose       = "close"
 	DeedNote        = "note"
+	DeedReopen      = "reopen" // of no person: new reports opened it again
 )
 
 // ProofPerson says that a person ended an incident.

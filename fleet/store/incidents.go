@@ -290,7 +290,29 @@ func (s *Store) FindIncidents(ctx context.Context, f IncidentFilter) ([]Incident
 // SaveIncident writes an incident; with No 0 a new one, whose number it sets. One that somebody ended, or merged, since
 // it was read stays as it is: the next look reads it anew.
 func (s *Store) SaveIncident(ctx context.Context, i *Incident) error {
-	return s.saveIncident(ctx, s.write, i)
+	if i.read.IsZero() || !i.Closed.IsZero() {
+		return s.saveIncident(ctx, s.write, i)
+	}
+	// It was over and is open again: its log says so, whoever ended it.
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("save incident: %w", err)
+	}
+	defer tx.Rollback()
+	was := i.read
+	_, err = tx.ExecContext(ctx, s.sql(`INSERT INTO incident_log (incident, at, who, deed, said)
+		SELECT no, ?, '', ?, '' FROM incidents WHERE no = ? AND closed = ?`), millis(i.Seen), DeedReopen, i.No, millis(was))
+	if err == nil {
+		err = s.saveIncident(ctx, tx, i)
+	}
+	if err == nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		i.read = was
+		return fmt.Errorf("save incident %d: %w", i.No, err)
+	}
+	return nil
 }
 
 type execer interface {

@@ -18,7 +18,14 @@ type Placed struct {
 	At    report.Address
 	When  time.Time // when the fleet learnt of it
 	Place map[string]string
+	// Listed are the dimensions that the inventory says: that these changed is its doing, at the moment ListedAt, and
+	// nothing that happened at the terminal.
+	Listed   map[string]bool
+	ListedAt time.Time
 }
+
+// listed ends the dimension of a change that the inventory made.
+const listed = "@inventory"
 
 // A Change is that a terminal shares something else than before: a new application, another carrier.
 type Change struct {
@@ -28,6 +35,7 @@ type Change struct {
 	Dim      string    `json:"dimension"`
 	Was      string    `json:"was"` // empty if nothing was known
 	Now      string    `json:"now"`
+	Listed   bool      `json:"by_inventory,omitempty"` // the inventory says something else, not the terminal
 }
 
 // maxPlaces bounds what one transaction writes, which ingest waits for.
@@ -80,7 +88,11 @@ func (s *Store) savePlaces(ctx context.Context, list []Placed) error {
 			}
 			rows = append(rows, []any{p.At.Estate, p.At.Terminal, dim, value})
 			if known {
-				changes = append(changes, []any{p.At.Estate, p.At.Terminal, millis(p.When), dim, was[dim], value})
+				when, what := p.When, dim
+				if p.Listed[dim] {
+					when, what = p.ListedAt, dim+listed
+				}
+				changes = append(changes, []any{p.At.Estate, p.At.Terminal, millis(when), what, was[dim], value})
 			}
 		}
 		for dim := range was {
@@ -304,6 +316,7 @@ func (s *Store) Changes(ctx context.Context, in Estates, at report.Address, limi
 			return nil, fmt.Errorf("list changes: %w", err)
 		}
 		c.At = fromMillis(when)
+		c.Dim, c.Listed = strings.CutSuffix(c.Dim, listed)
 		list = append(list, c)
 	}
 	return list, rows.Err()
@@ -318,14 +331,15 @@ type ChangeCount struct {
 	Last      time.Time `json:"last"`
 }
 
-// ChangesIn counts what changed at the terminals of a place within a time, the most common first.
+// ChangesIn counts what changed at the terminals of a place within a time, the most common first. What only the
+// inventory says anew changed nothing there.
 func (s *Store) ChangesIn(ctx context.Context, estate string, place map[string]string, from,
 	to time.Time) ([]ChangeCount, error) {
 	cond, args := within("c", place)
 	cond = cmp.Or(cond, "1 = 1")
 	rows, err := s.read.QueryContext(ctx,
 		s.sql(`SELECT c.dim, c.was, c.now, count(DISTINCT c.terminal), max(c.at) FROM changes AS c
-		WHERE `+cond+` AND c.estate = ? AND c.at >= ? AND c.at <= ? GROUP BY c.dim, c.was, c.now ORDER BY count(DISTINCT c.terminal) DESC LIMIT 12`),
+		WHERE `+cond+` AND c.estate = ? AND c.at >= ? AND c.at <= ? AND c.dim NOT LIKE '%`+listed+`' GROUP BY c.dim, c.was, c.now ORDER BY count(DISTINCT c.terminal) DESC LIMIT 12`),
 		append(args, clean(estate), millis(from), millis(to))...)
 	if err != nil {
 		return nil, fmt.Errorf("count changes: %w", err)

@@ -156,6 +156,7 @@ var desk = []string{
 		PRIMARY KEY (estate, terminal, dim))`,
 	`CREATE INDEX IF NOT EXISTS places_value ON places (dim, value, estate)`,
 
+	// A dim that ends in @inventory: the inventory said something else, nothing changed at the terminal.
 	`CREATE TABLE IF NOT EXISTS changes (
 		no SERIAL,
 		estate TEXT NOT NULL, terminal TEXT NOT NULL, at BIGINT NOT NULL, dim TEXT NOT NULL, was TEXT NOT NULL, now TEXT NOT NULL)`,

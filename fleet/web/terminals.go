@@ -317,7 +317,11 @@ func (s *Site) timeline(p *page, t store.Terminal, b *report.Birth, list, asked 
 		add(moment{At: c.Sent, Kind: "command", Text: text})
 	}
 	for _, c := range changes {
-		add(moment{At: c.At, Kind: "change", Text: p.T("scope", c.Dim) + ": " + cmp.Or(c.Was, "-") + " → " + cmp.Or(c.Now, "-")})
+		text := p.T("scope", c.Dim) + ": " + cmp.Or(c.Was, "-") + " → " + cmp.Or(c.Now, "-")
+		if c.Listed {
+			text += " · " + p.T("by.inventory")
+		}
+		add(moment{At: c.At, Kind: "change", Text: text})
 	}
 	if !t.StateAt.IsZero() {
 		add(moment{At: t.StateAt, Kind: "state", Text: p.T("state", t.State)})

@@ -345,6 +345,8 @@ var texts = map[string]codes.Text{
 	"log":                {ZH: "记录", EN: "Log"},
 	"deed.acknowledge":   {ZH: "确认", EN: "acknowledged it"},
 	"deed.assign":        {ZH: "指派给", EN: "assigned it to"},
+	"by.inventory":       {ZH: "按终端清单", EN: "as of the inventory"},
+	"deed.reopen":        {ZH: "有新的上报，重新打开", EN: "new reports opened it again"},
 	"deed.mute":          {ZH: "静音", EN: "muted it for"},
 	"deed.unmute":        {ZH: "取消静音", EN: "unmuted it"},
 	"deed.merge":         {ZH: "并入", EN: "merged it into"},
