@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:35f4724c3a9c822237c816e00a252ddc994d29253f24ee42a7e1f5c3e7ecb128", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426a6f79cb609a21d1752f058060692b01fa2fa99f56650b", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -621,7 +621,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:35f4724c3a9c822237c
 		Cond{Fact: "purpose", Op: "eq", Words: liste61ab170},
 		Cond{Fact: "days_left", Op: "le", Number: -1},
 		Cond{Fact: "days_left", Op: "ge", Number: -31},
-	}, Full: 1, News: "bad"},
+	}, Full: 1, News: "poor"},
 	Limit{Finding: "cert.root-ending", Check: "board.certificates", When: []Cond{
 		Cond{Fact: "purpose", Op: "eq", Words: liste61ab170},
 		Cond{Fact: "days_left", Op: "ge"},
@@ -1586,7 +1586,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:35f4724c3a9c822237c
 	FindingNews{Finding: "cert.own-ending", News: "poor"},
 	FindingNews{Finding: "cert.root-ended", News: "poor"},
 	FindingNews{Finding: "cert.root-ending", News: "poor"},
-	FindingNews{Finding: "cert.root-just-ended", News: "bad"},
+	FindingNews{Finding: "cert.root-just-ended", News: "poor"},
 	FindingNews{Finding: "changed.app", News: "note"},
 	FindingNews{Finding: "changed.cert", News: "note"},
 	FindingNews{Finding: "changed.host", News: "note"},
@@ -5297,7 +5297,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:35f4724c3a9c822237c
 	}, Text: Text{ZH: "主机刚刚应答过，说明网络是通的", EN: "the host answered just now, so the path to it works"}},
 	Sign{Name: "answer.slow", Check: "txn.answer", Family: "delay", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: 1},
-		Weight{Cause: "host.overloaded", Word: 2},
+		Weight{Cause: "host.overloaded", Word: 3},
 		Weight{Cause: "issuer.unavailable", Word: 2},
 		Weight{Cause: "switch.malfunction", Word: 1},
 	}, Text: Text{ZH: "这次等待{response_ms}毫秒，平时约{normal_response_ms}毫秒", EN: "this wait was {response_ms} ms, normally about {normal_response_ms} ms"}},
@@ -6933,7 +6933,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:35f4724c3a9c822237c
 		Weight{Cause: "terminal.clock", Word: 3},
 	}, Brought: listc8e34591, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
 	Sign{Name: "tls.ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
-		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -2},

@@ -150,8 +150,9 @@ func TestMoneyDeclined(t *testing.T) {
 	}
 }
 
-// TestOpenReadingBesideADeadWay: a code that may mean that the result is unknown makes a lone claim that nothing was sent
-// too little; a way that was found to let nothing through is the second witness, one that lets a part through is none.
+// TestOpenReadingBesideADeadWay: a code that may mean that the result is unknown makes a lone claim that nothing was
+// sent too little; a way that was found to let nothing through is the second witness, one that lets a part through is
+// none.
 func TestOpenReadingBesideADeadWay(t *testing.T) {
 	k, not := knowledge(t), false
 	ev := report.Event{Code: "9997", Origin: report.OriginCashier, Txn: &report.Txn{Sent: &not}}

@@ -121,6 +121,10 @@ func (r *Reading) sinceUpdate(h *Item, approvals, same float64) {
 	// Of what an update broke some sales still go through: it is the share that counts, not that there was one.
 	failed, failedKnown := h.num(SameCodeSinceUpdate)
 	share := choose(failedKnown && since > 0, since/max(since+failed, 1), 1)
+	if it != nil && it.Str(Expected) != "" && it.Str(Installed) != it.Str(Expected) {
+		// What was approved with a version shows nothing once the host wants another.
+		known, dated = false, dated && age < fortnight && last >= age
+	}
 	switch {
 	case known && since > 0:
 		r.put("hist.ok-since-update", h, h.Facts, ramp(since, 0, 3)*ramp(share, 0.2, 0.8))
