@@ -214,7 +214,8 @@ func TestNothingSentBesideLaterWords(t *testing.T) {
 	} {
 		for _, list := range [][]report.Evidence{nil, {cableOut()}} {
 			d, _, say := sayOf(unsent(code), list)
-			if got := d.Money.Retry == report.RetryQueryFirst; got != open {
+			want := open && !(strings.HasPrefix(code, "999") && list != nil) // TestOpenReadingBesideADeadWay
+			if got := d.Money.Retry == report.RetryQueryFirst; got != want {
 				t.Errorf("%s, %d findings: %s, %s", code, len(list), d.Money.Retry, say)
 			}
 		}
