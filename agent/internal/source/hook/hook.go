@@ -175,13 +175,42 @@ func groupID(name string) (int, error) {
 }
 
 func (h *Hook) accept(ctx context.Context, l *net.UnixListener) error {
-	defer context.AfterFunc(ctx, func() { l.Close() })()
 	defer os.Remove(h.Path)
+	return h.welcome(ctx, l, "hook takes nobody in", func(someone net.Conn) func() {
+		c := someone.(*net.UnixConn)
+		uid, err := h.admit(c)
+		if err != nil {
+			h.warn("hook refuses", "uid", uid, "err", err)
+			h.dismiss(c, Answer{V: protocol, Result: Refused, Why: err.Error()})
+			return nil
+		}
+		k, ok := h.room(c)
+		if !ok {
+			h.warn("hook is full", "uid", uid, "connections", maxConns)
+			h.dismiss(c, Answer{V: protocol, Result: Busy,
+				Why: "16 connections are open: close those that are not needed"})
+			return nil
+		}
+		h.Log.Debug("hook speaks", "uid", uid)
+		return func() {
+			k.serve(ctx)
+			h.mu.Lock()
+			delete(h.conns, k)
+			h.mu.Unlock()
+		}
+	})
+}
+
+// welcome accepts connections until ctx ends or the listener is closed, which is an error, and then waits for all that
+// were let in. take decides on each: what it returns is run beside the others; nil if it turned the connection away.
+// Where the kernel gives none, out of descriptors perhaps, closed says so in the log, and those who speak already go on.
+func (h *Hook) welcome(ctx context.Context, l net.Listener, closed string, take func(net.Conn) func()) error {
+	defer context.AfterFunc(ctx, func() { l.Close() })()
 	defer l.Close()
 	var all sync.WaitGroup
 	defer all.Wait()
 	for {
-		c, err := l.AcceptUnix()
+		c, err := l.Accept()
 		if ctx.Err() != nil {
 			if err == nil {
 				c.Close()
@@ -190,10 +219,9 @@ func (h *Hook) accept(ctx context.Context, l *net.UnixListener) error {
 		}
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("accept %s: %w", h.Path, err)
+				return fmt.Errorf("accept %s: %w", l.Addr(), err)
 			}
-			// Out of descriptors: those who speak already come first.
-			h.warn("hook takes nobody in", "err", err)
+			h.warn(closed, "err", err)
 			select {
 			case <-ctx.Done():
 				return nil
@@ -201,25 +229,9 @@ func (h *Hook) accept(ctx context.Context, l *net.UnixListener) error {
 			}
 			continue
 		}
-		uid, err := h.admit(c)
-		if err != nil {
-			h.warn("hook refuses", "uid", uid, "err", err)
-			h.dismiss(c, Answer{V: protocol, Result: Refused, Why: err.Error()})
-			continue
+		if serve := take(c); serve != nil {
+			all.Go(serve)
 		}
-		k, ok := h.room(c)
-		if !ok {
-			h.warn("hook is full", "uid", uid, "connections", maxConns)
-			h.dismiss(c, Answer{V: protocol, Result: Busy, Why: "16 connections are open: close those that are not needed"})
-			continue
-		}
-		h.Log.Debug("hook speaks", "uid", uid)
-		all.Go(func() {
-			k.serve(ctx)
-			h.mu.Lock()
-			delete(h.conns, k)
-			h.mu.Unlock()
-		})
 	}
 }
 

@@ -148,39 +148,17 @@ func (s *HTTP) Run(ctx context.Context) error {
 }
 
 func (s *HTTP) accept(ctx context.Context, l net.Listener) error {
-	defer context.AfterFunc(ctx, func() { l.Close() })()
-	defer l.Close()
-	var all sync.WaitGroup
-	defer all.Wait()
-	for {
-		c, err := l.Accept()
-		if ctx.Err() != nil {
-			if err == nil {
-				c.Close()
-			}
-			return nil
-		}
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("accept %s: %w", s.Address, err)
-			}
-			s.Hook.warn("hook over http takes nobody in", "err", err)
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(time.Second):
-			}
-			continue
-		}
+	return s.Hook.welcome(ctx, l, "hook over http takes nobody in", func(c net.Conn) func() {
 		v := s.room(c)
 		if v == nil {
 			s.Hook.warn("hook over http is full", "connections", maxVisits)
 			c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-			c.Write(s.response(503, Answer{V: protocol, Result: Busy, Why: "16 requests are being answered: try again a second later"}))
+			c.Write(s.response(503, Answer{V: protocol, Result: Busy,
+				Why: "16 requests are being answered: try again a second later"}))
 			c.Close()
-			continue
+			return nil
 		}
-		all.Go(func() {
+		return func() {
 			defer context.AfterFunc(ctx, func() { c.Close() })()
 			s.serve(ctx, v)
 			s.linger(v.c)
@@ -188,8 +166,8 @@ func (s *HTTP) accept(ctx context.Context, l net.Listener) error {
 			delete(s.visits, v)
 			s.mu.Unlock()
 			c.Close()
-		})
-	}
+		}
+	})
 }
 
 // room finds a place for a connection. If all are taken, the one goes whose request has been coming longest: who is
