@@ -203,7 +203,8 @@ func (h *Hook) accept(ctx context.Context, l *net.UnixListener) error {
 
 // welcome accepts connections until ctx ends or the listener is closed, which is an error, and then waits for all that
 // were let in. take decides on each: what it returns is run beside the others; nil if it turned the connection away.
-// Where the kernel gives none, out of descriptors perhaps, closed says so in the log, and those who speak already go on.
+// Where the kernel gives none, out of descriptors perhaps, closed says so in the log, and those who speak already go
+// on.
 func (h *Hook) welcome(ctx context.Context, l net.Listener, closed string, take func(net.Conn) func()) error {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	defer l.Close()
