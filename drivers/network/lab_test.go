@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"posdx/firmware-build/housetest"
 )
 
 // The lab: this test process runs in a network namespace of its own and is the terminal; a router and a host have
@@ -335,38 +337,16 @@ func hold(got *bytes.Buffer) func(net.Conn) {
 // wire is the far link with a delay: two taps and a goroutine for each direction.
 func wire(t testing.TB, delay time.Duration) {
 	t.Helper()
-	open := func(ns, name string) *os.File {
-		var f *os.File
-		inNS(t, ns, func() error {
-			fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-			if err != nil {
-				return err
-			}
-			ifr, err := unix.NewIfreq(name)
-			if err != nil {
-				return err
-			}
-			ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
-			if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
-				return err
-			}
-			f = os.NewFile(uintptr(fd), name)
-			return nil
+	open := func(ns, name string) (f *os.File) {
+		inNS(t, ns, func() (err error) {
+			f, err = housetest.Tap(name)
+			return err
 		})
 		t.Cleanup(func() { f.Close() })
 		return f
 	}
 	a, b := open("r", "r1"), open("h", "h0")
-	carry := func(from, to *os.File) {
-		for {
-			frame := make([]byte, 2048)
-			n, err := from.Read(frame)
-			if err != nil {
-				return
-			}
-			time.AfterFunc(delay, func() { _, _ = to.Write(frame[:n]) })
-		}
-	}
-	go carry(a, b)
-	go carry(b, a)
+	late := func() time.Duration { return delay }
+	go housetest.Carry(a, b, late)
+	go housetest.Carry(b, a, late)
 }

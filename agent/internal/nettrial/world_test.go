@@ -26,6 +26,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
+
+	"posdx/firmware-build/housetest"
 )
 
 // A world is the terminal, which is this process, the site's router r, the carrier's i, and the internet x beyond, in
@@ -217,21 +219,9 @@ func (w *world) settle() error {
 // wire is the outer link: two taps and a goroutine for each direction.
 func (w *world) wire() error {
 	open := func(ns, name string) (f *os.File, err error) {
-		err = in(ns, func() error {
-			fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-			if err != nil {
-				return err
-			}
-			ifr, err := unix.NewIfreq(name)
-			if err != nil {
-				return err
-			}
-			ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
-			if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
-				return err
-			}
-			f = os.NewFile(uintptr(fd), name)
-			return nil
+		err = in(ns, func() (err error) {
+			f, err = housetest.Tap(name)
+			return err
 		})
 		return f, err
 	}
@@ -243,18 +233,9 @@ func (w *world) wire() error {
 	if err != nil {
 		return err
 	}
-	carry := func(from, to *os.File) {
-		for {
-			frame := make([]byte, 2048)
-			n, err := from.Read(frame)
-			if err != nil {
-				return
-			}
-			time.AfterFunc(time.Duration(w.delay.Load()), func() { _, _ = to.Write(frame[:n]) })
-		}
-	}
-	go carry(a, b)
-	go carry(b, a)
+	late := func() time.Duration { return time.Duration(w.delay.Load()) }
+	go housetest.Carry(a, b, late)
+	go housetest.Carry(b, a, late)
 	return nil
 }
 
