@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 // A block is one thing in a file of blocks: a line that begins with the file's word, as in "cause lan.wifi", and the
@@ -28,17 +27,12 @@ func (e entry) problem(format string, args ...any) { e.p.problem(e.file, e.line,
 
 // blocks reads a file of blocks, each of which begins with this word.
 func (p *parser) blocks(file, word string) []block {
-	data, ok := p.files[file]
+	data, ok := p.text(file)
 	if !ok {
-		p.problem(file, 0, "the file is missing")
-		return nil
-	}
-	if !utf8.Valid(data) {
-		p.problem(file, 0, "not UTF-8")
 		return nil
 	}
 	var all []entry
-	for i, line := range strings.Split(string(data), "\n") {
+	for i, line := range strings.Split(data, "\n") {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
 		}

@@ -17,21 +17,30 @@ type row struct {
 	cells []string
 }
 
+// text is what a file holds; a file that is missing or not UTF-8 is a problem.
+func (p *parser) text(file string) (text string, ok bool) {
+	data, ok := p.files[file]
+	switch {
+	case !ok:
+		p.problem(file, 0, "the file is missing")
+		return "", false
+	case !utf8.Valid(data):
+		p.problem(file, 0, "not UTF-8")
+		return "", false
+	}
+	return string(data), true
+}
+
 // rows reads a table: fields apart by one tab, the first line names the columns, "-" is an empty cell, lines that start
 // with # are remarks. want are the columns in their order.
 func (p *parser) rows(file string, want ...string) []row {
-	data, ok := p.files[file]
+	data, ok := p.text(file)
 	if !ok {
-		p.problem(file, 0, "the file is missing")
-		return nil
-	}
-	if !utf8.Valid(data) {
-		p.problem(file, 0, "not UTF-8")
 		return nil
 	}
 	var rows []row
 	header := false
-	for i, line := range strings.Split(string(data), "\n") {
+	for i, line := range strings.Split(data, "\n") {
 		if line == "" || line[0] == '#' {
 			continue
 		}

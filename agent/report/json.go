@@ -275,7 +275,7 @@ func unescape(b []byte) (r rune, n int) {
 		}
 		return rune(b[1]), 2
 	}
-	switch r = hex4(b[2:]); {
+	switch r = Hex4(b[2:]); {
 	case r >= 0xdc00 && r <= 0xdfff:
 		return loneSurrogate, 6
 	case r < 0xd800 || r > 0xdbff:
@@ -284,14 +284,16 @@ func unescape(b []byte) (r rune, n int) {
 	if len(b) < 12 || b[6] != '\\' || b[7] != 'u' {
 		return loneSurrogate, 6
 	}
-	low := hex4(b[8:])
+	low := Hex4(b[8:])
 	if low < 0xdc00 || low > 0xdfff {
 		return loneSurrogate, 6
 	}
 	return 0x10000 + (r-0xd800)<<10 + (low - 0xdc00), 12
 }
 
-func hex4(b []byte) (r rune) {
+// Hex4 is the number that the four hexadecimal digits at the start of b write (RFC 8259, section 7). That they are
+// digits was checked before.
+func Hex4(b []byte) (r rune) {
 	for _, c := range b[:4] {
 		switch {
 		case c >= 'a':

@@ -3,11 +3,13 @@ package hook
 import (
 	"bytes"
 	"encoding/json"
-	"posdx/agent/internal/source"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
+
+	"posdx/agent/internal/source"
+	"posdx/agent/report"
 )
 
 // What a payment app sends by mistake is read where it lies and zeroed with its line: encoding/json would leave copies
@@ -112,12 +114,12 @@ func unquote(b []byte) ([]byte, bool) {
 			case 't':
 				c = '\t'
 			case 'u':
-				r := hex4(b[i+1:])
+				r := report.Hex4(b[i+1:])
 				i += 4
 				if low := b[i+1:]; utf16.IsSurrogate(r) {
 					if len(low) < 6 || low[0] != '\\' || low[1] != 'u' {
 						r = utf8.RuneError
-					} else if r = utf16.DecodeRune(r, hex4(low[2:])); r != utf8.RuneError {
+					} else if r = utf16.DecodeRune(r, report.Hex4(low[2:])); r != utf8.RuneError {
 						i += 6
 					}
 				}
@@ -130,21 +132,6 @@ func unquote(b []byte) ([]byte, bool) {
 	}
 	clear(b[n:])
 	return b[:n], true
-}
-
-func hex4(b []byte) (r rune) {
-	for _, c := range b[:4] {
-		switch {
-		case c >= 'a':
-			c -= 'a' - 10
-		case c >= 'A':
-			c -= 'A' - 10
-		default:
-			c -= '0'
-		}
-		r = r<<4 | rune(c)
-	}
-	return r
 }
 
 // maxNumber is the most characters of a number: 1e10 with decimals fits.
