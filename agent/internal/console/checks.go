@@ -58,7 +58,7 @@ func (m *model) pressCheck(r rune) (a action, taken bool) {
 	for _, g := range checkGroups {
 		if r == rune(g.key) {
 			m.group = g
-			return m.start(action{kind: 'c', names: g.prefixes}), true
+			return m.start(action{kind: actCheck, names: g.prefixes}), true
 		}
 	}
 	if r == screenOne {
@@ -98,7 +98,7 @@ func (m *model) checkOne(entry string) action {
 	}
 	m.group = group{prefixes: names}
 	m.show(screenCheck)
-	return m.start(action{kind: 'c', names: names})
+	return m.start(action{kind: actCheck, names: names})
 }
 
 // checkList numbers checks in three columns, as many as a screen has room for.

@@ -68,7 +68,7 @@ func digits(s string) (n int) {
 
 // diagnoseEntered has the typed code diagnosed and shows the verdict that is to come.
 func (m *model) diagnoseEntered(code string) action {
-	a := m.start(action{kind: 'd', code: strings.TrimSpace(code)})
+	a := m.start(action{kind: actDiagnose, code: strings.TrimSpace(code)})
 	if a.kind != 0 {
 		m.show(screenVerdict)
 	}

@@ -36,7 +36,7 @@ func (m *model) tryContent() content {
 		lines: func(m *model) []string { return m.try.lines(m.lang, m.cols) },
 		opened: func(m *model) action {
 			m.try = begun(m.state.Evidence)
-			return action{kind: 'w'}
+			return action{kind: actWatch}
 		},
 		watch: func() []string {
 			if m.try.over() {

@@ -17,7 +17,7 @@ type guideState struct {
 func (m *model) guideContent() content {
 	c := content{
 		lines:  (*model).guideLines,
-		opened: func(m *model) action { m.beginGuide(); return action{kind: 'w'} },
+		opened: func(m *model) action { m.beginGuide(); return action{kind: actWatch} },
 	}
 	if m.guide == nil {
 		return c
@@ -71,7 +71,7 @@ func (m *model) guided(r rune) (a action, taken bool) {
 		m.page = 0
 		g.Skip()
 	case r == '1' && !g.Asks():
-		if a = m.start(action{kind: 'c', names: []string{g.Step.Check}}); a.kind != 0 {
+		if a = m.start(action{kind: actCheck, names: []string{g.Step.Check}}); a.kind != 0 {
 			m.checking = g.Step.Check
 		}
 		return a, true

@@ -199,7 +199,7 @@ func TestTheWayToA97(t *testing.T) {
 	typed.gotState(report.State{Time: noon, ClockTrusted: true, Profile: "unionpay"})
 	keys := "497\r"
 	for _, r := range keys {
-		if a := typed.press(key{r: r}); a.kind == 'd' {
+		if a := typed.press(key{r: r}); a.kind == actDiagnose {
 			asked := d
 			asked.Event.Origin, asked.Asked = report.OriginUnknown, true
 			typed.gotDiagnosis(diagnose.Explain(asked.Event, nil, k, diagnose.Options{Lang: "en", Profile: profile, Final: true}))

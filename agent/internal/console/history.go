@@ -67,7 +67,7 @@ func (m *model) historyLines() []string {
 // openHistory shows all that is kept, and has it read.
 func (m *model) openHistory() action {
 	m.find = ""
-	return action{kind: 'h'}
+	return action{kind: actHistory}
 }
 
 func (m *model) pressHistory(r rune) (a action, taken bool) {

@@ -33,7 +33,7 @@ func (m *model) pinLines() []string {
 
 func (m *model) pinEntered(pin string) action {
 	m.show(screenVerdict)
-	return action{kind: 'u', code: pin}
+	return action{kind: actUnlock, code: pin}
 }
 
 // unlocked takes what became of a PIN.

@@ -136,7 +136,7 @@ func (m *model) content() content {
 }
 
 // refreshed asks for the newest state.
-func refreshed(*model) action { return action{kind: 'r'} }
+func refreshed(*model) action { return action{kind: actRefresh} }
 
 // emptyModel is a console that knows nothing yet, of the usual size.
 func emptyModel(lang string, k *codes.Knowledge, to Contacts) model {
@@ -150,14 +150,27 @@ func (m *model) resize(r, c int) {
 
 func (m *model) bodyRows() int { return m.rows - frame }
 
-// An action is what the console's loop has to do after a key.
+// An action is what the console's loop has to do after a key: at least paint.
 type action struct {
-	// 0 nothing but paint, 'q' leave, 'r' refresh, 'c' check, 'd' diagnose, 'h' read the history, 'u' unlock, 'p' paint
-	// anew, 'w' look at what is watched, 'z' send the bundle
-	kind  rune
-	names []string
-	code  string
+	kind  actionKind
+	names []string // of the checks to be made
+	code  string   // to be diagnosed, or the PIN
 }
+
+type actionKind byte
+
+const (
+	actNothing actionKind = iota // but paint
+	actLeave
+	actRefresh
+	actRepaint // and find out again what the terminal is
+	actCheck
+	actDiagnose
+	actHistory // read what is kept
+	actWatch   // look at what is watched
+	actUnlock
+	actSend // the bundle
+)
 
 // last is the newest diagnosis there is.
 func (m *model) last() *report.Diagnosis {
@@ -187,7 +200,7 @@ func (m *model) spoken() *report.Diagnosis {
 func (m *model) press(k key) action {
 	m.note = ""
 	if k.r == keyRepaint {
-		return action{kind: 'p'}
+		return action{kind: actRepaint}
 	}
 	if m.entering() {
 		return m.enter(k)
@@ -224,11 +237,11 @@ func (m *model) press(k key) action {
 	case 'l':
 		m.otherLanguage()
 	case 'z':
-		return action{kind: 'z'}
+		return action{kind: actSend}
 	case 'r':
-		return action{kind: 'r'}
+		return action{kind: actRefresh}
 	case 'q', keyCancel:
-		return action{kind: 'q'}
+		return action{kind: actLeave}
 	default:
 		name := wordOther.In(m.lang)
 		if k.r > ' ' && k.r < 0x7f {
