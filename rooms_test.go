@@ -64,7 +64,7 @@ var rooms = []struct {
 	{name: "agent/internal/relay", knows: []string{"agent/internal/say", "drivers/serial"}},
 	{name: "agent/internal/library", knows: []string{"agent/internal/say", "codes", "agent/internal/atomicfile"}},
 	{name: "agent/internal/config", knows: []string{"agent/internal/say", "codes", "agent/enroll", "agent/report"}},
-	{name: "agent/internal/zmodem"},
+	{name: "agent/internal/zmodem", knows: []string{"drivers/frame"}},
 	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/text", "agent/internal/zmodem"}},
 	{name: "agent/enroll"},
 	{name: "agent", alone: true, knows: []string{"codes", "agent", "drivers/serial", "drivers/frame", "drivers/reader", "drivers/pinpad", "drivers/printer", "drivers/ecr", "drivers/modem", "drivers/modemmanager", "drivers/network", "drivers/board"}},

@@ -116,7 +116,7 @@ func (m *Modem) Heard() []string {
 // Serve answers commands until the line or the context ends.
 func (m *Modem) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	defer context.AfterFunc(ctx, func() { rw.Close() })() // frees what floods too
-	var out sync.Mutex // one line at a time
+	var out sync.Mutex                                    // one line at a time
 	say := func(s string) error {
 		out.Lock()
 		defer out.Unlock()
