@@ -82,6 +82,7 @@ type model struct {
 	find       string             // the code that the history is searched for
 	chosen     *report.Diagnosis  // the one of the history that is shown
 	try        exercise
+	looks      int // at what is watched, since the screen was opened
 }
 
 // emptyModel is a console that knows nothing yet, of the usual size.
@@ -306,7 +307,7 @@ func (m *model) pageOf() int {
 }
 
 func (m *model) show(screen rune) {
-	m.at = 0
+	m.at, m.looks = 0, 0
 	m.screen, m.page, m.entry, m.looked, m.results, m.ledger = screen, 0, "", "", nil, nil
 }
 
@@ -322,6 +323,7 @@ func (m *model) beginGuide() {
 	}
 	if m.guide == nil || m.guide.base.ID != d.ID {
 		m.guide = NewGuide(*d, m.know, m.state.Profile, m.lang, Worthwhile(m.state))
+		m.guide.Contacts = m.contacts
 	}
 	m.guide.Speak(m.lang)
 	if age := m.state.Time.Sub(d.Event.Time); age > guideOld && m.guide.Step != nil {
@@ -476,9 +478,21 @@ func (m *model) watching() []string {
 	case m.screen == screenTry && !m.try.over():
 		return []string{slotCheck, readsCheck}
 	case m.screen == screenGuide && m.guide != nil:
-		return m.guide.Watching()
+		return m.guide.Watching(m.looks)
 	}
 	return nil
+}
+
+// watches reports whether this look or one soon after it has something to look at.
+func (m *model) watches() bool {
+	later := *m
+	for range portsEvery {
+		if len(later.watching()) > 0 {
+			return true
+		}
+		later.looks++
+	}
+	return false
 }
 
 // gotWatched takes what these checks found.
@@ -592,7 +606,8 @@ func (m *model) body() []string {
 		if m.guide == nil {
 			return text.Wrap(wordGuided.In(m.lang), cols, 0)
 		}
-		return append(Outcome(m.state.Outcome, &m.guide.Now, m.know, m.lang, cols), m.guide.Lines(cols)...)
+		m.guide.Became = m.state.Outcome
+		return m.guide.Lines(cols)
 	case screenLedger:
 		if m.ledger == nil {
 			return text.Wrap(wordNone.In(m.lang), cols, 0)
@@ -626,7 +641,7 @@ func (m *model) body() []string {
 	}
 	outcome := Outcome(m.state.Outcome, d, m.know, m.lang, cols)
 	for proofs := mostProofs; ; proofs-- {
-		lines := append(slices.Clip(outcome), firstPage(d, m.know, m.contacts, m.lang, cols, proofs)...)
+		lines := append(slices.Clip(outcome), firstPage(d, m.know, m.contacts, m.lang, cols, extent{proofs: proofs})...)
 		var fresh screen
 		if proofs == 1 || len(fresh.paint(m.framed(lines), cols)) <= firstBytes-askBytes {
 			return lines
