@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"posdx/agent/internal/text"
@@ -40,6 +41,22 @@ func (c Contacts) of(actor string) (who, number string) {
 		return "technician", c.Service
 	}
 	return "", ""
+}
+
+// verdictLines is the first page with as many proofs as the line has time for.
+func (m *model) verdictLines() []string {
+	d := m.spoken()
+	if d == nil {
+		return text.Wrap(wordNone.In(m.lang), m.cols, 0)
+	}
+	outcome := Outcome(m.state.Outcome, d, m.know, m.lang, m.cols)
+	for proofs := mostProofs; ; proofs-- {
+		lines := append(slices.Clip(outcome), firstPage(d, m.know, m.contacts, m.lang, m.cols, extent{proofs: proofs})...)
+		var fresh screen
+		if proofs == 1 || len(fresh.paint(m.framed(lines), m.cols)) <= firstBytes-askBytes {
+			return lines
+		}
+	}
 }
 
 // An extent is how much is told: at most this many proofs, every step or the first.

@@ -150,21 +150,11 @@ var help = [...]codes.Text{
 	{ZH: "正在使用的设备和进行中的交易不会被打扰。", EN: "Devices in use and running sales are never touched."},
 }
 
-// A group is what one letter of the check screen runs.
-type group struct {
-	key      byte
-	title    codes.Text
-	prefixes []string // of the checks' names; none means all
-}
-
-var checkGroups = [...]group{
-	{'a', codes.Text{ZH: "网络", EN: "network"}, []string{"net."}},
-	{'b', codes.Text{ZH: "通信模块", EN: "modem"}, []string{"modem."}},
-	{'c', codes.Text{ZH: "读卡器", EN: "card reader"}, []string{"reader."}},
-	{'d', codes.Text{ZH: "密码键盘和打印机", EN: "PIN pad and printer"}, []string{"pinpad.", "printer."}},
-	{'e', codes.Text{ZH: "主板、电源、存储、时钟", EN: "board, power, storage, clock"}, []string{"board."}},
-	{'f', codes.Text{ZH: "支付应用", EN: "payment app"}, []string{"app."}},
-	{'0', codes.Text{ZH: "全部", EN: "everything"}, nil},
+func (m *model) helpLines() (lines []string) {
+	for _, t := range help {
+		lines = append(lines, text.Wrap(t.In(m.lang), m.cols, 3)...)
+	}
+	return lines
 }
 
 // StatusWord returns the word for a check's outcome.

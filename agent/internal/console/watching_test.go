@@ -97,7 +97,7 @@ func TestTheReaderIsTriedWithAnyCard(t *testing.T) {
 	for _, lang := range []string{"zh", "en"} {
 		m := newModel(lang)
 		m.state.Evidence = append(m.state.Evidence, slot("present")...) // one was in all the time: that is not this one
-		if a := m.press(key{r: 't'}); a.kind != 'w' || strings.Join(m.watching(), " ") != "reader.slot reader.reads" {
+		if a := m.press(key{r: 't'}); a.kind != actWatch || strings.Join(m.watching(), " ") != "reader.slot reader.reads" {
 			t.Fatalf("T led to %+v, watches %v", a, m.watching())
 		}
 		page := func() string { return strings.Join(m.view(), "\n") }

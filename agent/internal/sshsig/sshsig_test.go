@@ -1,6 +1,7 @@
 package sshsig
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -102,7 +103,10 @@ func TestSignaturesOfSSHKeygen(t *testing.T) {
 	for i := range good { // no changed letter may be taken for what was signed
 		b := append([]byte(nil), good...)
 		b[i] ^= 1
-		if _, err := Signer(b, "door", keys, "t1.abc\n"); err == nil && strings.Contains(string(b), Begin) && b[i] > ' ' && good[i] != '\n' && good[i] != '=' {
+		if bytes.ContainsRune([]byte("\n="), rune(good[i])) {
+			continue // a line may end elsewhere
+		}
+		if _, err := Signer(b, "door", keys, "t1.abc\n"); err == nil {
 			t.Errorf("with letter %d changed it is taken:\n%s", i, b)
 		}
 	}
