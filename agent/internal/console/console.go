@@ -179,7 +179,7 @@ func (s *session) run(ctx context.Context) error {
 		var tick <-chan time.Time
 		if s.phase == serving && !s.idle {
 			tick = time.After(refresh)
-			if len(s.model.watching()) > 0 {
+			if s.model.watches() {
 				tick = time.After(watchEvery)
 			}
 		}
@@ -412,8 +412,11 @@ func (s *session) state(ctx context.Context) {
 
 // look has what a person is putting right checked again, one time after the other.
 func (s *session) look(ctx context.Context) {
+	if s.looking || s.model.busy || s.model.state.InSale {
+		return
+	}
 	names := s.model.watching()
-	if len(names) == 0 || s.looking || s.model.busy || s.model.state.InSale {
+	if s.model.looks++; len(names) == 0 {
 		return
 	}
 	s.looking = true
