@@ -41,10 +41,8 @@ func (s *Site) incidents(w http.ResponseWriter, r *http.Request) {
 		Mine        bool
 		N           int
 	}{page: p, State: cmp.Or(p.Param("state"), "open"), Sort: cmp.Or(p.Param("sort"), "impact")}
-	if !slices.Contains([]string{"open", "over", "muted", "mine", "all"}, v.State) || !slices.Contains([]string{"impact", "opened", "terminals"}, v.Sort) {
-		err = cmp.Or(err, refuse("state：须为 open、muted、mine、over 或 all；sort：须为 impact、opened 或 terminals",
-			"state: want open, muted, mine, over or all; sort: want impact, opened or terminals"))
-	}
+	err = cmp.Or(err, known(p.query, "state", "open", "muted", "mine", "over", "all"),
+		known(p.query, "sort", "impact", "opened", "terminals"))
 	if err != nil {
 		s.fail(w, r, err)
 		return

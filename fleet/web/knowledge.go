@@ -188,7 +188,7 @@ func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 func (s *Site) causes(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "causes.page")
 	form, err := format(r)
-	if err != nil {
+	if err = cmp.Or(err, known(p.query, "segment", segments...)); err != nil {
 		s.fail(w, r, err)
 		return
 	}
