@@ -507,7 +507,6 @@ var texts = map[string]codes.Text{
 	"wrong.role.high":       {ZH: "该角色高于您自己的角色", EN: "That role is above your own"},
 	"wrong.scope":           {ZH: "请选择用途", EN: "Choose a scope"},
 	"wrong.admin":           {ZH: "只有管理员可以这样做", EN: "Only an admin may do that"},
-	"wrong.admin.whole":     {ZH: "只有全网管理员可以吊销令牌", EN: "Only an admin of the whole fleet revokes tokens"},
 	"wrong.token.life":      {ZH: "令牌有效期须为 1 至 366 天", EN: "A token lives 1 to 366 days"},
 	"wrong.metrics":         {ZH: "监控指标是全网的，令牌不能限定机构", EN: "Metrics are of the whole fleet: their token has no estates"},
 	"wrong.password.length": {ZH: "密码须为 12 至 256 个字符", EN: "A password has 12 to 256 characters"},
