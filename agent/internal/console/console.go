@@ -16,9 +16,7 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/simplifiedchinese"
-
+	"posdx/agent/internal/charset"
 	"posdx/agent/internal/zmodem"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -114,7 +112,7 @@ func (c *Console) Run(ctx context.Context, rw io.ReadWriter) error {
 	defer stop()
 	s := &session{c: c, rw: rw, in: make(chan []byte), readErr: make(chan error, 1), events: make(chan func(*model), 4)}
 	if c.GBK {
-		s.encode = simplifiedchinese.GBK.NewEncoder()
+		s.encode = charset.NewGBK()
 	}
 	go s.read(ctx)
 	return s.run(ctx)
@@ -124,7 +122,7 @@ func (c *Console) Run(ctx context.Context, rw io.ReadWriter) error {
 type session struct {
 	c       *Console
 	rw      io.ReadWriter
-	encode  *encoding.Encoder
+	encode  *charset.Writer // nil for UTF-8
 	in      chan []byte
 	readErr chan error
 	events  chan func(*model)
@@ -179,7 +177,7 @@ func (s *session) run(ctx context.Context) error {
 		var tick <-chan time.Time
 		if s.phase == serving && !s.idle {
 			tick = time.After(refresh)
-			if len(s.model.watching()) > 0 {
+			if s.model.watches() {
 				tick = time.After(watchEvery)
 			}
 		}
@@ -412,8 +410,11 @@ func (s *session) state(ctx context.Context) {
 
 // look has what a person is putting right checked again, one time after the other.
 func (s *session) look(ctx context.Context) {
+	if s.looking || s.model.busy || s.model.state.InSale {
+		return
+	}
 	names := s.model.watching()
-	if len(names) == 0 || s.looking || s.model.busy || s.model.state.InSale {
+	if s.model.looks++; len(names) == 0 {
 		return
 	}
 	s.looking = true
@@ -558,9 +559,7 @@ func (s *session) write(b []byte) error {
 		return nil
 	}
 	if s.encode != nil {
-		if e, err := encoding.ReplaceUnsupported(s.encode).Bytes(b); err == nil {
-			b = e
-		}
+		b = s.encode.Append(nil, b)
 	}
 	if d, ok := s.rw.(interface{ SetWriteDeadline(time.Time) error }); ok {
 		d.SetWriteDeadline(time.Now().Add(writeWait))

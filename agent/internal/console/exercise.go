@@ -38,7 +38,7 @@ func (m *model) tryContent() content {
 			m.try = begun(m.state.Evidence)
 			return action{kind: actWatch}
 		},
-		watch: func() []string {
+		watch: func(int) []string {
 			if m.try.over() {
 				return nil
 			}

@@ -33,7 +33,8 @@ func (m *model) guideLines() []string {
 	if m.guide == nil {
 		return text.Wrap(wordGuided.In(m.lang), m.cols, 0)
 	}
-	return append(Outcome(m.state.Outcome, &m.guide.Now, m.know, m.lang, m.cols), m.guide.Lines(m.cols)...)
+	m.guide.Became = m.state.Outcome
+	return m.guide.Lines(m.cols)
 }
 
 // guideOld is the age from which a diagnosis may no longer say how things are.
@@ -48,6 +49,7 @@ func (m *model) beginGuide() {
 	}
 	if m.guide == nil || m.guide.base.ID != d.ID {
 		m.guide = NewGuide(*d, m.know, m.state.Profile, m.lang, Worthwhile(m.state))
+		m.guide.Contacts = m.contacts
 	}
 	m.guide.Speak(m.lang)
 	if age := m.state.Time.Sub(d.Event.Time); age > guideOld && m.guide.Step != nil {

@@ -68,6 +68,7 @@ type model struct {
 	screen rune
 	page   int // of the screen, where it is longer than the terminal
 	at     int // the line chosen on a screen of choices
+	looks  int // at what is watched, since the screen was opened
 	lockState
 	entryState
 	lookupState
@@ -84,7 +85,7 @@ type content struct {
 	opened  func(*model) action                       // when a key of the menu leads here
 	press   func(*model, rune) (a action, taken bool) // the keys that it takes for itself
 	entered func(m *model, line string) action        // a line is typed here, and this is what becomes of it
-	watch   func() []string                           // the checks made again and again while it is looked at
+	watch   func(look int) []string                   // the checks made again and again while it is looked at
 	back    rune                                      // where Esc leads; 0: to the verdict
 	keys    codes.Text                                // its last line; empty: that of most screens
 	hint    codes.Text                                // said at the foot where nothing else is
@@ -317,7 +318,7 @@ func (m *model) show(screen rune) { m.showAt(screen, 0) }
 // showAt shows a screen from its first page on, with a line chosen. What the screen before kept for its time only is
 // forgotten.
 func (m *model) showAt(screen rune, at int) {
-	m.screen, m.page, m.at = screen, 0, at
+	m.screen, m.page, m.at, m.looks = screen, 0, at, 0
 	m.entry, m.looked, m.results, m.ledger = "", "", nil, nil
 }
 
@@ -343,9 +344,20 @@ func (m *model) gotState(s report.State) {
 // watching are the checks to be made again and again while this screen is looked at.
 func (m *model) watching() []string {
 	if watch := m.content().watch; watch != nil {
-		return watch()
+		return watch(m.looks)
 	}
 	return nil
+}
+
+// watches reports whether this look or one soon after it has something to look at.
+func (m *model) watches() bool {
+	watch := m.content().watch
+	for i := range portsEvery {
+		if watch != nil && len(watch(m.looks+i)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // gotWatched takes what these checks found.

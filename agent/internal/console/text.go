@@ -37,6 +37,10 @@ var (
 	wordSeen       = codes.Text{ZH: "（终端自己看到的）", EN: " (the terminal saw it)"}
 	wordSeenNow    = codes.Text{ZH: "看到了：%s %s", EN: "seen: %s %s"}
 	wordWatch      = codes.Text{ZH: "处理好以后做一笔交易：结果会显示在这里。", EN: "When it is put right make a sale: what comes of it is shown here."}
+	wordWatched    = codes.Text{ZH: "留意着", EN: "Watched"}
+	wordUntil      = codes.Text{ZH: "：恢复时这里会说", EN: ": it is said here when this is well again"}
+	wordAnd        = codes.Text{ZH: "、", EN: ", "}
+	wordTrySale    = codes.Text{ZH: "现在做一笔交易：结果会显示在这里。", EN: "Now make a sale: what comes of it is shown here."}
 	wordSince      = codes.Text{ZH: "之后", EN: "Since"}
 	wordMoney      = codes.Text{ZH: "款项", EN: "Money"}
 	wordCause      = codes.Text{ZH: "原因", EN: "Cause"}
