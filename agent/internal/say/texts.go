@@ -364,6 +364,7 @@ var texts = [...]struct{ id, zh, en string }{
 	{"log-counts",
 		"%[2]d 条记录中识别出 %[1]d 条，拒绝 %[3]d 条；编码不对的有 %[4]d 行，过长的有 %[5]d 行",
 		"%d of %d records caught, %d refused; %d lines are not in their encoding, %d were too long"},
+	{"not-a-file", "%s：不是普通文件", "%s: not a regular file"},
 	{"mount", "--require-mount %s：%v", "--require-mount %s: %v"},
 	{"mount-nothing",
 		"--require-mount %s：那里没有挂载任何东西；请插好并挂载",
