@@ -76,7 +76,12 @@ func retell(d report.Diagnosis, k *codes.Knowledge, p *page) report.Diagnosis {
 	d.Causes = slices.Clone(d.Causes)
 	for i := range d.Causes {
 		c := &d.Causes[i]
+		// What goes with a message that is no payment is found by its text; what this knowledge does not have is made anew.
+		written := c.Act.Step
 		c.Title, c.Act.Step = p.CauseTitle(c.ID), p.Steps(c.ID, d.Money.Retry)
+		if cause, ok := k.Cause(c.ID); ok && cause.Has(written) {
+			c.Act.Step = cause.StepIn(written, p.Lang)
+		}
 		c.For, c.Against = tell(c.ID, c.For), tell(c.ID, c.Against)
 	}
 	d.Also = slices.Clone(d.Also)
@@ -95,7 +100,12 @@ func retell(d report.Diagnosis, k *codes.Knowledge, p *page) report.Diagnosis {
 		}
 		d.NextTest = &next
 	}
-	d.Money.Say, d.Code.Meaning = "", p.Meaning(d.Code.Scheme, d.Code.Code)
+	if m := again.Money; m.State != d.Money.State || m.Retry != d.Money.Retry {
+		d.Money.Say = ""
+	} else {
+		d.Money.Say = m.Say
+	}
+	d.Code.Meaning = p.Meaning(d.Code.Scheme, d.Code.Code)
 	if d.Code.Meaning == "" {
 		d.Code.Meaning = p.Meaning(d.Code.Scheme, d.Event.Code)
 	}

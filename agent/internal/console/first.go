@@ -84,7 +84,7 @@ func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string
 		case d.NextTest != nil:
 			add(wordAct, wordGuideTest.In(lang)+nextHow(d, k, lang))
 		case know.ID != "":
-			add(wordAct, know.FirstStepFor(d.Money.Retry).In(lang))
+			add(wordAct, know.FirstStepIn(first.Act.Step, d.Money.Retry, lang))
 		}
 	case first.ID == "none":
 		add(wordCause, title(k, first.ID, first.Title, lang))
@@ -97,7 +97,7 @@ func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string
 		}
 		step := first.Act.Step
 		if know.ID != "" {
-			step = know.FirstStepFor(d.Money.Retry).In(lang)
+			step = know.FirstStepIn(step, d.Money.Retry, lang)
 		}
 		who := word("actor", first.Act.By, lang)
 		if first.Act.Visit {
