@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:91b97624b84f97de95ad37da73fa1a3c5c9d081ab5261fefb64ad139bcfa3a4b", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:b2fb322905bc8d1b8393769c8f7f5018b887133d34f6ca97ce115604c2a69140", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3393,7 +3393,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:91b97624b84f97de95a
 	}, Remedies: list9d70aeda},
 	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Stages: list74156434, Writers: listce05eff4, Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机拒绝连接”，请对方核对地址和端口。", EN: "Call the acquirer, give the terminal number and the time, say that the host refuses connections, and have address and port checked."}},
-		Step{Text: Text{ZH: "对方确认端口已开放后再试一笔。", EN: "Once they confirm that the port is open, try one payment."}, When: list12d08bdb},
+		Step{Text: Text{ZH: "对方确认端口已开放后试一笔。", EN: "Once they confirm that the port is open, try one payment."}, When: list12d08bdb},
 	}, Remedies: list8878e10a},
 	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机证书或加密连接有问题”。", EN: "Call the acquirer, give the terminal number and the time, and say: the host's certificate or encryption fails."}},
@@ -3430,7 +3430,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:91b97624b84f97de95a
 	}, Remedies: listb3e8810a},
 	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Steps: []Step{
 		Step{Text: Text{ZH: "请管店内网络的人放行到收单主机的地址和端口。", EN: "Ask whoever runs the shop's network to allow the acquirer's address and port."}},
-		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
+		Step{Text: Text{ZH: "在此之前先用移动网络。", EN: "Until then use the mobile network."}},
 	}, Remedies: listff646f35},
 	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Steps: []Step{
 		Step{Text: Text{ZH: "路由器断电十秒再通电，等两分钟。", EN: "Switch the router off for ten seconds, on again, and wait two minutes."}},
@@ -3443,7 +3443,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:91b97624b84f97de95a
 	}, Remedies: list1f2e5904},
 	Cause{ID: "lan.portal", Segment: "lan", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "店内网络要先在网页上登录才能上网", EN: "The shop's network wants a sign-in on a web page before it lets anything out"}, Steps: []Step{
 		Step{Text: Text{ZH: "用手机或电脑连到同一个网络，打开浏览器，按页面提示登录或同意条款。", EN: "With a phone or computer on the same network, open the browser and sign in or accept the terms on the page that appears."}},
-		Step{Text: Text{ZH: "终端自己登录不了：在此之前换用网线或移动网络收款。", EN: "If the terminal itself stays locked out, use a cable or the mobile network until then."}},
+		Step{Text: Text{ZH: "终端自己登录不了：在此之前换用网线或移动网络。", EN: "If the terminal itself stays locked out, use a cable or the mobile network until then."}},
 		Step{Text: Text{ZH: "请管店内网络的人让终端免登录，否则过一阵又会断。", EN: "Ask whoever runs the shop's network to exempt the terminal from the sign-in; otherwise it returns after a while."}},
 	}, Remedies: listf44edfc8},
 	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Steps: []Step{
@@ -3497,7 +3497,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:91b97624b84f97de95a
 	}, Remedies: list7e84e8c4},
 	Cause{ID: "modem.sunset", Segment: "modem", Act: "technician", Visit: true, Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "运营商已关停终端用的这一代移动网络", EN: "The carrier has switched off the generation of network that this modem needs"}, Steps: []Step{
 		Step{Text: Text{ZH: "打服务商电话，报终端号，说“本地运营商已关停这一代移动网络”，请他们换支持新网络的模块或终端。", EN: "Call the service provider, give the terminal number, and say: the carrier has switched off this generation of network; a modem or terminal for the newer one is needed."}},
-		Step{Text: Text{ZH: "在此之前改用网线或Wi-Fi收款。", EN: "Until then use a network cable or Wi-Fi."}},
+		Step{Text: Text{ZH: "在此之前改用网线或Wi-Fi。", EN: "Until then use a network cable or Wi-Fi."}},
 		Step{Text: Text{ZH: "不用重启，也不用换SIM卡或天线。", EN: "Do not restart, and change neither SIM nor antenna."}},
 	}, Remedies: listb324db00},
 	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Steps: []Step{
@@ -3661,12 +3661,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:91b97624b84f97de95a
 	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Steps: []Step{
 		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: listb9769451},
 		Step{Text: Text{ZH: "打宽带运营商报障，说“丢包严重”，报宽带账号和时间。", EN: "Report heavy packet loss to the internet carrier, with account number and time."}},
-		Step{Text: Text{ZH: "在此之前改用移动网络收款。", EN: "Until then use the mobile network."}},
+		Step{Text: Text{ZH: "在此之前改用移动网络。", EN: "Until then use the mobile network."}},
 	}, Remedies: lista46d1cb1},
 	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Steps: []Step{
 		Step{Text: Text{ZH: "打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。", EN: "Tell the internet carrier that large packets vanish while small ones pass, with account number and time."}},
 		Step{Text: Text{ZH: "技术人员可先把终端或路由器的MTU调小。", EN: "A technician can lower the MTU on terminal or router meanwhile."}},
-		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
+		Step{Text: Text{ZH: "在此之前先用移动网络。", EN: "Until then use the mobile network."}},
 	}, Remedies: listba7766b3},
 	Cause{ID: "wan.no-ipv4", Segment: "wan", Act: "technician", Stages: listc3bbd856, Writers: listce05eff4, Title: Text{ZH: "这条网络只有IPv6，而主机要用IPv4才连得上", EN: "The network has IPv6 alone, and the host can be reached by IPv4 alone"}, Steps: []Step{
 		Step{Text: Text{ZH: "打服务商电话，报终端号，说“网络只有IPv6，主机写的是IPv4地址”，请他们把主机改成域名，或向运营商申请双栈APN。", EN: "Call the service provider, give the terminal number, and say: the network has IPv6 alone and the host is set by an IPv4 address; set the host by name, or order an APN with both from the carrier."}},
@@ -3680,7 +3680,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:91b97624b84f97de95a
 	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Steps: []Step{
 		Step{Text: Text{ZH: "看路由器的外网灯，路由器重启一次，等两分钟。", EN: "Look at the router's internet light, restart the router once and wait two minutes."}},
 		Step{Text: Text{ZH: "仍不通就打宽带运营商报障，报宽带账号和时间。", EN: "If it stays down, report it to the internet carrier with the account number and the time."}},
-		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
+		Step{Text: Text{ZH: "在此之前先用移动网络。", EN: "Until then use the mobile network."}},
 	}, Remedies: list846eccd6},
 	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Steps: []Step{
 		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: listb9769451},

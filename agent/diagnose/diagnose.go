@@ -297,8 +297,8 @@ func (s *state) describe(ranked []*scored, abstained bool, lang string) []report
 	var list []report.Cause
 	rest := 1.0
 	for _, c := range ranked {
-		if c.ID == report.Unexplained || len(list) == maxCauses {
-			continue
+		if c.ID == report.Unexplained || c.out && len(list) > 0 || len(list) == maxCauses {
+			continue // what cannot have been it is not listed, however little is left
 		}
 		p := round(c.p, 4)
 		rest -= p

@@ -37,7 +37,7 @@ func (s *state) money(first string, abstained bool, lang string) report.Money {
 		said = "approved-part"
 	}
 	advice := retry
-	if !s.isPayment() && retry == report.RetryNo && s.approval() {
+	if !s.isPayment() && retry == report.RetryNo && slices.Contains(approvals, s.prior.Topic) {
 		advice = "done"
 	}
 	return report.Money{State: state, Retry: retry, Say: moneySay(s.k, said, advice, by).In(lang)}
@@ -236,12 +236,15 @@ var hostClasses = []string{"host", "display"}
 // signInState is the money of network management messages, which charge nobody: all advice is harmless there.
 func (s *state) signInState(host bool, first string) (state, retry string) {
 	switch {
-	case host && s.approval():
+	case host && slices.Contains(approvals, s.prior.Topic):
 		return report.MoneyNotSent, report.RetryNo
 	case host && s.res.Known && (s.res.Usable || s.res.Rows <= 1) && !s.undecided():
 		return report.MoneyDeclined, cardless(s.retryDeclined(first))
 	case no(s.txn.sent) && !s.txn.clash && !s.contradicted():
-		return report.MoneyNotSent, s.retryNotSent(first)
+		if retry = s.retryNotSent(first); retry == report.RetryOtherMeans {
+			retry = report.RetryLater // there is no card in it
+		}
+		return report.MoneyNotSent, retry
 	}
 	return report.MoneyNotSent, report.RetryAfterSignin
 }
@@ -276,7 +279,7 @@ func (s *state) reversalState() (state, retry string) {
 // settlementState is the money of reconciliation messages: they compare totals and charge nobody.
 func (s *state) settlementState(host bool, first string) (state, retry string) {
 	switch {
-	case host && (s.approval() || s.undecided()):
+	case host && (slices.Contains(approvals, s.prior.Topic) || s.undecided()):
 		return report.MoneyNotSent, report.RetryNo // done, or totals that differ until somebody has put them right
 	case host && s.res.Known && (s.res.Usable || s.res.Rows <= 1):
 		return report.MoneyNotSent, cardless(s.retryDeclined(first))
