@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:b2fb322905bc8d1b8393769c8f7f5018b887133d34f6ca97ce115604c2a69140", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:689ae4a0c43c3c707f55b780ba46c4f2d0ced85ac875f554ca71b993012cd344", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -414,6 +414,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:b2fb322905bc8d1b839
 	Fact{Check: "txn.history", Name: "first_try", Type: "word", Words: list968be4ee},
 	Fact{Check: "txn.history", Name: "issuers_same_code_1h", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "txn.history", Name: "last_approval_age_s", Type: "float", Unit: "s", High: 1e+10},
+	Fact{Check: "txn.history", Name: "no_approval_s", Type: "float", Unit: "s", High: 1e+10},
 	Fact{Check: "txn.history", Name: "reached_after", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "txn.history", Name: "restarts_since_approval", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "txn.history", Name: "same_code_1h", Type: "int", Unit: "count", High: 1e+06},
@@ -1493,6 +1494,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:b2fb322905bc8d1b839
 	Limit{Finding: "hist.never-approved", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.none-lately", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "hist.worked-before", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
@@ -1657,6 +1661,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:b2fb322905bc8d1b839
 	FindingNews{Finding: "hist.mode-all", News: "bad"},
 	FindingNews{Finding: "hist.mode-stripe-chip", News: "bad"},
 	FindingNews{Finding: "hist.never-approved", News: "bad"},
+	FindingNews{Finding: "hist.none-lately", News: "bad"},
 	FindingNews{Finding: "hist.ok-since-update", News: "good"},
 	FindingNews{Finding: "hist.one-card", News: "good"},
 	FindingNews{Finding: "hist.one-issuer", News: "note"},
@@ -6061,7 +6066,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:b2fb322905bc8d1b839
 		Weight{Cause: "merchant.not-registered", Word: 2},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 2},
-	}, Text: Text{ZH: "没有这台终端成功过的记录", EN: "no approval of this terminal is on record"}},
+	}, Text: Text{ZH: "没有这台终端成功过的记录，计数以来{no_approval_s}秒都没有", EN: "no approval of this terminal is on record, nor has one come in the {no_approval_s} s of counting"}},
+	Sign{Name: "hist.none-lately", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.unreachable", Word: -1},
+		Weight{Cause: "issuer.declined", Word: -1},
+		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 1},
+	}, Text: Text{ZH: "一小时内没有一笔成功", EN: "nothing was approved within the hour"}},
 	Sign{Name: "hist.ok-since-update", Check: "app.version", Family: "update", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.app-old", Word: -2},
 		Weight{Cause: "terminal.protocol", Word: -1},

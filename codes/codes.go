@@ -169,8 +169,8 @@ func (c *Cause) StepIn(written, lang string) string {
 // Has tells whether steps that a document holds are of this catalogue, in either language.
 func (c *Cause) Has(written string) bool { _, ok := c.adviceOf(written); return ok }
 
-// FirstStepIn returns the first of the steps that a document holds, in a language; if this catalogue does not have them,
-// the first that goes with the advice.
+// FirstStepIn returns the first of the steps that a document holds, in a language; if this catalogue does not have
+// them, the first that goes with the advice.
 func (c *Cause) FirstStepIn(written, retry, lang string) string {
 	if advice, ok := c.adviceOf(written); ok {
 		retry = advice

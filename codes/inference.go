@@ -394,7 +394,8 @@ const (
 )
 
 // stepWords are all that a step may go with.
-var stepWords = append(retryWords[:len(retryWords):len(retryWords)], StepsTried, StepsReversed, StepsSettlement, StepsSignIn)
+var stepWords = append(retryWords[:len(retryWords):len(retryWords)], StepsTried, StepsReversed, StepsSettlement,
+	StepsSignIn)
 
 func (p *parser) priors() {
 	file := inferenceFile("priors")

@@ -81,11 +81,12 @@ func TestTextsGoWithTheMessage(t *testing.T) {
 						}
 					}
 					for _, line := range strings.Split(all, "\n") {
-						held := d.Money.Retry == report.RetryQueryFirst || d.Money.State == report.MoneyApproved
+						approved := d.Money.State == report.MoneyApproved
+						held := d.Money.Retry == report.RetryQueryFirst || approved
 						switch {
 						case (about == "settle" || about == "manage") && speaksOfSale.MatchString(line):
 							complain("speaks of a payment", line)
-						case held && (tellsAgain.MatchString(line) || tellsOther.MatchString(line) && d.Money.State != report.MoneyApproved):
+						case held && (tellsAgain.MatchString(line) || tellsOther.MatchString(line) && !approved):
 							complain("asks for another payment", line)
 						case d.Money.Retry == report.RetryQueryFirst && nothingToDo.MatchString(line):
 							complain("nothing to do, and something to look up", line)

@@ -210,8 +210,8 @@ func (s *state) mayMeanLater() bool {
 const anyName = "string"
 
 // stoppedBefore tells whether the checks found a way that lets nothing through, or storage on which no reversal can be
-// noted, as must be before anything is sent: a second witness for the claim that nothing was, where the code itself says
-// nothing certain.
+// noted, as must be before anything is sent: a second witness for the claim that nothing was, where the code itself
+// says nothing certain.
 func (s *state) stoppedBefore() bool {
 	first := s.ranked()[0]
 	dead := slices.Contains(waySegments, first.Segment) && !slices.Contains(leaky, first.ID)

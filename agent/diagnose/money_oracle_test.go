@@ -15,7 +15,8 @@ import (
 // the engine's tables.
 type moneyCode struct {
 	scheme, code string
-	says         string // declined, approved, undecided, open (undecided, unless a dead way shows that nothing left), unsaid, unread
+	// declined, approved, undecided, open (undecided, unless a dead way shows that nothing left), unsaid, unread
+	says string
 }
 
 // moneyCodes has at least one code of every class of fate, standards and terminals mixed.
