@@ -120,7 +120,7 @@ type Step struct {
 // words in its place), numbered if there are several: no step may tell a merchant to charge again whom the advice above
 // it tells not to. "" is every step.
 func (c *Cause) StepsFor(advice string) Text {
-	fit := c.stepsFor(advice)
+	fit := c.ListFor(advice)
 	if len(fit) == 1 {
 		return fit[0]
 	}
@@ -138,13 +138,14 @@ func (c *Cause) StepsFor(advice string) Text {
 
 // FirstStepFor returns the first of these steps: what to do now.
 func (c *Cause) FirstStepFor(advice string) Text {
-	if fit := c.stepsFor(advice); len(fit) > 0 {
+	if fit := c.ListFor(advice); len(fit) > 0 {
 		return fit[0]
 	}
 	return Text{}
 }
 
-func (c *Cause) stepsFor(advice string) (fit []Text) {
+// ListFor returns these steps one by one.
+func (c *Cause) ListFor(advice string) (fit []Text) {
 	if advice == StepsReversed && !slices.ContainsFunc(c.Steps,
 		func(s Step) bool { return slices.Contains(s.When, advice) }) {
 		advice = "query-first" // what was taken back shows the journal
@@ -166,19 +167,15 @@ func (c *Cause) StepIn(written, lang string) string {
 	return written
 }
 
-// Has tells whether steps that a document holds are of this catalogue, in either language.
-func (c *Cause) Has(written string) bool { _, ok := c.adviceOf(written); return ok }
-
-// FirstStepIn returns the first of the steps that a document holds, in a language; if this catalogue does not have
-// them, the first that goes with the advice.
-func (c *Cause) FirstStepIn(written, retry, lang string) string {
+// AdviceOf tells with what the steps go that a document holds in either language: with the advice for the money, or one
+// of the Steps words in its place. Where this catalogue does not have them, that is the document's own advice.
+func (c *Cause) AdviceOf(written, retry string) string {
 	if advice, ok := c.adviceOf(written); ok {
-		retry = advice
+		return advice
 	}
-	return c.FirstStepFor(retry).In(lang)
+	return retry
 }
 
-// adviceOf tells with which advice steps go that a document holds in either language.
 func (c *Cause) adviceOf(written string) (advice string, ok bool) {
 	for _, advice := range append([]string{""}, stepWords...) {
 		if t := c.StepsFor(advice); written == t.ZH || written == t.EN {

@@ -76,12 +76,7 @@ func retell(d report.Diagnosis, k *codes.Knowledge, p *page) report.Diagnosis {
 	d.Causes = slices.Clone(d.Causes)
 	for i := range d.Causes {
 		c := &d.Causes[i]
-		// What goes with a message that is no payment is found by its text; what this knowledge does not have is made anew.
-		written := c.Act.Step
-		c.Title, c.Act.Step = p.CauseTitle(c.ID), p.Steps(c.ID, d.Money.Retry)
-		if cause, ok := k.Cause(c.ID); ok && cause.Has(written) {
-			c.Act.Step = cause.StepIn(written, p.Lang)
-		}
+		c.Title, c.Act.Step = p.CauseTitle(c.ID), p.Steps(c.ID, p.Advice(*c, d.Money))
 		c.For, c.Against = tell(c.ID, c.For), tell(c.ID, c.Against)
 	}
 	d.Also = slices.Clone(d.Also)
@@ -110,6 +105,15 @@ func retell(d report.Diagnosis, k *codes.Knowledge, p *page) report.Diagnosis {
 		d.Code.Meaning = p.Meaning(d.Code.Scheme, d.Event.Code)
 	}
 	return d
+}
+
+// Advice tells with what the steps of a cause go: the advice for the money, or, where the terminal wrote those for a
+// message that is no payment or for the cards of several customers, these.
+func (p *page) Advice(c report.Cause, m report.Money) string {
+	if cause, ok := p.knowledge.Cause(c.ID); ok {
+		return cause.AdviceOf(c.Act.Step, m.Retry)
+	}
+	return m.Retry
 }
 
 // near is by how many decibans two reasons differ.
@@ -247,7 +251,10 @@ func (s *Site) showDiagnosis(w http.ResponseWriter, r *http.Request, row store.R
 		Incidents []store.Incident // that it may belong to
 		Place     []dim
 		Raw       string
-	}{page: p, line: l, Txn: p.txn(l.D.Event.Txn), Causes: s.Knowledge.Causes, Asked: asked}
+	}{page: p, line: l, Txn: p.txn(l.D.Event.Txn), Asked: asked}
+	v.Causes = slices.DeleteFunc(slices.Clone(s.Knowledge.Causes), func(c codes.Cause) bool {
+		return c.ID == store.FoundNothing // the form's own first choice
+	})
 	ctx, in := r.Context(), p.Viewer.Estates
 	v.Raw = "/api/v1/diagnoses/" + l.Estate + "/" + l.Terminal + "/" + l.D.ID
 	if !asked {
