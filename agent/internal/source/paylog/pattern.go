@@ -164,7 +164,7 @@ func logTime(layout, v string, now time.Time) (time.Time, bool) {
 	if len(v) > maxTime || source.CardLike(v) || longestRun(v) > max(longestRun(layout), fraction) {
 		return now, false
 	}
-	w, err := time.ParseInLocation(layout, v, now.Location())
+	w, err := time.ParseInLocation(layout, englishMonth(layout, v), now.Location())
 	if err != nil {
 		return w, false
 	}
