@@ -80,7 +80,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.collector, "otlp", "", "`URL` of an OpenTelemetry collector that gets the metrics every minute, such as https://collector:4318; incidents go there by --notify")
 	f.StringVar(&c.collectorKey, "otlp-token-file", "", "`FILE` with the token that it wants")
 	f.StringVar(&c.notify, "notify", "", "TOML `FILE`: whom to tell of incidents, by Alertmanager, webhook, WeCom, DingTalk, Slack, Teams or e-mail; posdx-fleet notify checks it")
-	f.StringVar(&c.data, "data", "fleet-data", "`DIR` for the store and the broker's sessions")
+	f.StringVar(&c.data, "data", defaultData, "`DIR` for the store and the broker's sessions")
 	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data); a password is taken from the environment as libpq does")
 	f.IntVar(&c.limits.Rows, "keep-rows", store.DefaultLimits.Rows, "how many diagnoses are kept, `N`")
 	days := f.Int("keep-days", int(store.DefaultLimits.Age.Hours()/24), "how long diagnoses are kept, `DAYS`")
