@@ -199,7 +199,7 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		case b := <-s.in:
 			s.lastKey, s.idle = time.Now(), false
-			var keys []key
+			keys := make([]key, 0, len(b)) // grown, it would leave copies behind that nobody zeroes
 			for _, c := range b {
 				if k, ok := s.keys.push(c); ok {
 					keys = append(keys, k)
