@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"posdx/agent/internal/sshsig"
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -116,7 +117,15 @@ func TestScreens(t *testing.T) {
 			{"past", func(m *model) { withPast(m); typeText(m, "7j\r") }},
 			{"locked", func(m *model) { m.locked = true }},
 			{"hidden", func(m *model) { m.locked, m.hidden = true, true }},
-			{"pin", func(m *model) { m.locked = true; typeText(m, "12") }},
+			{"pin", func(m *model) { m.locked, m.pin = true, true; typeText(m, "12") }},
+			{"pin-or-key", func(m *model) {
+				m.locked, m.pin, m.key, m.challenge = true, true, true, "t1@20261121T1200Z-K7QZJ4M2XW5RT6YB3NHC"
+				typeText(m, "12")
+			}},
+			{"key", func(m *model) {
+				m.locked, m.key, m.challenge = true, true, "t1@20261121T1200Z-K7QZJ4M2XW5RT6YB3NHC"
+				typeText(m, sshsig.Begin+"\rU1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAgh0\rAAAA")
+			}},
 			{"gone", func(m *model) { m.gone = errors.New("no daemon listens on /run/posdx/hook.sock") }},
 			{"no-such-key", func(m *model) { m.press(key{r: 'x'}) }},
 			{"abstained", func(m *model) {
@@ -784,17 +793,17 @@ func TestPIN(t *testing.T) {
 			t.Errorf("without a PIN: %q, asked %q", s, back.questions())
 		}
 		fmt.Fprint(term, "\x03")
-		for range pinTries - 2 { // two were tried above: "A0" and what followed are no PIN either
+		for range mostTries - 2 { // two were tried above: "A0" and what followed are no PIN either
 			try("0000")
 			fmt.Fprint(term, "q")
 			synctest.Wait()
 			enter()
 		}
-		for range pinTries {
+		for range mostTries {
 			try("1234")
 		}
 		if s := try("4711"); strings.Contains(s, "2设备") {
-			t.Errorf("the right PIN right after %d wrong ones was taken: %q", pinTries, s)
+			t.Errorf("the right PIN right after %d wrong ones was taken: %q", mostTries, s)
 		}
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()

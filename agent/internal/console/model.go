@@ -49,6 +49,9 @@ const (
 var menu = string([]rune{screenVerdict, screenDevices, screenCheck, screenEnter, screenLookup, screenHandoff,
 	screenHistory, screenHelp, screenGuide, screenLedger, screenDetails, screenTry})
 
+// withoutDaemon are the screens that need no daemon: what they show stands in files, or in the program.
+var withoutDaemon = string([]rune{screenLookup, screenHelp, screenPIN, screenHistory, screenFind, screenPast})
+
 // model is what the console shows: values in, lines out. It does no I/O. What one screen alone knows is declared beside
 // that screen.
 type model struct {
@@ -155,7 +158,7 @@ func (m *model) bodyRows() int { return m.rows - frame }
 type action struct {
 	kind  actionKind
 	names []string // of the checks to be made
-	code  string   // to be diagnosed, or the PIN
+	code  string   // to be diagnosed, or the PIN or signature
 }
 
 type actionKind byte
@@ -170,7 +173,9 @@ const (
 	actHistory // read what is kept
 	actWatch   // look at what is watched
 	actUnlock
-	actSend // the bundle
+	actChallenge // show one, unless one is shown
+	actVerify    // the signature of it
+	actSend      // the bundle
 )
 
 // last is the newest diagnosis there is.
@@ -210,8 +215,8 @@ func (m *model) press(k key) action {
 	if r >= 'A' && r <= 'Z' {
 		r += 'a' - 'A'
 	}
-	if m.pressLocked(r) {
-		return action{}
+	if a, taken := m.pressLocked(r); taken {
+		return a
 	}
 	if press := m.content().press; press != nil {
 		if a, taken := press(m, r); taken {
@@ -319,7 +324,7 @@ func (m *model) show(screen rune) { m.showAt(screen, 0) }
 // forgotten.
 func (m *model) showAt(screen rune, at int) {
 	m.screen, m.page, m.at, m.looks = screen, 0, at, 0
-	m.entry, m.looked, m.results, m.ledger = "", "", nil, nil
+	m.entry, m.looked, m.signature, m.results, m.ledger = "", "", "", nil, nil
 }
 
 // start begins what takes time, unless something is running.
@@ -398,7 +403,7 @@ func (m *model) body() []string {
 	if m.locked && m.hidden && m.screen != screenPIN {
 		return text.Wrap(wordHidden.In(m.lang), cols, 0)
 	}
-	if m.gone != nil && m.screen != screenLookup && m.screen != screenHelp {
+	if m.gone != nil && !strings.ContainsRune(withoutDaemon, m.screen) {
 		return gone(m.gone, m.lang, cols)
 	}
 	return m.content().lines(m)

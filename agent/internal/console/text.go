@@ -30,10 +30,14 @@ var (
 	wordWaitState  = codes.Text{ZH: "正在读取终端状态...", EN: "reading the terminal's state..."}
 	wordFirstKeys  = codes.Text{ZH: "G引导 D详情 2设备 7历史 6交接 ?更多 L English Q退出", EN: "Guide Details 2=devices 7=history 6=hand-off ?=more L=Chinese Quit"}
 	wordPIN        = codes.Text{ZH: "输入控制台密码后按回车（空行取消）: ", EN: "Console PIN, then Enter (empty: cancel): "}
-	wordPINWrong   = codes.Text{ZH: "密码不对", EN: "wrong PIN"}
-	wordPINWait    = codes.Text{ZH: "密码错误次数太多，%d 分钟后再试", EN: "too many wrong PINs; try again in %d minutes"}
-	wordHidden     = codes.Text{ZH: "控制台已锁定。按回车输入密码。", EN: "The console is locked. Enter asks for the PIN."}
-	wordLocked     = codes.Text{ZH: "已锁定：按回车输入密码   L English R刷新 Q退出", EN: "locked: Enter asks for the PIN   L=Chinese Refresh Quit"}
+	wordPINWrong   = codes.Text{ZH: "不对，没有解锁", EN: "wrong; the console stays locked"}
+	wordOrSign     = codes.Text{ZH: "或在电脑上运行下面两行，把输出全部粘贴到这里：", EN: "or run these two lines on your computer, and paste all they print:"}
+	wordSign       = codes.Text{ZH: "在电脑上运行下面两行，把输出全部粘贴到这里（Esc 取消）：", EN: "Run these two lines on your computer, and paste all they print (Esc: cancel):"}
+	wordSigLines   = codes.Text{ZH: "签名，已收到 %d 行", EN: "signature, %d lines so far"}
+	wordKeyOnly    = codes.Text{ZH: "这里不用密码，只认签名", EN: "no PIN is taken here, a signature is"}
+	wordPINWait    = codes.Text{ZH: "错误次数太多，%d 分钟后再试", EN: "too many wrong ones; try again in %d minutes"}
+	wordHidden     = codes.Text{ZH: "控制台已锁定。按回车解锁。", EN: "The console is locked. Enter unlocks it."}
+	wordLocked     = codes.Text{ZH: "已锁定：按回车解锁   L English R刷新 Q退出", EN: "locked: Enter unlocks   L=Chinese Refresh Quit"}
 	wordSeen       = codes.Text{ZH: "（终端自己看到的）", EN: " (the terminal saw it)"}
 	wordSeenNow    = codes.Text{ZH: "看到了：%s %s", EN: "seen: %s %s"}
 	wordWatch      = codes.Text{ZH: "处理好以后做一笔交易：结果会显示在这里。", EN: "When it is put right make a sale: what comes of it is shown here."}
