@@ -15,9 +15,7 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/simplifiedchinese"
-
+	"posdx/agent/internal/charset"
 	"posdx/agent/internal/sshsig"
 	"posdx/agent/internal/zmodem"
 	"posdx/agent/report"
@@ -95,7 +93,7 @@ func (c *Console) Run(ctx context.Context, rw io.ReadWriter) error {
 	defer stop()
 	s := &session{c: c, rw: rw, in: make(chan []byte), readErr: make(chan error, 1), events: make(chan func(*model), 4)}
 	if c.GBK {
-		s.encode = simplifiedchinese.GBK.NewEncoder()
+		s.encode = charset.NewGBK()
 	}
 	go s.read(ctx)
 	return s.run(ctx)
@@ -105,7 +103,7 @@ func (c *Console) Run(ctx context.Context, rw io.ReadWriter) error {
 type session struct {
 	c       *Console
 	rw      io.ReadWriter
-	encode  *encoding.Encoder
+	encode  *charset.Writer // nil for UTF-8
 	in      chan []byte
 	readErr chan error
 	events  chan func(*model)
@@ -551,9 +549,7 @@ func (s *session) write(b []byte) error {
 		return nil
 	}
 	if s.encode != nil {
-		if e, err := encoding.ReplaceUnsupported(s.encode).Bytes(b); err == nil {
-			b = e
-		}
+		b = s.encode.Append(nil, b)
 	}
 	if d, ok := s.rw.(interface{ SetWriteDeadline(time.Time) error }); ok {
 		d.SetWriteDeadline(time.Now().Add(writeWait))
