@@ -115,6 +115,19 @@ func TestScreens(t *testing.T) {
 			{"history", func(m *model) { withPast(m); typeText(m, "7j") }},
 			{"found", func(m *model) { withPast(m); typeText(m, "7/97\r") }},
 			{"past", func(m *model) { withPast(m); typeText(m, "7j\r") }},
+			{"ledger-in-the-other", func(m *model) {
+				d := cutOff()
+				m.know, m.state.Last = guidable(), &d
+				m.press(key{r: 'e'})
+				m.press(key{r: 'l'})
+			}},
+			{"path", func(m *model) {
+				m.state.Last, m.state.Evidence = nil, but(saw("modem.sim", "modem0", report.CannotTell, report.Facts{"reason": "in-use"}),
+					saw("net.tcp", "host-primary", report.Bad, report.Facts{"outcome": "timeout", "ms": 3000.0}),
+					saw("net.tls", "host-primary", report.NotRun, report.Facts{"reason": "masked"}), unknownOf("net.path", "host-primary"),
+					saw("txn.answer", "txn", report.Bad, report.Facts{"host_answer_seen": false, "sent": false}))
+				m.press(key{r: screenPath})
+			}},
 			{"locked", func(m *model) { m.locked = true }},
 			{"hidden", func(m *model) { m.locked, m.hidden = true, true }},
 			{"pin", func(m *model) { m.locked, m.pin = true, true; typeText(m, "12") }},

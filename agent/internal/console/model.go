@@ -37,6 +37,7 @@ const (
 	screenLedger  = 'e'
 	screenOne     = '9' // of the list of checks, from screenCheck
 	screenHistory = '7'
+	screenPath    = '8' // to the host, hop by hop
 	screenFind    = '/' // a code in the history
 	screenPast    = 'o' // one of the history
 	screenDetails = 'd'
@@ -47,7 +48,7 @@ const (
 
 // menu are the keys that lead to a screen from anywhere but a screen that takes the key for itself.
 var menu = string([]rune{screenVerdict, screenDevices, screenCheck, screenEnter, screenLookup, screenHandoff,
-	screenHistory, screenHelp, screenGuide, screenLedger, screenDetails, screenTry})
+	screenHistory, screenPath, screenHelp, screenGuide, screenLedger, screenDetails, screenTry})
 
 // withoutDaemon are the screens that need no daemon: what they show stands in files, or in the program.
 var withoutDaemon = string([]rune{screenLookup, screenHelp, screenPIN, screenHistory, screenFind, screenPast})
@@ -111,6 +112,8 @@ func (m *model) content() content {
 		return m.lookupContent()
 	case screenHandoff:
 		return content{lines: func(m *model) []string { return handoff(m.last(), m.lang, m.cols) }, opened: refreshed}
+	case screenPath:
+		return content{lines: (*model).pathLines, opened: refreshed, press: (*model).pressPath, hint: wordCheckPath}
 	case screenHistory:
 		return content{lines: (*model).historyLines, opened: (*model).openHistory, press: (*model).pressHistory,
 			hint: wordMove}
@@ -287,6 +290,9 @@ func (m *model) otherLanguage() {
 	if m.guide != nil {
 		m.guide.Speak(m.lang)
 	}
+	if m.screen == screenLedger {
+		m.openLedger()
+	}
 }
 
 // back goes to where the person came from, on the line that was chosen there.
@@ -384,6 +390,8 @@ func (m *model) gotResults(list []report.Evidence) {
 		m.gotStep(list)
 	case m.screen == screenCheck:
 		m.gotChecked(list)
+	case m.screen == screenPath:
+		m.renew(list)
 	}
 }
 
