@@ -129,6 +129,7 @@ var (
 	wordPathAsFar  = codes.Text{ZH: "通到：%s；再往后没有查到什么", EN: "It is good as far as: %s; beyond that nothing is known"}
 	wordPassed     = codes.Text{ZH: "虽然通，但有异常：%s", EN: "It passes, but this is bad: %s"}
 	wordCheckPath  = codes.Text{ZH: "回车：现在检查这条路", EN: "Enter checks the way now"}
+	wordColon      = codes.Text{ZH: "：", EN: ": "}
 	wordComma      = codes.Text{ZH: "，", EN: ", "}
 	wordSecondsAgo = codes.Text{ZH: "%d 秒前", EN: "%d s ago"}
 	wordMinutesAgo = codes.Text{ZH: "%d 分钟前", EN: "%d min ago"}
@@ -174,6 +175,11 @@ func (m *model) helpLines() (lines []string) {
 
 // StatusWord returns the word for a check's outcome.
 func StatusWord(s report.Status, lang string) string { return word("status", string(s), lang) }
+
+// bracketed is what stands in brackets behind something.
+func bracketed(s, lang string) string {
+	return codes.Text{ZH: "（" + s + "）", EN: " (" + s + ")"}.In(lang)
+}
 
 // word returns what an id is called; one that is not known is shown as far as it can be.
 func word(kind, id, lang string) string { return text.Clean(codes.Builtin().Word(kind, id).In(lang)) }
