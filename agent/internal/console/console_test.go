@@ -331,7 +331,7 @@ func TestHostileTextStaysText(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
-		{"a1", "a 1"}, {"\r\n", "13"}, {"\n", "13"}, {"\r\r", "13 13"}, {"\x1b[A\x1bOPx", "-2 x"}, {"\x1b[24;3R", "-1:24:3"}, {"\x1bq", "q"}, {"\x1b[5~\x1b[6~\x1bOB", "-4 -5 -3"}, {"\x1b[3~", ""}, {"\x1b[3R", ""},
+		{"a1", "a 1"}, {"\r\n", "13"}, {"\n", "13"}, {"\r\r", "13 13"}, {"\x1b[A\x1bOPx", "-2 -8 x"}, {"\x1b[24;3R", "-1:24:3"}, {"\x1bq", "q"}, {"\x1b[5~\x1b[6~\x1bOB", "-4 -5 -3"}, {"\x1b[3~", "-8"}, {"\x1b[3R", "-8"}, {"\x1b[1\x1b[Bq", "-3 q"},
 		{"\x00\x00\xff\x80q", "q"}, {"\x1b[" + strings.Repeat("1", 100) + "q", ""}, {"\x1b\x1b[Aq", "27 -2 q"}, {"\x1b[1;\x00q", "q"}, {"\b\x7f", "127 127"},
 	} {
 		var d decoder
@@ -354,6 +354,42 @@ func TestKeys(t *testing.T) {
 		if s := strings.Join(got, " "); s != c.want {
 			t.Errorf("%q: got %q, want %q", c.in, s, c.want)
 		}
+	}
+}
+
+// What the keys of terminal programs send, each in its usual setting: PuTTY's manual (the terminal keyboard panel) and its
+// rxvt and SCO choices, SecureCRT's VT100 and Linux key maps, the terminfo entries of xterm, screen, tmux and linux, and
+// minicom, which sends what the terminal that it runs in does.
+func TestKeysOfTerminalPrograms(t *testing.T) {
+	const up, down, home, end, pageUp, pageDown = keyUp, keyDown, keyHome, keyEnd, keyPageUp, keyPageDown
+	for program, sends := range map[string]map[string]rune{
+		"PuTTY": {"\x1b[A": up, "\x1b[B": down, "\x1bOA": up, "\x1bOB": down, "\x1b[1~": home, "\x1b[4~": end, "\x1b[5~": pageUp,
+			"\x1b[6~": pageDown, "\x7f": keyBackspace, "\x1b[11~": keyOther, "\x1b[2~": keyOther, "\x1b[3~": keyOther, "\x1b[C": keyOther},
+		"PuTTY, rxvt keys":  {"\x1b[H": home, "\x1bOw": keyOther, "\x1b[7~": home, "\x1b[8~": end},
+		"PuTTY, Linux keys": {"\x1b[[A": keyOther, "\x1b[[E": keyOther},
+		"PuTTY, SCO keys":   {"\x1b[H": home, "\x1b[F": end, "\x1b[M": keyOther},
+		"SecureCRT, VT100":  {"\x1b[A": up, "\x1bOA": up, "\x1bOP": keyOther, "\x1bOS": keyOther, "\b": keyBackspace, "\x1b[1~": home, "\x1b[4~": end},
+		"xterm": {"\x1bOA": up, "\x1b[1;5A": up, "\x1bOH": home, "\x1bOF": end, "\x1b[5~": pageUp, "\x1b[6;2~": keyOther, "\x1bOP": keyOther,
+			"\x1b[15~": keyOther, "\x1b[200~": keyOther, "\x1b[Z": keyOther},
+		"screen and tmux": {"\x1bOA": up, "\x1b[1~": home, "\x1b[4~": end, "\x1b[5~": pageUp, "\x1b[6~": pageDown},
+		"linux, minicom":  {"\x1b[[B": keyOther, "\x1b[17~": keyOther, "\x1b[1~": home, "\x1b[4~": end},
+	} {
+		for sent, want := range sends {
+			var d decoder
+			var got []rune
+			for i := range len(sent) {
+				if k, ok := d.push(sent[i]); ok {
+					got = append(got, k.r)
+				}
+			}
+			if len(got) != 1 || got[0] != want || d.pending() {
+				t.Errorf("%s: %q is %d, want %d", program, sent, got, want)
+			}
+		}
+	}
+	m := newModel("en")
+	if m.press(key{r: keyOther}); !strings.Contains(m.note, "this key does nothing") {
+		t.Errorf("of a function key it says %q", m.note)
 	}
 }
 
@@ -687,6 +723,14 @@ func TestEscSwallowsNothing(t *testing.T) {
 		synctest.Wait()
 		if s := term.sent(); !strings.Contains(s, "reader0") {
 			t.Errorf("Esc and 2 sent %q, want the devices", s)
+		}
+		fmt.Fprint(term, "\x1b[") // a sequence that was cut off swallows nothing either
+		time.Sleep(2 * escWait)
+		synctest.Wait()
+		fmt.Fprint(term, "6")
+		synctest.Wait()
+		if s := term.sent(); !strings.Contains(s, "逐字") {
+			t.Errorf("6 after half a sequence sent %q", s)
 		}
 		fmt.Fprint(term, "4abc\x1b")
 		time.Sleep(2 * escWait)
