@@ -128,6 +128,11 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if c.ingest.URL != "embedded" {
+		if err := c.ingest.Check(); err != nil {
+			return err
+		}
+	}
 	sunsets, err := readSunsets(c.sunsets)
 	if err != nil {
 		return err
@@ -191,18 +196,13 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		}
 	}
 	if c.ingest.URL == "embedded" {
-		c.mqtt.Dir = filepath.Join(c.data, "broker")
-		b, err := broker.Start(c.mqtt, log)
+		b, err := c.startBroker(ctx, log)
 		if err != nil {
 			return err
 		}
 		defer b.Stop()
 		if authority != nil {
 			authority.Shut = b.Drop
-		}
-		c.ingest = ingest.Config{
-			URL: b.URL(), ClientID: c.ingest.ClientID, User: broker.Own, Password: b.Password(),
-			Certificate: b.Certificate(), Share: c.ingest.Share,
 		}
 		log.Info("broker listens", "address", b.Address(), "sessions", c.mqtt.Sessions)
 	}
@@ -339,6 +339,41 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		return err
 	}
 	return nil
+}
+
+// startBroker starts the embedded broker and tells ingest how to reach it. A broker keeps a document for nobody who has
+// not subscribed yet: where the fleet's session is not there yet it is made before terminals are let in, while the broker
+// listens where none of them looks for it.
+func (c *serveConfig) startBroker(ctx context.Context, log *slog.Logger) (*broker.Broker, error) {
+	c.mqtt.Dir = filepath.Join(c.data, "broker")
+	reach := func(b *broker.Broker) ingest.Config {
+		return ingest.Config{
+			URL: b.URL(), ClientID: c.ingest.ClientID, User: broker.Own, Password: b.Password(),
+			Certificate: b.Certificate(), Share: c.ingest.Share,
+		}
+	}
+	known := filepath.Join(c.mqtt.Dir, "session") // in the broker's folder, so that it goes when that goes
+	if kept, err := os.ReadFile(known); err != nil || string(kept) != c.ingest.Session() {
+		aside := c.mqtt
+		aside.Listen = "127.0.0.1:0"
+		b, err := broker.Start(aside, log)
+		if err != nil {
+			return nil, err
+		}
+		err = ingest.Subscribe(ctx, reach(b))
+		b.Stop()
+		if err == nil {
+			err = os.WriteFile(known, []byte(c.ingest.Session()), 0o600)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("make the session with the broker: %w", err)
+		}
+	}
+	b, err := broker.Start(c.mqtt, log)
+	if err == nil {
+		c.ingest = reach(b)
+	}
+	return b, err
 }
 
 // safe refuses what would let anyone in, and says which role everybody has who reaches an open site: none if people
