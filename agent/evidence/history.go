@@ -56,6 +56,9 @@ func (r *Reading) history() {
 	}
 	if lastKnown {
 		r.add("hist.worked-before", it, 1)
+		if c := r.First(AppConfig); c == nil || !c.Bad() && len(c.Facts.Strings(string(ChangedSinceApproval))) == 0 {
+			r.add("hist.worked-lately", it, ramp(last, hour, 600))
+		}
 	}
 	pin, noPIN, byPIN := pinCounts(it.Facts.Counts(string(ApprovalsBy)))
 	if byPIN && pin == 0 && noPIN >= 2 && (same >= 2 || cards >= 2) {

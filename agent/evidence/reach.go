@@ -7,6 +7,7 @@ type reachability struct {
 	otherBearerHost, otherBearerAll        *Item   // the same target over another bearer worked
 	hostPing                               float64 // how surely the host's address answers pings
 	farRTT                                 float64 // of the farthest place measured: the line alone takes so long, or less
+	hostRTT                                float64 // of the host's own echoes, 0 if it sends none
 }
 
 // A place some of whose pings come back is reached: loss in per cent from which that is in doubt, and at which it is
@@ -66,7 +67,7 @@ func (r *Reading) reach() reachability {
 		switch {
 		case it.Bearer != "" && r.Other(kindOf(it.Bearer)) || through == 0:
 		case it.IsHost():
-			n.hostPing = max(n.hostPing, through)
+			n.hostPing, n.hostRTT = max(n.hostPing, through), max(n.hostRTT, rtt)
 		case it.Target != "gateway" && through > 0.5:
 			n.internet(it)
 		}
@@ -259,6 +260,9 @@ func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
 		r.add("tcp.refused", it, clear)
 	case "reset":
 		r.add("tcp.reset", it, clear)
+		if took, _ := it.num(MS); n.hostRTT >= farMS {
+			r.add("tcp.reset-far", it, clear*ramp(took/n.hostRTT, 0.4, 0.8))
+		}
 	case "unreachable":
 		r.add("tcp.unreachable", it, clear)
 	default:
