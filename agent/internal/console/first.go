@@ -129,9 +129,9 @@ func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string
 		}
 		who := word("actor", first.Act.By, lang)
 		if first.Act.Visit {
-			who += ", " + word("visit", "yes", lang)
+			who += wordComma.In(lang) + word("visit", "yes", lang)
 		}
-		add(wordAct, who+": "+step)
+		add(wordAct, who+wordColon.In(lang)+step)
 	}
 	if !d.Abstained || d.NextTest == nil {
 		if who, number := to.of(first.Act.By); who != "" {
@@ -167,7 +167,7 @@ func headline(d *report.Diagnosis, k *codes.Knowledge, lang string) string {
 		meaning = meaning[:i]
 	}
 	if d.Code.Disputed {
-		meaning += " (" + wordDisputed.In(lang) + ")"
+		meaning += bracketed(wordDisputed.In(lang), lang)
 	}
 	return strings.Join(append(parts, meaning), "  ")
 }
