@@ -45,7 +45,7 @@ type Message struct {
 	Step  Step // of a Transfer: what the card is asked for, all that is kept of it
 }
 
-// Answer says that the message goes from reader to host.
+// Answer reports whether the message goes from reader to host.
 func (m Message) Answer() bool { return m.Type&0x80 != 0 }
 
 // Frame appends a message as it goes over the line.
@@ -92,7 +92,7 @@ type Decoder struct {
 	n   int
 }
 
-// Pending says that a frame has begun and not ended.
+// Pending reports whether a frame has begun and not ended.
 func (d *Decoder) Pending() bool { return d.n > 0 }
 
 // Reset forgets a frame that has begun.

@@ -90,7 +90,7 @@ func contact(code byte) bool {
 	return false
 }
 
-// Open says that a card is being spoken to.
+// Open reports whether a card is being spoken to.
 func (w *ChipWatch) Open() bool { return w.open }
 
 // Out takes the notice that the card has left.

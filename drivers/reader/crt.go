@@ -66,7 +66,7 @@ type CRTDecoder struct {
 	n    int
 }
 
-// Pending says that a frame has begun and not ended.
+// Pending reports whether a frame has begun and not ended.
 func (d *CRTDecoder) Pending() bool { return d.n > 0 }
 
 // Reset forgets a frame that has begun.
@@ -120,7 +120,7 @@ func (d *CRTDecoder) Push(c byte) (CRTToken, []byte, bool) {
 	return CRTMessage, body, true
 }
 
-// crtHarmless says that a body is a question or an answer about the reader. All others may hold a card's data.
+// crtHarmless reports whether a body is a question or an answer about the reader. All others may hold a card's data.
 func crtHarmless(kind CRTKind, b []byte) bool {
 	switch {
 	case len(b) < 2:
@@ -264,7 +264,7 @@ func (d *crtDialogue) once(ctx context.Context, command []byte) ([]byte, error) 
 	}
 }
 
-// answers says that a body answers a command.
+// answers reports whether a body answers a command.
 func (d *crtDialogue) answers(command, b []byte) bool {
 	if d.kind == CRT591 {
 		return len(b) >= 3 && b[0] != 'C' && b[1] == command[1] && b[2] == command[2]

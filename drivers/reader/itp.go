@@ -31,7 +31,7 @@ type ITPDecoder struct {
 	n   int
 }
 
-// Pending says that a frame has begun and not ended.
+// Pending reports whether a frame has begun and not ended.
 func (d *ITPDecoder) Pending() bool { return d.n > 0 }
 
 // Reset forgets a frame that has begun.

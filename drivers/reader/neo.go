@@ -82,7 +82,7 @@ type NEODecoder struct {
 	Swapped uint64
 }
 
-// Pending says that a frame has begun and not ended.
+// Pending reports whether a frame has begun and not ended.
 func (d *NEODecoder) Pending() bool { return d.n > 0 }
 
 // Reset forgets a frame that has begun.

@@ -194,7 +194,7 @@ func (r Rate) Share() float64 { return float64(r.Failed) / float64(max(r.Cards, 
 // Interval is where the share of failing cards lies, at 95 %.
 func (r Rate) Interval() (low, high float64) { return wilson(r.Failed, r.Cards) }
 
-// Enough says that the rate is a sample, not an anecdote.
+// Enough reports whether the rate is a sample, not an anecdote.
 func (r Rate) Enough() bool { return r.Cards >= ReadsNeeded }
 
 func (r *Rate) put(failed bool) {

@@ -78,7 +78,7 @@ type Wear struct {
 	Recent, Earlier Rate
 }
 
-// Shows says that the head has become worse: for certain, at 95 % on either side, and by more than chance.
+// Shows reports whether the head has become worse: for certain, at 95 % on either side, and by more than chance.
 func (w Wear) Shows() bool {
 	if w.Recent.Cards < wearNeeded || w.Earlier.Cards < wearNeeded {
 		return false

@@ -133,8 +133,8 @@ func (r *Reader) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	})
 }
 
-// deaf says that the line runs at a rate that is not the reader's. A pty keeps the rate that was set on it, and tells
-// it at both ends.
+// deaf reports whether the line runs at a rate that is not the reader's. A pty keeps the rate that was set on it, and
+// tells it at both ends.
 func (r *Reader) deaf(rw io.ReadWriteCloser) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -124,7 +124,7 @@ func (p *appEnd) get() (*unix.Termios, error) { return unix.IoctlGetTermios(p.ma
 
 func (p *appEnd) set(t *unix.Termios) error { return unix.IoctlSetTermios(p.master, unix.TCSETS2, t) }
 
-// tells says whether the kernel tells of changed settings.
+// tells reports whether the kernel tells of changed settings.
 func (p *appEnd) tells() bool { return !p.local }
 
 // line reads the application's settings. EXTPROC, by which the kernel tells of changes, switches off much of what a tty

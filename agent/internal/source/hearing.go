@@ -62,7 +62,7 @@ func (h *Hearing) Odd(n int) (changed bool) {
 	return changed
 }
 
-// Deaf says that things pass and none of them can be read.
+// Deaf reports whether things pass and none of them can be read.
 func (h *Hearing) Deaf() bool { return h.deaf }
 
 // What tells what passes, in members of a log line.

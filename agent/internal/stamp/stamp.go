@@ -52,7 +52,7 @@ func UptimeMS() int64 {
 	return t.Nano() / int64(time.Millisecond)
 }
 
-// ClockTrusted says whether the kernel calls its clock synchronised and the time is past the floor (adjtimex(2)).
+// ClockTrusted reports whether the kernel calls its clock synchronised and the time is past the floor (adjtimex(2)).
 func ClockTrusted(now time.Time) bool {
 	var t unix.Timex
 	state, err := unix.Adjtimex(&t)

@@ -94,8 +94,8 @@ func (t *tracker) belongs(s *source.Seen, x report.Txn, now time.Time) *exchange
 	return e
 }
 
-// sameClass says whether a code whose message type may not be known can be of a request. A sale and its reversal have
-// one trace number; what is not known to be the reversal's is the sale's.
+// sameClass reports whether a code whose message type may not be known can be of a request. A sale and its reversal
+// have one trace number; what is not known to be the reversal's is the sale's.
 func sameClass(code, request string) bool {
 	if len(code) != 4 {
 		return request[1] != '4'

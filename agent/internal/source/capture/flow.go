@@ -158,7 +158,7 @@ func (f *flow) segment(s segment, up bool, iface int) {
 	}
 }
 
-// waits says whether a request has no answer yet.
+// waits reports whether a request has no answer yet.
 func (f *flow) waits() bool { return len(f.pending) > 0 || f.tls != nil && f.tls.waits() }
 
 // asked takes in that the terminal asks for a connection.

@@ -60,7 +60,7 @@ func (h *half) fin(seq uint32) {
 	h.over()
 }
 
-// over says whether everything before the FIN was read.
+// over reports whether everything before the FIN was read.
 func (h *half) over() bool {
 	if h.ended && h.known && h.next == h.end {
 		h.next++ // a FIN has a number of its own

@@ -110,7 +110,7 @@ func (c *secure) push(f *flow, up bool, b []byte) {
 
 func (r *records) length() int { return int(binary.BigEndian.Uint16(r.header[3:])) }
 
-// reads says whether the body of the record is of use: the first hello, and alerts in clear.
+// reads reports whether the body of the record is of use: the first hello, and alerts in clear.
 func (r *records) reads() bool {
 	return r.header[0] == recordHandshake && !r.any || r.header[0] == recordAlert && r.length() == 2
 }
@@ -210,7 +210,7 @@ func (c *secure) badly(f *flow, outcome string, reset bool) {
 	}
 }
 
-// waits says whether a request is left for certain without an answer.
+// waits reports whether a request is left for certain without an answer.
 func (c *secure) waits() bool { return c.exchange != nil && c.exchange.answer.IsZero() && !c.maybe }
 
 // close takes in that the connection ended.

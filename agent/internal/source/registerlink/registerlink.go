@@ -165,7 +165,7 @@ func (p *pulse) wait(until time.Time) error {
 	return p.port.SetReadDeadline(until)
 }
 
-// repeated says whether a result is the one before: a frame sent again, or an abort behind the status that named it.
+// repeated reports whether a result is the one before: a frame sent again, or an abort behind the status that named it.
 func (e *Link) repeated(f ecr.Found, now time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
