@@ -35,7 +35,7 @@ const (
 	statusMask  = 0x03
 )
 
-// A Message is one CCID message. Data is kept for Escape and its answer only: all others may carry a card's.
+// A Message is one CCID message. Data is kept for Escape and its answer only: those of all others may hold card data.
 type Message struct {
 	Type  byte
 	Slot  byte
@@ -72,7 +72,7 @@ func xor(b []byte) (x byte) {
 	return x
 }
 
-// A Token is one thing that a Decoder saw on the line.
+// A Token is what a Decoder found on the line.
 type Token byte
 
 // The things on a line.
@@ -86,7 +86,8 @@ const (
 	TokenGarbage // a byte that belongs to nothing
 )
 
-// A Decoder cuts a byte stream, in either direction, into frames. It holds at most one frame and forgets it at once.
+// A Decoder cuts a byte stream, in either direction, into frames. It holds at most one frame and wipes it when it is
+// complete.
 type Decoder struct {
 	buf [2 + ccidHeader + ccidDataMax + 1]byte
 	n   int

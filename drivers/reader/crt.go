@@ -45,7 +45,7 @@ func CRTFrame(dst []byte, kind CRTKind, address byte, body []byte) []byte {
 	return append(dst, xor(dst[start:]))
 }
 
-// CRTToken is one thing on a motor reader's line.
+// CRTToken is what a CRTDecoder found on the line.
 type CRTToken byte
 
 // The things on a motor reader's line.
@@ -133,8 +133,8 @@ func crtHarmless(kind CRTKind, b []byte) bool {
 	return b[0] == 0x31 && (b[1] == 0x30 || b[1] == 0x2F)
 }
 
-// AskCRT asks a motor reader what stands in its way and, as far as it can say so without moving anything, who it is.
-// Errors are as AskCCID's.
+// AskCRT asks a motor reader where a card stands in its path and, as far as it can answer without moving anything, what
+// it is. Errors are those of AskCCID.
 func AskCRT(ctx context.Context, link serial.Link, kind CRTKind, address byte) (Report, error) {
 	d := crtDialogue{Visit: frame.Visit{Link: link}, kind: kind, address: address, dec: CRTDecoder{Kind: kind}}
 	defer d.dec.Reset()

@@ -25,7 +25,7 @@ func ITPFrame(dst, body []byte) []byte {
 	return append(dst, xor(dst[start:]))
 }
 
-// An ITPDecoder cuts what a reader sends into versions. A frame that is none, a swipe among them, comes out empty.
+// An ITPDecoder cuts what a reader sends into versions. Any other frame, a swipe among them, comes out empty.
 type ITPDecoder struct {
 	buf [itpMax]byte
 	n   int
