@@ -104,7 +104,7 @@ type insertion struct {
 	reached, broken     Steps
 }
 
-// Totals are counts since they were begun, over restarts too. They count attempts, not cards.
+// Totals are the counts of all attempts, not cards, since counting began; they are kept over restarts.
 type Totals struct {
 	Good, Failed uint64
 	NoStart      uint64    // swipes in which data came that no start sentinel introduced
