@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -46,7 +47,8 @@ func prepare(k *codes.Knowledge, list []trial) []prepared {
 	out := make([]prepared, len(list))
 	for i := range list {
 		t := &list[i]
-		out[i] = prepared{t: t, w: diagnose.Read(t.ev, t.evidence, k, p), right: t.right, weight: choose(t.told, 1, untoldShare)}
+		out[i] = prepared{t: t, w: diagnose.Read(t.ev, t.evidence, k, p), right: t.right,
+			weight: evidence.Choose(t.told, 1, untoldShare)}
 	}
 	return out
 }
@@ -55,8 +57,8 @@ func prepare(k *codes.Knowledge, list []trial) []prepared {
 // life does.
 const untoldShare = 0.3
 
-// priorCount is for how many diagnoses of the field all made trials stand together: with as many lessons half of what is
-// fitted comes of them.
+// priorCount is for how many diagnoses of the field all made trials stand together: with as many lessons half of what
+// is fitted comes of them.
 const priorCount = 500
 
 // A lot is what is fitted on: trials, and what became of diagnoses in the field.
@@ -100,13 +102,6 @@ func loss(list []prepared, f *codes.Inference) float64 {
 		total += s
 	}
 	return total
-}
-
-func choose(b bool, x, y float64) float64 {
-	if b {
-		return x
-	}
-	return y
 }
 
 // fit searches for the settings of the least surprise, one after the other with falling steps.

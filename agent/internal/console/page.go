@@ -48,7 +48,7 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 			return m.Text.In(lang)
 		})
 		if d.Code.Disputed {
-			code += bracketed(wordDisputed.In(lang), lang)
+			code += bracketed(whyOpen(d.Code, lang), lang)
 		}
 	}
 	if d.Repeats > 0 {
@@ -133,6 +133,14 @@ func title(k *codes.Knowledge, id, written, lang string) string {
 		return c.Title.In(lang)
 	}
 	return written
+}
+
+// whyOpen says why a code's meaning may be another one here.
+func whyOpen(c report.CodeInfo, lang string) string {
+	if c.Borrowed {
+		return word("reading", "borrowed", lang)
+	}
+	return word("reading", "disputed", lang)
 }
 
 // inLanguage returns a text that a document carries, or the same from the knowledge if the document speaks another
