@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"posdx/agent/internal/say"
+	"posdx/agent/internal/source"
 	"posdx/agent/internal/text"
 	"posdx/codes"
 )
@@ -44,7 +45,13 @@ func runCode(_ context.Context, s stdio, args []string) int {
 	w := codeWriter{s: s, k: inForce(*config), lang: s.lang(), json: *asJSON}
 	_, known := w.k.Scheme(*scheme)
 	lone := len(words) == 0 && *scheme == ""
+	problem := ""
+	if len(words) == 1 {
+		problem = source.CodeProblem(words[0])
+	}
 	switch {
+	case problem != "":
+		s.fail("code", say.New("code-is", say.Heard(problem)))
 	case *scheme != "" && !known:
 		s.fail("code", say.New("no-table", *scheme, strings.Join(w.searched(""), " ")))
 	case *coverage && *lint == "" && lone:

@@ -205,7 +205,7 @@ func (d *doctor) daemon(ctx context.Context) {
 	case st.Agent.Version != version:
 		d.add("daemon", unsure, fmt.Sprintf(d.say("运行的是 %s，本程序是 %s", "%s runs, this program is %s"), st.Agent.Version, version), "systemctl restart posdx  /  /etc/init.d/posdx restart")
 	case st.Reduced != "":
-		d.add("daemon", ill, fmt.Sprintf(d.say("降级运行：%s", "it runs reduced: %s"), st.Reduced), d.say("posdx bundle 并联系厂商", "posdx bundle, and send it to the vendor"))
+		d.add("daemon", ill, fmt.Sprintf(d.say("降级运行：%s", "it runs reduced: %s"), say.Heard(st.Reduced).In(d.lang)), d.say("posdx bundle 并联系厂商", "posdx bundle, and send it to the vendor"))
 	default:
 		d.add("daemon", isWell, fmt.Sprintf(d.say("运行正常，已启动的检查 %d 项", "it runs and answers, %d checks"), len(st.Checks)), "")
 	}

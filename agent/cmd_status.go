@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -88,6 +89,10 @@ func runCheck(ctx context.Context, s stdio, args []string) int {
 	if client.alone(err) {
 		fmt.Fprintln(s.err, say.New("checking-from-here", d.Path).In(s.lang()))
 		list, err = checkHere(ctx, *client.config, names)
+	}
+	if errors.Is(err, say.New("hook-no-check")) {
+		s.fail("check", err)
+		return exitUsage
 	}
 	if err != nil {
 		return client.failed(s, err)

@@ -143,6 +143,7 @@ func TestWrongValuesAreErrors(t *testing.T) {
 	defer stop()
 	at := " --socket " + client.Path
 	for _, c := range []struct{ args, says string }{
+		{"check nosuch" + at, "no check is called nosuch; there are app.process board."},
 		{"report --code 96 --origin bank" + at, "origin: want one of host"},
 		{"report --code 96 --scheme unionpai" + at, `no code table "unionpai"; there are`},
 		{"report --code 96 --txn amount=100" + at, "txn amount"},
@@ -387,5 +388,18 @@ func TestDoctor(t *testing.T) {
 	}
 	if m, code = parts(); code != exitBad || m["configuration"].Health != ill {
 		t.Errorf("with a wrong configuration: exit %d, %+v", code, m)
+	}
+}
+
+// A sale reported under a table that nobody knows is taken in, and the answer says so.
+func TestUnknownTableOnTheHook(t *testing.T) {
+	client, _, stop := start(t, "")
+	defer stop()
+	for scheme, warned := range map[string]bool{"nope": true, "unionpay": false, "": false} {
+		list := ask(t, client, map[string]any{"type": "code", "code": "96", "scheme": scheme, "wait": "first"})
+		last := list[len(list)-1]
+		if said := strings.Join(last.Warnings, " "); strings.Contains(said, "no code table") != warned || last.ID == "" {
+			t.Errorf("%q: %+v", scheme, last)
+		}
 	}
 }

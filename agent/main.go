@@ -14,6 +14,7 @@ import (
 
 	"posdx/agent/internal/say"
 	"posdx/agent/internal/text"
+	"posdx/agent/report"
 )
 
 // version is set by the linker.
@@ -83,6 +84,7 @@ func main() {
 
 func run(ctx context.Context, s stdio, args []string) int {
 	s.args = args
+	s.err = (&report.Gate{}).Writer(s.err) // nothing that looks like a card's is said again
 	s.found = s.lang()
 	if len(args) == 0 {
 		usage(s, s.err)

@@ -117,9 +117,10 @@ func Sleep(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
 // A Ticket follows one event. First gives revision 1, Final the last revision; each is closed, with or without a
 // diagnosis in it, when no more will come. Both hold one value, so nobody waits for a reader.
 type Ticket struct {
-	ID    string
-	First <-chan report.Diagnosis
-	Final <-chan report.Diagnosis
+	ID      string
+	First   <-chan report.Diagnosis
+	Final   <-chan report.Diagnosis
+	Warning string // what of the request nobody knows, "member: why"; empty if all is known
 }
 
 // A Daemon is what stands behind the local socket.

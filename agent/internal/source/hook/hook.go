@@ -462,6 +462,9 @@ func (h *Hook) begin(ctx context.Context, line []byte, room func() bool, say fun
 		}
 		a.InSale = q.kind == "diagnose" && h.To.State().InSale
 		t, err := h.To.Event(ctx, *q.seen)
+		if t.Warning != "" {
+			a.Warnings = append(a.Warnings, t.Warning)
+		}
 		switch {
 		case errors.Is(err, source.ErrBusy):
 			busy(&a)
