@@ -252,6 +252,8 @@ var trials = []trial{
 	{name: "console charset", more: "[console]\ncharset = \"latin1\"\n", level: conf.Error, says: "console.charset", line: moreLines + 1},
 	{name: "console language", more: "[console]\nlanguage = \"fr\"\n", level: conf.Error, says: "console.language", line: moreLines + 1},
 	{name: "console PIN short", more: "[console]\npin = \"123\"\n", level: conf.Error, says: "console.pin", line: moreLines + 1},
+	{name: "console key", more: "[console]\nkeys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA wang\"]\n", level: good},
+	{name: "console key of RSA", more: "[console]\nkeys = [\"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ wang\"]\n", level: conf.Error, says: "console.keys[0]", line: moreLines + 1},
 	{name: "console PIN letters", more: "[console]\npin = \"12ab\"\n", level: conf.Error, says: "console.pin", line: moreLines + 1},
 	{name: "console idle", more: "[console]\nidle = \"5s\"\n", level: conf.Error, says: "console.idle", line: moreLines + 1},
 	{name: "contact", more: "[contacts]\ncarrier = \"1\\u00072\"\n", level: conf.Error, says: "contacts.carrier", line: moreLines + 1},
@@ -555,7 +557,7 @@ func TestConfigurationIsRefusedInBothLanguages(t *testing.T) {
 	values := `error zh en verdict nothing host terminal cashier unknown start sent answered end approved declined failed cancelled none odd even rx own relay lan
 		port host-primary host-backup internet ethernet wifi cellular ppp acquirer carrier bearer site region model firmware application fleet broker
 		utf gbk key value code icmp mk-pin mk-data dukpt-pin dukpt-data abecs escpos reader modem pinpad printer tls false true via ca server_name
-		ssl tcp stan mti tid entry time scheme origin tty read A-Z a-z usb VVVV PPPP hook.http broker.key pos.acquirer.example`
+		ssl tcp stan mti tid entry time scheme origin tty read A-Z a-z usb ssh-keygen VVVV PPPP hook.http broker.key pos.acquirer.example`
 	keys = append(keys, strings.Fields(values)...)
 	keys = append(keys, append(reader.Protocols(), "gempc-twin", "gemcore", "simpro", "sec", "msr", "ccid")...)
 	keys = append(keys, append(paylog.Encodings(), append(ecr.DialectNames(), append(ecr.LengthHeaderNames(), ecr.Framings...)...)...)...)

@@ -351,9 +351,9 @@ func FuzzConsole(f *testing.F) {
 				continue
 			}
 			switch a := m.press(k); a.kind {
-			case 'c':
+			case actCheck:
 				m.gotResults(append(evidence("net.gateway", "gateway", report.OK, nil), m.state.Evidence...))
-			case 'd':
+			case actDiagnose:
 				if a.code == "" || len(a.code) > maxEntry {
 					t.Fatalf("asks for code %q", a.code)
 				}
@@ -624,8 +624,8 @@ func TestATypedCodeIsThatCode(t *testing.T) {
 	for _, r := range "97" {
 		m.press(key{r: r})
 	}
-	if a := m.press(key{r: keyEnter}); a.kind != 'd' || a.code != "97" {
-		t.Errorf("asks %c %q, want 97", a.kind, a.code)
+	if a := m.press(key{r: keyEnter}); a.kind != actDiagnose || a.code != "97" {
+		t.Errorf("asks %v %q, want 97", a.kind, a.code)
 	}
 }
 

@@ -141,8 +141,8 @@ func TestHookAnswers(t *testing.T) {
 			t.Errorf("%s\n got %s\nwant result %q field %q with %q", c.ask, b, c.result, c.field, c.has)
 		}
 	}
-	if n := len(d.All()); n != 4 {
-		t.Errorf("got %d events, want 4", n)
+	if n := len(d.All()); n != 5 {
+		t.Errorf("got %d events, want 5", n)
 	}
 }
 
