@@ -82,6 +82,7 @@ func TestJourneys(t *testing.T) {
 		keys       int // at most
 	}{
 		{"verdict", "", 4}, {"ask", "", 5}, {"history", "", 8}, {"devices", "", 5}, {"pin", "pin = \"4711\"\n", 16}, {"bundle", "", 2},
+		{"key", "keys = [\"KEY\"]\n", 3},
 	} {
 		for _, lang := range []string{"zh", "en"} {
 			t.Run(j.name+"-"+lang, func(t *testing.T) {
@@ -93,9 +94,14 @@ func TestJourneys(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				_, person := atTheCounter(t, lang, j.more)
+				dir := t.TempDir()
+				more := j.more
+				if strings.Contains(more, "KEY") {
+					more = strings.Replace(more, "KEY", newSSHKey(t, dir), 1)
+				}
+				_, person := atTheCounter(t, lang, more)
 				c := exec.Command("expect", "-f", script, person, lang)
-				c.Dir = t.TempDir()
+				c.Dir = dir
 				c.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "TERM=vt100")
 				var out, talk bytes.Buffer
 				c.Stdout, c.Stderr = &out, &talk
@@ -116,6 +122,21 @@ func TestJourneys(t *testing.T) {
 			})
 		}
 	}
+}
+
+// newSSHKey has ssh-keygen make a key of a technician in a folder, and returns its public half.
+func newSSHKey(t *testing.T, dir string) string {
+	t.Helper()
+	tool(t, "ssh-keygen", "openssh-client")
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "wang lei", "-f", dir+"/id_ed25519").
+		CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	b, err := os.ReadFile(dir + "/id_ed25519.pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
 }
 
 // sameElsewhere replays the bundle that lies in a folder: the verdict is the one that the terminal gave.

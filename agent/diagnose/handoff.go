@@ -434,7 +434,7 @@ func (h Handoff) Text(k *codes.Knowledge, lang string) string {
 	by := ""
 	if len(h.Causes) > 0 && h.Sure != "abstained" {
 		if c, ok := k.Cause(h.Causes[0]); ok {
-			by = c.Act
+			by = mender(&c)
 		}
 	}
 	w.line(say("款项", "money"), moneySay(k, h.State, h.Retry, by).In(lang))

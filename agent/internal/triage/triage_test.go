@@ -373,11 +373,11 @@ func TestMemoryOutlivesARestart(t *testing.T) {
 func TestFreshAgentClaimsNoHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := start(t, &flash{})
-		if f := (<-submit(t, l, answeredCode("97", "1")).Final).Evidence[1].Facts; f["approvals_1h"] != nil {
+		if f := (<-submit(t, l, answeredCode("97", "1")).Final).Evidence[1].Facts; f["approvals_1h"] != nil || f["no_approval_s"] != nil {
 			t.Errorf("a moment after the start: %v, want no count of approvals", f)
 		}
 		time.Sleep(hour)
-		if f := (<-submit(t, l, answeredCode("97", "1")).Final).Evidence[1].Facts; f["approvals_1h"] == nil {
+		if f := (<-submit(t, l, answeredCode("97", "1")).Final).Evidence[1].Facts; f["approvals_1h"] == nil || f["no_approval_s"] != 3600.0 {
 			t.Errorf("an hour after the start: %v, want a count of approvals", f)
 		}
 	})
