@@ -12,7 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
+
+	"posdx/firmware-build/housetest"
 )
 
 // server is the PostgreSQL server of this test run, started by the first test that wants one.
@@ -96,13 +97,13 @@ func (p *server) start() {
 		return
 	}
 	p.cmd = cmd
-	for range 600 {
+	if !housetest.Within(housetest.Patience, func() bool {
 		s, err := Open(context.Background(), p.address("postgres"))
 		if err == nil {
 			s.Close()
-			return
 		}
-		time.Sleep(50 * time.Millisecond)
+		return err == nil
+	}) {
+		p.why = "postgres does not come up"
 	}
-	p.why = "postgres does not come up"
 }
