@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"os"
@@ -97,9 +96,12 @@ func (p *server) start() {
 	}
 	p.cmd = cmd
 	for range 600 {
-		s, err := Open(context.Background(), p.address("postgres"))
+		db, err := sql.Open("pgx", p.address("postgres"))
 		if err == nil {
-			s.Close()
+			err = db.Ping()
+			db.Close()
+		}
+		if err == nil {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
