@@ -68,7 +68,7 @@ size: arm ## sizes of the ARM builds against their budget; fails above it
 	@sh $(KIT)/size.sh dist
 
 # What has bytes, 32-bit integers or system calls in it; GOARM=5 on the processor that has nothing more.
-ARM_TESTED := ./codes/... ./agent/report ./agent/internal/outbox ./drivers/ecr ./drivers/frame ./drivers/pinpad ./drivers/printer ./drivers/reader ./drivers/serial
+ARM_TESTED := ./codes/... ./agent/report ./agent/internal/charset ./agent/internal/outbox ./drivers/ecr ./drivers/frame ./drivers/pinpad ./drivers/printer ./drivers/reader ./drivers/serial
 .PHONY: arm-test
 arm-test: ## unit tests of the ARM build on an emulated ARM926
 	@command -v qemu-arm-static >/dev/null || { mkdir -p bin; echo "arm-test: no Debian package qemu-user-static" | tee -a $(SKIPPED) >&2; exit 0; }; \

@@ -15,7 +15,7 @@ import (
 func replay(t *testing.T, in string, args ...string) (code int, out, talk string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = runDiagnose(context.Background(), stdio{in: strings.NewReader(in), out: &o, err: &e, speak: "en"}, args)
+	code = run(context.Background(), stdio{in: strings.NewReader(in), out: &o, err: &e, speak: "en"}, append([]string{"diagnose"}, args...))
 	return code, o.String(), e.String()
 }
 
@@ -25,7 +25,7 @@ func TestReplay(t *testing.T) {
 	if code != exitOK || !strings.Contains(out, "lan.wifi") || talk != "" {
 		t.Errorf("exit %d\n%s%s", code, out, talk)
 	}
-	code, out, _ = replay(t, "", "--replay", filepath.Join(dir, "cannot-tell-failed.json"))
+	code, out, _ = replay(t, "", "--replay", filepath.Join(dir, "cannot-tell-failed.json"), "--lang", "zh")
 	if code != exitAbstain || !strings.Contains(out, "分不清") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
@@ -63,8 +63,8 @@ func TestReplay(t *testing.T) {
 // TestReplayRecorded replays what a replay wrote: the verdict is the same, and a changed one says what changed.
 func TestReplayRecorded(t *testing.T) {
 	file := filepath.Join("diagnose", "testdata", "cases", "wan-mtu.json")
-	_, first, _ := replay(t, "", "--replay", file, "--json")
-	code, again, talk := replay(t, first, "--replay", "-", "--json")
+	_, first, _ := replay(t, "", "--replay", file, "--json", "--lang", "zh")
+	code, again, talk := replay(t, first, "--replay", "-", "--json", "--lang", "zh")
 	if code != exitOK || again != first || !strings.Contains(talk, "知识相同，结论相同") {
 		t.Errorf("exit %d, %q, equal %v", code, talk, again == first)
 	}

@@ -72,7 +72,7 @@ func TestExamplesInHelp(t *testing.T) {
 	seen := 0
 	for _, cmd := range commands() {
 		m := manualOf(cmd)
-		if m.example == "" || m.does == "" {
+		if m.example == "" || m.zh == "" || m.en == "" {
 			t.Errorf("posdx %s has no example or no help", cmd.name)
 		}
 		for _, example := range strings.Split(m.example, "\n") {
@@ -338,7 +338,7 @@ func TestCompletionAndManualPages(t *testing.T) {
 		}
 		for i, l := range strings.Split(string(b), "\n") {
 			if strings.HasPrefix(l, ".") &&
-				!slices.Contains([]string{".TH", ".SH", ".B", ".I", ".TP", ".BI", ".BR", ".PP", ".nf", ".fi"}, strings.Fields(l)[0]) {
+				!slices.Contains([]string{".TH", ".nh", ".ad", ".SH", ".B", ".I", ".TP", ".BI", ".BR", ".PP", ".nf", ".fi"}, strings.Fields(l)[0]) {
 				t.Errorf("posdx-%s.1:%d: %s is no request", c.name, i+1, l)
 			}
 		}

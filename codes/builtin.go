@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426a6f79cb609a21d1752f058060692b01fa2fa99f56650b", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:330ff3fe002e8f1349492d91ba3083b17d6797457bed12f6c579d14cb92626ec", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -976,7 +976,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "dns.slow", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
-	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 2000, News: "poor"},
+	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 2000, News: "poor", Joined: true},
+	Limit{Finding: "dns.slow", Check: "net.dns", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "dns.degraded", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Fact: "resolvers_failed", Bad: 3.4028234663852886e+38, Full: 2, News: "poor"},
@@ -1217,6 +1220,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Limit{Finding: "tcp.reset", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.reset-far", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "tcp.unreachable", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1496,6 +1502,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Limit{Finding: "hist.worked-before", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "hist.worked-lately", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "hist.one-issuer", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "note", Joined: true},
@@ -1665,6 +1674,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	FindingNews{Finding: "hist.pin-only-fails", News: "bad"},
 	FindingNews{Finding: "hist.restart-no-help", News: "note"},
 	FindingNews{Finding: "hist.worked-before", News: "good"},
+	FindingNews{Finding: "hist.worked-lately", News: "good"},
 	FindingNews{Finding: "internet.fail", News: "bad"},
 	FindingNews{Finding: "internet.fail-beyond", News: "bad"},
 	FindingNews{Finding: "internet.ok", News: "good"},
@@ -1805,6 +1815,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	FindingNews{Finding: "tcp.refused-near", News: "bad"},
 	FindingNews{Finding: "tcp.rejected", News: "bad"},
 	FindingNews{Finding: "tcp.reset", News: "bad"},
+	FindingNews{Finding: "tcp.reset-far", News: "note"},
 	FindingNews{Finding: "tcp.slow", News: "poor"},
 	FindingNews{Finding: "tcp.stopped-beyond", News: "note"},
 	FindingNews{Finding: "tcp.stopped-site", News: "bad"},
@@ -6129,6 +6140,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Sign{Name: "hist.worked-before", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.not-registered", Word: -1},
 	}, Text: Text{ZH: "这台终端以前成功过", EN: "this terminal had approvals before"}},
+	Sign{Name: "hist.worked-lately", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: -2},
+	}, Text: Text{ZH: "不久前用同样的设置成功过", EN: "a sale was approved a short while ago, with the same settings"}},
 	Sign{Name: "internet.fail", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
@@ -6348,7 +6362,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 		Weight{Cause: "bearer.flapping", Word: -1},
 		Weight{Cause: "card.expired", Word: -4},
 		Weight{Cause: "host.malfunction", Word: -4},
-		Weight{Cause: "host.overloaded", Word: -3},
+		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "issuer.declined", Word: -4},
 		Weight{Cause: "issuer.unavailable", Word: -4},
 		Weight{Cause: "lan.conflict", Word: -1},
@@ -6837,6 +6851,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 		Weight{Cause: "host.port-closed", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 2},
 	}, Brought: listcc2c7841, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	Sign{Name: "tcp.reset-far", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.firewall", Word: -2},
+		Weight{Cause: "lan.portal", Word: -2},
+	}, Text: Text{ZH: "重置来得和主机的应答一样晚，不是店里的设备发的", EN: "the reset took as long as the host's own answers: nothing on site sent it"}},
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 2},

@@ -21,6 +21,16 @@ func (t Text) In(lang string) string {
 	return t.ZH
 }
 
+// LanguageOf returns the language of a locale as LANG names it, "zh" or "en"; nothing for any other.
+func LanguageOf(locale string) string {
+	for _, lang := range []string{"zh", "en"} {
+		if rest, ok := strings.CutPrefix(locale, lang); ok && (rest == "" || strings.ContainsRune("_.@-", rune(rest[0]))) {
+			return lang
+		}
+	}
+	return ""
+}
+
 // Knowledge is everything the data files say. It never changes once made, so any number of goroutines may use it.
 type Knowledge struct {
 	Version   string
@@ -119,7 +129,7 @@ type Step struct {
 // StepsFor returns what to do about a cause where this is the advice for the money, numbered if there are several: no
 // step may tell a merchant to charge again whom the advice above it tells not to. "" is every step.
 func (c *Cause) StepsFor(retry string) Text {
-	fit := c.stepsFor(retry)
+	fit := c.ListFor(retry)
 	if len(fit) == 1 {
 		return fit[0]
 	}
@@ -137,13 +147,14 @@ func (c *Cause) StepsFor(retry string) Text {
 
 // FirstStepFor returns the first of these steps: what to do now.
 func (c *Cause) FirstStepFor(retry string) Text {
-	if fit := c.stepsFor(retry); len(fit) > 0 {
+	if fit := c.ListFor(retry); len(fit) > 0 {
 		return fit[0]
 	}
 	return Text{}
 }
 
-func (c *Cause) stepsFor(retry string) (fit []Text) {
+// ListFor returns these steps one by one.
+func (c *Cause) ListFor(retry string) (fit []Text) {
 	for _, s := range c.Steps {
 		if retry == "" || len(s.When) == 0 || slices.Contains(s.When, retry) {
 			fit = append(fit, s.Text)

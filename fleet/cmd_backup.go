@@ -20,7 +20,7 @@ func runBackup(ctx context.Context, s stdio, args []string) int {
 			"store pg_dump makes the copy.",
 		"posdx-fleet backup --data /var/lib/posdx-fleet /backup/fleet-$(date +%F).tar.gz",
 	)
-	data := f.String("data", "fleet-data", "`DIR` of the fleet")
+	data := f.String("data", defaultData, "`DIR` of the fleet")
 	words, code, ok := parse(s, f, args, 1)
 	if !ok {
 		return code
@@ -47,7 +47,7 @@ func runRestore(ctx context.Context, s stdio, args []string) int {
 			"put in place; a store of an earlier release is raised when serve opens it.",
 		"posdx-fleet restore /backup/fleet-2026-11-28.tar.gz --data /var/lib/posdx-fleet",
 	)
-	data := f.String("data", "fleet-data", "`DIR` to make")
+	data := f.String("data", defaultData, "`DIR` to make")
 	words, code, ok := parse(s, f, args, 1)
 	if !ok {
 		return code
@@ -77,7 +77,7 @@ func runStore(ctx context.Context, s stdio, args []string) int {
 			"stop posdx-fleet. The way up is taken by serve itself.",
 		"posdx-fleet store check\nposdx-fleet store down --to 2",
 	)
-	data := f.String("data", "fleet-data", "`DIR` of the fleet")
+	data := f.String("data", defaultData, "`DIR` of the fleet")
 	address := f.String("store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data)")
 	to := f.Int("to", 0, "down: the `VERSION` to take it to")
 	words, code, ok := parse(s, f, args, 1)

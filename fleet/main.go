@@ -26,6 +26,9 @@ const (
 	exitUsage  = 2
 )
 
+// defaultData is the data directory of a fleet that was told no other.
+const defaultData = "fleet-data"
+
 // stdio is where a command writes: results on out, talk on err.
 type stdio struct {
 	out, err io.Writer

@@ -426,7 +426,7 @@ func onlyKnown(text string, given report.Facts) string {
 			return ok && factText(v) != "-"
 		})
 	}
-	text = bracketed.ReplaceAllStringFunc(text, func(part string) string { return pick(missing(part), "", part) })
+	text = bracketed.ReplaceAllStringFunc(text, func(part string) string { return evidence.Choose(missing(part), "", part) })
 	for _, marks := range [...][2]string{{": ", ", "}, {"：", "，"}} {
 		head, list, ok := strings.Cut(text, marks[0])
 		if !ok || strings.Contains(head, "{") {

@@ -429,7 +429,7 @@ func (h Handoff) Text(k *codes.Knowledge, lang string) string {
 		if i == 0 {
 			title += "  " + k.Word("verdict", h.Sure).In(lang)
 		}
-		w.line(pick(i == 0, say("原因", "cause"), ""), title)
+		w.line(evidence.Choose(i == 0, say("原因", "cause"), ""), title)
 	}
 	by := ""
 	if len(h.Causes) > 0 && h.Sure != "abstained" {

@@ -250,7 +250,7 @@ func (s *state) listen() {
 	for _, x := range s.says {
 		c := &s.causes[x.cause]
 		c.evidence += x.db
-		c.own = max(c.own, choose(x.brought, 0, x.db))
+		c.own = max(c.own, evidence.Choose(x.brought, 0, x.db))
 		if x.db > 0 && !s.signs[x.sign].Tells {
 			c.produces.put(x.sign)
 			if !x.brought && x.db >= set.Hint/2 && c.ID != "none" {

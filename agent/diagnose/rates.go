@@ -77,7 +77,7 @@ func (s *state) rates() {
 			issuers, _ := it.Num(evidence.IssuersSameCode1h)
 			g.strength = min(g.strength, many*it.Fresh, (issuers-1)*secondIssuer)
 		case "hist.one-card", "hist.one-sale", "hist.one-issuer":
-			g.strength = min(g.strength, max(one, choose(g.Name == "hist.one-issuer", 0.5, 0))*it.Fresh)
+			g.strength = min(g.strength, max(one, evidence.Choose(g.Name == "hist.one-issuer", 0.5, 0))*it.Fresh)
 		}
 	}
 }

@@ -29,10 +29,10 @@ func (r *Reading) history() {
 	}
 	switch {
 	case cardsKnown && cards >= 2:
-		r.add(pick(answered, "hist.many-cards", "hist.many-cards-local"), it, ramp(cards, 0, 4))
+		r.add(Choose(answered, "hist.many-cards", "hist.many-cards-local"), it, ramp(cards, 0, 4))
 	case cardsKnown && cards == 1 && approvals > 0:
 		// After a single sale one card is no news: what counts is that others were approved.
-		r.add(pick(same >= 2, "hist.one-card", "hist.one-sale"), it, ramp(approvals, -2, 4)*contrast)
+		r.add(Choose(same >= 2, "hist.one-card", "hist.one-sale"), it, ramp(approvals, -2, 4)*contrast)
 	case !cardsKnown && same == 1 && approvals >= 3:
 		r.add("hist.one-sale", it, 0.5)
 	}
@@ -40,22 +40,25 @@ func (r *Reading) history() {
 	case issuersKnown && issuers >= 2:
 		r.add("hist.many-issuers", it, ramp(issuers, 0, 3))
 	case issuersKnown && issuers == 1 && approvals > 0: // else it may be the only one that was tried
-		r.add("hist.one-issuer", it, choose(same >= 2 || cards >= 2, 1, 0.6))
+		r.add("hist.one-issuer", it, Choose(same >= 2 || cards >= 2, 1, 0.6))
 	}
 	switch {
 	case !approvalsKnown:
 	case approvals == 0 && !lastKnown && same > 0:
 		r.add("hist.never-approved", it, 1)
 	case (approvals == 0 || since) && same >= 2:
-		r.add(pick(answered, "hist.all-fail", "hist.all-fail-local"), it, ramp(same, 0, 5)*choose(cardsKnown && cards == 1, 0.5, 1))
+		r.add(Choose(answered, "hist.all-fail", "hist.all-fail-local"), it, ramp(same, 0, 5)*Choose(cardsKnown && cards == 1, 0.5, 1))
 	case since:
 	case lastKnown && (firstKnown && same >= 2 || approvals >= 2):
 		// Each sale that met the code while others were approved makes it clearer; so does how lately one was.
-		lately := choose(firstKnown && same >= 2, 1, ramp(last, 1800, 300)*ramp(approvals, 1, 4))
+		lately := Choose(firstKnown && same >= 2, 1, ramp(last, 1800, 300)*ramp(approvals, 1, 4))
 		r.add("hist.others-ok", it, ramp(same, -1, 3)*lately)
 	}
 	if lastKnown {
 		r.add("hist.worked-before", it, 1)
+		if c := r.First(AppConfig); c == nil || !c.Bad() && len(c.Facts.Strings(string(ChangedSinceApproval))) == 0 {
+			r.add("hist.worked-lately", it, ramp(last, hour, 600))
+		}
 	}
 	pin, noPIN, byPIN := pinCounts(it.Facts.Counts(string(ApprovalsBy)))
 	if byPIN && pin == 0 && noPIN >= 2 && (same >= 2 || cards >= 2) {
@@ -120,7 +123,7 @@ func (r *Reading) sinceUpdate(h *Item, approvals, same float64) {
 	first, firstKnown := h.num(FirstSeenAgeS)
 	// Of what an update broke some sales still go through: it is the share that counts, not that there was one.
 	failed, failedKnown := h.num(SameCodeSinceUpdate)
-	share := choose(failedKnown && since > 0, since/max(since+failed, 1), 1)
+	share := Choose(failedKnown && since > 0, since/max(since+failed, 1), 1)
 	if it != nil && it.Str(Expected) != "" && it.Str(Installed) != it.Str(Expected) {
 		// What was approved with a version shows nothing once the host wants another.
 		known, dated = false, dated && age < fortnight && last >= age

@@ -87,7 +87,7 @@ func gix() []byte {
 // answer splits an answer into its name, status and blocks. Only those of GIX and GIN have blocks that are looked at:
 // all others may hold a card's.
 func abecsAnswer(b []byte) (name, status string, blocks [][]byte) {
-	if len(b) < 6 || b[0] == frame.ABECSEncrypted || !digits(b[3:6]) {
+	if len(b) < 6 || b[0] == frame.ABECSEncrypted || !frame.AllDigits(b[3:6]) {
 		return "", "", nil
 	}
 	name, status = serial.Label(b[:3]), string(b[3:6])
@@ -95,7 +95,7 @@ func abecsAnswer(b []byte) (name, status string, blocks [][]byte) {
 		return name, status, nil
 	}
 	for b = b[6:]; len(b) > 0; {
-		if len(b) < 3 || !digits(b[:3]) {
+		if len(b) < 3 || !frame.AllDigits(b[:3]) {
 			return "", "", nil
 		}
 		size := int(b[0]-'0')*100 + int(b[1]-'0')*10 + int(b[2]-'0')
@@ -105,15 +105,6 @@ func abecsAnswer(b []byte) (name, status string, blocks [][]byte) {
 		blocks, b = append(blocks, b[:size]), b[size:]
 	}
 	return name, status, blocks
-}
-
-func digits(b []byte) bool {
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
 }
 
 // extended reads the blocks of GIX: a number, a length and a value each.

@@ -21,9 +21,11 @@ const (
 	closeLimit = time.Second
 	// writeChunk is below the 256 bytes at which the kernel calls a tty writable, so a chunk fits a UART's buffer.
 	writeChunk = 128
-	// lookAgain is how long Write trusts the kernel to say that there is room. A pty whose bytes move from one kernel
-	// buffer to the next has room again and wakes nobody.
-	lookAgain = 50 * time.Millisecond
+	// lookAgain is how long Write trusts the kernel at first to say that there is room. A pty whose bytes move from one
+	// kernel buffer to the next has room again and wakes nobody. A line that stays full is held or unplugged, and looked
+	// at half as often each time, down to once in lookSeldom.
+	lookAgain  = 50 * time.Millisecond
+	lookSeldom = 2 * time.Second
 )
 
 // A Port is an open serial port. One goroutine may read while another writes; Close and the deadlines may come from
@@ -192,11 +194,12 @@ func (p *Port) Write(b []byte) (n int, err error) {
 		_ = p.flush(unix.TCOFLUSH)
 	})
 	defer timer.Stop()
+	look := lookAgain
 	for n < len(b) && err == nil {
 		chunk := b[n:min(n+writeChunk, len(b))]
 		var sent int
 		var failed error
-		_ = p.watch.SetWriteDeadline(sooner(end, time.Now().Add(lookAgain)))
+		_ = p.watch.SetWriteDeadline(sooner(end, time.Now().Add(look)))
 		wait := p.raw.Write(func(fd uintptr) bool {
 			room, gone := ready(fd, unix.POLLOUT)
 			if gone {
@@ -210,8 +213,10 @@ func (p *Port) Write(b []byte) (n int, err error) {
 			return true
 		})
 		if errors.Is(wait, os.ErrDeadlineExceeded) && time.Now().Before(end) && !p.closed.Load() {
+			look = min(2*look, lookSeldom)
 			continue
 		}
+		look = lookAgain
 		if failed != nil && failed != ErrGone { // the libraries wrap nothing: EIO is what a dead tty says
 			failed = ErrGone
 		}

@@ -115,9 +115,8 @@ func (m *Modem) Heard() []string {
 
 // Serve answers commands until the line or the context ends.
 func (m *Modem) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
-	stop := context.AfterFunc(ctx, func() { rw.Close() })
-	defer stop()
-	var out sync.Mutex // one line at a time
+	defer context.AfterFunc(ctx, func() { rw.Close() })() // frees what floods too
+	var out sync.Mutex                                    // one line at a time
 	say := func(s string) error {
 		out.Lock()
 		defer out.Unlock()
@@ -129,13 +128,8 @@ func (m *Modem) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	defer func() { close(quiet); <-flooding }()
 
 	var line []byte
-	in := make([]byte, 256)
-	for {
-		n, err := rw.Read(in)
-		if err != nil {
-			return err
-		}
-		for _, c := range in[:n] {
+	return listen(ctx, rw, func(in []byte) error {
+		for _, c := range in {
 			switch {
 			case c == '\n':
 			case c != '\r':
@@ -149,7 +143,8 @@ func (m *Modem) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 				line = line[:0]
 			}
 		}
-	}
+		return nil
+	})
 }
 
 // hear answers one line.

@@ -11,12 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"posdx/drivers/modem"
 	"posdx/drivers/modemmanager"
+	"posdx/firmware-build/housetest"
 )
 
 // The simulated modem against clients that we did not write, and our reader of ModemManager against the real one.
@@ -152,22 +152,7 @@ func abstractPort(t *testing.T, m *Modem) string {
 // serveAt serves a modem on a Unix socket until the test ends.
 func serveAt(t *testing.T, address string, m *Modem) {
 	t.Helper()
-	listener, err := net.Listen("unix", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { m.Serve(ctx, c) })
-		}
-	})
-	t.Cleanup(func() { listener.Close(); cancel(); serving.Wait() })
+	housetest.ServeAt(t, "unix", address, func(ctx context.Context, c net.Conn) { m.Serve(ctx, c) })
 }
 
 // modemManager lets ModemManager manage a modem over an abstract socket, on a bus of its own, and returns when it has

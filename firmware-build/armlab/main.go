@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"flag"
 	"fmt"
 	"os"
@@ -27,6 +28,7 @@ func main() {
 	flag.IntVar(&l.cuts, "cuts", 100, "how often the power is cut in each scenario of cuts")
 	only := flag.String("only", "", "the scenarios to run, by `NAMES` with commas")
 	list := flag.Bool("list", false, "list the scenarios")
+	try := flag.String("try", "", "instead of scenarios, a `FILE` with commands for the shell of a guest in which posdx runs")
 	flag.Parse()
 	if *list {
 		for _, s := range scenarios() {
@@ -38,6 +40,23 @@ func main() {
 	if err := l.prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, "armlab:", err)
 		os.Exit(1)
+	}
+	if *try != "" {
+		script, err := os.ReadFile(*try)
+		if err == nil {
+			err = l.ready(ctx, options{alone: true})
+		}
+		if err == nil {
+			var said string
+			said, err = l.order(30*minute, "echo "+base64.StdEncoding.EncodeToString(script)+" | base64 -d >/tmp/try; sh /tmp/try")
+			fmt.Println(said)
+		}
+		l.off()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "armlab:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	failed := 0
 	for _, s := range scenarios() {

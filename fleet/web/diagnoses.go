@@ -237,7 +237,10 @@ func (s *Site) showDiagnosis(w http.ResponseWriter, r *http.Request, row store.R
 		Incidents []store.Incident // that it may belong to
 		Place     []dim
 		Raw       string
-	}{page: p, line: l, Txn: p.txn(l.D.Event.Txn), Causes: s.Knowledge.Causes, Asked: asked}
+	}{page: p, line: l, Txn: p.txn(l.D.Event.Txn), Asked: asked}
+	v.Causes = slices.DeleteFunc(slices.Clone(s.Knowledge.Causes), func(c codes.Cause) bool {
+		return c.ID == store.FoundNothing // the form's own first choice
+	})
 	ctx, in := r.Context(), p.Viewer.Estates
 	v.Raw = "/api/v1/diagnoses/" + l.Estate + "/" + l.Terminal + "/" + l.D.ID
 	if !asked {

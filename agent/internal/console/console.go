@@ -16,9 +16,7 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/simplifiedchinese"
-
+	"posdx/agent/internal/charset"
 	"posdx/agent/internal/zmodem"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -73,6 +71,15 @@ type Console struct {
 	until time.Time // when the next one is taken
 }
 
+// A phase is how far a session with a person has come.
+type phase byte
+
+const (
+	waiting phase = iota // for a person to press Enter
+	asking               // the terminal what it is
+	serving
+)
+
 // unlock tries a PIN. Wrong ones are counted over all who come to the line: hanging up does not begin anew.
 func (c *Console) unlock(pin string, now time.Time) (ok bool, wait time.Duration) {
 	if wait := c.until.Sub(now); wait > 0 {
@@ -105,7 +112,7 @@ func (c *Console) Run(ctx context.Context, rw io.ReadWriter) error {
 	defer stop()
 	s := &session{c: c, rw: rw, in: make(chan []byte), readErr: make(chan error, 1), events: make(chan func(*model), 4)}
 	if c.GBK {
-		s.encode = simplifiedchinese.GBK.NewEncoder()
+		s.encode = charset.NewGBK()
 	}
 	go s.read(ctx)
 	return s.run(ctx)
@@ -115,7 +122,7 @@ func (c *Console) Run(ctx context.Context, rw io.ReadWriter) error {
 type session struct {
 	c       *Console
 	rw      io.ReadWriter
-	encode  *encoding.Encoder
+	encode  *charset.Writer // nil for UTF-8
 	in      chan []byte
 	readErr chan error
 	events  chan func(*model)
@@ -123,7 +130,7 @@ type session struct {
 	keys    decoder
 	model   model
 	screen  screen
-	phase   byte // 'w' waits for a person, 'a' asks the terminal what it is, 's' serves
+	phase   phase
 	dumb    bool
 	text    string // what a dumb terminal shows
 	typing  bool   // it shows an entry
@@ -168,14 +175,14 @@ func (s *session) run(ctx context.Context) error {
 	for {
 		var err error
 		var tick <-chan time.Time
-		if s.phase == 's' && !s.idle {
+		if s.phase == serving && !s.idle {
 			tick = time.After(refresh)
-			if len(s.model.watching()) > 0 {
+			if s.model.watches() {
 				tick = time.After(watchEvery)
 			}
 		}
 		var dcd <-chan time.Time
-		if s.c.Stay && s.c.Carrier != nil && s.phase != 'w' {
+		if s.c.Stay && s.c.Carrier != nil && s.phase != waiting {
 			dcd = time.After(dcdEvery)
 		}
 		var esc <-chan time.Time
@@ -215,7 +222,7 @@ func (s *session) run(ctx context.Context) error {
 			err = s.begin(ctx, s.answers == 0)
 		case f := <-s.events:
 			f(&s.model)
-			if s.phase == 's' {
+			if s.phase == serving {
 				err = s.paint()
 			}
 		case <-dcd:
@@ -241,9 +248,6 @@ func (s *session) run(ctx context.Context) error {
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) && s.c.Stay {
 			err = s.wait() // nobody takes our bytes: the line is held or unplugged
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				err = nil
-			}
 		}
 		if err != nil {
 			return err
@@ -256,14 +260,14 @@ func (s *session) take(ctx context.Context, keys []key, probe *<-chan time.Time)
 	changed := false
 	for _, k := range keys {
 		switch s.phase {
-		case 'w':
+		case waiting:
 			if k.r == keyEnter {
 				if err := s.ask(probe); err != nil {
 					return false, err
 				}
 			}
 			continue
-		case 'a':
+		case asking:
 			if k.r != keyCursor {
 				continue
 			}
@@ -281,51 +285,55 @@ func (s *session) take(ctx context.Context, keys []key, probe *<-chan time.Time)
 		if k.r == keyCursor {
 			continue
 		}
-		changed = true
-		switch a := s.model.press(k); a.kind {
-		case 'q':
-			if !s.c.Stay {
-				return true, nil
-			}
-			return false, s.wait()
-		case 'p':
-			if err := s.ask(probe); err != nil {
-				return false, err
-			}
-			changed = false
-		case 'r':
-			s.state(ctx)
-		case 'h':
-			s.state(ctx)
-			s.readPast(ctx)
-		case 'w':
-			s.look(ctx)
-		case 'z':
-			if err := s.send(ctx); err != nil {
-				return false, err
-			}
-		case 'u':
-			ok, wait := s.c.unlock(a.code, time.Now())
-			s.model.unlocked(ok, wait)
-		case 'c':
-			s.job(ctx, func(in context.Context) error {
-				list, err := s.c.Backend.Check(in, a.names)
-				if err == nil {
-					s.tell(ctx, func(m *model) { m.gotResults(list) })
-				}
-				return err
-			})
-		case 'd':
-			lang := s.model.lang
-			s.job(ctx, func(in context.Context) error {
-				return s.c.Backend.Diagnose(in, lang, a.code, "", report.OriginUnknown, func(d report.Diagnosis) {
-					s.tell(ctx, func(m *model) { m.gotDiagnosis(d) })
-				})
-			})
+		a := s.model.press(k)
+		if left, err := s.do(ctx, a, probe); left || err != nil || s.phase == waiting {
+			return left, err // what was typed ahead of leaving is dropped
 		}
+		changed = a.kind != actRepaint
 	}
-	if changed && s.phase == 's' {
+	if changed && s.phase == serving {
 		return false, s.paint()
+	}
+	return false, nil
+}
+
+// do does what a key asks for.
+func (s *session) do(ctx context.Context, a action, probe *<-chan time.Time) (left bool, err error) {
+	switch a.kind {
+	case actLeave:
+		if !s.c.Stay {
+			return true, nil
+		}
+		return false, s.wait()
+	case actRepaint:
+		return false, s.ask(probe)
+	case actSend:
+		return false, s.send(ctx)
+	case actRefresh:
+		s.state(ctx)
+	case actHistory:
+		s.state(ctx)
+		s.readPast(ctx)
+	case actWatch:
+		s.look(ctx)
+	case actUnlock:
+		ok, wait := s.c.unlock(a.code, time.Now())
+		s.model.unlocked(ok, wait)
+	case actCheck:
+		s.job(ctx, func(in context.Context) error {
+			list, err := s.c.Backend.Check(in, a.names)
+			if err == nil {
+				s.tell(ctx, func(m *model) { m.gotResults(list) })
+			}
+			return err
+		})
+	case actDiagnose:
+		lang := s.model.lang
+		s.job(ctx, func(in context.Context) error {
+			return s.c.Backend.Diagnose(in, lang, a.code, "", report.OriginUnknown, func(d report.Diagnosis) {
+				s.tell(ctx, func(m *model) { m.gotDiagnosis(d) })
+			})
+		})
 	}
 	return false, nil
 }
@@ -333,10 +341,10 @@ func (s *session) take(ctx context.Context, keys []key, probe *<-chan time.Time)
 // wait shows that somebody is at home, and nothing more, until Enter is pressed.
 func (s *session) wait() error {
 	clear := ""
-	if s.phase == 's' && !s.dumb {
+	if s.phase == serving && !s.dumb {
 		clear = "\x1b[0m\x1b[2J\x1b[H"
 	}
-	s.phase = 'w'
+	s.phase = waiting
 	s.model = emptyModel(s.c.Lang, s.c.Knowledge(), s.c.Contacts)
 	s.model.locked = s.c.Stay && s.c.PIN != ""
 	s.model.hidden = s.model.locked && s.c.Hidden
@@ -344,7 +352,11 @@ func (s *session) wait() error {
 	if !s.c.Stay {
 		return nil
 	}
-	return s.write([]byte(clear + "\r\nposdx: " + wordPress.EN + " / " + wordPress.ZH + "\r\n"))
+	err := s.write([]byte(clear + "\r\nposdx: " + wordPress.EN + " / " + wordPress.ZH + "\r\n"))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil // nobody takes it; whoever comes presses Enter all the same
+	}
+	return err
 }
 
 // ask finds out what the terminal is: it writes one Chinese character at the line's start and asks for the cursor's
@@ -355,14 +367,14 @@ func (s *session) ask(probe *<-chan time.Time) error {
 		s.chinese = true
 		return s.begin(context.Background(), true)
 	}
-	s.phase, s.answers, s.chinese = 'a', 0, false
+	s.phase, s.answers, s.chinese = asking, 0, false
 	*probe = time.After(probeWait)
 	return s.write([]byte("\r中\x1b[6n\x1b[999;999H\x1b[6n"))
 }
 
 // begin serves, with or without cursor addressing.
 func (s *session) begin(ctx context.Context, dumb bool) error {
-	s.phase, s.dumb, s.screen, s.text, s.typing = 's', dumb, screen{}, "", false
+	s.phase, s.dumb, s.screen, s.text, s.typing = serving, dumb, screen{}, "", false
 	if !s.chinese && !s.c.GBK {
 		s.model.lang, s.model.narrow = "en", true
 	}
@@ -399,8 +411,11 @@ func (s *session) state(ctx context.Context) {
 
 // look has what a person is putting right checked again, one time after the other.
 func (s *session) look(ctx context.Context) {
+	if s.looking || s.model.busy || s.model.state.InSale {
+		return
+	}
 	names := s.model.watching()
-	if len(names) == 0 || s.looking || s.model.busy || s.model.state.InSale {
+	if s.model.looks++; len(names) == 0 {
 		return
 	}
 	s.looking = true
@@ -545,9 +560,7 @@ func (s *session) write(b []byte) error {
 		return nil
 	}
 	if s.encode != nil {
-		if e, err := encoding.ReplaceUnsupported(s.encode).Bytes(b); err == nil {
-			b = e
-		}
+		b = s.encode.Append(nil, b)
 	}
 	if d, ok := s.rw.(interface{ SetWriteDeadline(time.Time) error }); ok {
 		d.SetWriteDeadline(time.Now().Add(writeWait))

@@ -32,45 +32,53 @@ const maxSequence = 16
 //
 //	text --ESC--> escape --[ or O--> sequence --final byte, or too long--> text
 type decoder struct {
-	state  byte // 't' or 0 text, 'e' after ESC, 's' in a sequence
+	state  decoderState
 	seq    []byte
 	wasCR  bool
 	broken int // bytes that made no sense
 }
 
+type decoderState byte
+
+const (
+	inText decoderState = iota
+	afterEsc
+	inSequence
+)
+
 func (d *decoder) push(b byte) (k key, ok bool) {
 	wasCR := d.wasCR
 	d.wasCR = false
 	switch d.state {
-	case 'e':
-		d.state = 0
+	case afterEsc:
+		d.state = inText
 		if b == '[' || b == 'O' {
-			d.state, d.seq = 's', d.seq[:0]
+			d.state, d.seq = inSequence, d.seq[:0]
 			return k, false
 		}
 		if b == 0x1b {
-			d.state = 'e'
+			d.state = afterEsc
 			return key{r: keyEsc}, true
 		}
-	case 's':
+	case inSequence:
 		if b < 0x20 || b > 0x7e {
-			d.state = 0
+			d.state = inText
 			d.broken++
 			return k, false
 		}
 		if b >= 0x40 {
-			d.state = 0
+			d.state = inText
 			return sequence(d.seq, b)
 		}
 		if d.seq = append(d.seq, b); len(d.seq) > maxSequence {
-			d.state = 0
+			d.state = inText
 			d.broken++
 		}
 		return k, false
 	}
 	switch {
 	case b == 0x1b:
-		d.state = 'e'
+		d.state = afterEsc
 	case b == '\n' && wasCR:
 	case b == '\r', b == '\n':
 		d.wasCR = b == '\r'
@@ -86,14 +94,14 @@ func (d *decoder) push(b byte) (k key, ok bool) {
 }
 
 // pending reports whether Esc came and nothing yet after it.
-func (d *decoder) pending() bool { return d.state == 'e' }
+func (d *decoder) pending() bool { return d.state == afterEsc }
 
 // flush takes an Esc after which nothing came for a key of its own.
 func (d *decoder) flush() (k key, ok bool) {
-	if d.state != 'e' {
+	if d.state != afterEsc {
 		return k, false
 	}
-	d.state = 0
+	d.state = inText
 	return key{r: keyEsc}, true
 }
 

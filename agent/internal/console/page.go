@@ -150,18 +150,6 @@ func hasHan(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Han, r) })
 }
 
-// checkList numbers checks in three columns, as many as a screen has room for.
-func checkList(checks []string, rows int) []string {
-	const columns = 3
-	most := max(1, rows-3)
-	lines := make([]string, min(most, (len(checks)+columns-1)/columns))
-	for i, c := range checks[:min(len(checks), columns*most)] {
-		row := &lines[i%len(lines)]
-		*row = text.Pad(*row, i/len(lines)*26) + text.Cut(fmt.Sprintf("%2d  %s", i+1, text.Clean(c)), 25)
-	}
-	return append(lines, "")
-}
-
 // Table lays evidence out: check, subject, outcome, facts. Bad news first.
 func Table(list []report.Evidence, lang string, cols int) (lines []string) {
 	order := []report.Status{report.Bad, report.OK, report.CannotTell, report.NotRun}
@@ -235,33 +223,4 @@ func Head(s report.State, lang string) string {
 		parts = append(parts, wordInSale.In(lang))
 	}
 	return text.Clean(strings.Join(parts, "  "))
-}
-
-// Meanings lays out what the tables say about a code.
-func Meanings(k *codes.Knowledge, code, lang string, cols int) (lines []string) {
-	all := k.All(code)
-	if len(all) == 0 {
-		return []string{text.Clean(fmt.Sprintf(wordNoneOf.In(lang), code))}
-	}
-	for _, m := range all {
-		meaning := m.Text.In(lang)
-		if m.Class != "" {
-			meaning += " [" + m.Class + "]"
-		}
-		if m.Disputed {
-			meaning += " (" + wordDisputed.In(lang) + ")"
-		}
-		head := text.Pad(text.Clean(m.Scheme), 19) + " " + text.Pad(text.Clean(m.Code), 8)
-		lines = append(lines, text.Wrap(head+" "+text.Clean(meaning), cols, 29)...)
-	}
-	return lines
-}
-
-// handoff spells the hand-off code of a diagnosis for the phone.
-func handoff(d *report.Diagnosis, lang string, cols int) []string {
-	if d == nil || d.Handoff == "" {
-		return text.Wrap(wordNone.In(lang), cols, 0)
-	}
-	return []string{wordReadOut.In(lang), "", "    " + strings.Join(strings.Split(text.Clean(d.Handoff), ""), " "), "",
-		wordDecode.In(lang)}
 }

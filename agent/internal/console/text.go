@@ -37,6 +37,10 @@ var (
 	wordSeen       = codes.Text{ZH: "（终端自己看到的）", EN: " (the terminal saw it)"}
 	wordSeenNow    = codes.Text{ZH: "看到了：%s %s", EN: "seen: %s %s"}
 	wordWatch      = codes.Text{ZH: "处理好以后做一笔交易：结果会显示在这里。", EN: "When it is put right make a sale: what comes of it is shown here."}
+	wordWatched    = codes.Text{ZH: "留意着", EN: "Watched"}
+	wordUntil      = codes.Text{ZH: "：恢复时这里会说", EN: ": it is said here when this is well again"}
+	wordAnd        = codes.Text{ZH: "、", EN: ", "}
+	wordTrySale    = codes.Text{ZH: "现在做一笔交易：结果会显示在这里。", EN: "Now make a sale: what comes of it is shown here."}
 	wordSince      = codes.Text{ZH: "之后", EN: "Since"}
 	wordMoney      = codes.Text{ZH: "款项", EN: "Money"}
 	wordCause      = codes.Text{ZH: "原因", EN: "Cause"}
@@ -146,21 +150,11 @@ var help = [...]codes.Text{
 	{ZH: "正在使用的设备和进行中的交易不会被打扰。", EN: "Devices in use and running sales are never touched."},
 }
 
-// A group is what one letter of the check screen runs.
-type group struct {
-	key      byte
-	title    codes.Text
-	prefixes []string // of the checks' names; none means all
-}
-
-var checkGroups = [...]group{
-	{'a', codes.Text{ZH: "网络", EN: "network"}, []string{"net."}},
-	{'b', codes.Text{ZH: "通信模块", EN: "modem"}, []string{"modem."}},
-	{'c', codes.Text{ZH: "读卡器", EN: "card reader"}, []string{"reader."}},
-	{'d', codes.Text{ZH: "密码键盘和打印机", EN: "PIN pad and printer"}, []string{"pinpad.", "printer."}},
-	{'e', codes.Text{ZH: "主板、电源、存储、时钟", EN: "board, power, storage, clock"}, []string{"board."}},
-	{'f', codes.Text{ZH: "支付应用", EN: "payment app"}, []string{"app."}},
-	{'0', codes.Text{ZH: "全部", EN: "everything"}, nil},
+func (m *model) helpLines() (lines []string) {
+	for _, t := range help {
+		lines = append(lines, text.Wrap(t.In(m.lang), m.cols, 3)...)
+	}
+	return lines
 }
 
 // StatusWord returns the word for a check's outcome.

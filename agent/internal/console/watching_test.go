@@ -97,7 +97,7 @@ func TestTheReaderIsTriedWithAnyCard(t *testing.T) {
 	for _, lang := range []string{"zh", "en"} {
 		m := newModel(lang)
 		m.state.Evidence = append(m.state.Evidence, slot("present")...) // one was in all the time: that is not this one
-		if a := m.press(key{r: 't'}); a.kind != 'w' || strings.Join(m.watching(), " ") != "reader.slot reader.reads" {
+		if a := m.press(key{r: 't'}); a.kind != actWatch || strings.Join(m.watching(), " ") != "reader.slot reader.reads" {
 			t.Fatalf("T led to %+v, watches %v", a, m.watching())
 		}
 		page := func() string { return strings.Join(m.view(), "\n") }
@@ -203,8 +203,26 @@ func TestWatchingOpensNoPortForEver(t *testing.T) {
 		m.guide.base.Evidence = append(m.guide.base.Evidence, report.Evidence{Check: c, Subject: "x", Status: report.Bad,
 			At: noon})
 	}
-	if got := strings.Join(m.watching(), " "); got != "net.link reader.usb" {
-		t.Errorf("the guide looks at %q", got)
+	ports := func() (n int) {
+		for m.looks = 0; m.looks < 1000; m.looks++ {
+			got := strings.Join(m.watching(), " ")
+			if got != "net.link reader.usb" {
+				n++
+			}
+			if !strings.HasPrefix(got, "net.link reader.") {
+				t.Fatalf("look %d is at %q", m.looks, got)
+			}
+		}
+		return n
+	}
+	if n := ports(); n != 0 {
+		t.Errorf("while the guide asks it opens ports %d times", n)
+	}
+	for m.guide.Step != nil {
+		m.press(key{r: '0'})
+	}
+	if n := ports(); n != mostPorts {
+		t.Errorf("at its end it opens ports %d times, want %d", n, mostPorts)
 	}
 	m.state.Evidence = slot("absent")
 	m.press(key{r: 't'})

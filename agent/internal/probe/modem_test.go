@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -266,22 +265,7 @@ func TestModemOverManager(t *testing.T) {
 // serveAt serves a modem on a socket until the test ends.
 func serveAt(t *testing.T, address string, m *sim.Modem) {
 	t.Helper()
-	listener, err := net.Listen("unix", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { m.Serve(ctx, c) })
-		}
-	})
-	t.Cleanup(func() { listener.Close(); cancel(); serving.Wait() })
+	housetest.ServeAt(t, "unix", address, func(ctx context.Context, c net.Conn) { m.Serve(ctx, c) })
 }
 
 func onBus(socket, program string, args ...string) *exec.Cmd {

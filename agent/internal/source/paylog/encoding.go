@@ -5,38 +5,13 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/encoding/japanese"
-	"golang.org/x/text/encoding/simplifiedchinese"
-	"golang.org/x/text/encoding/traditionalchinese"
-	"golang.org/x/text/encoding/unicode"
-
+	"posdx/agent/internal/charset"
 	"posdx/agent/internal/say"
 )
 
-// encodings are the character sets that a log may have, by the names that a configuration gives them (those of the IANA
-// registry, in small letters, and what people call them).
-var encodings = map[string]encoding.Encoding{
-	"gb18030": simplifiedchinese.GB18030, "gbk": simplifiedchinese.GB18030, "gb2312": simplifiedchinese.GB18030,
-	"big5": traditionalchinese.Big5, "shift-jis": japanese.ShiftJIS,
-	"latin1": charmap.Windows1252, "iso-8859-1": charmap.Windows1252, // of which it is a part, but for control characters
-	"iso-8859-2": charmap.ISO8859_2, "iso-8859-5": charmap.ISO8859_5, "iso-8859-7": charmap.ISO8859_7, "iso-8859-9": charmap.Windows1254,
-	"iso-8859-15": charmap.ISO8859_15, "koi8-r": charmap.KOI8R, "cp437": charmap.CodePage437, "cp850": charmap.CodePage850,
-	"cp852": charmap.CodePage852, "cp866": charmap.CodePage866,
-	"windows-1250": charmap.Windows1250, "windows-1251": charmap.Windows1251, "windows-1252": charmap.Windows1252,
-	"windows-1253": charmap.Windows1253, "windows-1254": charmap.Windows1254, "windows-1255": charmap.Windows1255,
-	"windows-1256": charmap.Windows1256, "windows-1257": charmap.Windows1257, "windows-1258": charmap.Windows1258,
-	"windows-874": charmap.Windows874, "tis-620": charmap.Windows874,
-	"utf-16le": unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM), "utf-16be": unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM),
-}
-
 // Encodings returns the names that a configuration may give.
 func Encodings() []string {
-	list := []string{"utf-8", "utf-16"}
-	for name := range encodings {
-		list = append(list, name)
-	}
+	list := append(charset.Names(), "utf-8", "utf-16")
 	slices.Sort(list)
 	return list
 }
@@ -51,7 +26,7 @@ const (
 )
 
 // decoding returns what makes UTF-8 of a set, nil for UTF-8 itself, and the width of its characters.
-func decoding(name string) (*encoding.Decoder, width, error) {
+func decoding(name string) (*charset.Set, width, error) {
 	w := oneByte
 	switch name {
 	case "", "utf-8":
@@ -61,11 +36,11 @@ func decoding(name string) (*encoding.Decoder, width, error) {
 	case "utf-16be":
 		w = twoBig
 	}
-	e, ok := encodings[name]
-	if !ok {
+	set := charset.Find(name)
+	if set == nil {
 		return nil, w, say.New("no-encoding", name, strings.Join(Encodings(), " "))
 	}
-	return e.NewDecoder(), w, nil
+	return set, w, nil
 }
 
 // bigEndian tells whether a file of UTF-16 begins with the mark that says so.

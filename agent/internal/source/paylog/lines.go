@@ -6,7 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/text/encoding"
+	"posdx/agent/internal/charset"
 )
 
 // Bounds of what is looked at as one.
@@ -167,7 +167,7 @@ func (r *recorder) reset() {
 
 // A decoder makes UTF-8 of text, zeroing after itself. The zero value reads UTF-8.
 type decoder struct {
-	from  *encoding.Decoder
+	from  *charset.Set
 	wide  width
 	text  []byte
 	wrong int // lines that are no text of their encoding
@@ -187,19 +187,15 @@ func (d *decoder) utf8(line []byte, f func([]byte)) {
 		f(line)
 		return
 	}
-	// Two bytes become three, four become four at most, one that is wrong becomes three.
 	if need := 3 * len(line); need > len(d.text) {
 		d.text = make([]byte, need)
 	}
-	d.from.Reset()
-	n, _, err := d.from.Transform(d.text, line, true)
-	if text := bytes.TrimPrefix(d.text[:n], []byte("\uFEFF")); err == nil {
-		if bytes.ContainsRune(text, utf8.RuneError) {
-			d.wrong++
-		}
-		f(text)
+	text := d.from.Append(d.text[:0], line)
+	if bytes.ContainsRune(text, utf8.RuneError) {
+		d.wrong++
 	}
-	clear(d.text[:n])
+	f(bytes.TrimPrefix(text, []byte("\uFEFF")))
+	clear(text)
 }
 
 func ascii(b []byte) bool {

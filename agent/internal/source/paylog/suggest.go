@@ -293,7 +293,7 @@ func utf8Text(b []byte, name string) ([]byte, error) {
 	if err != nil || from == nil {
 		return bytes.Clone(b), err
 	}
-	return from.Bytes(b)
+	return from.Append(make([]byte, 0, 3*len(b)), b), nil
 }
 
 // TOML writes the suggestion as the configuration has it.
