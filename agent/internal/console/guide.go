@@ -475,7 +475,8 @@ func (g *Guide) said() (list []string) {
 			continue
 		}
 		for _, e := range v.list {
-			what := checkTitle(g.know, e.Check, g.o.Lang) + " " + e.Subject + wordColon.In(g.o.Lang) + StatusWord(e.Status, g.o.Lang)
+			what := checkTitle(g.know, e.Check, g.o.Lang) + " " + e.Subject + wordColon.In(g.o.Lang)
+			what += StatusWord(e.Status, g.o.Lang)
 			if v.seen {
 				what += wordSeen.In(g.o.Lang)
 			}

@@ -91,7 +91,8 @@ func (m *model) seen(list []report.Evidence) {
 	}
 	var seen []string
 	for _, e := range m.guide.Seen(list) {
-		seen = append(seen, fmt.Sprintf(wordSeenNow.In(m.lang), checkTitle(m.know, e.Check, m.lang), StatusWord(e.Status, m.lang)))
+		what := checkTitle(m.know, e.Check, m.lang)
+		seen = append(seen, fmt.Sprintf(wordSeenNow.In(m.lang), what, StatusWord(e.Status, m.lang)))
 	}
 	if len(seen) > 0 {
 		m.note = text.Clean(strings.Join(seen, wordThenOr.In(m.lang)))
