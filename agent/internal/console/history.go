@@ -99,6 +99,11 @@ func (m *model) open() {
 	list := m.history()
 	want := list[min(m.at, len(list)-1)].ID
 	i := slices.IndexFunc(m.past, func(d report.Diagnosis) bool { return d.ID == want })
+	if d := m.last(); i < 0 && d != nil && d.ID == want {
+		m.chosen = d // kept elsewhere than this console can read, or not at all
+		m.showAt(screenPast, m.at)
+		return
+	}
 	if i < 0 {
 		m.note = wordNoDetail.In(m.lang)
 		return

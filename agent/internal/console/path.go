@@ -213,14 +213,17 @@ func (m *model) pathLines() (lines []string) {
 			if i == stop && e.Status == report.Bad {
 				lead = "* "
 			}
-			lines = append(lines, text.Cut(lead+m.hopLine(f, e), m.cols))
+			for _, l := range m.hopLine(f, e) {
+				lines = append(lines, lead+l)
+				lead = "  "
+			}
 		}
 	}
 	return lines
 }
 
-// hopLine is what one check found of a hop.
-func (m *model) hopLine(h found, e report.Evidence) string {
+// hopLine is what one check found of a hop: a line, or two where the terminal is narrow.
+func (m *model) hopLine(h found, e report.Evidence) []string {
 	var said []string
 	if reason, ok := e.Facts.Str("reason"); ok {
 		said = append(said, word("reason", reason, m.lang))
@@ -247,14 +250,20 @@ func (m *model) hopLine(h found, e report.Evidence) string {
 			said = append(said, fmt.Sprintf(f.say.In(m.lang), s))
 		}
 	}
-	line := hopHead(h.hop, e.Status, m.lang)
+	head, figures := hopHead(h.hop, e.Status, m.lang), strings.Join(said, wordComma.In(m.lang))
 	if e.Subject != "" && (len(h.list) > 1 || !slices.Contains(aloneSubjects[:], e.Subject)) {
-		line += e.Subject + "  "
+		figures = e.Subject + "  " + figures
 	}
-	line = text.Clean(line + strings.Join(said, wordComma.In(m.lang)))
-	age := time.Duration(e.AgeMS) * time.Millisecond
-	return text.Pad(text.Cut(line, m.cols-ageWidth-2), m.cols-ageWidth-2) + " " + ago(age, m.lang)
+	room := m.cols - ageWidth - 2 - text.Width(head)
+	age := ago(time.Duration(e.AgeMS)*time.Millisecond, m.lang)
+	if figures = text.Clean(figures); room < leastFigures {
+		return append([]string{head + age}, text.Wrap("    "+figures, m.cols-2, 4)...)
+	}
+	return []string{head + text.Pad(text.Cut(figures, room), room) + " " + age}
 }
+
+// leastFigures is how many columns what was measured needs beside its hop; on a narrower terminal it stands below.
+const leastFigures = 24
 
 const ageWidth = 11
 
