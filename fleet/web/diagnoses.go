@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -272,33 +273,37 @@ func (s *Site) showDiagnosis(w http.ResponseWriter, r *http.Request, row store.R
 			s.fail(w, r, err)
 			return
 		}
-		list, err := s.Source.FindIncidents(ctx, store.IncidentFilter{In: in, Estate: l.Estate,
-			Since: l.Received.Add(-time.Hour), Until: l.Received.Add(time.Hour), Limit: 50})
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
 		place, err := s.Source.PlaceOf(ctx, in, address(r))
+		if err == nil {
+			v.Incidents, err = s.incidentsOf(ctx, in, l, place)
+		}
 		if err != nil {
 			s.fail(w, r, err)
 			return
 		}
 		v.Place = p.Place(place)
-		v.Incidents = slices.DeleteFunc(list, func(i store.Incident) bool {
-			if i.MergedIn != 0 || i.Cause != l.First.ID && !slices.Contains(i.Also, l.First.ID) {
-				return true
-			}
-			for d, value := range i.Place {
-				if place[d] != value {
-					return true
-				}
-			}
-			return false
-		})
 	}
 	p.Title = l.D.Event.Code + " " + l.Terminal + " - " + p.T("title")
 	v.line.D = retell(l.D, s.Knowledge, p)
 	s.render(w, r, http.StatusOK, "diagnosis", v)
+}
+
+// incidentsOf are the incidents that a diagnosis of a terminal in this place may belong to.
+func (s *Site) incidentsOf(ctx context.Context, in store.Estates, l line, place map[string]string) ([]store.Incident,
+	error) {
+	list, err := s.Source.FindIncidents(ctx, store.IncidentFilter{In: in, Estate: l.Estate,
+		Since: l.Received.Add(-time.Hour), Until: l.Received.Add(time.Hour), Limit: 50})
+	return slices.DeleteFunc(list, func(i store.Incident) bool {
+		if i.MergedIn != 0 || i.Cause != l.First.ID && !slices.Contains(i.Also, l.First.ID) {
+			return true
+		}
+		for d, value := range i.Place {
+			if place[d] != value {
+				return true
+			}
+		}
+		return false
+	}), err
 }
 
 // txn lists what is known of a sale.

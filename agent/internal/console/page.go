@@ -216,7 +216,10 @@ func value(v any) string {
 
 // Head says in one line what this terminal is and how it stands with the fleet.
 func Head(s report.State, lang string) string {
-	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04")}
+	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04 MST")}
+	if s.InSale {
+		parts = append(parts, wordInSale.In(lang))
+	}
 	if !s.ClockTrusted {
 		parts = append(parts, wordNoClock.In(lang))
 	}
@@ -227,9 +230,6 @@ func Head(s report.State, lang string) string {
 	}
 	if s.Uplink.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf(wordWaiting.In(lang), s.Uplink.Waiting))
-	}
-	if s.InSale {
-		parts = append(parts, wordInSale.In(lang))
 	}
 	return text.Clean(strings.Join(parts, "  "))
 }
