@@ -62,6 +62,7 @@ type serveConfig struct {
 
 const (
 	sweepEvery   = 10 * time.Minute
+	viewEvery    = 5 * time.Second
 	shutdownWait = 5 * time.Second
 )
 
@@ -93,6 +94,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.ingest.URL, "broker", "embedded", "`URL` of the broker: tcp://host:1883, ssl://host:8883, or embedded")
 	f.StringVar(&c.ingest.ClientID, "client-id", "", "MQTT client `ID`; the broker keeps its session while the fleet is away (default: one made for --data)")
 	f.StringVar(&c.ingest.Share, "share", "", "`GROUP` of workers that the broker shares documents among ($share/GROUP/…); give all of them one PostgreSQL")
+	f.BoolVar(&c.ingest.View, "view", false, "take no documents in: posdx-fleet ingest does, on the same PostgreSQL")
 	f.StringVar(&c.ingest.CAFile, "ca", "", "`FILE` with the CA of the broker (PEM); the system's by default")
 	f.StringVar(&c.ingest.CertFile, "cert", "", "`FILE` with the client certificate (PEM)")
 	f.StringVar(&c.ingest.KeyFile, "key", "", "`FILE` with its key")
@@ -533,6 +535,18 @@ func letIn(ctx context.Context, c serveConfig, db *store.Store, site *web.Site) 
 		return fmt.Errorf("%s: %w", c.oidc, err)
 	}
 	return nil
+}
+
+// lookAnew has pages read again now and then, where others keep what comes in.
+func lookAnew(ctx context.Context, changed func()) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(viewEvery):
+			changed()
+		}
+	}
 }
 
 // sweep keeps the store within its limits.

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"os"
@@ -98,9 +97,10 @@ func (p *server) start() {
 	}
 	p.cmd = cmd
 	if !housetest.Within(housetest.Patience, func() bool {
-		s, err := Open(context.Background(), p.address("postgres"))
+		db, err := sql.Open("pgx", p.address("postgres"))
 		if err == nil {
-			s.Close()
+			err = db.Ping()
+			db.Close()
 		}
 		return err == nil
 	}) {

@@ -107,7 +107,13 @@ func TestHookAnswers(t *testing.T) {
 		{`{"type":"code","code":"96"}`, First, "", "later"},
 		{`{"v":1,"ref":"a-1","type":"code","code":"96","origin":"host","txn":{"mti":"0210","stan":"000123"},"wait":"first"}`, First, "", "a-1"},
 		{`{"type":"code"}`, Refused, "code", "missing"},
-		{`{"type":"code","code":96}`, Refused, "code", "missing"},
+		{`{"type":"code","code":96}`, Refused, "code", "lose its zeros"},
+		{`{"type":"code","code":[1]}`, Refused, "code", "want text in quotes"},
+		{`{"type":"code","code":null}`, Refused, "code", "missing"},
+		{`{"type":"code","code":"JOHN SMITH"}`, Refused, "code", "may be a name"},
+		{`{"type":"code","code":"SMITH/JOHN MR"}`, Refused, "code", "may be a name"},
+		{`{"type":"code","code":"cvv 123"}`, Refused, "code", "may be a name"},
+		{`{"type":"code","code":"RC 05"}`, First, "", ""},
 		{`{"type":"code","code":"4761739001010010"}`, Refused, "code", "card number"},
 		{`{"type":"code","code":"4761 7390 0101 0010"}`, Refused, "code", "card number"},
 		{`{"type":"code","code":"a\u0007"}`, Refused, "code", "printable"},
@@ -134,8 +140,8 @@ func TestHookAnswers(t *testing.T) {
 			t.Errorf("%s\n got %s\nwant result %q field %q with %q", c.ask, b, c.result, c.field, c.has)
 		}
 	}
-	if n := len(d.All()); n != 4 {
-		t.Errorf("got %d events, want 4", n)
+	if n := len(d.All()); n != 5 {
+		t.Errorf("got %d events, want 5", n)
 	}
 }
 
