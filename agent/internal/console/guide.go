@@ -427,7 +427,7 @@ func (g *Guide) ending(cols int) (lines []string) {
 	lines = append(Outcome(g.Became, &g.Now, g.know, lang, cols), text.Wrap(end.In(lang), cols, 0)...)
 	label := wordSince
 	for _, e := range g.since {
-		item(label, checkTitle(g.know, e.Check, lang)+": "+StatusWord(e.Status, lang)+wordSeen.In(lang))
+		item(label, checkTitle(g.know, e.Check, lang)+wordColon.In(lang)+StatusWord(e.Status, lang)+wordSeen.In(lang))
 		label = codes.Text{}
 	}
 	switch ill := g.ill(); {
@@ -473,7 +473,7 @@ func (g *Guide) said() (list []string) {
 			continue
 		}
 		for _, e := range v.list {
-			what := checkTitle(g.know, e.Check, g.o.Lang) + " " + e.Subject + ": " + StatusWord(e.Status, g.o.Lang)
+			what := checkTitle(g.know, e.Check, g.o.Lang) + " " + e.Subject + wordColon.In(g.o.Lang) + StatusWord(e.Status, g.o.Lang)
 			if v.seen {
 				what += wordSeen.In(g.o.Lang)
 			}

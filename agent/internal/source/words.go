@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -43,7 +44,31 @@ func CodeProblem(s string) string {
 	if Digits(s) >= CardDigits || CardLike(s) {
 		return "looks like a card number and was thrown away: give the response code only"
 	}
+	if wordy(s) {
+		return "has words in it, which may be a name, and was thrown away: give the response code only"
+	}
 	return ""
+}
+
+// nameLetters are the letters in a row from which on a part of a text is taken for a word.
+const nameLetters = 3
+
+// wordy reports whether text is more than one word, as a name, a sentence or a card's check number with its label are.
+// No table has such a code.
+func wordy(s string) bool {
+	apart := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" /^,;&", r) })
+	return len(apart) > 1 && slices.ContainsFunc(apart, func(part string) bool {
+		row := 0
+		for _, r := range part {
+			if row++; !unicode.IsLetter(r) {
+				row = 0
+			}
+			if row == nameLetters {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // plausibleCode bounds a code that no table knows and a person or the fleet asks for; payment applications and hosts

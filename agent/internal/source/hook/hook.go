@@ -88,23 +88,15 @@ func (h *Hook) warn(kind string, args ...any) {
 // Run listens until ctx ends. If the socket cannot be made it says so once and tries again: a terminal without its hook
 // still has its log, its console and its background checks.
 func (h *Hook) Run(ctx context.Context) error {
-	said := ""
-	for ctx.Err() == nil {
+	source.Keep(ctx, listenAgain, func(works func()) error {
 		l, err := h.listen()
-		if err == nil {
-			said = ""
-			h.Log.Info("hook listens", "socket", h.Path)
-			err = h.accept(ctx, l)
+		if err != nil {
+			return err
 		}
-		if err != nil && err.Error() != said {
-			said = err.Error()
-			h.Log.Error("hook is closed", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(listenAgain):
-		}
-	}
+		works()
+		h.Log.Info("hook listens", "socket", h.Path)
+		return h.accept(ctx, l)
+	}, func(err error) { h.Log.Error("hook is closed", "err", err) })
 	return nil
 }
 
@@ -469,6 +461,9 @@ func (h *Hook) begin(ctx context.Context, line []byte, room func() bool, say fun
 		}
 		a.InSale = q.kind == "diagnose" && h.To.State().InSale
 		t, err := h.To.Event(ctx, *q.seen)
+		if t.Warning != "" {
+			a.Warnings = append(a.Warnings, t.Warning)
+		}
 		switch {
 		case errors.Is(err, source.ErrBusy):
 			busy(&a)

@@ -305,6 +305,10 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 				s.Channel = report.ChannelConsole
 			}
 		}
+		if i := slices.IndexFunc(m.raw, func(p pair) bool { return string(p.name) == "code" }); i >= 0 &&
+			m.raw[i].value[0] != '"' && string(m.raw[i].value) != "null" {
+			return refuse("code", `want text in quotes, such as "05": a number would lose its zeros`)
+		}
 		problem := source.CodeProblem("")
 		s.Code = m.text("code", "want text in quotes", func(c string) bool { problem = source.CodeProblem(c); return problem == "" })
 		if problem != "" {
