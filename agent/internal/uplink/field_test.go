@@ -63,8 +63,8 @@ func TestBrokersLimitsOfTheField(t *testing.T) {
 }
 
 // A message that is larger than the client takes comes again at every connection, for as long as the session lives:
-// thin-edge/thin-edge.io #3124 (1 MiB), nanomq/nanomq #1236. It is passed over, acknowledged and answered, whatever its
-// topic, and the session lives.
+// thin-edge/thin-edge.io #3124 (1 MiB), nanomq/nanomq #1236, eclipse-mosquitto/mosquitto #3503 (a broker holds none back).
+// It is passed over, acknowledged and answered, whatever its topic, and the session lives.
 func TestAMessageAboveTheLimitComesOnce(t *testing.T) {
 	for _, name := range []string{"cmd/knowledge", "cmd/nobody", "ack"} {
 		synctest.Test(t, func(t *testing.T) {
