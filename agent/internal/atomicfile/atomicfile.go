@@ -11,6 +11,12 @@ import (
 	"path/filepath"
 )
 
+// What makes a change durable, as variables, so that a test can check the order and have each step fail.
+var (
+	sync   = (*os.File).Sync
+	rename = os.Rename
+)
+
 // Replace makes b the content of a file, with mode 0600, and returns when that is durable. It first removes what a
 // power cut left of an earlier attempt: that always has the same name, so such files do not pile up.
 func Replace(path string, b []byte) error {
@@ -25,13 +31,13 @@ func Replace(path string, b []byte) error {
 	}
 	_, err = f.Write(b)
 	if err == nil {
-		err = f.Sync()
+		err = sync(f)
 	}
 	if e := f.Close(); err == nil {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(fresh, path)
+		err = rename(fresh, path)
 	}
 	if err != nil {
 		os.Remove(fresh)
@@ -42,7 +48,7 @@ func Replace(path string, b []byte) error {
 		return err
 	}
 	defer dir.Close()
-	return dir.Sync()
+	return sync(dir)
 }
 
 // Read reads a file of at most limit bytes. Of a larger one it returns the beginning too, one byte past the limit.
