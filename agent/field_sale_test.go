@@ -52,7 +52,7 @@ func TestASaleThatIsCalledOffIsStillASale(t *testing.T) {
 		}
 		housetest.Until(t, name+": the sale is heard", func() bool {
 			fromRegister.Write(zvtFrame(sale))
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond) // the pace of the link: the frame is read before it is sent again
 			return inSale()
 		})
 		say := func(far *os.File, list []string) {
@@ -77,7 +77,7 @@ func TestASaleThatIsCalledOffIsStillASale(t *testing.T) {
 		}
 		housetest.Until(t, name+": it ends", func() bool {
 			say(fromTerminal, []string{c.ends})
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond) // the pace of the link: the frame is read before it is sent again
 			return !inSale()
 		})
 		stop()
