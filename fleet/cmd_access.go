@@ -272,7 +272,7 @@ func runAudit(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&q.Who, "who", "", "只列这个`账户`的\nonly of this `ACCOUNT`")
 	f.StringVar(&q.What, "what", "", "只列这种`操作`：login、account.change、…\nonly this `DEED`: login, account.change, …")
 	f.IntVar(&q.Limit, "limit", 50, "最多 `N` 条，不超过 500\nat most `N`, up to 500")
-	f.Int64Var(&q.Before, "before", 0, "entries before this `NUMBER`")
+	f.Int64Var(&q.Before, "before", 0, "这个`编号`以前的条目\nentries before this `NUMBER`")
 	asJSON := f.Bool("json", false, "输出 JSON\nprint JSON")
 	words, code, ok := parseWords(s, f, args, 0, 1)
 	if !ok {

@@ -48,10 +48,10 @@ func runRestore(ctx context.Context, s stdio, args []string) int {
 		"FILE --data DIR",
 		"由备份建立数据目录。DIR 必须还不存在或是空的。所有文件都先检查过再放到位；较早版本的数据库在 serve 打开时升级。",
 		"Makes a data directory of a backup. DIR must not be there yet, or be empty. Every file is checked before anything is put in place; a store of an earlier release is raised when serve opens it.",
-		"posdx-fleet restore /backup/fleet-2026-11-28.tar.gz --data /var/lib/posdx-fleet",
+		"posdx-fleet restore /backup/fleet.tar.gz --data /var/lib/posdx-fleet",
 	)
 	data := f.String("data", defaultData, "要建立的目录 `DIR`\n`DIR` to make")
-	crl := f.String("crl", "", "`FILE` with the newest revocation list that a broker has (crl.pem): what it says is taken over")
+	crl := f.String("crl", "", "消息服务器手里最新的吊销列表 `FILE`（crl.pem）：其中所列照样吊销\n`FILE` with the newest revocation list that a broker has (crl.pem): what it says is taken over")
 	words, code, ok := parse(s, f, args, 1)
 	if !ok {
 		return code

@@ -27,9 +27,9 @@ func TestHelpInBothLanguages(t *testing.T) {
 			t.Errorf("%s: %q, %q", c.name, c.zh, c.en)
 		}
 	}
-	words := strings.NewReplacer( // values, and names
-		"viewer technician operator admin", "", "acquirer carrier bearer site region model firmware application", "",
-		"Model Context Protocol", "", "posdx-fleet inventory import", "")
+	// Values, and names.
+	words := strings.NewReplacer("viewer technician operator", "", "carrier bearer site", "", "model firmware", "",
+		"acquirer", "", "knowledge scheme", "", "Model Context Protocol", "")
 	for _, args := range list {
 		options := map[string]int{}
 		for _, lang := range []string{"zh", "en"} {

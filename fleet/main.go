@@ -49,7 +49,7 @@ func commands() []command {
 		{"serve", "接收终端上报的内容，保存并显示", "take in what terminals report, keep it and show it", runServe},
 		{"list", "列出运行中的管理平台最新的诊断", "list the newest diagnoses of a running fleet", runList},
 		{"show", "显示运行中的管理平台对一台终端所知的", "show what a running fleet knows of one terminal", runShow},
-		{"localise", "从 CSV 文件找出某一时刻各次失败的共同点", "name what the failures of one moment have in common, from a CSV file", runLocalise},
+		{"localise", "从 CSV 文件找出某一时刻各次失败的共同点", "name what the failures of one moment in a CSV file share", runLocalise},
 		{"account", "谁可以登录：列出、添加、修改", "who may sign in: list, add, change", runAccount},
 		{"token", "程序用的令牌：列出、添加、吊销", "tokens of programs: list, add, revoke", runToken},
 		{"enroll", "终端证书：令牌、已签发的、吊销", "certificates of terminals: tokens, what was issued, revocation", runEnroll},
@@ -151,7 +151,7 @@ func flags(s stdio, name, args, zh, en, example string) *flag.FlagSet {
 			one := *o
 			one.Usage = said(lang, zh, en)
 			kind, usage := flag.UnquoteUsage(&one)
-			if o.DefValue != "" && o.DefValue != "false" && !strings.Contains(en, "(default") {
+			if o.DefValue != "" && o.DefValue != "false" && !strings.Contains(en, "(default ") {
 				usage += fmt.Sprintf(said(lang, "（默认 %s）", " (default %s)"), o.DefValue)
 			}
 			fmt.Fprintf(w, "  --%s\n", strings.TrimSpace(o.Name+" "+kind))
