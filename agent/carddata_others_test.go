@@ -71,7 +71,7 @@ func (h *cardHouse) plantRelayed() {
 			for _, frame := range append(p.links(h.t)[0].frames, []byte(p.track1+p.track2), []byte(grouped(p.pan, " ")), pack(p.pan), p.pin) {
 				for _, at := range h.cuts(frame, 6) {
 					put(from, frame[:at])
-					time.Sleep(2 * time.Millisecond)
+					time.Sleep(2 * time.Millisecond) // a line's pace, so that a read ends at the cut
 					put(from, frame[at:])
 				}
 			}

@@ -98,10 +98,8 @@ func (h *cardHouse) must(err error) {
 
 func (h *cardHouse) eventually(what string, ok func() bool) {
 	h.t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			h.t.Fatalf("not within two minutes: %s\n%s", what, h.talk.Bytes())
-		}
+	if !housetest.Within(2*time.Minute, ok) {
+		h.t.Fatalf("not within two minutes: %s\n%s", what, h.talk.Bytes())
 	}
 }
 
@@ -419,12 +417,12 @@ func (h *cardHouse) plantLinks() {
 				for _, frame := range l.frames {
 					for _, at := range h.cuts(frame, 12) {
 						put(far, frame[:at])
-						time.Sleep(2 * time.Millisecond)
+						time.Sleep(2 * time.Millisecond) // a line's pace, so that a read ends at the cut
 						put(far, frame[at:])
-						time.Sleep(2 * time.Millisecond)
+						time.Sleep(2 * time.Millisecond) // and the next one does not begin within it
 					}
-					put(far, frame[:len(frame)*2/3]) // stops in the middle
-					time.Sleep(700 * time.Millisecond)
+					put(far, frame[:len(frame)*2/3])   // stops in the middle
+					time.Sleep(700 * time.Millisecond) // longer than a decoder waits for the rest
 				}
 				put(far, []byte(p.track2+p.track1+string(p.pin)+string(pack(p.pan)))) // between frames
 			})
@@ -439,7 +437,7 @@ func (h *cardHouse) plantReader() {
 			string(p.pin)} {
 			for _, at := range h.cuts([]byte(s), 6) {
 				put(h.reader, []byte(s[:at]))
-				time.Sleep(2 * time.Millisecond)
+				time.Sleep(2 * time.Millisecond) // a line's pace, so that a read ends at the cut
 				put(h.reader, []byte(s[at:]))
 			}
 		}
@@ -455,10 +453,10 @@ func (h *cardHouse) plantConsole(person *os.File) {
 	for _, p := range h.plants {
 		for _, key := range "23456789elgh" {
 			put(person, []byte{byte(key)})
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond) // a fast typist's pace: the screen may be painted before the swipe
 			for _, s := range []string{p.pan, p.track1 + p.track2, p.track2, grouped(p.pan, " "), "RC " + p.pan} {
 				put(person, []byte(s+"\r"))
-				time.Sleep(5 * time.Millisecond)
+				time.Sleep(5 * time.Millisecond) // as above, between two swipes
 			}
 			put(person, []byte{0x1b, 0x1b})
 		}
@@ -477,7 +475,7 @@ func (h *cardHouse) plantRelay() {
 					c.SetWriteDeadline(time.Now().Add(time.Second))
 					c.Write(serial.Copy{From: serial.Side(side / 2), Device: true, App: true, Data: data}.Append(nil))
 				}
-				time.Sleep(2 * time.Millisecond)
+				time.Sleep(2 * time.Millisecond) // the relay's pace: the socket keeps few datagrams
 			}
 		}
 	}
@@ -504,7 +502,7 @@ func (h *cardHouse) plantWire() {
 				if x := now.Load(); x != nil {
 					if _, err := io.ReadFull(c, make([]byte, len(x.request))); err == nil {
 						c.Write(x.answer[:x.at])
-						time.Sleep(time.Millisecond)
+						time.Sleep(time.Millisecond) // two packets, not one
 						c.Write(x.answer[x.at:])
 					}
 				}
@@ -519,7 +517,7 @@ func (h *cardHouse) plantWire() {
 		c.SetDeadline(time.Now().Add(time.Minute))
 		half := min(at, len(request)-1)
 		c.Write(request[:half])
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // two packets, not one
 		c.Write(request[half:])
 		if b, err := io.ReadAll(c); err != nil || len(b) != len(answer) {
 			h.t.Errorf("the host answered %d bytes of %d, %v", len(b), len(answer), err)
@@ -540,7 +538,7 @@ func (h *cardHouse) wait() {
 	if h.long {
 		pause = time.Minute
 	}
-	time.Sleep(pause)
+	time.Sleep(pause) // nothing happens that could be waited for: memory is let go of in silence
 }
 
 // look searches everything that left, and the memory.
@@ -605,7 +603,7 @@ func (h *cardHouse) console() []byte {
 	h.eventually("the console shows something", func() bool { return len(screen.Bytes()) > 100 })
 	for _, key := range "123456789ehg" {
 		f.Write([]byte(string(key)))
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // a person's pace: every screen is to be painted
 	}
 	c.Process.Kill()
 	c.Wait()

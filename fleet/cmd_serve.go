@@ -62,6 +62,7 @@ type serveConfig struct {
 
 const (
 	sweepEvery   = 10 * time.Minute
+	viewEvery    = 5 * time.Second
 	shutdownWait = 5 * time.Second
 )
 
@@ -92,6 +93,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.ingest.URL, "broker", "embedded", "消息服务器的 `URL`：tcp://host:1883、ssl://host:8883，或 embedded 即内置\n`URL` of the broker: tcp://host:1883, ssl://host:8883, or embedded")
 	f.StringVar(&c.ingest.ClientID, "client-id", "", "MQTT 客户端 `ID`；平台不在时消息服务器替它保留会话（默认为 --data 生成一个）\nMQTT client `ID`; the broker keeps its session while the fleet is away (default: one made for --data)")
 	f.StringVar(&c.ingest.Share, "share", "", "消息服务器把文档分给这一`组`工作进程（$share/GROUP/…）；它们要共用一个 PostgreSQL\n`GROUP` of workers that the broker shares documents among ($share/GROUP/…); give all of them one PostgreSQL")
+	f.BoolVar(&c.ingest.View, "view", false, "不接收文档：由 posdx-fleet ingest 接收，共用一个 PostgreSQL\ntake no documents in: posdx-fleet ingest does, on the same PostgreSQL")
 	f.StringVar(&c.ingest.CAFile, "ca", "", "消息服务器的 CA `FILE`（PEM）；默认用系统的\n`FILE` with the CA of the broker (PEM); the system's by default")
 	f.StringVar(&c.ingest.CertFile, "cert", "", "客户端证书 `FILE`（PEM）\n`FILE` with the client certificate (PEM)")
 	f.StringVar(&c.ingest.KeyFile, "key", "", "其密钥 `FILE`\n`FILE` with its key")
@@ -134,7 +136,8 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	f := &service{serveConfig: c, log: log, hub: new(web.Hub), stop: stop}
 	defer f.close()
 	for _, step := range [...]func(context.Context) error{
-		f.readFiles, f.claim, f.openStore, f.openAuthority, f.startBroker, f.makeIngest, f.makeTellers, f.makeSite, f.openPages,
+		f.readFiles, f.claim, f.openStore, f.openAuthority, f.startBroker, f.makeIngest, f.makeTellers, f.makeSite,
+		f.openPages,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -444,9 +447,9 @@ func (f *service) greet(ctx context.Context) {
 	f.log.Info("fleet view ready", "page", pages, "store", where(f.store))
 }
 
-// embeddedBroker starts the embedded broker and tells ingest how to reach it. A broker keeps a document for nobody who has
-// not subscribed yet: where the fleet's session is not there yet it is made before terminals are let in, while the broker
-// listens where none of them looks for it.
+// embeddedBroker starts the embedded broker and tells ingest how to reach it. A broker keeps documents only for sessions
+// that have subscribed. So where the fleet's session does not exist yet it is made before terminals are let in, while the
+// broker listens at an address that none of them knows.
 func (c *serveConfig) embeddedBroker(ctx context.Context, log *slog.Logger) (*broker.Broker, error) {
 	c.mqtt.Dir = filepath.Join(c.data, "broker")
 	reach := func(b *broker.Broker) ingest.Config {
@@ -538,6 +541,18 @@ func letIn(ctx context.Context, c serveConfig, db *store.Store, site *web.Site) 
 		return fmt.Errorf("%s: %w", c.oidc, err)
 	}
 	return nil
+}
+
+// lookAnew has pages read again now and then, where others keep what comes in.
+func lookAnew(ctx context.Context, changed func()) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(viewEvery):
+			changed()
+		}
+	}
 }
 
 // sweep keeps the store within its limits.

@@ -47,6 +47,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "接收终端上报的内容，保存并显示", "take in what terminals report, keep it and show it", runServe},
+		{"ingest", "作为几个工作进程之一接收文档", "take documents in as one of several workers", runIngest},
 		{"list", "列出运行中的管理平台最新的诊断", "list the newest diagnoses of a running fleet", runList},
 		{"show", "显示运行中的管理平台对一台终端所知的", "show what a running fleet knows of one terminal", runShow},
 		{"localise", "从 CSV 文件找出某一时刻各次失败的共同点", "name what the failures of one moment in a CSV file share", runLocalise},

@@ -275,7 +275,7 @@ func (s *Store) types(stmt string) string {
 		return ""
 	}
 	stmt = strings.TrimPrefix(strings.TrimPrefix(stmt, "postgres:"), "sqlite:")
-	return strings.NewReplacer("SERIAL", serial, "BYTES", bytes).Replace(stmt)
+	return strings.NewReplacer(" SERIAL", " "+serial, " BYTES", " "+bytes).Replace(stmt)
 }
 
 // tables: times are milliseconds since 1970, truth is 0 or 1, so that both databases take the same words.

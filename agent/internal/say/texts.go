@@ -424,6 +424,7 @@ var texts = [...]struct{ id, zh, en string }{
 	{"explain-nothing", "试算一个应答码：没有得出任何原因", "explain a code: no cause comes of it"},
 	{"not-well", "规定时间内没有恢复正常：%v", "not well in time: %v"},
 	{"other-version", "正在运行的是 posdx %s，不是 %s", "posdx %s runs, not %s"},
+	{"code-in-memory", "存储现在写不进去：这条记录只在内存里，断电就没有了", "flash takes nothing at the moment: this record is in memory only and is lost with the power"},
 	{"outbox-in-memory", "守护进程的待发数据只在内存里：%s 不能用", "the daemon keeps its outbox in memory only: %s cannot be used"},
 	{"line-form", "%q：应为数据位、校验、停止位，例如 8N1 或 7E1", "line %q: want data bits, parity and stop bits, as 8N1 or 7E1"},
 	{"line-setting", "%v：没有这种设置", "line %v: no such setting"},

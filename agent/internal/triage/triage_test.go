@@ -29,7 +29,7 @@ type flash struct {
 }
 
 func (f *flash) Append(_ string, _ bool, _ time.Time, doc []byte) (uint64, error) {
-	time.Sleep(f.slow)
+	time.Sleep(f.slow) // slow flash
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {

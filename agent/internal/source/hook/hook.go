@@ -470,7 +470,7 @@ func (h *Hook) begin(ctx context.Context, line []byte, room func() bool, say fun
 		case err != nil:
 			a.Result, a.Why = Refused, err.Error()
 		case q.wait == "none":
-			a.ID = t.ID
+			a.ID, a.MemoryOnly = t.ID, h.memoryOnly()
 		default:
 			a.ID = t.ID
 			return func() { h.follow(ctx, q, a, t, say) }
@@ -479,6 +479,9 @@ func (h *Hook) begin(ctx context.Context, line []byte, room func() bool, say fun
 	say(a)
 	return nil
 }
+
+// memoryOnly tells whether what is kept now is kept in memory alone.
+func (h *Hook) memoryOnly() bool { return h.To.State().Self["outbox_ram"] > 0 }
 
 func busy(a *Answer) { a.Result, a.Why = Busy, "try again a second later" }
 
@@ -518,7 +521,7 @@ func (h *Hook) follow(ctx context.Context, q request, a Answer, t source.Ticket,
 		}
 		due.Stop()
 		a.Result, a.More, a.Why = s.result, i+1 < len(stages), ""
-		a.Verdict, a.Diagnosis = nil, nil
+		a.Verdict, a.Diagnosis, a.MemoryOnly = nil, nil, h.memoryOnly()
 		if !ok {
 			// The event is kept and will be explained; only this client's patience, or ours, is over.
 			a.Result, a.Why = Accepted, "not explained yet: ask for the status later"

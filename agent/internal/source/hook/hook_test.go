@@ -24,6 +24,7 @@ import (
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/sourcetest"
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 )
 
 // startHook runs a hook until the test ends and returns its socket once it answers.
@@ -50,16 +51,14 @@ func startHook(t *testing.T, d source.Daemon, change func(*Hook)) string {
 			t.Error("the socket outlives Run")
 		}
 	})
-	for end := time.Now().Add(10 * time.Second); ; {
-		if c, err := net.Dial("unix", h.Path); err == nil {
+	housetest.Until(t, "the hook listens", func() bool {
+		c, err := net.Dial("unix", h.Path)
+		if err == nil {
 			c.Close()
-			return h.Path
 		}
-		if time.Now().After(end) {
-			t.Fatal("the hook does not listen")
-		}
-		time.Sleep(time.Millisecond)
-	}
+		return err == nil
+	})
+	return h.Path
 }
 
 type line struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/source/sourcetest"
+	"posdx/firmware-build/housetest"
 )
 
 // Clients of the socket that never end a line, and come again as soon as they are hung up on, starve nobody who says
@@ -44,7 +45,7 @@ func TestSlowClientsShutNobodyOut(t *testing.T) {
 	}
 	defer slow.Wait()
 	defer close(stop)
-	sourcetest.Until(t, "all places are taken", func() bool {
+	housetest.Until(t, "all places are taken", func() bool {
 		c, err := net.Dial("unix", path) // one more that says nothing
 		if err != nil {
 			return false
