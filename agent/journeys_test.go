@@ -48,7 +48,7 @@ func cable(t *testing.T) (device, person string) {
 				return
 			}
 			if pace {
-				time.Sleep(time.Duration(n) * time.Second / 960)
+				time.Sleep(time.Duration(n) * time.Second / 960) // the pace of a line at 9600
 			}
 		}
 	}
@@ -178,27 +178,22 @@ func TestMinicomReceivesTheBundle(t *testing.T) {
 	go io.Copy(&seen, keyboard)
 	shows := func(what string, press string) {
 		t.Helper()
-		for end := time.Now().Add(60 * time.Second); !bytes.Contains(seen.Bytes(),
-			[]byte(what)); time.Sleep(500 * time.Millisecond) {
+		shown := func() bool { return bytes.Contains(seen.Bytes(), []byte(what)) }
+		for end := time.Now().Add(housetest.Patience); !housetest.Within(time.Second, shown); {
 			if time.Now().After(end) {
 				t.Fatalf("never: %s\n%q", what, seen.Bytes())
 			}
-			if press != "" {
-				io.WriteString(keyboard, press)
-				time.Sleep(time.Second)
-			}
+			io.WriteString(keyboard, press) // a program that is still starting throws keys away
 		}
 	}
 	shows("Money", "\r")
 	io.WriteString(keyboard, "z")
-	for end := time.Now().Add(90 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-		if files, _ := filepath.Glob(home + "/posdx-*.zip"); len(files) == 1 && bytes.Contains(seen.Bytes(), []byte("READY")) {
-			break
-		}
-		if time.Now().After(end) {
-			b := seen.Bytes()
-			t.Fatalf("nothing came\n%q", b[max(0, len(b)-3000):])
-		}
+	if !housetest.Within(housetest.Patience, func() bool {
+		files, _ := filepath.Glob(home + "/posdx-*.zip")
+		return len(files) == 1 && bytes.Contains(seen.Bytes(), []byte("READY"))
+	}) {
+		b := seen.Bytes()
+		t.Fatalf("nothing came\n%q", b[max(0, len(b)-3000):])
 	}
 	sameElsewhere(t, home)
 }

@@ -180,7 +180,7 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		case b := <-s.in:
 			s.lastKey, s.idle = time.Now(), false
-			var keys []key
+			keys := make([]key, 0, len(b)) // grown, it would leave copies behind that nobody zeroes
 			for _, c := range b {
 				if k, ok := s.keys.push(c); ok {
 					keys = append(keys, k)
@@ -229,9 +229,6 @@ func (s *session) run(ctx context.Context) error {
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) && s.c.Stay {
 			err = s.wait() // nobody takes our bytes: the line is held or unplugged
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				err = nil
-			}
 		}
 		if err != nil {
 			return err
@@ -345,7 +342,11 @@ func (s *session) wait() error {
 	if !s.c.Stay {
 		return nil
 	}
-	return s.write([]byte(clear + "\r\nposdx: " + wordPress.EN + " / " + wordPress.ZH + "\r\n"))
+	err := s.write([]byte(clear + "\r\nposdx: " + wordPress.EN + " / " + wordPress.ZH + "\r\n"))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil // nobody takes it; whoever comes presses Enter all the same
+	}
+	return err
 }
 
 // ask finds out what the terminal is: it writes one Chinese character at the line's start and asks for the cursor's

@@ -912,3 +912,47 @@ func TestACardIsNoEntry(t *testing.T) {
 		}
 	}
 }
+
+// TestALineThatNobodyReadsIsWaitedFor: the greeting is tried once and given up; the session does not end, to be begun
+// and to fail again for ever, and serves whoever comes an hour later.
+func TestALineThatNobodyReadsIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		ctx, stop := context.WithCancel(t.Context())
+		over := make(chan error, 1)
+		line := &counted{Conn: near}
+		c := Console{Stay: true, Lang: "en", Backend: &fakeBackend{}, Knowledge: know}
+		go func() { over <- c.Run(ctx, line) }()
+		time.Sleep(time.Hour)
+		select {
+		case err := <-over:
+			t.Fatalf("the session ended: %v", err)
+		default:
+		}
+		if line.writes != 1 {
+			t.Errorf("%d writes in an hour to a line that nobody reads, want 1", line.writes)
+		}
+		term := &terminal{Conn: far, column: 2}
+		go term.run()
+		fmt.Fprint(far, "\r")
+		time.Sleep(10 * time.Second)
+		if s := term.sent(); !strings.Contains(s, "\x1b[2J") {
+			t.Errorf("somebody came and was shown %q", s)
+		}
+		stop()
+		near.Close()
+		far.Close()
+		<-over
+	})
+}
+
+// counted counts the writes to a line.
+type counted struct {
+	net.Conn
+	writes int
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	c.writes++
+	return c.Conn.Write(b)
+}

@@ -91,7 +91,8 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		}
 		step := c.Act.Step
 		if know, ok := k.Cause(c.ID); ok {
-			step = inLanguage(step, lang, func() string { return know.StepsFor(d.Money.Retry).In(lang) })
+			step = inLanguage(know.StepIn(step, lang), lang,
+				func() string { return know.StepsFor(d.Money.Retry).In(lang) })
 		}
 		item(wordAct.In(lang), word("actor", c.Act.By, lang)+bracketed(visit, lang)+wordColon.In(lang)+step)
 	}
