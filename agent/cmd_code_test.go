@@ -18,7 +18,8 @@ import (
 // posdxCode runs the command and returns its exit code and what it wrote.
 func posdxCode(args ...string) (code int, out, talk string) {
 	var o, e bytes.Buffer
-	code = run(context.Background(), stdio{in: strings.NewReader(""), out: &o, err: &e, speak: "en"}, append([]string{"code"}, args...))
+	s := stdio{in: strings.NewReader(""), out: &o, err: &e, speak: "en"}
+	code = run(context.Background(), s, append([]string{"code"}, args...))
 	return code, o.String(), e.String()
 }
 

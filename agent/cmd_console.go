@@ -14,6 +14,7 @@ import (
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/library"
 	"posdx/agent/internal/say"
+	"posdx/agent/internal/sshsig"
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/drivers/serial"
@@ -25,9 +26,9 @@ const lineAgain = 5 * time.Second
 func runConsole(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "console", "[--tty DEV --baud N] [--charset utf-8|gbk] [--plain]",
 		"技术人员控制台：最近的结论、历史、各设备、检查、引导、查应答码、交接码。在当前终端上，或用 --tty 在一路串口上，供 minicom 或 picocom 查看（8N1，无流控）。它向正在运行的守护进程询问。\n"+
-			"在串口上，除结论以外的内容要先输入配置里的 console.pin；没有设口令时，谁插上线都能看，也能启动检查。",
+			"在串口上，除结论以外的内容要先输入配置里的 console.pin，或用 console.keys 之一签名；两者都没有时，谁插上线都能看，也能启动检查。",
 		"The technician's console: the last verdict, history, every device, checks, the guide, codes, the hand-off code. Here, or with --tty on a serial line that minicom or picocom looks at (8N1, no flow control). It speaks to the running daemon.\n"+
-			"On a serial line it asks for console.pin of the configuration before it shows more than the verdict; without one, whoever reaches the plug may read and may start checks.",
+			"On a serial line it asks for console.pin of the configuration, or for a signature by one of console.keys, before it shows more than the verdict; without either, whoever reaches the plug may read and may start checks.",
 		"posdx console --lang en\nposdx console --tty /dev/ttyS1 --baud 9600 --charset gbk")
 	tty := f.String("tty", "", "在这个串口`设备`上；默认在当前终端\nserial `device` to serve; default: the terminal this is started on")
 	baud := f.Int("baud", 115200, "串口`速率`\n`speed` of the serial line")
@@ -48,7 +49,7 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	}
 	conf, _, err := readConfig(*client.config)
 	if err != nil {
-		conf = config0() // the daemon may run with it all the same; without it no number and no PIN is known
+		conf = config0() // the daemon may run with it all the same; without it no number, no PIN and no key is known
 		if *tty != "" && !unwritten(*client.config) {
 			s.fail("console", err)
 			return exitFailed // a line must not be open because its lock could not be read
@@ -85,7 +86,14 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 
 // consoleOf is a console as the configuration wants it, without what it speaks to.
 func consoleOf(c config, lang string) *console.Console {
+	var keys []sshsig.Key
+	for _, line := range c.Console.Keys {
+		if k, err := sshsig.ParseKey(line); err == nil { // what is none was refused with the configuration
+			keys = append(keys, k)
+		}
+	}
 	return &console.Console{
+		Keys: keys, Terminal: c.Terminal,
 		Past: func() ([]report.Diagnosis, error) { return readHistory(pastDir(c)) }, Lang: lang,
 		GBK: c.Console.Charset == "gbk", Plain: c.Console.Plain,
 		PIN: c.Console.PIN, Hidden: c.Console.Locked == "nothing", Idle: time.Duration(c.Console.Idle),

@@ -8,6 +8,9 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/say"
 	"posdx/agent/internal/source"
@@ -105,6 +108,10 @@ func readRecording(s stdio, name string) (recording, error) {
 		return r, say.New("read", name, err)
 	case len(b) > maxReplay:
 		return r, say.New("read-large", name, maxReplay)
+	}
+	// What was saved on Windows may begin with a mark, and be UTF-16.
+	if b, _, err = transform.Bytes(unicode.BOMOverride(transform.Nop), b); err != nil {
+		return r, say.New("read", name, err)
 	}
 	if err := report.Decode(b, &r); err != nil {
 		return r, say.New("read", name, err)

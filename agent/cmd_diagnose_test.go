@@ -15,7 +15,8 @@ import (
 func replay(t *testing.T, in string, args ...string) (code int, out, talk string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = run(context.Background(), stdio{in: strings.NewReader(in), out: &o, err: &e, speak: "en"}, append([]string{"diagnose"}, args...))
+	s := stdio{in: strings.NewReader(in), out: &o, err: &e, speak: "en"}
+	code = run(context.Background(), s, append([]string{"diagnose"}, args...))
 	return code, o.String(), e.String()
 }
 
@@ -48,6 +49,16 @@ func TestReplay(t *testing.T) {
 	} {
 		if code, _, talk := replay(t, in, "--replay", "-"); code != exitFailed || !strings.Contains(talk, want) {
 			t.Errorf("%q: exit %d, %q, want %q", in, code, talk, want)
+		}
+	}
+	whole := `{"event":{"code":"96"},"evidence":[]}`
+	wide := []byte("\xff\xfe")
+	for _, c := range []byte(whole) {
+		wide = append(wide, c, 0)
+	}
+	for _, in := range []string{"\ufeff" + whole, string(wide)} {
+		if code, out, talk := replay(t, in, "--replay", "-"); code == exitFailed || !strings.Contains(out, "96") {
+			t.Errorf("%q: exit %d, %s", in, code, talk)
 		}
 	}
 	if code, _, talk := replay(t, "", "--replay", "no-such-file"); code != exitFailed || !strings.Contains(talk, "no-such-file") {
@@ -106,6 +117,9 @@ func TestDecode(t *testing.T) {
 	}
 	if code, _, talk := decode("AAAA-AAAA-AAAA-AAAA-AAAA"); code != exitFailed || !strings.Contains(talk, "misheard") {
 		t.Errorf("exit %d %q", code, talk)
+	}
+	if code, _, talk := decode(strings.Repeat("K", 5000)); code != exitFailed || len(talk) > 400 {
+		t.Errorf("exit %d, %d bytes", code, len(talk))
 	}
 	if code, _, _ := decode(); code != exitUsage {
 		t.Errorf("exit %d", code)

@@ -64,6 +64,9 @@ func runLog(_ context.Context, s stdio, args []string) int {
 			return fail(err)
 		}
 		list, err := paylog.Suggest(file, info.Size(), *encoding)
+		if errors.Is(err, paylog.ErrNotText) {
+			err = say.New("log-not-text", words[1])
+		}
 		if err != nil {
 			return fail(err)
 		}

@@ -270,6 +270,6 @@ func (s stdio) commandPage(w io.Writer, c command) {
 		kind, usage := s.usage(o)
 		fmt.Fprintf(&list, ".TP\n.BI \\-\\-%s \" %s\"\n%s\n", roff(o.Name), roff(kind), roff(usage))
 	}
-	fmt.Fprintf(w, s.say(pageZH, pageEN), strings.ToUpper(c.name), roff(version), c.name, roff(s.say(c.zh, c.en)), roff(m.args),
-		strings.ReplaceAll(roff(s.say(m.zh, m.en)), "\n", "\n.PP\n"), list.String(), roff(m.example))
+	fmt.Fprintf(w, s.say(pageZH, pageEN), strings.ToUpper(c.name), roff(version), c.name, roff(s.say(c.zh, c.en)),
+		roff(m.args), strings.ReplaceAll(roff(s.say(m.zh, m.en)), "\n", "\n.PP\n"), list.String(), roff(m.example))
 }

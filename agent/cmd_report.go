@@ -108,6 +108,9 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		return client.failed(s, err)
 	}
+	if last.MemoryOnly {
+		s.fail("report", say.New("code-in-memory"))
+	}
 	if last.Diagnosis == nil {
 		if !*asJSON {
 			fmt.Fprintf(s.out, "%s %s\n", last.Result, last.ID)

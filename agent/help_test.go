@@ -144,3 +144,20 @@ func TestManualPagesInBothLanguages(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingLikeACardIsSaidAgain: whatever a command takes a card number for, it does not come back.
+func TestNothingLikeACardIsSaidAgain(t *testing.T) {
+	const card, inGroups = "4111111111111111", "4111 1111 1111 1111"
+	list := [][]string{{card}, {"help", card}, {"man", card}, {"code", card}, {"code", inGroups}, {"code", "--scheme", card, "96"}, {"decode", card}, {"history", card},
+		{"history", "--since", card}, {"status", "--lang", card}, {"status", "--" + card}, {"status", "--timeout", card}, {"completion", card},
+		{"log", "try", card}, {"report", "--code", card}, {"report", "--code", "96", "--txn", card}, {"diagnose", "--code", card},
+		{"diagnose", "--profile", card}, {"diagnose", "--replay", card}, {"config", "check", card}, {"replay", card}, {"bundle", card + "/x"},
+		{"knowledge", card}, {"reset", card}, {"relay", "--device", "a", "--link", "b", "--baud", "9600", "--framing", card},
+		{"guide", "--replay", "diagnose/testdata/cases/wan-mtu.json", "--answer", card}, {"check", card, "--offline"}}
+	for _, args := range list {
+		code, out, talk := cli(t, args...)
+		if said := out + talk; code == exitOK || strings.Contains(strings.ReplaceAll(said, " ", ""), card) {
+			t.Errorf("%q: exit %d, %s", args, code, said)
+		}
+	}
+}

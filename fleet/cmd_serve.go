@@ -130,7 +130,8 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	f := &service{serveConfig: c, log: log, hub: new(web.Hub), stop: stop}
 	defer f.close()
 	for _, step := range [...]func(context.Context) error{
-		f.readFiles, f.claim, f.openStore, f.openAuthority, f.startBroker, f.makeIngest, f.makeTellers, f.makeSite, f.openPages,
+		f.readFiles, f.claim, f.openStore, f.openAuthority, f.startBroker, f.makeIngest, f.makeTellers, f.makeSite,
+		f.openPages,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -187,6 +188,11 @@ func (f *service) readFiles(context.Context) (err error) {
 	}
 	if f.role, err = f.safe(); err != nil {
 		return err
+	}
+	if f.ingest.URL != "embedded" {
+		if err := f.ingest.Check(); err != nil {
+			return err
+		}
 	}
 	if f.ends, err = readSunsets(f.sunsets); err != nil {
 		return err
@@ -255,7 +261,7 @@ func (f *service) openAuthority(ctx context.Context) error {
 }
 
 // startBroker starts the embedded broker, where no other is named.
-func (f *service) startBroker(context.Context) (err error) {
+func (f *service) startBroker(ctx context.Context) (err error) {
 	if f.ingest.ClientID == "" {
 		if f.ingest.ClientID, err = clientID(f.data); err != nil {
 			return err
@@ -264,18 +270,13 @@ func (f *service) startBroker(context.Context) (err error) {
 	if f.ingest.URL != "embedded" {
 		return nil
 	}
-	f.mqtt.Dir = filepath.Join(f.data, "broker")
-	b, err := broker.Start(f.mqtt, f.log)
+	b, err := f.embeddedBroker(ctx, f.log)
 	if err != nil {
 		return err
 	}
 	f.closing = append(f.closing, b.Stop)
 	if f.authority != nil {
 		f.authority.Shut = b.Drop
-	}
-	f.ingest = ingest.Config{
-		URL: b.URL(), ClientID: f.ingest.ClientID, User: broker.Own, Password: b.Password(),
-		Certificate: b.Certificate(), Share: f.ingest.Share,
 	}
 	f.log.Info("broker listens", "address", b.Address(), "sessions", f.mqtt.Sessions)
 	return nil
@@ -438,6 +439,41 @@ func (f *service) greet(ctx context.Context) {
 		}
 	}
 	f.log.Info("fleet view ready", "page", pages, "store", where(f.store))
+}
+
+// embeddedBroker starts the embedded broker and tells ingest how to reach it. A broker keeps documents only for sessions
+// that have subscribed. So where the fleet's session does not exist yet it is made before terminals are let in, while the
+// broker listens at an address that none of them knows.
+func (c *serveConfig) embeddedBroker(ctx context.Context, log *slog.Logger) (*broker.Broker, error) {
+	c.mqtt.Dir = filepath.Join(c.data, "broker")
+	reach := func(b *broker.Broker) ingest.Config {
+		return ingest.Config{
+			URL: b.URL(), ClientID: c.ingest.ClientID, User: broker.Own, Password: b.Password(),
+			Certificate: b.Certificate(), Share: c.ingest.Share,
+		}
+	}
+	known := filepath.Join(c.mqtt.Dir, "session") // in the broker's folder, so that it goes when that goes
+	if kept, err := os.ReadFile(known); err != nil || string(kept) != c.ingest.Session() {
+		aside := c.mqtt
+		aside.Listen = "127.0.0.1:0"
+		b, err := broker.Start(aside, log)
+		if err != nil {
+			return nil, err
+		}
+		err = ingest.Subscribe(ctx, reach(b))
+		b.Stop()
+		if err == nil {
+			err = os.WriteFile(known, []byte(c.ingest.Session()), 0o600)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("make the session with the broker: %w", err)
+		}
+	}
+	b, err := broker.Start(c.mqtt, log)
+	if err == nil {
+		c.ingest = reach(b)
+	}
+	return b, err
 }
 
 // safe refuses what would let anyone in, and says which role everybody has who reaches an open site: none if people

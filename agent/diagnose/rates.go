@@ -42,7 +42,9 @@ func (s *state) rates() {
 	// Approvals since the code first came contradict a lasting fault; those from before do not.
 	least, greatest := 0.0, approvals
 	switch {
-	case !approvalsKnown || firstKnown && lastKnown && last >= first:
+	case !approvalsKnown && !(firstKnown && lastKnown && last >= first):
+		greatest = most // that nobody counted them does not say that there were none
+	case firstKnown && lastKnown && last >= first:
 		greatest = 0
 	case firstKnown && first >= 3600:
 		least = approvals

@@ -66,7 +66,7 @@ func (r *Reading) session() {
 
 // alone adds the finding that the host refuses the sign-in of this terminal and of no other.
 func (r *Reading) alone() {
-	if r.has("adv.alone-acquirer") && r.has("session.same-code") && r.has("hist.never-approved") {
+	if r.has("adv.alone-acquirer") && r.has("session.same-code") && (r.has("hist.never-approved") || r.has("hist.none-lately")) {
 		r.put("session.alone", r.First(AppSession), nil, r.strength("adv.alone-acquirer"))
 	}
 }

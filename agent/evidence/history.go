@@ -6,6 +6,10 @@ import (
 	"posdx/agent/report"
 )
 
+// neverAfter is for how long, in seconds, a terminal must have been counted without an approval to be taken for one
+// that never had any: sooner it may be its first customer.
+const neverAfter = hour / 2
+
 // history reads how this code has come before, and on which cards.
 func (r *Reading) history() {
 	it := r.First(TxnHistory)
@@ -18,6 +22,7 @@ func (r *Reading) history() {
 	issuers, issuersKnown := it.num(IssuersSameCode1h)
 	firstSeen, firstKnown := it.num(FirstSeenAgeS)
 	last, lastKnown := it.num(LastApprovalAgeS)
+	counted, never := it.num(NoApprovalS)
 
 	answered := r.sale.Answered
 	// "First seen" counts from the last sale without this code. Approvals from before it say that it worked before, not
@@ -44,8 +49,11 @@ func (r *Reading) history() {
 	}
 	switch {
 	case !approvalsKnown:
+	case approvals == 0 && never && same > 0:
+		r.add("hist.never-approved", it, ramp(counted, 0, neverAfter))
 	case approvals == 0 && !lastKnown && same > 0:
-		r.add("hist.never-approved", it, 1)
+		// That nobody knows of an earlier approval does not say that there was none.
+		r.add("hist.none-lately", it, 1)
 	case (approvals == 0 || since) && same >= 2:
 		r.add(Choose(answered, "hist.all-fail", "hist.all-fail-local"), it, ramp(same, 0, 5)*Choose(cardsKnown && cards == 1, 0.5, 1))
 	case since:

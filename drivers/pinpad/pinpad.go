@@ -1,7 +1,7 @@
-// Package pinpad asks Brazil's PIN pads who they are and which of their places hold a key: ABECS protocol 2.12 and
-// 2.20, chapter 3.2 (control). The pad never speaks unasked. Only GIX and GIN are ever sent, which read what the pad
-// is. OPN would end a secure session of the payment application, CLX would clear the display, and CAN aborts whatever
-// runs: they are not in this package.
+// Package pinpad asks Brazil's PIN pads what they are and which of their places hold a key: ABECS protocol 2.12 and
+// 2.20, chapter 3.2 (control). The pad never sends anything unasked. Only GIX and GIN are ever sent, which read what
+// the pad is. OPN would end a secure session of the payment application, CLX would clear the display, and CAN aborts
+// whatever runs: they are not in this package.
 package pinpad
 
 import (
@@ -28,8 +28,8 @@ func (k KeyKind) String() string {
 	return [...]string{"mk-pin", "mk-data", "dukpt-pin", "dukpt-data"}[min(k, KeyDUKPTData)]
 }
 
-// A KeyMap says of each of a hundred places whether a key is there: '0' no, '1' yes, '2' no such place. It is empty if
-// the pad did not say. No key ever crosses the line.
+// A KeyMap tells for each of a hundred places whether it holds a key: '0' no, '1' yes, '2' there is no such place. It
+// is empty if the pad gave none. No key ever crosses the line.
 type KeyMap string
 
 // Loaded counts the keys.
@@ -42,7 +42,7 @@ func (m KeyMap) Loaded() (n int) {
 	return n
 }
 
-// Has says whether a key is in a place, and whether the pad told.
+// Has tells whether a place holds a key, and whether the pad told.
 func (m KeyMap) Has(place int) (yes, known bool) {
 	if place < 0 || place >= len(m) {
 		return false, false
@@ -84,8 +84,8 @@ func gix() []byte {
 	return b
 }
 
-// answer splits an answer into its name, status and blocks. Only those of GIX and GIN have blocks that are looked at:
-// all others may hold a card's.
+// answer splits an answer into its name, status and blocks. Only answers to GIX and GIN have their blocks read: those
+// of all other commands may hold card data.
 func abecsAnswer(b []byte) (name, status string, blocks [][]byte) {
 	if len(b) < 6 || b[0] == frame.ABECSEncrypted || !frame.AllDigits(b[3:6]) {
 		return "", "", nil

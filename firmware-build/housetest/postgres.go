@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
 )
@@ -97,16 +96,14 @@ func (p *postgres) start() {
 		return
 	}
 	p.cmd = cmd
-	for range 600 {
+	if !Within(Patience, func() bool {
 		db, err := sql.Open("pgx", p.address("postgres"))
 		if err == nil {
 			err = db.Ping()
 			db.Close()
 		}
-		if err == nil {
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
+		return err == nil
+	}) {
+		p.why = "postgres does not come up"
 	}
-	p.why = "postgres does not come up"
 }

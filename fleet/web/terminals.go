@@ -213,8 +213,9 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 		Timeline []moment
 		Place    []dim
 		Dues     []store.Due
-		Causes   []store.Tallied
 		Topics   []string
+
+		Incidents []store.Incident // that its newest diagnosis may belong to and that go on
 
 		ShowTerminal, ShowPlace, Searching bool
 	}{page: p, AskedIDs: map[string]bool{}, Topics: momentKinds}
@@ -264,6 +265,13 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v.Place = p.Place(place)
+	if len(v.Lines) > 0 && f.Before == (store.Place{}) {
+		if v.Incidents, err = s.incidentsOf(ctx, in, v.Lines[0], place); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		v.Incidents = slices.DeleteFunc(v.Incidents, func(i store.Incident) bool { return !i.Closed.IsZero() })
+	}
 	if len(v.Lines) > 0 { // the newest sale says of the host's answer what no background check can
 		for _, e := range v.Lines[0].D.Evidence {
 			if e.Check == "txn.answer" {

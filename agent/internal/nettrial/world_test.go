@@ -188,14 +188,16 @@ func build(dir string, six, secure bool) (*world, error) {
 
 // settle waits until the outside answers.
 func (w *world) settle() error {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	if !housetest.Within(housetest.Patience, func() bool {
 		c, err := net.DialTimeout("tcp", net.JoinHostPort(w.at().place, strconv.Itoa(placePort)), time.Second)
 		if err == nil {
 			c.Close()
-			return nil
 		}
+		return err == nil
+	}) {
+		return errors.New("the world never came up")
 	}
-	return errors.New("the world never came up")
+	return nil
 }
 
 // wire is the outer link: two taps and a goroutine for each direction.
