@@ -176,7 +176,7 @@ func (c *carrier) run(t *testing.T, brokers []string, sent func()) {
 		}
 		// As an agent does, only faster: what is not acknowledged after a while goes again.
 		for wait := time.Now().Add(3 * time.Second); time.Now().Before(wait) && far() < uint64(len(c.outbox)); {
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond) // the pace of looking, under a bound
 		}
 	}
 }
