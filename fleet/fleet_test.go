@@ -37,7 +37,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asFleet) != "" {
 		main()
 	}
+	if dir := os.Getenv(asNode); dir != "" {
+		runNode(dir)
+	}
 	code := m.Run()
+	housetest.StopPostgres()
 	if _, err := os.Stat(defaultData); err == nil {
 		fmt.Fprintf(os.Stderr, "a test ran without --data and left %s in the source tree\n", defaultData)
 		code = max(code, 1)
