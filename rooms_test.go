@@ -65,7 +65,7 @@ var rooms = []struct {
 	{name: "agent/internal/relay", knows: []string{"agent/internal/say", "drivers/serial"}},
 	{name: "agent/internal/library", knows: []string{"agent/internal/say", "codes", "agent/internal/atomicfile"}},
 	{name: "agent/internal/config", knows: []string{"agent/internal/say", "agent/internal/sshsig", "codes", "agent/enroll", "agent/report"}},
-	{name: "agent/internal/zmodem"},
+	{name: "agent/internal/zmodem", knows: []string{"drivers/frame"}},
 	{name: "agent/internal/sshsig"},
 	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/sshsig", "agent/internal/text", "agent/internal/zmodem", "agent/internal/charset"}},
 	{name: "agent/enroll"},

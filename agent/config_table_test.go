@@ -560,7 +560,7 @@ func TestConfigurationIsRefusedInBothLanguages(t *testing.T) {
 		ssl tcp stan mti tid entry time scheme origin tty read A-Z a-z usb ssh-keygen VVVV PPPP hook.http broker.key pos.acquirer.example`
 	keys = append(keys, strings.Fields(values)...)
 	keys = append(keys, append(reader.Protocols(), "gempc-twin", "gemcore", "simpro", "sec", "msr", "ccid")...)
-	keys = append(keys, append(paylog.Encodings(), append(ecr.DialectNames(), ecr.LengthHeaderNames()...)...)...)
+	keys = append(keys, append(paylog.Encodings(), append(ecr.DialectNames(), append(ecr.LengthHeaderNames(), ecr.Framings...)...)...)...)
 	for _, c := range trials {
 		if c.level == good {
 			continue
@@ -605,8 +605,8 @@ func configKeys(of reflect.Type) (list []string) {
 	return list
 }
 
-// TestLanguageOfErrors: --lang goes before the configuration's language, and that before the environment's.
-func TestLanguageOfErrors(t *testing.T) {
+// TestLanguageOfCommands: --lang goes before the environment's language, and that before the configuration's.
+func TestLanguageOfCommands(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, language string) string {
 		path := filepath.Join(dir, name)
@@ -629,12 +629,17 @@ func TestLanguageOfErrors(t *testing.T) {
 		{"en_US.UTF-8", []string{"config", "check", none}, true},
 		{"zh_CN.UTF-8", []string{"config", "check", none}, false},
 		{"C.UTF-8", []string{"config", "check", none}, false},
-		{"zh_CN.UTF-8", []string{"config", "check", en}, true},
-		{"en_US.UTF-8", []string{"config", "check", zh}, false},
+		{"zh_CN.UTF-8", []string{"config", "check", en}, false},
+		{"C.UTF-8", []string{"config", "check", en}, true},
+		{"de_DE.UTF-8", []string{"config", "check", en}, true},
+		{"enx", []string{"config", "check", none}, false},
+		{"en_US.UTF-8", []string{"config", "check", zh}, true},
 		{"en_US.UTF-8", []string{"config", "check", "--lang=zh", en}, false},
 		{"", []string{"config", "check", "--lang", "en", zh}, true},
 		{"", []string{"run", "--config", en}, true},
-		{"en_US.UTF-8", []string{"run", "--config", zh}, false},
+		{"en_US.UTF-8", []string{"run", "--config", zh}, true},
+		{"", []string{"run", "--config", zh}, false},
+		{"", []string{"run", "--config", zh, "--lang=en"}, true},
 		{"", []string{"history", "--config", en}, true},
 		{"", []string{"decode", "--lang", "en", "ABCD"}, true},
 		{"", []string{"decode", "ABCD"}, false},

@@ -10,7 +10,9 @@ done
 go=${GO:-go}
 w=$(pwd)/dist/armlab
 a=$w/apt
-if [ ! -f "$w/.fetched" ]; then
+others="busybox-static zabbix-agent2 prometheus-node-exporter collectd-core libmosquitto1 monit snmpd ppp"
+fetched=$w/.fetched-$(echo "$others" | cksum | cut -d' ' -f1)
+if [ ! -f "$fetched" ]; then
 	rm -rf "$w"
 	mkdir -p "$a/etc/apt/apt.conf.d" "$a/etc/apt/preferences.d" "$a/var/lib/dpkg" "$a/var/lib/apt/lists/partial" "$a/var/cache/apt/archives/partial" "$w/deb"
 	: >"$a/var/lib/dpkg/status"
@@ -23,7 +25,7 @@ if [ ! -f "$w/.fetched" ]; then
 		apt-get $o -q update
 		image=$(apt-cache $o depends linux-image-armmp | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p' | head -1)
 		(cd "$w/deb" && apt-get $o -q download "$image")
-		apt-get $o -q -y --no-install-recommends -d install busybox-static zabbix-agent2 prometheus-node-exporter collectd-core libmosquitto1 monit snmpd
+		apt-get $o -q -y --no-install-recommends -d install $others
 	} >"$w/fetch.log" 2>&1 || { tail -3 "$w/fetch.log" >&2; exit 1; }
 	dpkg -x "$w"/deb/linux-image-*.deb "$w/kernel"
 	depmod -b "$w/kernel" "$(ls "$w/kernel/lib/modules")"
@@ -35,7 +37,7 @@ if [ ! -f "$w/.fetched" ]; then
 	done
 	# snmpd is linked with perl's library.
 	for d in "$a"/var/cache/apt/archives/libperl5*.deb; do dpkg -x "$d" "$w/others"; done
-	touch "$w/.fetched"
+	touch "$fetched"
 fi
 for v in 1.0.0 2.0.0; do
 	mkdir -p "$w/$v"

@@ -23,7 +23,7 @@ func TestTheFirstSessionIsThereBeforeTheFirstTerminal(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	c := serveConfig{data: dir, ingest: ingest.Config{URL: "embedded", ClientID: "fleet-1"}}
 	c.mqtt.Listen = "127.0.0.1:0"
-	b, err := c.startBroker(t.Context(), log)
+	b, err := c.embeddedBroker(t.Context(), log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -62,7 +63,7 @@ func Render(d report.Diagnosis, lang string, width int) string {
 		shown := 0
 		for _, c := range d.Causes[1:] {
 			if c.ID != report.Unexplained && c.Probability >= shownOtherMin && shown < shownOthers {
-				w.line(pick(shown == 0, say("其次", "or else"), ""), fmt.Sprintf("%s  %s  [%s]", c.Title, chance(c, lang), c.ID))
+				w.line(evidence.Choose(shown == 0, say("其次", "or else"), ""), fmt.Sprintf("%s  %s  [%s]", c.Title, chance(c, lang), c.ID))
 				shown++
 			}
 		}
@@ -72,7 +73,7 @@ func Render(d report.Diagnosis, lang string, width int) string {
 		}
 	}
 	for i, a := range d.Also[:min(len(d.Also), shownAlso)] {
-		w.line(pick(i == 0, say("另外", "also"), ""), fmt.Sprintf(say("%s（不是这次失败的原因）；%s", "%s (did not cause this failure); %s"), a.Finding.Say, actor(a.Act, lang)))
+		w.line(evidence.Choose(i == 0, say("另外", "also"), ""), fmt.Sprintf(say("%s（不是这次失败的原因）；%s", "%s (did not cause this failure); %s"), a.Finding.Say, actor(a.Act, lang)))
 	}
 	if d.Abstained && d.NextTest == nil {
 		w.line(say("下一步", "next"), codes.Builtin().Word("next", "none").Sentence().In(lang))
@@ -121,7 +122,7 @@ func actor(a report.Act, lang string) string {
 	if a.By == "none" || a.By == "staff" || a.By == "cardholder" {
 		return who.In(lang)
 	}
-	visit := k.Word("visit", pick(a.Visit, "yes", "no"))
+	visit := k.Word("visit", evidence.Choose(a.Visit, "yes", "no"))
 	return codes.Text{ZH: who.ZH + "，" + visit.ZH, EN: who.EN + ", " + visit.EN}.In(lang)
 }
 

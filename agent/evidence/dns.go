@@ -43,9 +43,9 @@ func (r *Reading) names(n reachability) {
 			r.add("dns.fail-all", failed, 0.5)
 		}
 	case hostFail != nil && otherFail != nil && n.internetFail == nil:
-		r.add("dns.fail-all", failed, choose(n.hostOK, 0.4, 1))
+		r.add("dns.fail-all", failed, Choose(n.hostOK, 0.4, 1))
 	default:
-		r.add("dns.fail", failed, choose(n.hostOK || failed.str(Outcome) == "unreachable", 0.3, 1))
+		r.add("dns.fail", failed, Choose(n.hostOK || failed.str(Outcome) == "unreachable", 0.3, 1))
 	}
 }
 

@@ -60,7 +60,7 @@ func (r *Reading) reach() reachability {
 		it := &paths[i]
 		loss, known := it.num(LossPct)
 		rtt, _ := it.num(RTTMS)
-		through := choose(known, ramp(loss, pingNone, pingDoubt), 0)
+		through := Choose(known, ramp(loss, pingNone, pingDoubt), 0)
 		if it.Target != "gateway" && through > 0 && !(it.Bearer != "" && r.Other(kindOf(it.Bearer))) {
 			n.farRTT = max(n.farRTT, rtt)
 		}
@@ -229,7 +229,7 @@ func (r *Reading) connections(n reachability) {
 		}
 		if !it.Bad() {
 			if it.Target != "host-backup" || !n.hostFail {
-				r.add("tcp.ok", it, choose(n.hostFail, 0.5, 1))
+				r.add("tcp.ok", it, Choose(n.hostFail, 0.5, 1))
 				r.add("tcp.slow", it, it.shows("tcp.slow"))
 			}
 			continue
@@ -248,11 +248,11 @@ func (r *Reading) connections(n reachability) {
 
 // refused names how a connection failed.
 func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
-	clear := choose(n.hostOK, 0.5, 1)
+	clear := Choose(n.hostOK, 0.5, 1)
 	switch it.str(Outcome) {
 	case "refused":
 		if it.atMost(MS, nearMS) && (n.farRTT == 0 || n.farRTT >= farMS) {
-			r.add("tcp.refused-near", it, clear*choose(n.farRTT == 0, nearProbably, 1))
+			r.add("tcp.refused-near", it, clear*Choose(n.farRTT == 0, nearProbably, 1))
 		}
 		if elsewhere {
 			r.add("tcp.refused-all", it, clear)
@@ -272,7 +272,7 @@ func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
 
 // hostAlone compares the host that cannot be reached with what can.
 func (r *Reading) hostAlone(it *Item, n reachability) {
-	clear, outcome := choose(n.hostOK, 0.5, 1), it.str(Outcome)
+	clear, outcome := Choose(n.hostOK, 0.5, 1), it.str(Outcome)
 	said := it.str(Stopped) // known: somebody on the way said so, or swallowed it
 	switch {
 	case said == "site" && (n.internetOK != nil || outcome != "unreachable"):
@@ -286,7 +286,7 @@ func (r *Reading) hostAlone(it *Item, n reachability) {
 	case outcome == "unreachable" && n.hostPing > 0.5:
 		r.add("tcp.rejected", it, clear*n.hostPing) // whoever answers pings is reachable: somebody on the way forbids it
 	default:
-		r.add("tcp.host-alone", it, clear*n.internetOK.Fresh*choose(outcome == "reset", 0.4, 1))
+		r.add("tcp.host-alone", it, clear*n.internetOK.Fresh*Choose(outcome == "reset", 0.4, 1))
 		if outcome != "unreachable" {
 			r.add("tcp.ping-only", it, n.hostPing)
 		}

@@ -54,8 +54,12 @@ func DeviceOf(path string) (Device, error) {
 // device reads one tty's folders; false if it has no chip behind it.
 func device(sys, name string) (Device, bool) {
 	class := filepath.Join(sys, "class/tty", name)
+	// Consoles and ptys, seventy of them, have no device: one question each, where following links takes six.
+	if _, err := os.Lstat(filepath.Join(class, "device")); err != nil {
+		return Device{}, false
+	}
 	dir, err := filepath.EvalSymlinks(filepath.Join(class, "device"))
-	if err != nil { // consoles and ptys have no device
+	if err != nil {
 		return Device{}, false
 	}
 	if word(filepath.Join(class, "type")) == "0" { // a place for a UART, and none in it
@@ -84,8 +88,8 @@ func word(path string) string {
 }
 
 // Resolve turns a port's name in the configuration into a device node: a path as it stands, or
-// usb:VID:PID[,interface=NN][,serial=S], because a USB port comes back under another number after it was unplugged. No
-// such device is ErrGone, and two are an error that names both.
+// usb:VID:PID[,interface=NN][,serial=S], because a USB port gets another number after it was unplugged. If there is no
+// such device the error is ErrGone; if there are two the error names both.
 func Resolve(name string) (string, error) { return resolve("/sys", name) }
 
 func resolve(sys, name string) (string, error) {

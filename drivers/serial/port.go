@@ -21,9 +21,11 @@ const (
 	closeLimit = time.Second
 	// writeChunk is below the 256 bytes at which the kernel calls a tty writable, so a chunk fits a UART's buffer.
 	writeChunk = 128
-	// lookAgain is how long Write trusts the kernel to say that there is room. A pty whose bytes move from one kernel
-	// buffer to the next has room again and wakes nobody.
-	lookAgain = 50 * time.Millisecond
+	// lookAgain is how long Write trusts the kernel at first to say that there is room. A pty whose bytes move from one
+	// kernel buffer to the next has room again and wakes nobody. A line that stays full is held or unplugged, and looked
+	// at half as often each time, down to once in lookSeldom.
+	lookAgain  = 50 * time.Millisecond
+	lookSeldom = 2 * time.Second
 )
 
 // A Port is an open serial port. One goroutine may read while another writes; Close and the deadlines may come from
@@ -156,7 +158,7 @@ func (p *Port) Read(b []byte) (n int, err error) {
 				if n > 0 {
 					return true
 				}
-				continue // nothing but marks; what is behind them will not be told again
+				continue // nothing but marks; poll does not report again what stands behind them
 			}
 			if _, hup := ready(fd, unix.POLLIN); hup || errors.Is(failed, unix.EIO) {
 				err = ErrGone
@@ -192,11 +194,12 @@ func (p *Port) Write(b []byte) (n int, err error) {
 		_ = p.flush(unix.TCOFLUSH)
 	})
 	defer timer.Stop()
+	look := lookAgain
 	for n < len(b) && err == nil {
 		chunk := b[n:min(n+writeChunk, len(b))]
 		var sent int
 		var failed error
-		_ = p.watch.SetWriteDeadline(sooner(end, time.Now().Add(lookAgain)))
+		_ = p.watch.SetWriteDeadline(sooner(end, time.Now().Add(look)))
 		wait := p.raw.Write(func(fd uintptr) bool {
 			room, gone := ready(fd, unix.POLLOUT)
 			if gone {
@@ -210,9 +213,11 @@ func (p *Port) Write(b []byte) (n int, err error) {
 			return true
 		})
 		if errors.Is(wait, os.ErrDeadlineExceeded) && time.Now().Before(end) && !p.closed.Load() {
+			look = min(2*look, lookSeldom)
 			continue
 		}
-		if failed != nil && failed != ErrGone { // the libraries wrap nothing: EIO is what a dead tty says
+		look = lookAgain
+		if failed != nil && failed != ErrGone { // the libraries wrap no error: EIO is that of a tty whose device is gone
 			failed = ErrGone
 		}
 		if failed == nil && wait == nil && late.Load() {
@@ -309,8 +314,8 @@ func (p *Port) LineErrors() (c Counters, err error) {
 	return c.Since(p.start), nil
 }
 
-// Carrier tells whether the other side holds DCD, the line by which a modem or a converter says that somebody is there.
-// It is not known on a tty that has no such line. Where the pin is not wired it is never up.
+// Carrier tells whether the other side holds DCD, the line by which a modem or a converter tells that a peer is
+// connected. known is false on a tty that has no such line. Where the pin is not wired it is never up.
 func (p *Port) Carrier() (up, known bool) {
 	_ = p.raw.Control(func(fd uintptr) {
 		bits, err := unix.IoctlGetInt(int(fd), unix.TIOCMGET)
@@ -319,7 +324,7 @@ func (p *Port) Carrier() (up, known bool) {
 	return up && known, known
 }
 
-// Close puts the line back as it was and lets go of the port. It returns within a second, also while a Read or a Write
+// Close restores the settings of the line and closes the port. It returns within a second, also while a Read or a Write
 // waits; these end with os.ErrClosed.
 func (p *Port) Close() error {
 	if p.closed.Swap(true) {
@@ -332,7 +337,7 @@ func (p *Port) Close() error {
 	})
 	done := make(chan error, 1)
 	go func() {
-		p.watch.Close() // wakes and awaits whoever is inside, so no number is reused under him
+		p.watch.Close() // ends and awaits calls that still run, so that none uses a descriptor that was opened anew
 		done <- p.line.Close()
 	}()
 	limit := time.NewTimer(closeLimit)

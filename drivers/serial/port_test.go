@@ -220,7 +220,7 @@ func TestWriteDeadline(t *testing.T) {
 type stuck struct{ line }
 
 func (s stuck) Write(b []byte) (int, error) {
-	time.Sleep(60 * time.Millisecond)
+	time.Sleep(60 * time.Millisecond) // past the deadline
 	return len(b), nil
 }
 
@@ -515,4 +515,32 @@ func ExampleOpen() {
 	_, err := Open(Config{Path: "/dev/no-such-port", Baud: 9600})
 	fmt.Println(err, errors.Is(err, ErrGone), errors.Is(err, fs.ErrPermission))
 	// Output: open /dev/no-such-port: serial device gone true false
+}
+
+// TestAFullPortIsLookedAtSeldom: a line that takes nothing for seconds is looked at a few times, not twenty a second.
+// Counted are the process's own sleeps, of which a busy machine makes fewer, never more.
+func TestAFullPortIsLookedAtSeldom(t *testing.T) {
+	_, path := plug(t)
+	p := open(t, Config{Path: path})
+	held := func() int64 {
+		var u unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+			t.Fatal(err)
+		}
+		return int64(u.Nvcsw)
+	}
+	p.SetWriteDeadline(time.Now().Add(4 * time.Second))
+	done := make(chan error, 1)
+	go func() {
+		_, err := p.Write(make([]byte, 1<<20))
+		done <- err
+	}()
+	time.Sleep(2 * time.Second) // until then the kernel's buffers fill
+	before := held()
+	if err := <-done; !errors.Is(err, ErrIdle) {
+		t.Fatalf("nobody takes the bytes: %v", err)
+	}
+	if n := held() - before; n > 60 {
+		t.Errorf("%d sleeps in two seconds before a line that takes nothing", n)
+	}
 }

@@ -23,10 +23,12 @@ import (
 type lab struct {
 	work, kernel string
 	cuts         int
+	away         time.Duration
 
 	s      string // folder of sockets
 	qemu   *exec.Cmd
 	nbd    *exec.Cmd
+	nbd2   *exec.Cmd
 	orders net.Conn
 	lines  *bufio.Reader
 	ends   []net.Conn
@@ -42,6 +44,7 @@ type options struct {
 	rtc    string
 	append string
 	alone  bool // no devices at the far ends
+	sick   bool // a second disk, whose reads and writes fail once the file that sicken makes is there
 }
 
 // tail keeps the last lines of the guest's console.
@@ -91,11 +94,24 @@ func (l *lab) boot(ctx context.Context, o options) error {
 		"-initrd", l.path("first.gz"), "-append", "console=ttyAMA0 quiet panic=1 " + o.append, "-serial", "stdio",
 		"-qmp", "unix:" + filepath.Join(s, "qmp") + ",server=on,wait=off",
 		"-device", "qemu-xhci,id=xhci", "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=orders,name=lab.orders",
-		"-device", "pci-serial,chardev=modem", "-device", "pci-serial,chardev=console", "-device", "usb-serial,chardev=reader,id=reader,bus=xhci.0",
+		"-device", "pci-serial,chardev=modem", "-device", "pci-serial,chardev=console",
+		"-device", "pci-serial,chardev=near", "-device", "pci-serial,chardev=far", "-device", "usb-serial,chardev=reader,id=reader,bus=xhci.0",
 		"-netdev", fmt.Sprintf("user,id=net0,restrict=on,guestfwd=tcp:10.0.2.100:1883-cmd:socat STDIO TCP:127.0.0.1:%d", l.port),
 		"-device", "virtio-net-pci,netdev=net0,id=nic0,romfile=", "-drive", drive + ",format=raw,if=none,id=d0", "-device", "virtio-blk-pci,drive=d0"}
-	for _, id := range []string{"orders", "modem", "console", "reader"} {
+	for _, id := range []string{"orders", "modem", "console", "reader", "near", "far"} {
 		args = append(args, sock(id)...)
+	}
+	if o.sick {
+		l.nbd2 = exec.Command("nbdkit", "-f", "-U", filepath.Join(s, "nbd2"), "--filter=error", "memory", "16M",
+			"error=EIO", "error-rate=100%", "error-file="+filepath.Join(s, "sick"))
+		if err := l.nbd2.Start(); err != nil {
+			return err
+		}
+		if err := until(ctx, 10*time.Second, func() error { _, err := os.Stat(filepath.Join(s, "nbd2")); return err }); err != nil {
+			return err
+		}
+		args = append(args, "-drive", "file.driver=nbd,file.server.type=unix,file.server.path="+filepath.Join(s, "nbd2")+
+			",cache=none,format=raw,if=none,id=d1", "-device", "virtio-blk-pci,drive=d1")
 	}
 	if o.rtc != "" {
 		args = append(args, "-rtc", "base="+o.rtc)
@@ -140,6 +156,27 @@ func (l *lab) plug(ctx context.Context, id string, peer sim.Peer) error {
 		return nil
 	})
 }
+
+// wire connects the two free UARTs of the guest to each other, as a cable between two modems would.
+func (l *lab) wire(ctx context.Context) error {
+	var two [2]net.Conn
+	for i, id := range []string{"near", "far"} {
+		err := until(ctx, 20*time.Second, func() (err error) {
+			two[i], err = net.Dial("unix", filepath.Join(l.s, id))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		l.ends = append(l.ends, two[i])
+	}
+	go io.Copy(two[0], two[1])
+	go io.Copy(two[1], two[0])
+	return nil
+}
+
+// sicken makes every read and write of the second disk fail from now on.
+func (l *lab) sicken() error { return write(filepath.Join(l.s, "sick"), "", 0o600) }
 
 // order runs a command in the guest and returns what it said; a non-zero exit is an error.
 func (l *lab) order(limit time.Duration, command string) (string, error) {
@@ -204,7 +241,7 @@ func (l *lab) machine(order string) error {
 
 // cut takes the power away: what the disk's cache had not written is lost with it.
 func (l *lab) cut() {
-	for _, p := range []**exec.Cmd{&l.qemu, &l.nbd} {
+	for _, p := range []**exec.Cmd{&l.qemu, &l.nbd, &l.nbd2} {
 		if *p != nil && (*p).Process != nil {
 			(*p).Process.Kill()
 			(*p).Wait()

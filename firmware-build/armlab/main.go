@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"flag"
 	"fmt"
 	"os"
@@ -24,9 +25,11 @@ type scenario struct {
 func main() {
 	l := &lab{}
 	flag.StringVar(&l.work, "work", "", "`FOLDER` with kernel, packages and programs, made by lab-arm.sh")
+	flag.DurationVar(&l.away, "away", 4*time.Minute, "how long the broker is away")
 	flag.IntVar(&l.cuts, "cuts", 100, "how often the power is cut in each scenario of cuts")
 	only := flag.String("only", "", "the scenarios to run, by `NAMES` with commas")
 	list := flag.Bool("list", false, "list the scenarios")
+	try := flag.String("try", "", "instead of scenarios, a `FILE` with commands for the shell of a guest in which posdx runs")
 	flag.Parse()
 	if *list {
 		for _, s := range scenarios() {
@@ -38,6 +41,23 @@ func main() {
 	if err := l.prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, "armlab:", err)
 		os.Exit(1)
+	}
+	if *try != "" {
+		script, err := os.ReadFile(*try)
+		if err == nil {
+			err = l.ready(ctx, options{alone: true})
+		}
+		if err == nil {
+			var said string
+			said, err = l.order(30*minute, "echo "+base64.StdEncoding.EncodeToString(script)+" | base64 -d >/tmp/try; sh /tmp/try")
+			fmt.Println(said)
+		}
+		l.off()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "armlab:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	failed := 0
 	for _, s := range scenarios() {
@@ -62,13 +82,16 @@ func main() {
 // modules are the kernel's parts that the guest needs, without those that they need themselves.
 var modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "ext4", "xhci-pci", "ftdi_sio"}
 
+// onNeed are loaded by the scenarios that need them, by /lab/load.
+var onNeed = []string{"ppp_async", "dummy_hcd", "usb_f_acm", "cdc-acm"}
+
 // first is the guest's first process: it loads the modules and hands over to the root on the disk.
 const first = `#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /root
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sysfs /sys
 /bin/busybox mount -t devtmpfs dev /dev
-while read -r m; do /bin/busybox insmod "$m"; done </modules
+while read -r m; do /bin/busybox insmod "/m$m"; done </modules
 until [ -b /dev/vda ]; do /bin/busybox usleep 50000; done
 /bin/busybox mount -t ext4 /dev/vda /root || exec /bin/busybox sh
 for d in proc sys dev; do /bin/busybox mount --move /$d /root/$d; done
@@ -106,7 +129,11 @@ while IFS= read -r line <&3; do
 	printf '\n#rc %s\n' $code >&3
 done
 `,
-	"etc/mdev.conf":   "tty(S|USB)[0-9]* root:dialout 660\nnull root:root 666\nzero root:root 666\nu?random root:root 666\nptmx root:root 666\ntty root:root 666\n.* root:root 660\n",
+	"lab/load": `#!/bin/sh
+while read -r m; do insmod "/lab/m$m" 2>/dev/null; done </lab/modules
+mdev -s
+`,
+	"etc/mdev.conf":   "tty(S|USB|ACM|GS)[0-9]* root:dialout 660\nnull root:root 666\nzero root:root 666\nu?random root:root 666\nptmx root:root 666\ntty root:root 666\n.* root:root 660\n",
 	"etc/passwd":      "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 	"etc/group":       "root:x:0:\ndialout:x:20:\nnogroup:x:65534:\n",
 	"etc/shadow":      "root:*:19000:0:99999:7:::\n",
@@ -161,24 +188,31 @@ func (l *lab) prepare() error {
 	if err := write(filepath.Join(dir, "init"), first, 0o755); err != nil {
 		return err
 	}
-	var loaded strings.Builder
-	for _, m := range modules {
-		out, err := exec.Command("modprobe", "-d", filepath.Join(l.work, "kernel"), "-S", version, "--show-depends", m).Output()
-		if err != nil {
-			return fmt.Errorf("modprobe %s: %w", m, err)
-		}
-		for line := range strings.Lines(string(out)) {
-			path, ok := strings.CutPrefix(strings.TrimSpace(line), "insmod ")
-			if !ok || strings.Contains(loaded.String(), "/m/"+filepath.Base(path)+"\n") {
-				continue
+	// take copies modules and what they need, in the order in which they are loaded.
+	take := func(to, list string, names []string) error {
+		var loaded strings.Builder
+		for _, m := range names {
+			out, err := exec.Command("modprobe", "-d", filepath.Join(l.work, "kernel"), "-S", version, "--show-depends", m).Output()
+			if err != nil {
+				return fmt.Errorf("modprobe %s: %w", m, err)
 			}
-			if err := copyFile(path, filepath.Join(dir, "m", filepath.Base(path)), 0o644); err != nil {
-				return err
+			for line := range strings.Lines(string(out)) {
+				path, ok := strings.CutPrefix(strings.TrimSpace(line), "insmod ")
+				if !ok || strings.Contains(loaded.String(), "/"+filepath.Base(path)+"\n") {
+					continue
+				}
+				if err := copyFile(path, filepath.Join(to, filepath.Base(path)), 0o644); err != nil {
+					return err
+				}
+				loaded.WriteString("/" + filepath.Base(path) + "\n")
 			}
-			loaded.WriteString("/m/" + filepath.Base(path) + "\n")
 		}
+		return write(list, loaded.String(), 0o644)
 	}
-	if err := write(filepath.Join(dir, "modules"), loaded.String(), 0o644); err != nil {
+	if err := take(filepath.Join(dir, "m"), filepath.Join(dir, "modules"), modules); err != nil {
+		return err
+	}
+	if err := take(filepath.Join(root, "lab/m"), filepath.Join(root, "lab/modules"), onNeed); err != nil {
 		return err
 	}
 	if err := copyFile(busybox, filepath.Join(dir, "bin/busybox"), 0o755); err != nil {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,7 +13,8 @@ import (
 
 func scenarios() []scenario {
 	return []scenario{
-		{"install", install}, {"link", link}, {"reader", unplug}, {"modem", modem}, {"console", console}, {"storage", storage},
+		{"install", install}, {"link", link}, {"reader", unplug}, {"modem", modem}, {"ppp", ppp}, {"breaks", breaks}, {"carrier", carrier},
+		{"console", console}, {"storage", storage}, {"kernel-log", kernelLog},
 		{"broker", brokerGone}, {"clock-1970", clock}, {"memory-12m", memory}, {"cut", cutWhileWriting}, {"cut-lying-disk", cutOnALyingDisk},
 		{"upgrade-cut", cutWhileUpgrading}, {"measure", measure},
 	}
@@ -130,38 +129,6 @@ func modem(ctx context.Context, l *lab) (string, error) {
 	return "a 16550A answers through the kernel's driver: " + kind, err
 }
 
-func console(ctx context.Context, l *lab) (string, error) {
-	if err := l.ready(ctx, options{}); err != nil {
-		return "", err
-	}
-	c, err := net.Dial("unix", filepath.Join(l.s, "console"))
-	if err != nil {
-		return "", err
-	}
-	defer c.Close()
-	var seen strings.Builder
-	err = until(ctx, 90*time.Second, func() error {
-		c.Write([]byte("\r"))
-		c.SetReadDeadline(time.Now().Add(3 * time.Second))
-		b := make([]byte, 4096)
-		for {
-			n, err := c.Read(b)
-			seen.Write(b[:n])
-			if err != nil {
-				break
-			}
-		}
-		if !strings.Contains(seen.String(), "lab/arm") {
-			return fmt.Errorf("the console shows %q", seen.String())
-		}
-		return nil
-	})
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("a session through the UART, %d bytes of screen", seen.Len()), nil
-}
-
 func storage(ctx context.Context, l *lab) (string, error) {
 	if err := l.ready(ctx, options{}); err != nil {
 		return "", err
@@ -195,31 +162,6 @@ func storage(ctx context.Context, l *lab) (string, error) {
 	}
 	last := strings.Split(refused, "\n")
 	return "full and read-only are seen, codes are answered; an upgrade says: " + last[len(last)-1], nil
-}
-
-// waiting is how many records wait for the broker.
-const waiting = `posdx status --json | sed -n 's/.*"waiting": *\([0-9]*\).*/\1/p' | head -1`
-
-func brokerGone(ctx context.Context, l *lab) (string, error) {
-	if err := l.ready(ctx, options{}); err != nil {
-		return "", err
-	}
-	if _, err := l.eventually(ctx, 2*minute, `posdx status --json | grep -q '"connected": *true'`); err != nil {
-		return "", err
-	}
-	l.brokerOff()
-	if _, err := l.order(5*minute, "for i in 1 2 3 4 5 6 7 8 9 10; do posdx report --lang en --code 9$((i % 7)) --origin host --wait final >/dev/null || true; done"); err != nil {
-		return "", err
-	}
-	kept, err := l.order(minute, waiting)
-	if err != nil || kept == "" || kept == "0" {
-		return "", fmt.Errorf("%q records wait, %v", kept, err)
-	}
-	if err := l.brokerOn(); err != nil {
-		return "", err
-	}
-	_, err = l.eventually(ctx, 5*minute, "[ \"$("+waiting+")\" = 0 ]")
-	return kept + " records waited without a broker and were sent when it came back", err
 }
 
 func clock(ctx context.Context, l *lab) (string, error) {

@@ -53,6 +53,12 @@ type Config struct {
 	// Share names a group of workers that the broker shares the documents among ($share/NAME/…: mosquitto 2, EMQX,
 	// VerneMQ, HiveMQ); empty: this one takes all.
 	Share string
+
+	// Clean ends the session with the connection: the broker keeps nothing for a client that will not come again.
+	Clean bool
+
+	// View leaves the documents to others (posdx-fleet ingest) and takes the advisories only.
+	View bool
 }
 
 // Check says what is wrong with the configuration: what no try to connect would mend. Files are read again at each
@@ -99,6 +105,7 @@ type Ingest struct {
 	floods  floods
 	// advisory gets what is retained under an estate's advisory topics, empty payload if it was cleared.
 	advisory func(topic string, payload []byte)
+	session  func(ctx context.Context) error // lives as long as one session with the broker
 
 	mu     sync.Mutex
 	client mqtt.Client // guarded by mu; nil while there is no session
@@ -108,7 +115,13 @@ type Ingest struct {
 // on the broker. Both must return at once.
 func New(cfg Config, s committer, m *Metrics, log *slog.Logger, changed func(),
 	advisory func(topic string, payload []byte)) *Ingest {
-	in := &Ingest{cfg: cfg, log: log, metrics: m, acks: newAcker(m), advisory: advisory}
+	in := newIngest(s, m, log, changed)
+	in.cfg, in.advisory, in.session = cfg, advisory, in.mqttSession
+	return in
+}
+
+func newIngest(s committer, m *Metrics, log *slog.Logger, changed func()) *Ingest {
+	in := &Ingest{log: log, metrics: m, acks: newAcker(m)}
 	for range runtime.GOMAXPROCS(0) {
 		in.lanes = append(in.lanes, make(lane, laneQueue))
 	}
@@ -147,9 +160,9 @@ func (in *Ingest) Run(ctx context.Context) error {
 	return nil
 }
 
-// session lives as long as one connection. A client object is used once: what it remembers of a broken connection is
+// mqttSession lives as long as one connection. A client object is used once: what it remembers of a broken connection is
 // better forgotten, since the broker sends again what was not acknowledged.
-func (in *Ingest) session(ctx context.Context) error {
+func (in *Ingest) mqttSession(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	o, err := in.cfg.options()
@@ -210,6 +223,9 @@ func (c Config) open(ctx context.Context, o *mqtt.ClientOptions) (client mqtt.Cl
 func (c Config) filters() map[string]byte {
 	want := map[string]byte{"pos/v1/+/advisory/+/+": 1}
 	for _, f := range filters {
+		if c.View {
+			break
+		}
 		if c.Share != "" && shared[f] {
 			f = "$share/" + c.Share + "/" + f
 		}
@@ -289,7 +305,7 @@ func (in *Ingest) publish(ctx context.Context, topic string, retain bool, payloa
 
 func (c Config) options() (*mqtt.ClientOptions, error) {
 	o := mqtt.NewClientOptions().AddBroker(c.URL).SetClientID(c.ClientID).
-		SetCleanSession(false).SetAutoReconnect(false).SetConnectRetry(false).
+		SetCleanSession(c.Clean).SetAutoReconnect(false).SetConnectRetry(false).
 		SetConnectTimeout(connectWait).SetKeepAlive(keepAlive).SetWriteTimeout(publishWait).
 		SetAutoAckDisabled(true).SetOrderMatters(true)
 	if c.User != "" {
@@ -374,15 +390,24 @@ func (in *Ingest) receive(ctx context.Context, m mqtt.Message) {
 		m.Ack() // a retained document was cleared
 		return
 	}
-	who := topic
-	if i := strings.LastIndexByte(topic, '/'); i > 0 {
-		who = topic[:i]
+	in.enter(ctx, raw{topic, m.Payload(), m.Retained(), time.Now(), m.Ack})
+}
+
+// enter puts a message on its terminal's lane, false if ctx ended before there was room.
+func (in *Ingest) enter(ctx context.Context, r raw) bool {
+	who := r.topic
+	for range 2 { // a reply's kind has two levels
+		if i := strings.LastIndexByte(who, '/'); i > 0 && strings.Count(who, "/") > 3 {
+			who = who[:i]
+		}
 	}
 	h := fnv.New32a()
 	h.Write([]byte(who))
 	select {
-	case in.lanes[h.Sum32()%uint32(len(in.lanes))] <- raw{topic, m.Payload(), m.Retained(), time.Now(), m.Ack}:
+	case in.lanes[h.Sum32()%uint32(len(in.lanes))] <- r:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -77,7 +77,7 @@ func retell(d report.Diagnosis, k *codes.Knowledge, p *page) report.Diagnosis {
 	d.Causes = slices.Clone(d.Causes)
 	for i := range d.Causes {
 		c := &d.Causes[i]
-		c.Title, c.Act.Step = p.CauseTitle(c.ID), p.Steps(c.ID, d.Money.Retry)
+		c.Title, c.Act.Step = p.CauseTitle(c.ID), p.Steps(c.ID, p.Advice(*c, d.Money))
 		c.For, c.Against = tell(c.ID, c.For), tell(c.ID, c.Against)
 	}
 	d.Also = slices.Clone(d.Also)
@@ -96,11 +96,25 @@ func retell(d report.Diagnosis, k *codes.Knowledge, p *page) report.Diagnosis {
 		}
 		d.NextTest = &next
 	}
-	d.Money.Say, d.Code.Meaning = "", p.Meaning(d.Code.Scheme, d.Code.Code)
+	if m := again.Money; m.State != d.Money.State || m.Retry != d.Money.Retry {
+		d.Money.Say = ""
+	} else {
+		d.Money.Say = m.Say
+	}
+	d.Code.Meaning = p.Meaning(d.Code.Scheme, d.Code.Code)
 	if d.Code.Meaning == "" {
 		d.Code.Meaning = p.Meaning(d.Code.Scheme, d.Event.Code)
 	}
 	return d
+}
+
+// Advice tells with what the steps of a cause go: the advice for the money, or, where the terminal wrote those for a
+// message that is no payment or for the cards of several customers, these.
+func (p *page) Advice(c report.Cause, m report.Money) string {
+	if cause, ok := p.knowledge.Cause(c.ID); ok {
+		return cause.AdviceOf(c.Act.Step, m.Retry)
+	}
+	return m.Retry
 }
 
 // near is by how many decibans two reasons differ.

@@ -1,14 +1,13 @@
 // Package console is what a technician at the terminal sees: a screen of 80 columns and 24 rows for a serial line,
 // keys that every terminal program has, Chinese and English.
 //
-// On a serial line it may ask for a PIN before it shows more than the verdict; elsewhere login is the system's
-// business.
+// On a serial line it may ask for a PIN, or for a signature, before it shows more than the verdict; elsewhere login is
+// the system's business.
 package console
 
 import (
 	"cmp"
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/charset"
+	"posdx/agent/internal/sshsig"
 	"posdx/agent/internal/zmodem"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -40,9 +40,6 @@ const (
 	probeWait  = time.Second            // for the terminal to say what it is: 20 characters at 300 baud
 	writeWait  = 20 * time.Second       // a full screen at 1200 baud; after that the line is held (XOFF) or unplugged
 	escWait    = 100 * time.Millisecond // the rest of a key's sequence follows Esc at once, Esc alone is a key
-	pinTries   = 5                      // wrong PINs in a row, whoever types them, before none is taken for a while
-	pinWait    = 5 * time.Minute        // at first; doubled with each further wrong one
-	maxPINWait = 24 * time.Hour
 )
 
 // A Console serves one terminal, one Run after the other.
@@ -67,8 +64,12 @@ type Console struct {
 	// Carrier tells whether somebody is on the line, as its DCD says; a line that falls is locked. Nil: the line has none.
 	Carrier func() (up, known bool)
 
-	wrong int       // PINs in a row
-	until time.Time // when the next one is taken
+	// Keys are of those who need no PIN: they sign what the console shows them. Terminal is this one's name, which is part
+	// of it.
+	Keys     []sshsig.Key
+	Terminal string
+
+	pins, signatures tries
 }
 
 // A phase is how far a session with a person has come.
@@ -79,26 +80,6 @@ const (
 	asking               // the terminal what it is
 	serving
 )
-
-// unlock tries a PIN. Wrong ones are counted over all who come to the line: hanging up does not begin anew.
-func (c *Console) unlock(pin string, now time.Time) (ok bool, wait time.Duration) {
-	if wait := c.until.Sub(now); wait > 0 {
-		return false, wait
-	}
-	log := cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	if subtle.ConstantTimeCompare([]byte(pin), []byte(c.PIN)) == 1 {
-		c.wrong = 0
-		log.Info("console unlocked")
-		return true, 0
-	}
-	c.wrong++
-	if over := c.wrong - pinTries; over >= 0 {
-		wait = min(pinWait<<min(over, 10), maxPINWait)
-		c.until = now.Add(wait)
-	}
-	log.Warn("console: wrong PIN", "in_a_row", c.wrong, "locked_for", wait)
-	return false, wait
-}
 
 func (c *Console) idle() time.Duration { return cmp.Or(c.Idle, lookedAt) }
 
@@ -199,7 +180,7 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		case b := <-s.in:
 			s.lastKey, s.idle = time.Now(), false
-			var keys []key
+			keys := make([]key, 0, len(b)) // grown, it would leave copies behind that nobody zeroes
 			for _, c := range b {
 				if k, ok := s.keys.push(c); ok {
 					keys = append(keys, k)
@@ -230,7 +211,7 @@ func (s *session) run(ctx context.Context) error {
 				s.carrier = true
 			} else if known && s.carrier {
 				s.carrier = false
-				cmp.Or(s.c.Log, slog.New(slog.DiscardHandler)).Info("console locked: the line has fallen")
+				s.c.log().Info("console locked: the line has fallen")
 				err = s.wait()
 			}
 		case <-tick:
@@ -248,9 +229,6 @@ func (s *session) run(ctx context.Context) error {
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) && s.c.Stay {
 			err = s.wait() // nobody takes our bytes: the line is held or unplugged
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				err = nil
-			}
 		}
 		if err != nil {
 			return err
@@ -322,6 +300,14 @@ func (s *session) do(ctx context.Context, a action, probe *<-chan time.Time) (le
 	case actUnlock:
 		ok, wait := s.c.unlock(a.code, time.Now())
 		s.model.unlocked(ok, wait)
+	case actChallenge:
+		if s.model.challenge == "" {
+			s.model.challenge = s.c.challenge(time.Now())
+		}
+	case actVerify:
+		ok, wait := s.c.verify(a.code, s.model.challenge, time.Now())
+		s.model.challenge = "" // one is good for one try
+		s.model.unlocked(ok, wait)
 	case actCheck:
 		s.job(ctx, func(in context.Context) error {
 			list, err := s.c.Backend.Check(in, a.names)
@@ -349,13 +335,18 @@ func (s *session) wait() error {
 	}
 	s.phase = waiting
 	s.model = emptyModel(s.c.Lang, s.c.Knowledge(), s.c.Contacts)
-	s.model.locked = s.c.Stay && s.c.PIN != ""
+	s.model.pin, s.model.key = s.c.PIN != "", len(s.c.Keys) > 0
+	s.model.locked = s.c.Stay && (s.model.pin || s.model.key)
 	s.model.hidden = s.model.locked && s.c.Hidden
 	s.screen = screen{}
 	if !s.c.Stay {
 		return nil
 	}
-	return s.write([]byte(clear + "\r\nposdx: " + wordPress.EN + " / " + wordPress.ZH + "\r\n"))
+	err := s.write([]byte(clear + "\r\nposdx: " + wordPress.EN + " / " + wordPress.ZH + "\r\n"))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil // nobody takes it; whoever comes presses Enter all the same
+	}
+	return err
 }
 
 // ask finds out what the terminal is: it writes one Chinese character at the line's start and asks for the cursor's
@@ -471,7 +462,7 @@ func (s *session) send(ctx context.Context) error {
 	}
 	err = zmodem.Send(ctx, rawWriter{s.rw}, s.in, name, time.Now(), file, receiverWait)
 	s.screen, s.text, s.lastKey, s.keys = screen{}, "", time.Now(), decoder{}
-	cmp.Or(s.c.Log, slog.New(slog.DiscardHandler)).Info("console sent a bundle", "bytes", len(file), "err", err)
+	s.c.log().Info("console sent a bundle", "bytes", len(file), "err", err)
 	switch {
 	case err == nil:
 		s.model.note = fmt.Sprintf(wordSent.In(s.model.lang), name)
@@ -535,7 +526,7 @@ func (s *session) paint() error {
 	}
 	text := string(plain(lines))
 	if s.model.entering() {
-		echo := "\r> " + s.model.entry + " \b"
+		echo := "\r> " + s.model.typed() + " \b"
 		if s.typing {
 			return s.write([]byte(echo))
 		}

@@ -64,9 +64,9 @@ func devices(list []report.Evidence, k *codes.Knowledge, lang string, cols, at i
 		}
 		what := StatusWord(e.Status, lang)
 		if reason, ok := e.Facts.Str("reason"); ok {
-			what += " (" + word("reason", reason, lang) + ")"
+			what += bracketed(word("reason", reason, lang), lang)
 		} else if level, ok := e.Facts.Str("level"); ok && e.Status == report.OK && level == "poor" {
-			what += " (" + word("level", level, lang) + ")"
+			what += bracketed(word("level", level, lang), lang)
 		}
 		line := lead + text.Pad(checkTitle(k, e.Check, lang), 36) + " " + text.Pad(text.Clean(e.Subject), 16) + " " + what
 		lines = append(lines, text.Cut(line, cols))
@@ -78,7 +78,7 @@ func devices(list []report.Evidence, k *codes.Knowledge, lang string, cols, at i
 		}
 	}
 	if len(absent) > 0 {
-		lines = append(lines, text.Cut(wordFitted.In(lang)+strings.Join(absent, codes.Text{ZH: "、", EN: ", "}.In(lang)), cols))
+		lines = append(lines, text.Cut(wordFitted.In(lang)+strings.Join(absent, wordAnd.In(lang)), cols))
 	}
 	return lines
 }

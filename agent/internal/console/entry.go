@@ -25,11 +25,14 @@ func (m *model) entering() bool { return m.content().entered != nil }
 
 // prompt is the screen of a line that is typed.
 func (m *model) prompt(what codes.Text) []string {
-	return []string{what.In(m.lang), "", "  > " + m.entry}
+	return []string{what.In(m.lang), "", "  > " + m.typed()}
 }
 
 // enter takes a key while a line is typed.
 func (m *model) enter(k key) action {
+	if a, taken := m.pasted(k); taken {
+		return a
+	}
 	if k.r == keyEnter || k.r == keyCancel || k.r == keyClear || k.r == keyEsc {
 		ended := m.card
 		if m.card = false; ended {
@@ -105,7 +108,7 @@ func Meanings(k *codes.Knowledge, code, lang string, cols int) (lines []string) 
 			meaning += " [" + m.Class + "]"
 		}
 		if m.Disputed {
-			meaning += " (" + wordDisputed.In(lang) + ")"
+			meaning += bracketed(wordDisputed.In(lang), lang)
 		}
 		head := text.Pad(text.Clean(m.Scheme), 19) + " " + text.Pad(text.Clean(m.Code), 8)
 		lines = append(lines, text.Wrap(head+" "+text.Clean(meaning), cols, 29)...)

@@ -98,6 +98,7 @@ func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string
 	if e.steps {
 		toDo = know.StepsFor
 	}
+	advice := know.AdviceOf(first.Act.Step, d.Money.Retry)
 	switch {
 	case d.Abstained:
 		add(wordCause, wordUndecided.In(lang))
@@ -111,7 +112,7 @@ func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string
 		case d.NextTest != nil:
 			add(wordAct, wordGuideTest.In(lang)+nextHow(d, k, lang))
 		case know.ID != "":
-			add(wordAct, toDo(d.Money.Retry).In(lang))
+			add(wordAct, toDo(advice).In(lang))
 		}
 	case first.ID == "none":
 		add(wordCause, title(k, first.ID, first.Title, lang))
@@ -124,13 +125,13 @@ func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string
 		}
 		step := first.Act.Step
 		if know.ID != "" {
-			step = toDo(d.Money.Retry).In(lang)
+			step = toDo(advice).In(lang)
 		}
 		who := word("actor", first.Act.By, lang)
 		if first.Act.Visit {
-			who += ", " + word("visit", "yes", lang)
+			who += wordComma.In(lang) + word("visit", "yes", lang)
 		}
-		add(wordAct, who+": "+step)
+		add(wordAct, who+wordColon.In(lang)+step)
 	}
 	if !d.Abstained || d.NextTest == nil {
 		if who, number := to.of(first.Act.By); who != "" {
@@ -166,7 +167,7 @@ func headline(d *report.Diagnosis, k *codes.Knowledge, lang string) string {
 		meaning = meaning[:i]
 	}
 	if d.Code.Disputed {
-		meaning += " (" + wordDisputed.In(lang) + ")"
+		meaning += bracketed(wordDisputed.In(lang), lang)
 	}
 	return strings.Join(append(parts, meaning), "  ")
 }

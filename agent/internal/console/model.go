@@ -37,6 +37,7 @@ const (
 	screenLedger  = 'e'
 	screenOne     = '9' // of the list of checks, from screenCheck
 	screenHistory = '7'
+	screenPath    = '8' // to the host, hop by hop
 	screenFind    = '/' // a code in the history
 	screenPast    = 'o' // one of the history
 	screenDetails = 'd'
@@ -47,7 +48,10 @@ const (
 
 // menu are the keys that lead to a screen from anywhere but a screen that takes the key for itself.
 var menu = string([]rune{screenVerdict, screenDevices, screenCheck, screenEnter, screenLookup, screenHandoff,
-	screenHistory, screenHelp, screenGuide, screenLedger, screenDetails, screenTry})
+	screenHistory, screenPath, screenHelp, screenGuide, screenLedger, screenDetails, screenTry})
+
+// withoutDaemon are the screens that need no daemon: what they show stands in files, or in the program.
+var withoutDaemon = string([]rune{screenLookup, screenHelp, screenPIN, screenHistory, screenFind, screenPast})
 
 // model is what the console shows: values in, lines out. It does no I/O. What one screen alone knows is declared beside
 // that screen.
@@ -108,6 +112,8 @@ func (m *model) content() content {
 		return m.lookupContent()
 	case screenHandoff:
 		return content{lines: func(m *model) []string { return handoff(m.last(), m.lang, m.cols) }, opened: refreshed}
+	case screenPath:
+		return content{lines: (*model).pathLines, opened: refreshed, press: (*model).pressPath, hint: wordCheckPath}
 	case screenHistory:
 		return content{lines: (*model).historyLines, opened: (*model).openHistory, press: (*model).pressHistory,
 			hint: wordMove}
@@ -115,7 +121,7 @@ func (m *model) content() content {
 		return content{lines: func(m *model) []string { return m.prompt(wordFind) }, entered: (*model).findEntered,
 			back: screenHistory}
 	case screenPast:
-		return content{lines: (*model).pastLines, back: screenHistory}
+		return content{lines: (*model).pastLines, press: (*model).pressPast, back: screenHistory, hint: wordAgain}
 	case screenDetails:
 		return content{lines: (*model).detailLines, opened: refreshed}
 	case screenLedger:
@@ -155,7 +161,7 @@ func (m *model) bodyRows() int { return m.rows - frame }
 type action struct {
 	kind  actionKind
 	names []string // of the checks to be made
-	code  string   // to be diagnosed, or the PIN
+	code  string   // to be diagnosed, or the PIN or signature
 }
 
 type actionKind byte
@@ -170,7 +176,9 @@ const (
 	actHistory // read what is kept
 	actWatch   // look at what is watched
 	actUnlock
-	actSend // the bundle
+	actChallenge // show one, unless one is shown
+	actVerify    // the signature of it
+	actSend      // the bundle
 )
 
 // last is the newest diagnosis there is.
@@ -210,8 +218,8 @@ func (m *model) press(k key) action {
 	if r >= 'A' && r <= 'Z' {
 		r += 'a' - 'A'
 	}
-	if m.pressLocked(r) {
-		return action{}
+	if a, taken := m.pressLocked(r); taken {
+		return a
 	}
 	if press := m.content().press; press != nil {
 		if a, taken := press(m, r); taken {
@@ -282,6 +290,9 @@ func (m *model) otherLanguage() {
 	if m.guide != nil {
 		m.guide.Speak(m.lang)
 	}
+	if m.screen == screenLedger {
+		m.openLedger()
+	}
 }
 
 // back goes to where the person came from, on the line that was chosen there.
@@ -319,7 +330,7 @@ func (m *model) show(screen rune) { m.showAt(screen, 0) }
 // forgotten.
 func (m *model) showAt(screen rune, at int) {
 	m.screen, m.page, m.at, m.looks = screen, 0, at, 0
-	m.entry, m.looked, m.results, m.ledger = "", "", nil, nil
+	m.entry, m.looked, m.signature, m.results, m.ledger = "", "", "", nil, nil
 }
 
 // start begins what takes time, unless something is running.
@@ -379,6 +390,8 @@ func (m *model) gotResults(list []report.Evidence) {
 		m.gotStep(list)
 	case m.screen == screenCheck:
 		m.gotChecked(list)
+	case m.screen == screenPath:
+		m.renew(list)
 	}
 }
 
@@ -398,7 +411,7 @@ func (m *model) body() []string {
 	if m.locked && m.hidden && m.screen != screenPIN {
 		return text.Wrap(wordHidden.In(m.lang), cols, 0)
 	}
-	if m.gone != nil && m.screen != screenLookup && m.screen != screenHelp {
+	if m.gone != nil && !strings.ContainsRune(withoutDaemon, m.screen) {
 		return gone(m.gone, m.lang, cols)
 	}
 	return m.content().lines(m)

@@ -48,7 +48,7 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 			return m.Text.In(lang)
 		})
 		if d.Code.Disputed {
-			code += " (" + wordDisputed.In(lang) + ")"
+			code += bracketed(wordDisputed.In(lang), lang)
 		}
 	}
 	if d.Repeats > 0 {
@@ -59,7 +59,7 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 	if !d.Final {
 		item("", wordPartial.In(lang))
 	}
-	item(wordMoney.In(lang), word("money", d.Money.State, lang)+"; "+word("retry", d.Money.Retry, lang))
+	item(wordMoney.In(lang), word("money", d.Money.State, lang)+wordThenOr.In(lang)+word("retry", d.Money.Retry, lang))
 	shown := func(i int) bool { return i == 0 || i <= 2 && d.Causes[i].Probability >= 0.05 }
 	if d.Abstained {
 		item(wordCause.In(lang), wordAbstain.In(lang))
@@ -91,9 +91,10 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		}
 		step := c.Act.Step
 		if know, ok := k.Cause(c.ID); ok {
-			step = inLanguage(step, lang, func() string { return know.StepsFor(d.Money.Retry).In(lang) })
+			step = inLanguage(know.StepIn(step, lang), lang,
+				func() string { return know.StepsFor(d.Money.Retry).In(lang) })
 		}
-		item(wordAct.In(lang), word("actor", c.Act.By, lang)+" ("+visit+"): "+step)
+		item(wordAct.In(lang), word("actor", c.Act.By, lang)+bracketed(visit, lang)+wordColon.In(lang)+step)
 	}
 	for _, id := range d.CannotSeparate {
 		if i := slices.IndexFunc(d.Causes, func(c report.Cause) bool { return c.ID == id }); i < 0 || !shown(i) {
@@ -207,7 +208,10 @@ func value(v any) string {
 
 // Head says in one line what this terminal is and how it stands with the fleet.
 func Head(s report.State, lang string) string {
-	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04")}
+	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04 MST")}
+	if s.InSale {
+		parts = append(parts, wordInSale.In(lang))
+	}
 	if !s.ClockTrusted {
 		parts = append(parts, wordNoClock.In(lang))
 	}
@@ -218,9 +222,6 @@ func Head(s report.State, lang string) string {
 	}
 	if s.Uplink.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf(wordWaiting.In(lang), s.Uplink.Waiting))
-	}
-	if s.InSale {
-		parts = append(parts, wordInSale.In(lang))
 	}
 	return text.Clean(strings.Join(parts, "  "))
 }
