@@ -87,6 +87,7 @@ var texts = map[string]codes.Text{
 	"course.sold":    {ZH: "批准", EN: "Approvals"},
 	"by.code":        {ZH: "按应答码", EN: "by code"},
 	"by.cause":       {ZH: "按原因", EN: "by cause"},
+	"by.cause.h":     {ZH: "按原因", EN: "By cause"},
 	"radar.h":        {ZH: "即将到期", EN: "What is about to end"},
 	"radar.none":     {ZH: "还没有终端报告证书、网络或闪存的期限。", EN: "No terminal has told of certificates, networks or flash yet."},
 	"quiet.h":        {ZH: "没有声音", EN: "What is quiet"},
