@@ -133,6 +133,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		{"tally", d.tallies},
 		{"memory", mem.Run},
 		{"knowledge", lib.Run},
+		{"shed", keeper.Shed},
 	}
 	if c.Hook.HTTP != "" {
 		tasks = append(tasks, task{"hook http", (&hook.HTTP{Address: c.Hook.HTTP, TokenFile: c.Hook.TokenFile, Hook: local}).Run})
