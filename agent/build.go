@@ -45,163 +45,250 @@ func build(c config, log *slog.Logger, gate *report.Gate) (tasks []task, closing
 	return tasks, closing, err
 }
 
+// assemble is build, with the daemon for tests.
 func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks []task, closing func(), err error) {
-	reduced, bare := c.life.Reduced()
-	if bare {
-		c.Broker.URL = nil
+	a := &assembly{c: c, log: log, gate: gate}
+	var bare bool
+	if a.reduced, bare = c.life.Reduced(); bare {
+		a.c.Broker.URL = nil
 	}
-	fail := func(err error) (*daemon, []task, func(), error) { return nil, nil, nil, err }
-	lib, err := library.New(c.StateDir, c.Knowledge.Keys, log)
-	if err != nil {
-		return fail(err)
+	for _, step := range [...]func() error{
+		a.readKnowledge, a.openStores, a.findDevices, a.makeTriage, a.makeHook, a.makeWatch, a.joinLinks, a.joinCapture,
+		a.joinConsole, a.joinFleet,
+	} {
+		if err := step(); err != nil {
+			a.close()
+			return nil, nil, nil, err
+		}
 	}
-	k := lib.Now.Load()
-	profile, err := chooseProfile(k, c.Profile)
-	if err != nil {
-		return fail(err)
+	a.add("watch", a.d.watch.Run)
+	if a.reduced != "" {
+		log.Error("starts reduced", "why", a.reduced, "last", c.life.Watch().LastCrash)
+		a.add("calm", keeper.Calm)
 	}
-	logs, wrong := follow(c, log)
-	if len(wrong) > 0 {
-		return fail(errors.Join(wrong...))
+	log.Info("posdx starts", "version", version, "terminal", c.Estate+"/"+c.Terminal, "knowledge", a.know.Hash,
+		"checks", len(a.sensed.probes))
+	return a.d, a.tasks, a.close, nil
+}
+
+// An assembly is a daemon that is being put together, by the methods below in the order of assemble.
+type assembly struct {
+	c    config
+	log  *slog.Logger
+	gate *report.Gate
+
+	reduced string // why the daemon answers from the tables alone, after crashes; "": it is whole
+
+	lib     *library.Library
+	know    *codes.Knowledge
+	profile codes.Profile
+	logs    *paylog.Logs
+	notes   *outbox.Journal // nil where it cannot be opened
+	tags    *ecr.Tags       // so that a card is the same on every link and on the wire
+	sensed  senses
+
+	d       *daemon
+	tasks   []task
+	closing []func() // in the order of making
+}
+
+func (a *assembly) add(name string, run func(context.Context) error) {
+	a.tasks = append(a.tasks, task{name, run})
+}
+
+func (a *assembly) close() {
+	for _, done := range slices.Backward(a.closing) {
+		done()
 	}
+}
+
+// readKnowledge finds the knowledge in force, and what of the configuration is about it.
+func (a *assembly) readKnowledge() (err error) {
+	if a.lib, err = library.New(a.c.StateDir, a.c.Knowledge.Keys, a.log); err != nil {
+		return err
+	}
+	a.know = a.lib.Now.Load()
+	if a.profile, err = chooseProfile(a.know, a.c.Profile); err != nil {
+		return err
+	}
+	var wrong []error
+	a.logs, wrong = follow(a.c, a.log)
+	return errors.Join(wrong...)
+}
+
+// openStores opens what is kept on flash, and makes the daemon around it.
+func (a *assembly) openStores() error {
+	c := a.c
 	box, err := outbox.Open(filepath.Join(c.StateDir, "outbox"),
 		outbox.Options{MaxBytes: c.Outbox.MaxBytes, MaxAge: time.Duration(c.Outbox.MaxAge)})
 	if err != nil {
-		return fail(err)
+		return err
 	}
-	d = &daemon{
+	a.closing = append(a.closing, func() { box.Close() })
+	a.d = &daemon{
 		conf: c, address: report.Address{Estate: c.Estate, Terminal: c.Terminal}, devices: devices(c), box: box,
-		profile: cmp.Or(profile.Name, profile.Base), stamp: stamp.New(box.Boot()), reads: &reader.Reads{}, lib: lib,
-		gate: gate, log: log,
+		profile: cmp.Or(a.profile.Name, a.profile.Base), stamp: stamp.New(box.Boot()), reads: &reader.Reads{}, lib: a.lib,
+		gate: a.gate, log: a.log,
 	}
+	a.d.conf.host, a.d.conf.track1 = &hostClock{}, a.profile.Track1
 	// Without a journal first revisions go to the outbox, which has ways to go on without flash.
-	notes, err := outbox.OpenJournal(filepath.Join(c.StateDir, "open.journal"))
-	if err != nil {
-		log.Warn("first revisions go to the outbox", "err", err)
+	if a.notes, err = outbox.OpenJournal(filepath.Join(c.StateDir, "open.journal")); err != nil {
+		a.log.Warn("first revisions go to the outbox", "err", err)
 	}
+	a.closing = append(a.closing, func() { a.notes.Close() })
 	past, err := outbox.OpenPast(pastDir(c))
 	if err != nil {
-		log.Warn("no history is kept", "err", err)
+		a.log.Warn("no history is kept", "err", err)
 	}
-	d.past.open(past, pastDir(c), log)
-	closeAll := func() {
-		past.Close()
-		notes.Close()
-		box.Close()
+	a.closing = append(a.closing, func() { past.Close() })
+	a.d.past.open(past, pastDir(c), a.log)
+	return nil
+}
+
+// findDevices makes the checks and the listeners of devices. A reduced daemon has none.
+func (a *assembly) findDevices() (err error) {
+	d := a.d
+	if a.sensed, err = sense(d.conf, a.c.StateDir, d.reads, a.log); err != nil {
+		return err
 	}
-	d.conf.host, d.conf.track1 = &hostClock{}, profile.Track1
-	sensed, err := sense(d.conf, c.StateDir, d.reads, log)
-	if err != nil {
-		closeAll()
-		return fail(err)
-	}
-	if reduced != "" {
-		sensed.probes, sensed.tasks, logs.Files = nil, nil, nil
-	}
-	tags := ecr.NewTags()
-	if reduced == "" {
-		d.links = links(c, log)
+	a.tags = ecr.NewTags()
+	if a.reduced != "" {
+		a.sensed.probes, a.sensed.tasks, a.logs.Files = nil, nil, nil
+	} else {
+		d.links = links(a.c, a.log)
 		for _, l := range d.links {
-			l.Tags = tags
+			l.Tags = a.tags
 		}
-		sensed.probes = append(sensed.probes, linkProbes(c, d.links)...)
+		a.sensed.probes = append(a.sensed.probes, linkProbes(a.c, d.links)...)
 	}
-	d.runner = probe.NewRunner(sensed.probes)
-	d.runner.Grade = func(e *report.Evidence) { evidence.Grade(e, lib.Now.Load()) }
-	d.runner.Failed = sensed.failed
-	d.sale.runner, d.net = d.runner, sensed.net
+	d.runner = probe.NewRunner(a.sensed.probes)
+	d.runner.Grade = func(e *report.Evidence) { evidence.Grade(e, a.lib.Now.Load()) }
+	d.runner.Failed = a.sensed.failed
+	d.sale.runner, d.net = d.runner, a.sensed.net
+	return nil
+}
+
+// makeTriage makes the loop that every code goes through, with what it remembers of the life before.
+func (a *assembly) makeTriage() error {
+	d := a.d
 	d.loop = triage.New(triage.Config{
-		Knowledge: lib.Now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner,
-		Store:   gated{box, gate},
-		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked,
-		Outcome: d.publishOutcome, Past: d.remember, Starts: sensed.starts, Log: log,
+		Knowledge: a.lib.Now.Load, Profile: a.profile, Lang: a.c.Language, Version: version, Runner: d.runner,
+		Store:   gated{d.box, a.gate},
+		Journal: gatedJournal{a.notes, a.gate}, Stamp: d.stamp.Event, Metered: a.sensed.metered, Asked: d.publishAsked,
+		Outcome: d.publishOutcome, Past: d.remember, Starts: a.sensed.starts, Log: a.log,
 	})
-	d.notice(sensed.probes)
-	for _, t := range c.Target {
+	d.notice(a.sensed.probes)
+	for _, t := range a.c.Target {
 		if t.Name == "host-primary" {
 			d.loop.Note("host_address", fmt.Sprintf("%s:%d", t.Host, t.Port))
 		}
 	}
-	mem := keeper.Memory{Path: filepath.Join(c.StateDir, "memory.json"), Loop: d.loop, Log: log}
+	mem := keeper.Memory{Path: filepath.Join(a.c.StateDir, "memory.json"), Loop: d.loop, Log: a.log}
 	mem.Load()
-	open := unfinished(box, notes)
-	local := &hook.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}
-	tasks = []task{
-		{"triage", d.loop.Run},
-		{"checks", func(ctx context.Context) error { return d.background(ctx, open) }},
-		{"hook", local.Run},
-		{"tally", d.tallies},
-		{"memory", mem.Run},
-		{"knowledge", lib.Run},
-		{"shed", keeper.Shed},
+	open := unfinished(d.box, a.notes)
+	a.add("triage", d.loop.Run)
+	a.add("checks", func(ctx context.Context) error { return d.background(ctx, open) })
+	a.add("tally", d.tallies)
+	a.add("memory", mem.Run)
+	a.add("knowledge", a.lib.Run)
+	a.add("shed", keeper.Shed)
+	return nil
+}
+
+// makeHook makes the doors for programs of this machine.
+func (a *assembly) makeHook() error {
+	local := &hook.Hook{Path: a.c.Hook.Socket, Group: a.c.Hook.Group, To: a.d, Log: a.log, Gate: a.gate}
+	a.add("hook", local.Run)
+	if a.c.Hook.HTTP != "" {
+		http := &hook.HTTP{Address: a.c.Hook.HTTP, TokenFile: a.c.Hook.TokenFile, Hook: local}
+		a.add("hook http", http.Run)
 	}
-	if c.Hook.HTTP != "" {
-		tasks = append(tasks, task{"hook http", (&hook.HTTP{Address: c.Hook.HTTP, TokenFile: c.Hook.TokenFile, Hook: local}).Run})
-	}
-	d.watch = keeper.NewWatch(log, keeper.FindSupervisor(os.Getenv))
+	return nil
+}
+
+// makeWatch makes what notices a part that hangs, and joins the payment logs, which tell it that they turn.
+func (a *assembly) makeWatch() error {
+	d := a.d
+	d.watch = keeper.NewWatch(a.log, keeper.FindSupervisor(os.Getenv))
 	d.watch.Status, d.watch.Changed = d.inShort, d.publishHealth
 	d.watch.Add("triage", true, d.loop.Ping)
-	d.watch.Add("hook", true, d.watch.CallHook(c.Hook.Socket))
+	d.watch.Add("hook", true, d.watch.CallHook(a.c.Hook.Socket))
 	d.watch.Add("checks", false, d.runner.Ping)
-	if len(logs.Files) > 0 {
-		logs.Turn = d.watch.Add("log", true, nil)
-		tasks = append(tasks, task{"log", func(ctx context.Context) error { return logs.Run(ctx, d) }})
+	if len(a.logs.Files) > 0 {
+		a.logs.Turn = d.watch.Add("log", true, nil)
+		a.add("log", func(ctx context.Context) error { return a.logs.Run(ctx, d) })
 	}
+	return nil
+}
+
+// joinLinks has the register links listened to: each serial one by itself, those of the network together.
+func (a *assembly) joinLinks() error {
+	d := a.d
 	if len(d.links) > 0 {
 		d.watch.Add("ecr", false, pingLinks(d.links))
 	}
-	lan := &capture.LAN{Interface: c.Capture.Interface, Log: log}
+	lan := &capture.LAN{Interface: a.c.Capture.Interface, Log: a.log}
 	for _, link := range d.links {
 		if at, err := netip.ParseAddrPort(link.Address); err == nil {
 			lan.Links = append(lan.Links, capture.LANLink{Terminal: at,
 				Listen: func(to source.Sink) capture.LANEar { return link.ListenLAN(link.Address, to) }})
 			continue
 		}
-		tasks = append(tasks, task{"ecr " + link.Name, func(ctx context.Context) error { return link.Run(ctx, d) }})
+		a.add("ecr "+link.Name, func(ctx context.Context) error { return link.Run(ctx, d) })
 	}
 	if len(lan.Links) > 0 {
-		tasks = append(tasks, task{"lan", func(ctx context.Context) error { return lan.Run(ctx, d) }})
+		a.add("lan", func(ctx context.Context) error { return lan.Run(ctx, d) })
 	}
-	if reduced == "" && c.Capture.On {
-		d.wire = watchWire(c, log)
-		d.wire.Tags, d.wire.Ours = tags, network.IsOurs
+	return nil
+}
+
+// joinCapture has the connections to the hosts watched, where that is wanted.
+func (a *assembly) joinCapture() error {
+	d := a.d
+	if a.reduced == "" && a.c.Capture.On {
+		d.wire = watchWire(a.c, a.log)
+		d.wire.Tags, d.wire.Ours = a.tags, network.IsOurs
 		d.wire.Wire = func(w source.Wire) {
 			if h := w.Hello; h != nil {
-				sensed.net.Opens(w.Target, probe.FormOf(h.Size, h.Version, h.Name))
+				a.sensed.net.Opens(w.Target, probe.FormOf(h.Size, h.Version, h.Name))
 			} else {
-				sensed.net.Opened(w.Host, w.Local, time.Now())
+				a.sensed.net.Opened(w.Host, w.Local, time.Now())
 			}
 		}
-		tasks = append(tasks, task{"capture", func(ctx context.Context) error { return d.wire.Run(ctx, d) }})
+		a.add("capture", func(ctx context.Context) error { return d.wire.Run(ctx, d) })
 	}
-	tasks = append(tasks, sensed.tasks...)
-	if c.Console.TTY != "" {
-		tasks = append(tasks, task{"console", func(ctx context.Context) error {
-			face := consoleOf(c, cmp.Or(c.Console.Language, c.Language))
-			face.Backend, face.Knowledge, face.Log = hook.Local{Daemon: d}, lib.Now.Load, log
-			face.Bundle = func(context.Context) (string, []byte, error) {
-				b, _, err := d.witness().Fitting(time.Now(), d.agent())
-				return bundle.Name(c.Terminal, time.Now()), b, err
-			}
-			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud},
-				func(err error) { log.Warn("console", "err", err) })
-		}})
+	a.tasks = append(a.tasks, a.sensed.tasks...)
+	return nil
+}
+
+// joinConsole serves the console's serial line, where there is one.
+func (a *assembly) joinConsole() error {
+	if a.c.Console.TTY == "" {
+		return nil
 	}
-	if up, run, err := connect(c, d); err != nil {
-		closeAll()
-		return fail(err)
-	} else if run != nil {
-		d.up = up
-		d.watch.Add("uplink", false, up.Ping)
-		tasks = append(tasks, task{"uplink", run})
+	a.add("console", func(ctx context.Context) error {
+		face := consoleOf(a.c, cmp.Or(a.c.Console.Language, a.c.Language))
+		face.Backend, face.Knowledge, face.Log = hook.Local{Daemon: a.d}, a.lib.Now.Load, a.log
+		face.Bundle = func(context.Context) (string, []byte, error) {
+			b, _, err := a.d.witness().Fitting(time.Now(), a.d.agent())
+			return bundle.Name(a.c.Terminal, time.Now()), b, err
+		}
+		return serveLine(ctx, face, serial.Config{Path: a.c.Console.TTY, Baud: a.c.Console.Baud},
+			func(err error) { a.log.Warn("console", "err", err) })
+	})
+	return nil
+}
+
+// joinFleet connects the daemon to its fleet, where one is configured.
+func (a *assembly) joinFleet() error {
+	up, run, err := connect(a.c, a.d)
+	if err != nil || run == nil {
+		return err
 	}
-	tasks = append(tasks, task{"watch", d.watch.Run})
-	if reduced != "" {
-		log.Error("starts reduced", "why", reduced, "last", c.life.Watch().LastCrash)
-		tasks = append(tasks, task{"calm", keeper.Calm})
-	}
-	log.Info("posdx starts", "version", version, "terminal", c.Estate+"/"+c.Terminal, "knowledge", k.Hash, "checks", len(sensed.probes))
-	return d, tasks, closeAll, nil
+	a.d.up = up
+	a.d.watch.Add("uplink", false, up.Ping)
+	a.add("uplink", run)
+	return nil
 }
 
 // chooseProfile finds how this acquirer's codes are read.

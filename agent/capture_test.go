@@ -53,10 +53,8 @@ func TestWireIsDiagnosed(t *testing.T) {
 	client, stop := serve(t, c, tasks, closing)
 	wait := func(what string, ok func() bool) {
 		t.Helper()
-		for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("never: %s\n%s", what, said)
-			}
+		if !housetest.Within(housetest.Patience, ok) {
+			t.Fatalf("never: %s\n%s", what, said)
 		}
 	}
 	wait("packets are watched", func() bool {

@@ -26,24 +26,23 @@ const (
 
 // clientFlags are the flags of every command that speaks to the daemon.
 type clientFlags struct {
-	command              string
-	config, socket, lang *string
-	timeout              *time.Duration
-	offline              *bool // of commands that could ask devices themselves
+	command        string
+	config, socket *string
+	timeout        *time.Duration
+	offline        *bool // of commands that could ask devices themselves
 }
 
-func addClientFlags(f *flag.FlagSet, langDefault string) *clientFlags {
+func addClientFlags(s stdio, f *flag.FlagSet) *clientFlags {
 	return &clientFlags{
 		command: f.Name(),
-		config:  f.String("config", defaultConfig, "the configuration `FILE` of the terminal, which names the daemon's socket"),
-		socket:  f.String("socket", "", "the daemon's socket, a `path`; default: the configured one"),
-		lang:    f.String("lang", langDefault, "`language` of the texts: zh en"),
-		timeout: f.Duration("timeout", answerWait, "how `long` the daemon may take to answer"),
+		config:  f.String("config", defaultConfig, "本机配置 `FILE`，守护进程的套接字写在其中\nthe configuration `FILE` of the terminal, which names the daemon's socket"),
+		socket:  f.String("socket", "", "守护进程套接字的`路径`；默认按配置\nthe daemon's socket, a `path`; default: the configured one"),
+		timeout: f.Duration("timeout", answerWait, "等守护进程回答`多久`\nhow `long` the daemon may take to answer"),
 	}
 }
 
-func (c *clientFlags) addOffline(f *flag.FlagSet) {
-	c.offline = f.Bool("offline", false, "ask the devices from here if no daemon runs; not while the payment application may be selling")
+func (c *clientFlags) addOffline(s stdio, f *flag.FlagSet) {
+	c.offline = f.Bool("offline", false, "没有守护进程时由本命令直接检查设备；支付应用可能在交易时不要用\nask the devices from here if no daemon runs; not while the payment application may be selling")
 }
 
 // valid checks the values that all these commands have; what is wrong is said.
@@ -52,7 +51,7 @@ func (c *clientFlags) valid(s stdio) bool {
 		s.fail(c.command, say.New("timeout", *c.timeout))
 		return false
 	}
-	return isLang(s, c.command, *c.lang)
+	return true
 }
 
 // daemon finds the daemon: the one way to it of every command.
@@ -150,9 +149,9 @@ func (d *daemonClient) Diagnose(ctx context.Context, lang, code, scheme string, 
 }
 
 // sayInSale tells a person why nothing was asked.
-func (d *daemonClient) sayInSale(s stdio, lang string) {
+func (d *daemonClient) sayInSale(s stdio) {
 	if !d.inSale {
 		return
 	}
-	fmt.Fprintln(s.err, say.New("in-sale").In(lang))
+	fmt.Fprintln(s.err, say.New("in-sale").In(s.lang()))
 }

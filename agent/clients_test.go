@@ -16,6 +16,7 @@ import (
 
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 )
 
 // startWithHTTP runs a whole daemon that speaks over HTTP too, and returns what a client has to know in its
@@ -33,16 +34,7 @@ func startWithHTTP(t *testing.T) (env []string, client hook.Client, stop func())
 		t.Fatal(err)
 	}
 	client, _, stop = start(t, fmt.Sprintf("http = %q\ntoken_file = %q\n", address, token))
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		c, err := net.Dial("tcp", address)
-		if err == nil {
-			c.Close()
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the hook does not listen over HTTP")
-		}
-	}
+	housetest.Listening(t, address[strings.LastIndexByte(address, ':')+1:])
 	return []string{"POSDX_SOCKET=" + client.Path, "POSDX_HTTP=" + address, "POSDX_TOKEN_FILE=" + token}, client, stop
 }
 

@@ -22,20 +22,21 @@ import (
 )
 
 func runBundle(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "bundle", "FILE | --list  [--require-mount DIR] [--config FILE] [--socket PATH] [--lang zh|en] [--json]",
-		"Packs what the terminal knows of itself into one zip file for support: the state, the kept diagnoses, the counts, the\nconfiguration without secrets, what the fleet asked. Nothing sensitive is in it, and every byte is searched for card\n"+
-			"numbers once more. FILE - is the standard output. With --list it prints what would be in it and writes nothing.\nIt works without a daemon, and says what is missing then.\n"+
+	f := flags(s, "bundle", "FILE | --list [--require-mount DIR] [--json]",
+		"把本机情况打成一个 zip 支持包：状态、保存的诊断、统计、去掉机密的配置、管理平台问过什么。其中没有敏感内容，每个字节还会再查一遍有没有卡号。FILE 写 - 表示标准输出。--list 只列出内容，不写文件。没有守护进程也能打包，并说明缺了什么。\n"+
+			"退出码：0 完成；1 文件写不了；2 用法不对。",
+		"Packs what the terminal knows of itself into one zip file for support: the state, the kept diagnoses, the counts, the configuration without secrets, what the fleet asked. Nothing sensitive is in it, and every byte is searched for card numbers once more. FILE - is the standard output. With --list it prints what would be in it and writes nothing. It works without a daemon, and says what is missing then.\n"+
 			"Exit codes: 0 done, 1 the file could not be written, 2 usage.",
 		"posdx bundle --list\nposdx bundle /media/usb/t1.zip")
-	list := f.Bool("list", false, "print what would be in it")
-	asJSON := f.Bool("json", false, "print the manifest as JSON")
-	mount := f.String("require-mount", "", "write only if `DIR` is mounted and the file lies on it: a USB stick that is not in is no place")
-	client := addClientFlags(f, "zh")
+	list := f.Bool("list", false, "只列出内容\nprint what would be in it")
+	asJSON := f.Bool("json", false, "以 JSON 输出清单\nprint the manifest as JSON")
+	mount := f.String("require-mount", "", "只在 `DIR` 已挂载、文件就在其上时才写：U 盘没插好就不写\nwrite only if `DIR` is mounted and the file lies on it: a USB stick that is not in is no place")
+	client := addClientFlags(s, f)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
 	}
-	lang := client.lang
+	lang := s.lang()
 	if !client.valid(s) || len(words) > 1 || (len(words) == 0) != *list {
 		f.Usage()
 		return exitUsage
@@ -46,7 +47,7 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 			return exitFailed
 		}
 	}
-	w := filesOf(*client.config, *lang)
+	w := filesOf(*client.config, lang)
 	w.State = func() (report.State, error) {
 		d, err := client.daemon()
 		if err != nil {
@@ -75,7 +76,7 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 		e.SetIndent("", " ")
 		e.Encode(m)
 	} else {
-		fmt.Fprint(out, m.Text(*lang, len(b)))
+		fmt.Fprint(out, m.Text(lang, len(b)))
 	}
 	if m.Scrubbed > 0 {
 		s.fail("bundle", say.New("scrubbed", m.Scrubbed))
@@ -158,18 +159,20 @@ type replayed struct {
 }
 
 func runReplay(_ context.Context, s stdio, args []string) int {
-	f := flags(s, "replay", "BUNDLE [--lang zh|en] [--json]",
-		"Reads a support bundle, holds every part against its manifest, explains every diagnosis in it again and says whether\nthe verdict is still the same. Nothing is unpacked to disk and nothing is asked of this machine. BUNDLE - is the\nstandard input.\n"+
-			"Exit codes: 0 every verdict is the same, 3 there is no diagnosis in it, 4 a verdict is another now, 1 unreadable or\nnot what its manifest says, 2 usage.",
+	f := flags(s, "replay", "BUNDLE [--config FILE] [--json]",
+		"读取支持包，按清单核对每一部分，重新解释其中的每条诊断，并说明结论是否仍然相同。不往磁盘解包，也不检查本机。BUNDLE 写 - 表示标准输入。\n"+
+			"退出码：0 结论都相同；3 其中没有诊断；4 有结论变了；1 读不了或与清单不符；2 用法不对。",
+		"Reads a support bundle, holds every part against its manifest, explains every diagnosis in it again and says whether the verdict is still the same. Nothing is unpacked to disk and nothing is asked of this machine. BUNDLE - is the standard input.\n"+
+			"Exit codes: 0 every verdict is the same, 3 there is no diagnosis in it, 4 a verdict is another now, 1 unreadable or not what its manifest says, 2 usage.",
 		"posdx replay t1.zip --lang en")
-	lang := f.String("lang", "zh", "`language` of the texts: zh en")
-	config := f.String("config", defaultConfig, "a configuration `FILE`, for its knowledge pack")
-	asJSON := f.Bool("json", false, "print JSON")
+	lang := s.lang()
+	config := f.String("config", defaultConfig, "配置 `FILE`，用其中的知识包\na configuration `FILE`, for its knowledge pack")
+	asJSON := f.Bool("json", false, jsonUsage)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
 	}
-	if !isLang(s, "replay", *lang) || len(words) != 1 {
+	if len(words) != 1 {
 		f.Usage()
 		return exitUsage
 	}
@@ -189,10 +192,10 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 	}
 	fmt.Fprintf(s.err, "%s, %s, posdx %s, %s\n", m.Terminal, m.Made.Local().Format(localTime), m.Agent.Version, m.System)
 	for _, a := range m.Missing {
-		fmt.Fprintln(s.err, say.New("not-in-it", a.Name, a.Why).In(*lang))
+		fmt.Fprintln(s.err, say.New("not-in-it", a.Name, a.Why).In(lang))
 	}
 	k := inForce(*config)
-	list := replayAll(k, then, profileIn(k, content), *lang)
+	list := replayAll(k, then, profileIn(k, content), lang)
 	code = exitOK
 	for _, r := range list {
 		if !r.Same {
@@ -200,14 +203,14 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 		}
 		if !*asJSON {
 			fmt.Fprintf(s.out, "%s  %s  %-8s %s\n", r.Time.Local().Format(localTime), r.ID, r.Code, r.Say)
-			fmt.Fprint(s.out, diagnose.Render(r.Explains, *lang, renderWidth), "\n")
+			fmt.Fprint(s.out, diagnose.Render(r.Explains, lang, renderWidth), "\n")
 		}
 	}
 	if *asJSON {
 		json.NewEncoder(s.out).Encode(list)
 	}
 	if len(list) == 0 {
-		fmt.Fprintln(s.err, say.New("no-diagnosis-in-it").In(*lang))
+		fmt.Fprintln(s.err, say.New("no-diagnosis-in-it").In(lang))
 		return exitAbstain
 	}
 	return code

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"posdx/agent/internal/say"
+	"posdx/agent/internal/source"
 	"posdx/agent/internal/text"
 	"posdx/codes"
 )
@@ -24,28 +25,33 @@ const exitUnknownCode = 1
 const codeWidth = 80
 
 func runCode(_ context.Context, s stdio, args []string) int {
-	f := flags(s, "code", "[--scheme S] [--lang zh|en] [--json] [--config FILE] CODE | --coverage | --lint PATH",
-		"Prints what the tables say about a response code: every scheme, its sources and where they disagree, who\n"+
-			"sends it, and what is claimed about it elsewhere. Exit 0 found, 1 in no table, 2 usage.\n"+
-			"--coverage prints where every known cause and remedy went; --lint says what is wrong in a folder of data\n"+
-			"files or a knowledge pack, and where (exit 1 if anything is).",
+	f := flags(s, "code", "[--scheme S] [--json] CODE | --coverage | --lint PATH",
+		"查应答码表：每个码表里的含义、来源、来源之间的分歧、由谁发出，以及别处的说法。\n"+
+			"--coverage 列出每个已知原因和建议用在哪里；--lint 检查数据目录或知识包，指出哪里有错。\n"+
+			"退出码：0 查到；1 哪个码表都没有，或 --lint 发现有错；2 用法不对。",
+		"Prints what the tables say about a response code: every scheme, its sources and where they disagree, who sends it, and what is claimed about it elsewhere.\n"+
+			"--coverage prints where every known cause and remedy went; --lint says what is wrong in a folder of data files or a knowledge pack, and where.\n"+
+			"Exit codes: 0 found, 1 in no table or --lint found something, 2 usage.",
 		"posdx code 97\nposdx code --scheme gicc-de --lang en 97\nposdx code --lint codes/data")
-	scheme := f.String("scheme", "", "look in this table only")
-	lang := f.String("lang", "zh", "zh or en")
-	asJSON := f.Bool("json", false, "print JSON")
-	coverage := f.Bool("coverage", false, "print the coverage table")
-	config := f.String("config", defaultConfig, "the configuration `FILE` of the terminal, for its knowledge pack")
-	lint := f.String("lint", "", "check this folder or knowledge pack")
+	scheme := f.String("scheme", "", "只查这个`码表`\nlook in this `table` only")
+	asJSON := f.Bool("json", false, jsonUsage)
+	coverage := f.Bool("coverage", false, "列出原因和建议的去处\nprint the coverage table")
+	config := f.String("config", defaultConfig, "本机配置 `FILE`，用其中的知识包\nthe configuration `FILE` of the terminal, for its knowledge pack")
+	lint := f.String("lint", "", "检查这个数据目录或知识包`PATH`\ncheck this folder or knowledge pack, a `PATH`")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
 	}
-	w := codeWriter{s: s, k: inForce(*config), lang: *lang, json: *asJSON}
+	w := codeWriter{s: s, k: inForce(*config), lang: s.lang(), json: *asJSON}
 	_, known := w.k.Scheme(*scheme)
 	lone := len(words) == 0 && *scheme == ""
+	problem := ""
+	if len(words) == 1 {
+		problem = source.CodeProblem(words[0])
+	}
 	switch {
-	case *lang != "zh" && *lang != "en":
-		s.fail("code", say.New("no-language", *lang))
+	case problem != "":
+		s.fail("code", say.New("code-is", say.Heard(problem)))
 	case *scheme != "" && !known:
 		s.fail("code", say.New("no-table", *scheme, strings.Join(w.searched(""), " ")))
 	case *coverage && *lint == "" && lone:

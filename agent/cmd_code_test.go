@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"encoding/json"
 	"os"
@@ -17,7 +18,8 @@ import (
 // posdxCode runs the command and returns its exit code and what it wrote.
 func posdxCode(args ...string) (code int, out, talk string) {
 	var o, e bytes.Buffer
-	code = runCode(nil, stdio{in: strings.NewReader(""), out: &o, err: &e, speak: "en"}, args)
+	s := stdio{in: strings.NewReader(""), out: &o, err: &e, speak: "en"}
+	code = run(context.Background(), s, append([]string{"code"}, args...))
 	return code, o.String(), e.String()
 }
 
@@ -28,7 +30,7 @@ func TestCode(t *testing.T) {
 		has  string // all of these lines, in this order, in what is printed
 	}{
 		{[]string{"97", "--lang", "en"}, 0, "unionpay  97\nsent by: the acquirer, the switch\nnever sent by the issuer\ngicc-de  97\nMAC check\ncb2a-fr  97\n[false] article 000: 97 means an invalid card"},
-		{[]string{"97"}, 0, "unionpay  97  银联应答码\n终端未登记\n类别：D 失败，需操作员处理\n谁发出：收单机构、卡组织等转接网络\n来源（13）\n[错] 文章000：97表示卡无效"},
+		{[]string{"97", "--lang", "zh"}, 0, "unionpay  97  银联应答码\n终端未登记\n类别：D 失败，需操作员处理\n谁发出：收单机构、卡组织等转接网络\n来源（13）\n[错] 文章000：97表示卡无效"},
 		{[]string{"--scheme", "gicc-de", "97", "--lang=en"}, 0, "gicc-de  97\nMAC check"},
 		{[]string{"--lang", "en", "77"}, 0, "unionpay  77\ndisputed: the sources disagree.\nGNETE instead: PIN"},
 		{[]string{"--lang", "en", "A097"}, 0, "acquirer-4  A097\nfield 39: 97"},
@@ -36,7 +38,7 @@ func TestCode(t *testing.T) {
 		{[]string{"--lang", "en", "T-8C41"}, 1, "Code \"T-8C41\" is in no table. Searched: acquirer-4\nvisa\nAn unknown code means"},
 		{[]string{"--scheme", "visa", "--lang", "en", "97"}, 1, "Searched: visa"},
 		{[]string{"--coverage", "--lang", "en"}, 0, "C1  Communication\ncause: host.unreachable\nC26  Display fault\nnot observable from inside\nR3  Restart\nadvice: R3\nS9  "},
-		{[]string{"--coverage"}, 0, "C1  与银行或平台通讯失败\n终端内无法观察"},
+		{[]string{"--coverage", "--lang", "zh"}, 0, "C1  与银行或平台通讯失败\n终端内无法观察"},
 		{[]string{"--lint", "../codes/data", "--lang", "en"}, 0, "no problem: version"},
 		{[]string{"--help"}, 0, "posdx code --scheme gicc-de"},
 	}

@@ -24,23 +24,19 @@ func unwritten(path string) bool {
 }
 
 func runConfig(_ context.Context, s stdio, args []string) int {
-	f := flags(s, "config", "check [--strict] [--json] [--lang zh|en] [FILE]",
-		"Reads a configuration and the fragments beside it (conf.d/*.toml), builds everything of it without starting anything,\n"+
-			"and says everything that is wrong, with file, line and column.\n\n"+
-			"An error keeps the daemon from starting. A fault does not, but what the key is for will not work until it is seen\n"+
-			"to: a group or a certificate that is missing. A warning is about what may come later: a log not yet written, a\n"+
-			"device not plugged in.\n\n"+
-			"Exit codes: 0 good, warnings apart; 1 the daemon does not start with it; 4 it starts, but there are faults, or with\n--strict warnings; 2 wrong usage.",
+	f := flags(s, "config", "check [--strict] [--json] [FILE]",
+		"读取配置和旁边的片段（conf.d/*.toml），照着把各部分都建一遍但不启动，并指出所有错误，带文件、行和列。\n"+
+			"“错误”使守护进程不能启动。“故障”不影响启动，但在处理之前这一项不起作用，例如缺用户组或证书。“警告”是以后可能会有的：还没写出来的日志、还没插上的设备。\n"+
+			"退出码：0 没有问题（可有警告）；1 守护进程不能以此启动；4 能启动但有故障，用 --strict 时警告也算；2 用法不对。",
+		"Reads a configuration and the fragments beside it (conf.d/*.toml), builds everything of it without starting anything, and says everything that is wrong, with file, line and column.\n"+
+			"An error keeps the daemon from starting. A fault does not, but what the key is for will not work until it is seen to: a group or a certificate that is missing. A warning is about what may come later: a log not yet written, a device not plugged in.\n"+
+			"Exit codes: 0 good, warnings apart; 1 the daemon does not start with it; 4 it starts, but there are faults, or with --strict warnings; 2 wrong usage.",
 		"posdx config check "+defaultConfig+"\nposdx config check --strict --json "+defaultConfig)
-	asJSON := f.Bool("json", false, "print JSON")
-	strict := f.Bool("strict", false, "warnings count as errors")
-	lang := f.String("lang", "", "`language` of what is said: zh en; default: the configuration's, else that of LANG")
+	asJSON := f.Bool("json", false, jsonUsage)
+	strict := f.Bool("strict", false, "警告也算错误\nwarnings count as errors")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
-	}
-	if !isLang(s, "config", *lang) {
-		return exitUsage
 	}
 	if len(words) < 1 || words[0] != "check" || len(words) > 2 {
 		f.Usage()
@@ -50,7 +46,7 @@ func runConfig(_ context.Context, s stdio, args []string) int {
 	if len(words) == 2 {
 		path = words[1]
 	}
-	*lang = s.langOf(path)
+	lang := s.langOf(path)
 	c, problems, err := readConfig(path)
 	against := problems.Of(conf.Error, conf.Fault)
 	if *strict {
@@ -64,11 +60,11 @@ func runConfig(_ context.Context, s stdio, args []string) int {
 			Terminal string        `json:"terminal,omitempty"`
 			Problem  string        `json:"problem,omitempty"` // all that count, a line each
 			Problems conf.Problems `json:"problems"`
-		}{OK: good, File: path, Problems: problems.Told(*lang)}
+		}{OK: good, File: path, Problems: problems.Told(lang)}
 		if good {
 			out.Terminal = c.Estate + "/" + c.Terminal
 		} else {
-			out.Problem = against.In(*lang)
+			out.Problem = against.In(lang)
 		}
 		json.NewEncoder(s.out).Encode(out)
 	} else if good {
@@ -76,9 +72,9 @@ func runConfig(_ context.Context, s stdio, args []string) int {
 		if n := len(problems); n > 0 {
 			said = say.New("config-good-warned", path, c.Terminal, c.Estate, n)
 		}
-		fmt.Fprintln(s.out, said.In(*lang))
+		fmt.Fprintln(s.out, said.In(lang))
 	}
-	sayProblems(s, problems, *lang)
+	sayProblems(s, problems, lang)
 	switch {
 	case err != nil:
 		return exitFailed

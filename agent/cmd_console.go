@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +14,7 @@ import (
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/library"
 	"posdx/agent/internal/say"
+	"posdx/agent/internal/sshsig"
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/drivers/serial"
@@ -24,17 +24,17 @@ import (
 const lineAgain = 5 * time.Second
 
 func runConsole(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "console", "[--tty DEV --baud N] [--lang zh|en] [--charset utf-8|gbk] [--plain]",
-		"The technician's console: the last verdict, history, every device, checks, the guide, codes, the hand-off code. Here,\n"+
-			"or with --tty on a serial line that minicom or picocom looks at (8N1, no flow control). It speaks to the running daemon.\n\n"+
-			"On a serial line it asks for console.pin of the configuration before it shows more than the verdict; without one,\n"+
-			"whoever reaches the plug may read and may start checks.",
+	f := flags(s, "console", "[--tty DEV --baud N] [--charset utf-8|gbk] [--plain]",
+		"技术人员控制台：最近的结论、历史、各设备、检查、引导、查应答码、交接码。在当前终端上，或用 --tty 在一路串口上，供 minicom 或 picocom 查看（8N1，无流控）。它向正在运行的守护进程询问。\n"+
+			"在串口上，除结论以外的内容要先输入配置里的 console.pin，或用 console.keys 之一签名；两者都没有时，谁插上线都能看，也能启动检查。",
+		"The technician's console: the last verdict, history, every device, checks, the guide, codes, the hand-off code. Here, or with --tty on a serial line that minicom or picocom looks at (8N1, no flow control). It speaks to the running daemon.\n"+
+			"On a serial line it asks for console.pin of the configuration, or for a signature by one of console.keys, before it shows more than the verdict; without either, whoever reaches the plug may read and may start checks.",
 		"posdx console --lang en\nposdx console --tty /dev/ttyS1 --baud 9600 --charset gbk")
-	tty := f.String("tty", "", "serial `device` to serve; default: the terminal this is started on")
-	baud := f.Int("baud", 115200, "`speed` of the serial line")
-	client := addClientFlags(f, "zh")
-	charset := f.String("charset", "", "of the terminal program: `utf-8` or gbk; default: console.charset")
-	plain := f.Bool("plain", false, "print lines only, for a terminal without cursor addressing")
+	tty := f.String("tty", "", "在这个串口`设备`上；默认在当前终端\nserial `device` to serve; default: the terminal this is started on")
+	baud := f.Int("baud", 115200, "串口`速率`\n`speed` of the serial line")
+	client := addClientFlags(s, f)
+	charset := f.String("charset", "", "终端软件的`字符集`：utf-8 或 gbk；默认按 console.charset\n`character set` of the terminal program: utf-8 or gbk; default: console.charset")
+	plain := f.Bool("plain", false, "只逐行输出，用于不能移动光标的终端\nprint lines only, for a terminal without cursor addressing")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -49,18 +49,17 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	}
 	conf, _, err := readConfig(*client.config)
 	if err != nil {
-		conf = config0() // the daemon may run with it all the same; without it no number and no PIN is known
+		conf = config0() // the daemon may run with it all the same; without it no number, no PIN and no key is known
 		if *tty != "" && !unwritten(*client.config) {
 			s.fail("console", err)
 			return exitFailed // a line must not be open because its lock could not be read
 		}
 	}
-	said := map[string]bool{}
-	f.Visit(func(f *flag.Flag) { said[f.Name] = true })
-	if !said["lang"] && conf.Console.Language != "" {
-		*client.lang = conf.Console.Language
+	lang := s.lang()
+	if asked, _ := s.option("lang"); asked == "" && conf.Console.Language != "" && (*tty != "" || localeLanguage() == "") {
+		lang = conf.Console.Language // the environment here says nothing of who sits at the other end of a line
 	}
-	c := consoleOf(conf, *client.lang)
+	c := consoleOf(conf, lang)
 	c.Backend, c.Knowledge = d, knowledge(*client.config)
 	c.Bundle = func(ctx context.Context) (string, []byte, error) {
 		w := filesOf(*client.config, c.Lang)
@@ -87,7 +86,14 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 
 // consoleOf is a console as the configuration wants it, without what it speaks to.
 func consoleOf(c config, lang string) *console.Console {
+	var keys []sshsig.Key
+	for _, line := range c.Console.Keys {
+		if k, err := sshsig.ParseKey(line); err == nil { // what is none was refused with the configuration
+			keys = append(keys, k)
+		}
+	}
 	return &console.Console{
+		Keys: keys, Terminal: c.Terminal,
 		Past: func() ([]report.Diagnosis, error) { return readHistory(pastDir(c)) }, Lang: lang,
 		GBK: c.Console.Charset == "gbk", Plain: c.Console.Plain,
 		PIN: c.Console.PIN, Hidden: c.Console.Locked == "nothing", Idle: time.Duration(c.Console.Idle),

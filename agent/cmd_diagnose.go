@@ -8,6 +8,9 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/say"
 	"posdx/agent/internal/source"
@@ -22,18 +25,19 @@ const maxReplay = 4 << 20
 const renderWidth = 80
 
 func runDiagnose(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "diagnose", "[--code C] | --replay FILE  [--lang zh|en] [--json | --explain]",
-		"Examines this terminal now, through the daemon, or with --offline by itself if none runs. It is a question and no\n"+
-			"failed sale: it is not counted, and in a sale it is answered from what is known.\n"+
-			"With --replay it explains again what a file holds, touching nothing: {\"event\":…, \"evidence\":[…]}, or a recorded\n"+
-			"diagnosis, of which it then says whether the verdict is still the same. FILE - is the standard input.\n"+
-			"Exit 0 explained, 3 abstained, 1 unreadable or nobody to ask, 2 usage, 8 the daemon does not answer.",
+	f := flags(s, "diagnose", "[--code C] | --replay FILE [--json | --explain]",
+		"现在就诊断本机：通过守护进程，或没有守护进程时用 --offline 由本命令直接做。这是询问，不是失败的交易：不计数，交易进行中只按已知的回答。\n"+
+			"--replay 重新解释一个文件，不碰任何设备：{\"event\":…, \"evidence\":[…]}，或一条记录下来的诊断，并说明结论是否仍然相同。FILE 写 - 表示标准输入。\n"+
+			"退出码：0 已解释；3 证据不足；1 读不了或没有谁可问；2 用法不对；8 守护进程没有回答。",
+		"Examines this terminal now, through the daemon, or with --offline by itself if none runs. It is a question and no failed sale: it is not counted, and in a sale it is answered from what is known.\n"+
+			"With --replay it explains again what a file holds, touching nothing: {\"event\":…, \"evidence\":[…]}, or a recorded diagnosis, of which it then says whether the verdict is still the same. FILE - is the standard input.\n"+
+			"Exit codes: 0 explained, 3 abstained, 1 unreadable or nobody to ask, 2 usage, 8 the daemon does not answer.",
 		"posdx diagnose --code 96\nposdx diagnose --replay case.json --lang en\nposdx diagnose --replay case.json --explain")
-	replay := f.String("replay", "", "explain this file")
-	profile := f.String("profile", "unionpay", "how this acquirer's codes are read")
-	asJSON := f.Bool("json", false, "print the diagnosis as JSON")
-	explain := f.Bool("explain", false, "print the whole calculation")
-	live := addLiveFlags(f)
+	replay := f.String("replay", "", "解释这个 `FILE`\nexplain this `FILE`")
+	profile := f.String("profile", "unionpay", "按哪种收单`配置`读码\nthe `profile` by which codes are read")
+	asJSON := f.Bool("json", false, "以 JSON 输出诊断\nprint the diagnosis as JSON")
+	explain := f.Bool("explain", false, "输出全部计算过程\nprint the whole calculation")
+	live := addLiveFlags(s, f)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -41,7 +45,7 @@ func runDiagnose(ctx context.Context, s stdio, args []string) int {
 	if !live.valid(s) {
 		return exitUsage
 	}
-	o := diagnose.Options{Lang: *live.lang, Version: version, Revision: 1, Final: true}
+	o := diagnose.Options{Lang: s.lang(), Version: version, Revision: 1, Final: true}
 	var known bool
 	k := inForce(*live.config)
 	o.Profile, known = k.Profile(*profile)
@@ -104,6 +108,10 @@ func readRecording(s stdio, name string) (recording, error) {
 		return r, say.New("read", name, err)
 	case len(b) > maxReplay:
 		return r, say.New("read-large", name, maxReplay)
+	}
+	// What was saved on Windows may begin with a mark, and be UTF-16.
+	if b, _, err = transform.Bytes(unicode.BOMOverride(transform.Nop), b); err != nil {
+		return r, say.New("read", name, err)
 	}
 	if err := report.Decode(b, &r); err != nil {
 		return r, say.New("read", name, err)

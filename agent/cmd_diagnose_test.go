@@ -15,7 +15,8 @@ import (
 func replay(t *testing.T, in string, args ...string) (code int, out, talk string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = runDiagnose(context.Background(), stdio{in: strings.NewReader(in), out: &o, err: &e, speak: "en"}, args)
+	s := stdio{in: strings.NewReader(in), out: &o, err: &e, speak: "en"}
+	code = run(context.Background(), s, append([]string{"diagnose"}, args...))
 	return code, o.String(), e.String()
 }
 
@@ -25,7 +26,7 @@ func TestReplay(t *testing.T) {
 	if code != exitOK || !strings.Contains(out, "lan.wifi") || talk != "" {
 		t.Errorf("exit %d\n%s%s", code, out, talk)
 	}
-	code, out, _ = replay(t, "", "--replay", filepath.Join(dir, "cannot-tell-failed.json"))
+	code, out, _ = replay(t, "", "--replay", filepath.Join(dir, "cannot-tell-failed.json"), "--lang", "zh")
 	if code != exitAbstain || !strings.Contains(out, "分不清") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
@@ -50,6 +51,16 @@ func TestReplay(t *testing.T) {
 			t.Errorf("%q: exit %d, %q, want %q", in, code, talk, want)
 		}
 	}
+	whole := `{"event":{"code":"96"},"evidence":[]}`
+	wide := []byte("\xff\xfe")
+	for _, c := range []byte(whole) {
+		wide = append(wide, c, 0)
+	}
+	for _, in := range []string{"\ufeff" + whole, string(wide)} {
+		if code, out, talk := replay(t, in, "--replay", "-"); code == exitFailed || !strings.Contains(out, "96") {
+			t.Errorf("%q: exit %d, %s", in, code, talk)
+		}
+	}
 	if code, _, talk := replay(t, "", "--replay", "no-such-file"); code != exitFailed || !strings.Contains(talk, "no-such-file") {
 		t.Errorf("exit %d %q", code, talk)
 	}
@@ -63,8 +74,8 @@ func TestReplay(t *testing.T) {
 // TestReplayRecorded replays what a replay wrote: the verdict is the same, and a changed one says what changed.
 func TestReplayRecorded(t *testing.T) {
 	file := filepath.Join("diagnose", "testdata", "cases", "wan-mtu.json")
-	_, first, _ := replay(t, "", "--replay", file, "--json")
-	code, again, talk := replay(t, first, "--replay", "-", "--json")
+	_, first, _ := replay(t, "", "--replay", file, "--json", "--lang", "zh")
+	code, again, talk := replay(t, first, "--replay", "-", "--json", "--lang", "zh")
 	if code != exitOK || again != first || !strings.Contains(talk, "知识相同，结论相同") {
 		t.Errorf("exit %d, %q, equal %v", code, talk, again == first)
 	}
@@ -106,6 +117,9 @@ func TestDecode(t *testing.T) {
 	}
 	if code, _, talk := decode("AAAA-AAAA-AAAA-AAAA-AAAA"); code != exitFailed || !strings.Contains(talk, "misheard") {
 		t.Errorf("exit %d %q", code, talk)
+	}
+	if code, _, talk := decode(strings.Repeat("K", 5000)); code != exitFailed || len(talk) > 400 {
+		t.Errorf("exit %d, %d bytes", code, len(talk))
 	}
 	if code, _, _ := decode(); code != exitUsage {
 		t.Errorf("exit %d", code)

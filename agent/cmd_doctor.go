@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	conf "posdx/agent/internal/config"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/internal/stamp"
 	"posdx/agent/report"
@@ -50,14 +52,14 @@ type doctor struct {
 }
 
 func runDoctor(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "doctor", "[--config FILE] [--json] [--lang zh|en]",
-		"Looks whether posdx is installed and set up well here, and says what to do: program, configuration, rights, folders,\n"+
-			"daemon, start at boot, ports and who holds them, the hook, the way to the fleet, the clock, and whether codes come in.\n"+
-			"No device is opened and nothing is sent. Run it as root to see everything.\n\n"+
+	f := flags(s, "doctor", "[--config FILE] [--json]",
+		"检查 posdx 在本机的安装和配置，并说明该怎么做：程序、配置、权限、目录、守护进程、开机启动、端口和占用者、支付应用接口、管理平台、时钟、是否收到应答码。不打开设备，不发送任何内容。用 root 运行才看得全。\n"+
+			"退出码：0 正常，可能有注意事项；4 有故障；2 用法不对。",
+		"Looks whether posdx is installed and set up well here, and says what to do: program, configuration, rights, folders, daemon, start at boot, ports and who holds them, the hook, the way to the fleet, the clock, and whether codes come in. No device is opened and nothing is sent. Run it as root to see everything.\n"+
 			"Exit codes: 0 well, perhaps with warnings; 4 something is wrong; 2 wrong usage.",
 		"posdx doctor --lang en")
-	asJSON := f.Bool("json", false, "print JSON")
-	client := addClientFlags(f, "zh")
+	asJSON := f.Bool("json", false, jsonUsage)
+	client := addClientFlags(s, f)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -66,7 +68,7 @@ func runDoctor(ctx context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	d := doctor{lang: *client.lang, client: client}
+	d := doctor{lang: s.lang(), client: client}
 	d.examine(ctx)
 	exit := exitOK
 	for _, f := range d.list {
@@ -80,7 +82,7 @@ func runDoctor(ctx context.Context, s stdio, args []string) int {
 	}
 	signs := map[health]string{isWell: d.say("正常", "ok  "), unsure: d.say("注意", "note"), ill: d.say("故障", "BAD "), nothing: d.say("未查", "--  ")}
 	for _, f := range d.list {
-		fmt.Fprintf(s.out, "%s  %s: %s\n", signs[f.Health], f.Part, f.Say)
+		fmt.Fprintf(s.out, d.say("%s  %s：%s\n", "%s  %s: %s\n"), signs[f.Health], d.part(f.Part), f.Say)
 		if f.Do != "" {
 			fmt.Fprintf(s.out, "      -> %s\n", f.Do)
 		}
@@ -88,10 +90,27 @@ func runDoctor(ctx context.Context, s stdio, args []string) int {
 	return exit
 }
 
+// parts are the parts of an installation in Chinese; in English they are called by their ids.
+var parts = map[string]string{
+	"program": "程序", "configuration": "配置", "state": "数据目录", "rights": "权限", "daemon": "守护进程", "start": "开机启动", "port": "端口",
+	"hook": "支付应用接口", "http": "HTTP 接口", "broker": "管理平台", "clock": "时钟", "sales": "交易",
+}
+
+// part names a part of the installation, with the device if it is one of several.
+func (d *doctor) part(id string) string {
+	name, device, _ := strings.Cut(id, " ")
+	if d.lang != "en" {
+		name = cmp.Or(parts[name], name)
+	}
+	return strings.TrimSpace(name + " " + device)
+}
+
+func (d *doctor) err(err error) string { return say.Error(err, d.lang) }
+
 func (d *doctor) say(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(d.lang) }
 
-func (d *doctor) add(part string, h health, say, do string) {
-	d.list = append(d.list, finding{part, h, strings.ReplaceAll(say, "\n", " "), do})
+func (d *doctor) add(part string, h health, what, do string) {
+	d.list = append(d.list, finding{part, h, strings.ReplaceAll(what, "\n", " "), do})
 }
 
 func (d *doctor) examine(ctx context.Context) {
@@ -122,14 +141,14 @@ func (d *doctor) configuration() bool {
 		if p.Level != conf.Warning {
 			h = ill
 		}
-		d.add("configuration", h, p.Error(), "")
+		d.add("configuration", h, p.In(d.lang), "")
 	}
 	if err != nil {
 		d.add("configuration", ill, d.say("守护进程不能以此配置启动", "the daemon does not start with it"), d.say("改正上面各项，再运行 ", "put right what is named above, then: ")+"posdx config check "+path)
 		return false
 	}
 	if len(problems.Of(conf.Fault)) == 0 {
-		d.add("configuration", isWell, fmt.Sprintf(d.say("%s，终端 %s，网点组 %s", "%s: terminal %s of estate %s"), path, c.Terminal, c.Estate), "")
+		d.add("configuration", isWell, fmt.Sprintf(d.say("%s，终端 %s，机构 %s", "%s: terminal %s of estate %s"), path, c.Terminal, c.Estate), "")
 	}
 	return true
 }
@@ -142,12 +161,12 @@ func (d *doctor) stateDir() {
 		d.add("state", unsure, fmt.Sprintf(d.say("%s 不存在", "%s is not there"), dir), d.say("守护进程启动时建立；若它没有权限：", "the daemon makes it when it starts; if it may not: ")+"install -d -o posdx -g posdx -m 700 "+dir)
 		return
 	case err != nil:
-		d.add("state", ill, err.Error(), d.say("请用 root 运行", "run this as root"))
+		d.add("state", ill, d.err(err), d.say("请用 root 运行", "run this as root"))
 		return
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
-		d.add("state", ill, err.Error(), "")
+		d.add("state", ill, d.err(err), "")
 		return
 	}
 	free := int64(fs.Bavail) * int64(fs.Bsize)
@@ -172,13 +191,13 @@ func (d *doctor) daemon(ctx context.Context) {
 	}
 	switch {
 	case errors.Is(err, errNoAnswer):
-		d.add("daemon", ill, err.Error(), "systemctl restart posdx  /  /etc/init.d/posdx restart")
+		d.add("daemon", ill, d.err(err), "systemctl restart posdx  /  /etc/init.d/posdx restart")
 		return
 	case errors.Is(err, hook.ErrNoDaemon):
 		d.add("daemon", ill, d.say("没有运行", "it does not run"), "systemctl start posdx  /  /etc/init.d/posdx start")
 		return
 	case err != nil:
-		d.add("daemon", ill, err.Error(), d.say("用 root 运行，或加入该组", "run this as root, or join the socket's group"))
+		d.add("daemon", ill, d.err(err), d.say("用 root 运行，或加入该组", "run this as root, or join the socket's group"))
 		return
 	}
 	d.state = &st
@@ -186,7 +205,7 @@ func (d *doctor) daemon(ctx context.Context) {
 	case st.Agent.Version != version:
 		d.add("daemon", unsure, fmt.Sprintf(d.say("运行的是 %s，本程序是 %s", "%s runs, this program is %s"), st.Agent.Version, version), "systemctl restart posdx  /  /etc/init.d/posdx restart")
 	case st.Reduced != "":
-		d.add("daemon", ill, fmt.Sprintf(d.say("降级运行：%s", "it runs reduced: %s"), st.Reduced), d.say("posdx bundle 并联系厂商", "posdx bundle, and send it to the vendor"))
+		d.add("daemon", ill, fmt.Sprintf(d.say("降级运行：%s", "it runs reduced: %s"), say.Heard(st.Reduced).In(d.lang)), d.say("posdx bundle 并联系厂商", "posdx bundle, and send it to the vendor"))
 	default:
 		d.add("daemon", isWell, fmt.Sprintf(d.say("运行正常，已启动的检查 %d 项", "it runs and answers, %d checks"), len(st.Checks)), "")
 	}
@@ -225,7 +244,7 @@ func (d *doctor) ports() {
 		use, err := serial.Look(real)
 		switch {
 		case err != nil:
-			d.add(part, nothing, err.Error(), "")
+			d.add(part, nothing, d.err(err), "")
 		case use.Held:
 			d.add(part, isWell, fmt.Sprintf(d.say("%s 被占用（%v），posdx 不会碰它", "%s is held by %v; posdx leaves it alone"), real, use.Owner), "")
 		case use.Blind:
@@ -269,7 +288,7 @@ func (d *doctor) hookHTTP(ctx context.Context) {
 	ctx, stop := context.WithTimeout(ctx, *d.client.timeout)
 	defer stop()
 	if _, err := hook.AskHTTP(ctx, h.HTTP, h.TokenFile); err != nil {
-		d.add("http", ill, fmt.Sprintf("%s: %v", h.HTTP, err), d.say("看守护进程的日志；令牌文件须让 posdx 用户可读、其他人不可读", "see the daemon's log; the user posdx must be able to read the token file, and not everybody"))
+		d.add("http", ill, h.HTTP+d.say("：", ": ")+d.err(err), d.say("看守护进程的日志；令牌文件须让 posdx 用户可读、其他人不可读", "see the daemon's log; the user posdx must be able to read the token file, and not everybody"))
 		return
 	}
 	d.add("http", isWell, h.HTTP, "")
@@ -293,7 +312,11 @@ func (d *doctor) broker() {
 	if !u.Connected {
 		h, do = ill, d.say("检查 broker.url、证书和网络；防火墙须放行该端口", "look at broker.url, the certificates and the network; a firewall must let the port through")
 	}
-	d.add("broker", h, fmt.Sprintf(d.say("连接 %v，%s，待发 %d 条", "connected %v: %s, %d records wait"), u.Connected, u.Why, u.Waiting), do)
+	how := d.say("未连接", "not connected")
+	if u.Connected {
+		how = d.say("已连接", "connected")
+	}
+	d.add("broker", h, fmt.Sprintf(d.say("%s：%s，待发 %d 条", "%s: %s, %d records wait"), how, say.Heard(u.Why).In(d.lang), u.Waiting), do)
 }
 
 func (d *doctor) clock() {

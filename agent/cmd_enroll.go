@@ -22,19 +22,14 @@ import (
 const maxToken = 4096
 
 func runEnroll(ctx context.Context, s stdio, args []string) int {
-	f := flags(
-		s,
-		"enroll",
-		"--url URL [OPTIONS]",
-		"Gets this terminal's first certificate from the fleet, with a token that is good for once (posdx-fleet enroll token), and\n"+
-			"prints the lines for its configuration. The token is read from stdin. Key and certificate lie in one file; the daemon\n"+
-			"renews them by itself.\n\nExit codes: 0 it is there, 1 it is not, 2 usage.",
-		"printf 'posdx_enroll_…' | posdx enroll --url https://fleet.example.com --ca /etc/posdx/ca.pem",
-	)
-	at := f.String("url", "", "`URL` of the fleet's pages, https://host:port")
-	ca := f.String("ca", "", "`FILE` with the CA of the fleet's pages (PEM); the system's by default")
-	out := f.String("out", "/var/lib/posdx/fleet.pem", "`FILE` to write; the daemon must be able to replace it")
-	force := f.Bool("force", false, "replace a certificate that is there")
+	f := flags(s, "enroll", "--url URL [--ca FILE] [--out FILE] [--force]",
+		"用一次性令牌（posdx-fleet enroll token）向管理平台领取本机的第一张证书，并输出要写进配置的几行。令牌从标准输入读取。密钥和证书在同一个文件里，以后由守护进程自动更新。\n退出码：0 已领取；1 没有领到；2 用法不对。",
+		"Gets this terminal's first certificate from the fleet, with a token that is good for once (posdx-fleet enroll token), and prints the lines for its configuration. The token is read from stdin. Key and certificate lie in one file; the daemon renews them by itself.\nExit codes: 0 it is there, 1 it is not, 2 usage.",
+		"printf 'posdx_enroll_…' | posdx enroll --url https://fleet.example.com")
+	at := f.String("url", "", "管理平台网页的地址 `URL`，https://host:port\n`URL` of the fleet's pages, https://host:port")
+	ca := f.String("ca", "", "管理平台网页的 CA，PEM `FILE`；默认用系统的\n`FILE` with the CA of the fleet's pages (PEM); the system's by default")
+	out := f.String("out", "/var/lib/posdx/fleet.pem", "写到这个 `FILE`；守护进程要能替换它\n`FILE` to write; the daemon must be able to replace it")
+	force := f.Bool("force", false, "替换已有的证书\nreplace a certificate that is there")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code

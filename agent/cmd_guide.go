@@ -22,24 +22,23 @@ import (
 const maxReply = 256
 
 func runGuide(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "guide", "[--code C] | --replay FILE  [--answer NAME]… [--lang zh|en] [--json]",
-		"Asks question by question what would tell most about the cause, runs the checks it needs, and ends with the verdict\n"+
-			"on stdout. It begins with the last diagnosis of the daemon, with --code with one made now, with --replay with one\n"+
-			"of a file; then only questions are asked, for the devices are elsewhere.\n\n"+
-			"Answers are read from stdin, a line each: the number of an answer or its name, 1 to run a check, 0 not known, b back,\n"+
-			"q to end. A script may give names with --answer instead. --json asks nothing: it prints the plan, each answer with\n"+
-			"its name and the cause it leads to, and the diagnosis.\n\n"+
-			"Exit codes: 0 explained, 3 the evidence does not suffice, 1 unreadable or nobody to ask, 2 usage,\n8 the daemon does not answer.",
+	f := flags(s, "guide", "[--code C] | --replay FILE [--answer NAME]… [--json]",
+		"每次只问最能分清原因的一个问题，需要时运行检查，最后在标准输出给出结论。从守护进程最近的诊断开始；用 --code 先现做一次诊断；用 --replay 从文件开始，这时设备不在这里，只提问。\n"+
+			"答案从标准输入读取，每行一个：答案的编号或名字，1 运行检查，0 不知道，b 上一步，q 结束。脚本可以用 --answer 给出名字。--json 不提问，只输出计划、各答案的名字及其指向的原因，还有诊断。\n"+
+			"退出码：0 已解释；3 证据不足；1 读不了或没有谁可问；2 用法不对；8 守护进程没有回答。",
+		"Asks question by question what would tell most about the cause, runs the checks it needs, and ends with the verdict on stdout. It begins with the last diagnosis of the daemon, with --code with one made now, with --replay with one of a file; then only questions are asked, for the devices are elsewhere.\n"+
+			"Answers are read from stdin, a line each: the number of an answer or its name, 1 to run a check, 0 not known, b back, q to end. A script may give names with --answer instead. --json asks nothing: it prints the plan, each answer with its name and the cause it leads to, and the diagnosis.\n"+
+			"Exit codes: 0 explained, 3 the evidence does not suffice, 1 unreadable or nobody to ask, 2 usage, 8 the daemon does not answer.",
 		"posdx guide\nposdx guide --replay case.json --answer ask.card-fails --json\nprintf 'ask.lamp-green\\nq\\n' | posdx guide --replay case.json --lang en")
-	replay := f.String("replay", "", "begin with what this `FILE` holds, as posdx diagnose --replay reads it")
-	profile := f.String("profile", "unionpay", "how codes are read, of a replayed file")
-	asJSON := f.Bool("json", false, "print the plan as JSON, ask nothing")
+	replay := f.String("replay", "", "从这个 `FILE` 开始，内容同 posdx diagnose --replay\nbegin with what this `FILE` holds, as posdx diagnose --replay reads it")
+	profile := f.String("profile", "unionpay", "按哪种收单`配置`读文件里的码\nthe `profile` by which codes of a replayed file are read")
+	asJSON := f.Bool("json", false, "以 JSON 输出计划，不提问\nprint the plan as JSON, ask nothing")
 	var answers []string
-	f.Func("answer", "`name` of an answer given beforehand, may be repeated", func(a string) error {
+	f.Func("answer", "预先给出的答案`名字`，可以多次\n`name` of an answer given beforehand, may be repeated", func(a string) error {
 		answers = append(answers, a)
 		return nil
 	})
-	live := addLiveFlags(f)
+	live := addLiveFlags(s, f)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -51,7 +50,7 @@ func runGuide(ctx context.Context, s stdio, args []string) int {
 	case !live.valid(s):
 		return exitUsage
 	}
-	w := guideWork{s: s, live: live, lang: *live.lang}
+	w := guideWork{s: s, live: live, lang: s.lang()}
 	var err error
 	if *replay != "" {
 		err = w.replay(*replay, *profile)
@@ -114,7 +113,7 @@ func (w *guideWork) begin(ctx context.Context) error {
 	}
 	w.check = func(ctx context.Context, names []string) ([]report.Evidence, error) {
 		list, err := client.Check(ctx, names)
-		client.sayInSale(w.s, w.lang)
+		client.sayInSale(w.s)
 		return list, err
 	}
 	if err != nil {

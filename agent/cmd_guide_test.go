@@ -134,7 +134,7 @@ func TestGuideThroughTheDaemon(t *testing.T) {
 			t.Errorf("net.* ran %s", e.Check)
 		}
 	}
-	if _, err := client.Check(t.Context(), []string{"network"}); err == nil || !strings.Contains(err.Error(), "no such check") {
+	if _, err := client.Check(t.Context(), []string{"network"}); err == nil || !strings.Contains(err.Error(), "no check is called") {
 		t.Errorf("network: %v", err)
 	}
 	if code, _, talk := guide(t, "1\n1\n1\n1\n", "--socket", client.Path, "--lang", "en"); code == exitFailed {

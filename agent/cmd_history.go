@@ -22,25 +22,23 @@ import (
 )
 
 func runHistory(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "history", "[--code C] [--since T] [--again] [--timeout T] [--json] [ID]",
-		"Lists the last 200 diagnoses of this terminal, newest first, whether or not the fleet has them; it needs no daemon\n"+
-			"and touches no device. With an ID, or its end, the whole diagnosis is printed. --again explains with today's\n"+
-			"knowledge what was seen then, and says whether the verdict is still the same.\n"+
-			"Times are this terminal's local time.\n\n"+
-			"Exit codes: 0 found; 3 nothing is there, or with an ID the diagnosis abstained; 1 unreadable; 2 wrong usage;\n4 with --again, a verdict is another now; 8 the flash does not answer.",
+	f := flags(s, "history", "[--code C] [--since T] [--again] [--json] [ID]",
+		"列出本机最近 200 条诊断，新的在前，不论管理平台有没有收到；不需要守护进程，也不碰设备。给出编号或其末尾几位就显示那一条诊断的全文。--again 用现在的知识重新解释当时看到的，并说明结论是否仍然相同。时间是本机当地时间。\n"+
+			"退出码：0 找到；3 没有，或那一条诊断证据不足；1 读不了；2 用法不对；4 用 --again 时结论变了；8 存储没有回应。",
+		"Lists the last 200 diagnoses of this terminal, newest first, whether or not the fleet has them; it needs no daemon and touches no device. With an ID, or its end, the whole diagnosis is printed. --again explains with today's knowledge what was seen then, and says whether the verdict is still the same. Times are this terminal's local time.\n"+
+			"Exit codes: 0 found; 3 nothing is there, or with an ID the diagnosis abstained; 1 unreadable; 2 wrong usage; 4 with --again, a verdict is another now; 8 the flash does not answer.",
 		"posdx history --since 24h\nposdx history --code 97 --since 2026-11-01 --json")
-	config := f.String("config", defaultConfig, "the configuration `FILE` of the terminal")
-	code := f.String("code", "", "of this response `code` only")
-	since := f.String("since", "", "not older than this `time`: 24h, 2026-11-28 or \"2026-11-28 10:00\"")
-	again := f.Bool("again", false, "explain again with the knowledge in force")
-	asJSON := f.Bool("json", false, "print JSON, one object a line; with an ID the whole diagnosis")
-	lang := f.String("lang", "zh", "`language` of the texts: zh en")
-	timeout := f.Duration("timeout", answerWait, "how `long` the flash may take")
+	config := f.String("config", defaultConfig, "本机配置 `FILE`\nthe configuration `FILE` of the terminal")
+	code := f.String("code", "", "只列这个`应答码`的\nof this response `code` only")
+	since := f.String("since", "", "不早于这个`时间`：24h、2026-11-28 或 \"2026-11-28 10:00\"\nnot older than this `time`: 24h, 2026-11-28 or \"2026-11-28 10:00\"")
+	again := f.Bool("again", false, "用现在的知识重新解释\nexplain again with the knowledge in force")
+	asJSON := f.Bool("json", false, "输出 JSON，每行一个；给出编号时输出整条诊断\nprint JSON, one object a line; with an ID the whole diagnosis")
+	timeout := f.Duration("timeout", answerWait, "等存储回应`多久`\nhow `long` the flash may take")
 	words, exit, ok := parse(s, f, args)
 	if !ok {
 		return exit
 	}
-	if len(words) > 1 || !isLang(s, "history", *lang) {
+	if len(words) > 1 {
 		f.Usage()
 		return exitUsage
 	}
@@ -72,14 +70,14 @@ func runHistory(ctx context.Context, s stdio, args []string) int {
 		return *code != "" && d.Event.Code != *code || d.Event.Time.Before(from) || len(words) > 0 &&
 			!strings.HasSuffix(d.ID, words[0])
 	})
-	h := historyWriter{s: s, lang: *lang, json: *asJSON, now: time.Now(), know: inForce(*config), again: *again}
+	h := historyWriter{s: s, lang: s.lang(), json: *asJSON, now: time.Now(), know: inForce(*config), again: *again}
 	if h.profile, err = chooseProfile(h.know, c.Profile); err != nil {
 		s.fail("history", err)
 		return exitFailed
 	}
 	switch {
 	case len(list) == 0:
-		fmt.Fprintln(s.err, say.New("no-history").In(*lang))
+		fmt.Fprintln(s.err, say.New("no-history").In(s.lang()))
 		return exitAbstain
 	case len(words) == 0:
 		return h.table(list)

@@ -26,18 +26,18 @@ func (l *patternList) String() string     { return strings.Join(*l, " ") }
 func (l *patternList) Set(s string) error { *l = append(*l, s); return nil }
 
 func runLog(_ context.Context, s stdio, args []string) int {
-	f := flags(s, "log", "try|suggest FILE [--pattern RE]… [--encoding NAME] [--config FILE] [--json]",
-		"try shows what the patterns of a [[log]] catch in a payment log: those given, or those of the configuration for this\n"+
-			"file. suggest looks at a log that nobody has configured and writes a [[log]] for it. Neither prints a line of the log:\n"+
-			"only what a pattern takes, so that no card number is shown. Nothing is sent, and no daemon is needed.\n\n"+
+	f := flags(s, "log", "try|suggest FILE [--pattern RE]… [--encoding NAME] [--begin RE] [--json]",
+		"try 显示 [[log]] 的模式在一个支付日志里识别出什么：用给出的模式，或配置里对应这个文件的。suggest 查看一个还没有配置的日志，为它写一段 [[log]]。两者都不输出日志原文，只输出模式取出的内容，因此不会显示卡号。不发送任何内容，也不需要守护进程。\n"+
+			"退出码：0 有识别出的或有建议；3 没有；1 文件读不了；2 用法不对。",
+		"try shows what the patterns of a [[log]] catch in a payment log: those given, or those of the configuration for this file. suggest looks at a log that nobody has configured and writes a [[log]] for it. Neither prints a line of the log: only what a pattern takes, so that no card number is shown. Nothing is sent, and no daemon is needed.\n"+
 			"Exit codes: 0 something was caught or suggested; 3 nothing; 1 the file cannot be read; 2 wrong usage.",
 		"posdx log suggest FILE\nposdx log try FILE --pattern 'RspCode=(?P<code>\\w\\w)'")
 	var patterns patternList
-	f.Var(&patterns, "pattern", "a `regular expression` with a group called code; may be given again")
-	encoding := f.String("encoding", "", "how the log is written: a `name` such as gbk, big5, latin1, utf-16")
-	begin := f.String("begin", "", "`regular expression` that matches the first line of a record")
-	config := f.String("config", defaultConfig, "the configuration `FILE` whose patterns are tried")
-	asJSON := f.Bool("json", false, "print JSON")
+	f.Var(&patterns, "pattern", "带名为 code 的组的`正则表达式`；可以多次\na `regular expression` with a group called code; may be given again")
+	encoding := f.String("encoding", "", "日志的`编码`，如 gbk、big5、latin1、utf-16\nhow the log is written: a `name` such as gbk, big5, latin1, utf-16")
+	begin := f.String("begin", "", "匹配一条记录首行的`正则表达式`\n`regular expression` that matches the first line of a record")
+	config := f.String("config", defaultConfig, "试用其中模式的配置 `FILE`\nthe configuration `FILE` whose patterns are tried")
+	asJSON := f.Bool("json", false, jsonUsage)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -58,12 +58,15 @@ func runLog(_ context.Context, s stdio, args []string) int {
 	if words[0] == "suggest" {
 		info, err := file.Stat()
 		if err == nil && !info.Mode().IsRegular() {
-			err = fmt.Errorf("%s: not a regular file", words[1])
+			err = say.New("not-a-file", words[1])
 		}
 		if err != nil {
 			return fail(err)
 		}
 		list, err := paylog.Suggest(file, info.Size(), *encoding)
+		if errors.Is(err, paylog.ErrNotText) {
+			err = say.New("log-not-text", words[1])
+		}
 		if err != nil {
 			return fail(err)
 		}
@@ -79,7 +82,7 @@ func runLog(_ context.Context, s stdio, args []string) int {
 			hits = append(hits, h)
 			return
 		}
-		fmt.Fprintln(s.out, hitLine(h))
+		fmt.Fprintln(s.out, hitLine(s, h))
 	})
 	if err != nil {
 		return fail(err)
@@ -103,8 +106,8 @@ func runLog(_ context.Context, s stdio, args []string) int {
 }
 
 // hitLine is one caught record in words.
-func hitLine(h paylog.Hit) string {
-	list := []string{fmt.Sprintf("line %d", h.Line), fmt.Sprintf("pattern %d", h.Pattern)}
+func hitLine(s stdio, h paylog.Hit) string {
+	list := []string{fmt.Sprintf(s.say("第 %d 行", "line %d"), h.Line), fmt.Sprintf(s.say("模式 %d", "pattern %d"), h.Pattern)}
 	for _, m := range []struct{ name, value string }{{"code", h.Code}, {"origin", h.Origin}, {"scheme", h.Scheme},
 		{"phase", h.Phase}, {"result", h.Result},
 		{"mti", h.MTI}, {"stan", h.STAN}, {"time", h.Time}} {
@@ -113,7 +116,7 @@ func hitLine(h paylog.Hit) string {
 		}
 	}
 	if h.Refused {
-		list = append(list, "REFUSED: no code")
+		list = append(list, s.say("拒绝：不是应答码", "REFUSED: no code"))
 	}
 	return strings.Join(list, "  ")
 }
@@ -186,7 +189,7 @@ func printSuggestions(s stdio, path string, list []paylog.Suggestion, asJSON boo
 		for i, c := range codes {
 			codes[i] = fmt.Sprintf("%s ×%d", c, x.Codes[c])
 		}
-		fmt.Fprintf(s.out, "# catches %d records: %s\n%s\n", x.Records, strings.Join(codes, ", "), x.TOML(path))
+		fmt.Fprintf(s.out, s.say("# 识别出 %d 条记录：%s\n%s\n", "# catches %d records: %s\n%s\n"), x.Records, strings.Join(codes, ", "), x.TOML(path))
 	}
 	return exitOK
 }

@@ -49,6 +49,17 @@ func TestLogCommand(t *testing.T) {
 	if code, said := call("try", path, "--pattern", `nothing (?P<code>x)`); code != exitAbstain || !strings.Contains(said, "0 of 6 records") {
 		t.Errorf("try in vain: %d\n%s", code, said)
 	}
+	packed := filepath.Join(dir, "pay.log.gz")
+	random := make([]byte, 1<<16)
+	for i := range random {
+		random[i] = byte(i * i >> 3 * 31)
+	}
+	if err := os.WriteFile(packed, random, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, said := call("suggest", packed); code != exitFailed || !strings.Contains(said, "is no log of text") {
+		t.Errorf("suggest for what is no text: %d\n%s", code, said)
+	}
 	for _, bad := range [][]string{{"try"}, {"guess", path}, {}} {
 		if code, _ := call(bad...); code != exitUsage {
 			t.Errorf("%v: %d", bad, code)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/say"
@@ -40,32 +39,26 @@ func (p pairs) Set(s string) error {
 	return nil
 }
 
-// isLang checks a language flag. Empty leaves the choice to the configuration.
-func isLang(s stdio, command, lang string) bool {
-	if lang == "" || lang == "zh" || lang == "en" {
-		return true
-	}
-	s.fail(command, say.New("no-language", lang))
-	return false
-}
-
 func runReport(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "report", "--code CODE [--origin WHO] [--scheme TABLE] [--txn NAME=VALUE]… [--wait none|first|final]",
-		"Hands a response code to the running daemon and prints what it found.\n\n"+
+		"把应答码交给运行中的守护进程，并显示它得出的结论。\n"+
+			"交易信息可以给：mti stan terminal_id entry connect_ms response_ms sent host_answer_seen。\n"+
+			"不要给卡号、金额或姓名：会被拒绝。有值不对就什么也不发送。\n"+
+			"退出码：0 已解释，或用 --wait none 时已收下；1 守护进程不在、忙或拒绝；2 用法不对；3 证据不足；8 守护进程没有回答。",
+		"Hands a response code to the running daemon and prints what it found.\n"+
 			"Of a transaction these are taken: mti stan terminal_id entry connect_ms response_ms sent host_answer_seen.\n"+
-			"Never give a card number, an amount or a name: they are refused. Nothing is sent if a value is wrong.\n\n"+
-			"Exit code: 0 explained, or taken in with --wait none; 1 the daemon is not there, is busy or refused; 2 wrong usage;\n"+
-			"3 the evidence does not suffice to decide; 8 the daemon does not answer.",
-		"posdx report --code 96 --origin host --txn stan=000123 --txn host_answer_seen=true")
+			"Never give a card number, an amount or a name: they are refused. Nothing is sent if a value is wrong.\n"+
+			"Exit codes: 0 explained, or taken in with --wait none; 1 the daemon is not there, is busy or refused; 2 wrong usage; 3 the evidence does not suffice to decide; 8 the daemon does not answer.",
+		"posdx report --code 96 --origin host --txn stan=000123")
 	q := hook.CodeRequest{Type: "code", Full: true, Txn: pairs{}}
 	origin := ""
-	f.StringVar(&q.Code, "code", "", "the response `code` as the payment app shows it")
-	f.StringVar(&origin, "origin", "", "`who` wrote the code: host terminal cashier unknown")
-	f.StringVar(&q.Scheme, "scheme", "", "code `table`, such as unionpay; default: the configured profile's")
-	f.Var(pairs(q.Txn), "txn", "`name=value` of the transaction, may be repeated")
-	f.StringVar(&q.Wait, "wait", "final", "until `when` to wait: none first final")
-	asJSON := f.Bool("json", false, "print the daemon's answers, one JSON object a line")
-	client := addClientFlags(f, "")
+	f.StringVar(&q.Code, "code", "", "支付应用显示的`应答码`\nthe response `code` as the payment app shows it")
+	f.StringVar(&origin, "origin", "", "应答码由`谁`写出：host terminal cashier unknown\n`who` wrote the code: host terminal cashier unknown")
+	f.StringVar(&q.Scheme, "scheme", "", "`码表`，例如 unionpay；默认按配置\ncode `table`, such as unionpay; default: the configured profile's")
+	f.Var(pairs(q.Txn), "txn", "交易信息`名字=值`，可以多次\n`name=value` of the transaction, may be repeated")
+	f.StringVar(&q.Wait, "wait", "final", "等到`何时`：none 不等，first 第一版，final 最终\nuntil `when` to wait: none first final")
+	asJSON := f.Bool("json", false, "输出守护进程的回答，每行一个 JSON\nprint the daemon's answers, one JSON object a line")
+	client := addClientFlags(s, f)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -84,7 +77,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 	if !client.valid(s) {
 		return exitUsage
 	}
-	q.Origin, q.Lang = report.Origin(origin), *client.lang
+	q.Origin, q.Lang = report.Origin(origin), s.lang()
 	wrong := hook.Wrong(q)
 	if k := inForce(*client.config); q.Scheme != "" && len(wrong) == 0 {
 		if _, known := k.Scheme(q.Scheme); !known {
@@ -115,6 +108,9 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		return client.failed(s, err)
 	}
+	if last.MemoryOnly {
+		s.fail("report", say.New("code-in-memory"))
+	}
 	if last.Diagnosis == nil {
 		if !*asJSON {
 			fmt.Fprintf(s.out, "%s %s\n", last.Result, last.ID)
@@ -125,18 +121,10 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		return exitOK
 	}
 	if !*asJSON {
-		printVerdict(s, *last.Diagnosis, *client.lang)
+		fmt.Fprint(s.out, diagnose.Render(*last.Diagnosis, s.lang(), renderWidth))
 	}
 	if last.Diagnosis.Abstained {
 		return exitAbstain
 	}
 	return exitOK
-}
-
-// printVerdict prints a diagnosis in the language asked for, else in the one it speaks.
-func printVerdict(s stdio, d report.Diagnosis, lang string) {
-	if lang == "" && !strings.ContainsFunc(d.Money.Say, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
-		lang = "en"
-	}
-	fmt.Fprint(s.out, diagnose.Render(d, lang, renderWidth))
 }

@@ -8,7 +8,6 @@ import (
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/say"
 	"posdx/agent/report"
-	"posdx/codes"
 	"posdx/drivers/modem"
 	"posdx/drivers/serial"
 )
@@ -21,11 +20,13 @@ const exitRefused = 7
 const resetCommand = "AT+CFUN=1,1"
 
 func runReset(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "reset", "[--config FILE] [--socket PATH] [--lang zh|en] MODEM",
-		"Restarts a modem. It is refused unless the configuration allows it for this modem (may_reset), no other program\nholds the port, and the daemon knows that no sale is running, unsettled or in doubt: not knowing counts as no. The\nfleet cannot ask for it.\n\n"+
+	f := flags(s, "reset", "[--config FILE] [--socket PATH] MODEM",
+		"重新启动一个通信模块。除非配置允许（may_reset）、没有别的程序占用端口、守护进程知道没有进行中、未结清或存疑的交易，否则拒绝：不知道就算不行。管理平台不能要求这样做。\n"+
+			"退出码：0 已重启；7 拒绝，并说明原因；1 没有回应；2 用法不对。",
+		"Restarts a modem. It is refused unless the configuration allows it for this modem (may_reset), no other program holds the port, and the daemon knows that no sale is running, unsettled or in doubt: not knowing counts as no. The fleet cannot ask for it.\n"+
 			"Exit codes: 0 restarted, 7 refused, and it says why, 1 it did not answer, 2 usage.",
 		"posdx reset modem0 --lang en")
-	client := addClientFlags(f, "zh")
+	client := addClientFlags(s, f)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -34,9 +35,8 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	either := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(*client.lang) }
 	refuse := func(why string) int {
-		fmt.Fprintf(s.err, "posdx reset: %s%s\n", either("不复位：", "refused: "), why)
+		fmt.Fprintf(s.err, "posdx reset: %s%s\n", s.say("不复位：", "refused: "), why)
 		return exitRefused
 	}
 	c, _, err := readConfig(*client.config)
@@ -55,7 +55,7 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 		return exitUsage
 	}
 	if !m.MayReset {
-		return refuse(either("配置不允许（may_reset = false）", "the configuration does not allow it (may_reset = false)"))
+		return refuse(s.say("配置不允许（may_reset = false）", "the configuration does not allow it (may_reset = false)"))
 	}
 	var st report.State
 	d, err := client.daemon()
@@ -63,9 +63,9 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 		st, err = d.State(ctx)
 	}
 	if err != nil {
-		return refuse(either("守护进程没有回答，不知道有没有交易：", "the daemon does not answer, so nobody knows of sales: ") + say.Error(err, *client.lang))
+		return refuse(s.say("守护进程没有回答，不知道有没有交易：", "the daemon does not answer, so nobody knows of sales: ") + say.Error(err, s.lang()))
 	}
-	if why := interlock(st, *client.lang); why != "" {
+	if why := interlock(st, s.lang()); why != "" {
 		return refuse(why)
 	}
 	baud := m.Baud
@@ -74,7 +74,7 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 	}
 	p, err := serial.Open(serial.Config{Path: m.Port, Baud: baud, HoldDTR: true, MustSee: true})
 	if errors.Is(err, serial.ErrBusy) {
-		return refuse(err.Error())
+		return refuse(say.Error(err, s.lang()))
 	}
 	if err == nil {
 		defer p.Close()
@@ -84,6 +84,6 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 		s.fail("reset", err)
 		return exitFailed
 	}
-	fmt.Fprintln(s.out, either("已重新启动，约一分钟后重新注册网络", "restarts; it registers again in about a minute"))
+	fmt.Fprintln(s.out, s.say("已重新启动，约一分钟后重新注册网络", "restarts; it registers again in about a minute"))
 	return exitOK
 }

@@ -30,10 +30,14 @@ type task struct {
 }
 
 func runDaemon(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "run", "[--config FILE]", "Runs the daemon until it is told to stop.\nA service manager that waits for it (sd_notify) is told when it is ready, and then that every part of it still turns.\n\n"+
-		"Exit codes: 0 told to stop; 1 a part failed, 2 it crashed: start it again; 78 the configuration is wrong: a restart\ncannot help. Each further crash within ten minutes makes the next start later, up to 30 s; after five it starts reduced,\nanswering codes from the tables without checks, and whole again after a quarter of an hour without a crash.", "posdx run --config "+defaultConfig)
-	path := f.String("config", defaultConfig, "the configuration `FILE`")
-	verbose := f.Bool("verbose", false, "log every step")
+	f := flags(s, "run", "[--config FILE] [--verbose]",
+		"运行守护进程，直到要求它停止。服务管理器若等它（sd_notify），就绪时会告知，之后定期告知各部分都在运转。\n"+
+			"退出码：0 按要求停止；1 有一部分失败，2 崩溃：请重新启动；78 配置不对：重启没有用。十分钟内每多崩溃一次，下次启动就更晚，最多 30 秒；五次后降级启动，只查码表，不做检查，一刻钟不崩溃就恢复。",
+		"Runs the daemon until it is told to stop. A service manager that waits for it (sd_notify) is told when it is ready, and then that every part of it still turns.\n"+
+			"Exit codes: 0 told to stop; 1 a part failed, 2 it crashed: start it again; 78 the configuration is wrong: a restart cannot help. Each further crash within ten minutes makes the next start later, up to 30 s; after five it starts reduced, answering codes from the tables without checks, and whole again after a quarter of an hour without a crash.",
+		"posdx run --config "+defaultConfig)
+	path := f.String("config", defaultConfig, "配置 `FILE`\nthe configuration `FILE`")
+	verbose := f.Bool("verbose", false, "每一步都写日志\nlog every step")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -44,7 +48,7 @@ func runDaemon(ctx context.Context, s stdio, args []string) int {
 	}
 	c, problems, err := readConfig(*path)
 	if err != nil {
-		sayProblems(s, problems.Of(conf.Error), s.langOf(*path))
+		sayProblems(s, problems.Of(conf.Error), s.lang())
 		return exitConfig
 	}
 	level := slog.LevelInfo
@@ -61,7 +65,7 @@ func runDaemon(ctx context.Context, s stdio, args []string) int {
 	err = c.life.Live(ctx, log, func() error {
 		tasks, closing, err := build(c, log, gate)
 		if err != nil {
-			s.fail("", err)
+			s.fail("run", err)
 			code = exitConfig
 			return nil
 		}

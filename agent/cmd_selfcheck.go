@@ -16,10 +16,11 @@ import (
 
 func runSelfcheck(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "selfcheck", "[--config FILE] [--live SECONDS]",
-		"Tells whether this program could take over here, touching nothing: it reads the configuration, what the program\nbefore it left on flash, and explains a code. With --live it waits that long until the running daemon is this very\nprogram, answers on its socket and has its outbox open.\n\nExit codes: 0 it can (it does); 1 it cannot, and why; 2 usage.",
+		"检查本程序能否在这里接班，不碰任何东西：读取配置和上一个程序留在存储里的内容，并试着解释一个应答码。--live 在这么多秒内等待，直到运行中的守护进程就是本程序、能在套接字上回答、待发数据已打开。\n退出码：0 能（已接班）；1 不能，并说明原因；2 用法不对。",
+		"Tells whether this program could take over here, touching nothing: it reads the configuration, what the program before it left on flash, and explains a code. With --live it waits that long until the running daemon is this very program, answers on its socket and has its outbox open.\nExit codes: 0 it can (it does); 1 it cannot, and why; 2 usage.",
 		"posdx selfcheck --config "+defaultConfig+"\nposdx selfcheck --live 60")
-	path := f.String("config", defaultConfig, "the configuration `FILE`")
-	live := f.Int("live", 0, "wait so many `SECONDS` for the running daemon to be well")
+	path := f.String("config", defaultConfig, "配置 `FILE`\nthe configuration `FILE`")
+	live := f.Int("live", 0, "最多等 `SECONDS` 秒，直到守护进程正常\nwait so many `SECONDS` for the running daemon to be well")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -40,7 +41,7 @@ func runSelfcheck(ctx context.Context, s stdio, args []string) int {
 		s.fail("selfcheck", err)
 		return exitFailed
 	}
-	fmt.Fprintf(s.out, "posdx %s: well, terminal %s of estate %s\n", version, c.Terminal, c.Estate)
+	fmt.Fprintf(s.out, s.say("posdx %s：正常，终端 %s，机构 %s\n", "posdx %s: well, terminal %s of estate %s\n"), version, c.Terminal, c.Estate)
 	return exitOK
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,11 +21,12 @@ const (
 )
 
 func runStatus(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "status", "[--config FILE] [--json] [--lang zh|en]",
-		"Prints what the running daemon knows: the terminal, the way to the fleet, every device's latest check, the last\ndiagnosis of a sale. Nothing is touched.\n\nExit code: 0, 1 if no daemon runs, 8 if one runs and does not answer.",
+	f := flags(s, "status", "[--config FILE] [--json]",
+		"显示运行中的守护进程知道什么：终端、与管理平台的连接、各设备最近一次检查、最近一笔交易的诊断。不碰任何东西。\n退出码：0；1 没有守护进程；2 用法不对；8 有守护进程但没有回答。",
+		"Prints what the running daemon knows: the terminal, the way to the fleet, every device's latest check, the last diagnosis of a sale. Nothing is touched.\nExit codes: 0, 1 if no daemon runs, 2 usage, 8 if one runs and does not answer.",
 		"posdx status --lang en")
-	asJSON := f.Bool("json", false, "print JSON")
-	client := addClientFlags(f, "")
+	asJSON := f.Bool("json", false, jsonUsage)
+	client := addClientFlags(s, f)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -45,7 +47,7 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 		json.NewEncoder(s.out).Encode(st)
 		return exitOK
 	}
-	lang := *client.lang
+	lang := s.lang()
 	fmt.Fprintln(s.out, console.Head(st, lang))
 	for _, line := range console.Table(st.Evidence, lang, renderWidth) {
 		fmt.Fprintln(s.out, line)
@@ -63,16 +65,15 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 }
 
 func runCheck(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "check", "[NAME…] [--config FILE] [--json] [--lang zh|en] [--offline]",
-		"Checks devices and network now and prints what was found, through the daemon, which owns the devices and knows of\n"+
-			"sales. A device that is in use is left in peace, and in a sale nothing is asked: what was known before is printed\n"+
-			"with its age. A NAME is a check's, as net.tcp, or the first part of several, as net or modem; without one\n"+
-			"everything is checked. Without a daemon nothing is asked unless --offline says so.\n\n"+
-			"Exit code, the worst of all: 0 all ok; 4 something is bad; 5 something could not be told; 6 nothing ran;\n1 the check could not be asked for; 2 wrong usage; 8 the daemon does not answer. What is not fitted or not configured\ndoes not count.",
+	f := flags(s, "check", "[NAME…] [--config FILE] [--json] [--offline]",
+		"马上检查设备和网络并显示结果。由守护进程来做，它管着设备，也知道有没有交易。正被占用的设备不去打扰；交易进行中什么也不检查，只显示之前的结果和时间。NAME 是检查项，如 net.tcp，或一类检查项的前半部分，如 net、modem；不写就全部检查。没有守护进程时，不加 --offline 就不检查。\n"+
+			"退出码，取最坏的：0 全部正常；4 有故障；5 有的无法判断；6 都没有执行；1 没能去检查；2 用法不对；8 守护进程没有回答。没装或没配置的不算。",
+		"Checks devices and network now and prints what was found, through the daemon, which owns the devices and knows of sales. A device that is in use is left in peace, and in a sale nothing is asked: what was known before is printed with its age. A NAME is a check's, as net.tcp, or the first part of several, as net or modem; without one everything is checked. Without a daemon nothing is asked unless --offline says so.\n"+
+			"Exit codes, the worst of all: 0 all ok; 4 something is bad; 5 something could not be told; 6 nothing ran; 1 the check could not be asked for; 2 wrong usage; 8 the daemon does not answer. What is not fitted or not configured does not count.",
 		"posdx check net.tcp reader\nposdx check modem --json")
-	asJSON := f.Bool("json", false, "print JSON")
-	client := addClientFlags(f, "")
-	client.addOffline(f)
+	asJSON := f.Bool("json", false, jsonUsage)
+	client := addClientFlags(s, f)
+	client.addOffline(s, f)
 	names, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -89,11 +90,15 @@ func runCheck(ctx context.Context, s stdio, args []string) int {
 		fmt.Fprintln(s.err, say.New("checking-from-here", d.Path).In(s.lang()))
 		list, err = checkHere(ctx, *client.config, names)
 	}
+	if errors.Is(err, say.New("hook-no-check")) {
+		s.fail("check", err)
+		return exitUsage
+	}
 	if err != nil {
 		return client.failed(s, err)
 	}
-	d.sayInSale(s, *client.lang)
-	return printChecks(s, list, *asJSON, *client.lang, d.inSale)
+	d.sayInSale(s)
+	return printChecks(s, list, *asJSON, s.lang(), d.inSale)
 }
 
 // printChecks prints evidence and returns the exit code of check. Where nothing was asked now, it says how old each

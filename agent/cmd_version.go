@@ -8,8 +8,8 @@ import (
 )
 
 func runVersion(_ context.Context, s stdio, args []string) int {
-	f := flags(s, "version", "[--json]", "Prints the version of the program.", "posdx version")
-	asJSON := f.Bool("json", false, "print JSON")
+	f := flags(s, "version", "[--json]", "显示程序的版本。\n退出码：0；2 用法不对。", "Prints the version of the program.\nExit codes: 0, 2 usage.", "posdx version")
+	asJSON := f.Bool("json", false, jsonUsage)
 	if _, code, ok := parse(s, f, args); !ok {
 		return code
 	}

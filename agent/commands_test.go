@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -72,7 +73,7 @@ func TestExamplesInHelp(t *testing.T) {
 	seen := 0
 	for _, cmd := range commands() {
 		m := manualOf(cmd)
-		if m.example == "" || m.does == "" {
+		if m.example == "" || m.zh == "" || m.en == "" {
 			t.Errorf("posdx %s has no example or no help", cmd.name)
 		}
 		for _, example := range strings.Split(m.example, "\n") {
@@ -116,6 +117,12 @@ func TestExamplesInHelp(t *testing.T) {
 			var out, talk housetest.Buffer
 			code := run(ctx, stdio{in: strings.NewReader(stdin), out: &out, err: &talk, speak: "en"}, args)
 			cancel()
+			if cmd.name != "completion" { // which speaks both languages
+				if said := out.String() + talk.String(); hasHan(said) {
+					t.Errorf("%s: Chinese in %s", example, said)
+				}
+				inChinese(t, args, stdin)
+			}
 			want := exitOK
 			for begins, exit := range other {
 				if strings.HasPrefix(line, begins) {
@@ -137,12 +144,42 @@ func TestExamplesInHelp(t *testing.T) {
 	}
 }
 
+// inChinese runs a command in Chinese and looks for an English sentence in what it says.
+func inChinese(t *testing.T, args []string, stdin string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if slices.Contains([]string{"console", "relay", "run"}, args[0]) {
+		cancel()
+	}
+	var out, talk housetest.Buffer
+	s := stdio{in: strings.NewReader(stdin), out: &out, err: &talk, speak: "en"}
+	run(ctx, s, append(slices.Clone(args), "--lang", "zh"))
+	for _, l := range sentences(out.String() + talk.String()) {
+		t.Errorf("posdx %s in Chinese: %s", strings.Join(args, " "), l)
+	}
+}
+
+// sentence is a few English words after one another.
+var sentence = regexp.MustCompile(`[A-Za-z][a-z]+(?:,? [a-z]+){3,}`)
+
+// sentences lists the lines of a Chinese output that have an English sentence in them: not those of a log, nor commands.
+func sentences(said string) (list []string) {
+	for l := range strings.Lines(said) {
+		if sentence.MatchString(l) && !strings.Contains(l, "level=") && !strings.HasPrefix(strings.TrimSpace(l), "posdx ") {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
 // Wrong values are errors, said before anything is sent.
 func TestWrongValuesAreErrors(t *testing.T) {
 	client, _, stop := start(t, "")
 	defer stop()
 	at := " --socket " + client.Path
 	for _, c := range []struct{ args, says string }{
+		{"check nosuch" + at, "no check is called nosuch; there are app.process board."},
 		{"report --code 96 --origin bank" + at, "origin: want one of host"},
 		{"report --code 96 --scheme unionpai" + at, `no code table "unionpai"; there are`},
 		{"report --code 96 --txn amount=100" + at, "txn amount"},
@@ -338,7 +375,7 @@ func TestCompletionAndManualPages(t *testing.T) {
 		}
 		for i, l := range strings.Split(string(b), "\n") {
 			if strings.HasPrefix(l, ".") &&
-				!slices.Contains([]string{".TH", ".SH", ".B", ".I", ".TP", ".BI", ".BR", ".PP", ".nf", ".fi"}, strings.Fields(l)[0]) {
+				!slices.Contains([]string{".TH", ".nh", ".ad", ".SH", ".B", ".I", ".TP", ".BI", ".BR", ".PP", ".nf", ".fi"}, strings.Fields(l)[0]) {
 				t.Errorf("posdx-%s.1:%d: %s is no request", c.name, i+1, l)
 			}
 		}
@@ -387,5 +424,18 @@ func TestDoctor(t *testing.T) {
 	}
 	if m, code = parts(); code != exitBad || m["configuration"].Health != ill {
 		t.Errorf("with a wrong configuration: exit %d, %+v", code, m)
+	}
+}
+
+// A sale reported under a table that nobody knows is taken in, and the answer says so.
+func TestUnknownTableOnTheHook(t *testing.T) {
+	client, _, stop := start(t, "")
+	defer stop()
+	for scheme, warned := range map[string]bool{"nope": true, "unionpay": false, "": false} {
+		list := ask(t, client, map[string]any{"type": "code", "code": "96", "scheme": scheme, "wait": "first"})
+		last := list[len(list)-1]
+		if said := strings.Join(last.Warnings, " "); strings.Contains(said, "no code table") != warned || last.ID == "" {
+			t.Errorf("%q: %+v", scheme, last)
+		}
 	}
 }

@@ -252,6 +252,8 @@ var trials = []trial{
 	{name: "console charset", more: "[console]\ncharset = \"latin1\"\n", level: conf.Error, says: "console.charset", line: moreLines + 1},
 	{name: "console language", more: "[console]\nlanguage = \"fr\"\n", level: conf.Error, says: "console.language", line: moreLines + 1},
 	{name: "console PIN short", more: "[console]\npin = \"123\"\n", level: conf.Error, says: "console.pin", line: moreLines + 1},
+	{name: "console key", more: "[console]\nkeys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA wang\"]\n", level: good},
+	{name: "console key of RSA", more: "[console]\nkeys = [\"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ wang\"]\n", level: conf.Error, says: "console.keys[0]", line: moreLines + 1},
 	{name: "console PIN letters", more: "[console]\npin = \"12ab\"\n", level: conf.Error, says: "console.pin", line: moreLines + 1},
 	{name: "console idle", more: "[console]\nidle = \"5s\"\n", level: conf.Error, says: "console.idle", line: moreLines + 1},
 	{name: "contact", more: "[contacts]\ncarrier = \"1\\u00072\"\n", level: conf.Error, says: "contacts.carrier", line: moreLines + 1},
@@ -555,10 +557,10 @@ func TestConfigurationIsRefusedInBothLanguages(t *testing.T) {
 	values := `error zh en verdict nothing host terminal cashier unknown start sent answered end approved declined failed cancelled none odd even rx own relay lan
 		port host-primary host-backup internet ethernet wifi cellular ppp acquirer carrier bearer site region model firmware application fleet broker
 		utf gbk key value code icmp mk-pin mk-data dukpt-pin dukpt-data abecs escpos reader modem pinpad printer tls false true via ca server_name
-		ssl tcp stan mti tid entry time scheme origin tty read A-Z a-z usb VVVV PPPP hook.http broker.key pos.acquirer.example`
+		ssl tcp stan mti tid entry time scheme origin tty read A-Z a-z usb ssh-keygen VVVV PPPP hook.http broker.key pos.acquirer.example`
 	keys = append(keys, strings.Fields(values)...)
 	keys = append(keys, append(reader.Protocols(), "gempc-twin", "gemcore", "simpro", "sec", "msr", "ccid")...)
-	keys = append(keys, append(paylog.Encodings(), append(ecr.DialectNames(), ecr.LengthHeaderNames()...)...)...)
+	keys = append(keys, append(paylog.Encodings(), append(ecr.DialectNames(), append(ecr.LengthHeaderNames(), ecr.Framings...)...)...)...)
 	for _, c := range trials {
 		if c.level == good {
 			continue
@@ -603,8 +605,8 @@ func configKeys(of reflect.Type) (list []string) {
 	return list
 }
 
-// TestLanguageOfErrors: --lang goes before the configuration's language, and that before the environment's.
-func TestLanguageOfErrors(t *testing.T) {
+// TestLanguageOfCommands: --lang goes before the environment's language, and that before the configuration's.
+func TestLanguageOfCommands(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, language string) string {
 		path := filepath.Join(dir, name)
@@ -627,12 +629,17 @@ func TestLanguageOfErrors(t *testing.T) {
 		{"en_US.UTF-8", []string{"config", "check", none}, true},
 		{"zh_CN.UTF-8", []string{"config", "check", none}, false},
 		{"C.UTF-8", []string{"config", "check", none}, false},
-		{"zh_CN.UTF-8", []string{"config", "check", en}, true},
-		{"en_US.UTF-8", []string{"config", "check", zh}, false},
+		{"zh_CN.UTF-8", []string{"config", "check", en}, false},
+		{"C.UTF-8", []string{"config", "check", en}, true},
+		{"de_DE.UTF-8", []string{"config", "check", en}, true},
+		{"enx", []string{"config", "check", none}, false},
+		{"en_US.UTF-8", []string{"config", "check", zh}, true},
 		{"en_US.UTF-8", []string{"config", "check", "--lang=zh", en}, false},
 		{"", []string{"config", "check", "--lang", "en", zh}, true},
 		{"", []string{"run", "--config", en}, true},
-		{"en_US.UTF-8", []string{"run", "--config", zh}, false},
+		{"en_US.UTF-8", []string{"run", "--config", zh}, true},
+		{"", []string{"run", "--config", zh}, false},
+		{"", []string{"run", "--config", zh, "--lang=en"}, true},
 		{"", []string{"history", "--config", en}, true},
 		{"", []string{"decode", "--lang", "en", "ABCD"}, true},
 		{"", []string{"decode", "ABCD"}, false},

@@ -16,6 +16,7 @@ import (
 	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/capture"
 	"posdx/agent/internal/source/registerlink"
@@ -98,7 +99,13 @@ func (d *daemon) Event(_ context.Context, s source.Seen) (source.Ticket, error) 
 	if err != nil {
 		return source.Ticket{}, err
 	}
-	return source.Ticket{ID: t.ID, First: t.First, Final: t.Final}, nil
+	ticket := source.Ticket{ID: t.ID, First: t.First, Final: t.Final}
+	if k := d.lib.Now.Load(); s.Scheme != "" {
+		if _, known := k.Scheme(s.Scheme); !known {
+			ticket.Warning = fmt.Sprintf("scheme: there is no code table %q; there are %s", s.Scheme, schemesOf(k))
+		}
+	}
+	return ticket, nil
 }
 
 // Txn takes in a step of a transaction. Between start and end nothing outside the agent is touched.
@@ -234,7 +241,7 @@ func checkNow(ctx context.Context, r *probe.Runner, names []string) ([]report.Ev
 		}
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("check %s: no such check here; there are %s", strings.Join(unknown, ", "), strings.Join(have, " "))
+		return nil, say.New("hook-no-check", strings.Join(unknown, " "), strings.Join(have, " "))
 	}
 	probes := slices.DeleteFunc(slices.Clone(r.Probes()), func(p probe.Probe) bool {
 		return !slices.ContainsFunc(p.Checks, func(c evidence.Check) bool { return wanted(string(c)) })

@@ -15,6 +15,7 @@ import (
 	"posdx/agent/report"
 	"posdx/agent/report/schema/schematest"
 	"posdx/codes"
+	"posdx/firmware-build/housetest"
 )
 
 // start runs a whole daemon in a folder of its own and returns its socket.
@@ -53,14 +54,10 @@ func serve(t *testing.T, c config, tasks []task, closing func()) (hook.Client, f
 		closing()
 	}
 	client := hook.Client{Path: c.Hook.Socket}
-	for range 500 {
-		if _, err := client.State(t.Context()); err == nil {
-			return client, stop
-		}
-		time.Sleep(10 * time.Millisecond)
+	if !housetest.Within(housetest.Patience, func() bool { _, err := client.State(t.Context()); return err == nil }) {
+		stop()
+		t.Fatal("the hook does not answer")
 	}
-	stop()
-	t.Fatal("the hook does not answer")
 	return client, stop
 }
 
@@ -222,16 +219,15 @@ func TestInterruptedDiagnosisIsFinishedAfterARestart(t *testing.T) {
 	}
 	client, stop = startIn(t, c)
 	defer stop()
-	for range 1000 {
-		if s, err := client.State(t.Context()); err == nil && s.Last != nil {
-			if s.Last.ID != d.ID || !s.Last.Final || s.Last.Revision != 2 {
-				t.Errorf("got %s revision %d final %v, want the interrupted one ended", s.Last.ID, s.Last.Revision, s.Last.Final)
-			}
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+	var s report.State
+	housetest.Until(t, "the interrupted diagnosis is ended", func() bool {
+		var err error
+		s, err = client.State(t.Context())
+		return err == nil && s.Last != nil
+	})
+	if s.Last.ID != d.ID || !s.Last.Final || s.Last.Revision != 2 {
+		t.Errorf("got %s revision %d final %v, want the interrupted one ended", s.Last.ID, s.Last.Revision, s.Last.Final)
 	}
-	t.Error("the interrupted diagnosis was never ended")
 }
 
 func TestRunSaysWhatIsWrong(t *testing.T) {

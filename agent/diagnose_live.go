@@ -28,14 +28,14 @@ type liveFlags struct {
 	code, scheme, origin *string
 }
 
-func addLiveFlags(f *flag.FlagSet) *liveFlags {
+func addLiveFlags(s stdio, f *flag.FlagSet) *liveFlags {
 	l := &liveFlags{
-		clientFlags: addClientFlags(f, "zh"),
-		code:        f.String("code", anyCode, "the response `code`; without one the terminal is examined as it is"),
-		scheme:      f.String("scheme", "", "the code's `table`; empty for the configured one"),
-		origin:      f.String("origin", "unknown", "`who` wrote the code: host terminal cashier unknown"),
+		clientFlags: addClientFlags(s, f),
+		code:        f.String("code", anyCode, "`应答码`；不写就按现状诊断终端\nthe response `code`; without one the terminal is examined as it is"),
+		scheme:      f.String("scheme", "", "应答码所属的`码表`；不写按配置\nthe code's `table`; empty for the configured one"),
+		origin:      f.String("origin", "unknown", "应答码由`谁`写出：host terminal cashier unknown\n`who` wrote the code: host terminal cashier unknown"),
 	}
-	l.addOffline(f)
+	l.addOffline(s, f)
 	return l
 }
 
@@ -43,9 +43,6 @@ func addLiveFlags(f *flag.FlagSet) *liveFlags {
 func (l *liveFlags) valid(s stdio) bool {
 	if !l.clientFlags.valid(s) {
 		return false
-	}
-	if *l.lang == "" {
-		*l.lang = "zh"
 	}
 	wrong := hook.Wrong(hook.CodeRequest{Type: "diagnose", Code: *l.code, Scheme: *l.scheme, Origin: report.Origin(*l.origin)})
 	if k := inForce(*l.config); *l.scheme != "" && len(wrong) == 0 {
@@ -81,7 +78,7 @@ func (l *liveFlags) diagnose(ctx context.Context, s stdio, o diagnose.Options) (
 		if err == nil && d.Revision == 0 {
 			err = say.New("no-diagnosis-given")
 		}
-		c.sayInSale(s, o.Lang)
+		c.sayInSale(s)
 	}
 	if l.alone(err) {
 		fmt.Fprintln(s.err, say.New("examining-from-here", c.Path, triage.Deadline).In(s.lang()))

@@ -39,10 +39,7 @@ func TestRegisterLinkIsDiagnosed(t *testing.T) {
 		sum ^= frame[i]
 	}
 	var said string
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(said, "transbank:02"); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("the code does not appear: %s\n%s", said, talk.String())
-		}
+	if !housetest.Within(housetest.Patience, func() bool {
 		// The port may not be open yet, and a line keeps nothing for those who come later.
 		fmt.Fprintf(far, "\x02%s%c", frame, sum)
 		state, err := client.State(t.Context())
@@ -50,6 +47,9 @@ func TestRegisterLinkIsDiagnosed(t *testing.T) {
 			t.Fatal(err)
 		}
 		said = mustJSON(t, state)
+		return strings.Contains(said, "transbank:02")
+	}) {
+		t.Fatalf("the code does not appear: %s\n%s", said, talk.String())
 	}
 	stop()
 	look := func(where string, b []byte) {

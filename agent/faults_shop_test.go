@@ -334,13 +334,12 @@ func (s *shop) start() error {
 	if err := s.daemon.Start(); err != nil {
 		return err
 	}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := s.client.State(s.ctx); err == nil {
-			return nil
-		} else if time.Now().After(end) || s.ctx.Err() != nil {
-			return fmt.Errorf("the daemon never answered: %w", err)
-		}
+	var err error
+	answers := func() bool { _, err = s.client.State(s.ctx); return err == nil || s.ctx.Err() != nil }
+	if !housetest.Within(30*time.Second, answers) || err != nil {
+		return fmt.Errorf("the daemon never answered: %w", err)
 	}
+	return nil
 }
 
 // restart stops the daemon and starts it again with what its configuration is by then.

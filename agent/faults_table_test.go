@@ -517,7 +517,7 @@ func loosen(s *shop) error {
 		if err := s.w.Mend(); err != nil {
 			return err
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // as above
 	}
 	return nil
 }
@@ -535,7 +535,7 @@ func wander(s *shop) error {
 		if err := inTerminal("ip route replace default via 192.168.1.1 dev eth0")(s); err != nil {
 			return err
 		}
-		time.Sleep(1200 * time.Millisecond)
+		time.Sleep(1200 * time.Millisecond) // as above
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 )
 
 // BenchmarkHookFirst measures, in a whole daemon, from a code's last byte to its first verdict, while a payment
@@ -37,12 +38,7 @@ func BenchmarkHookFirst(b *testing.B) {
 	go func() { ended <- runAll(ctx, tasks) }()
 	defer func() { cancel(); <-ended; closing() }()
 	client := hook.Client{Path: c.Hook.Socket}
-	for {
-		if _, err := client.State(ctx); err == nil {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
+	housetest.Until(b, "the hook answers", func() bool { _, err := client.State(ctx); return err == nil })
 	var over atomic.Bool
 	defer over.Store(true)
 	busy := func(pause time.Duration, line string) {
@@ -51,7 +47,7 @@ func BenchmarkHookFirst(b *testing.B) {
 			return
 		}
 		defer conn.Close()
-		for r := bufio.NewReader(conn); !over.Load(); time.Sleep(pause) {
+		for r := bufio.NewReader(conn); !over.Load(); time.Sleep(pause) { // the load's pace
 			fmt.Fprintln(conn, line)
 			if _, err := r.ReadSlice('\n'); err != nil && err != bufio.ErrBufferFull {
 				return
@@ -62,7 +58,7 @@ func BenchmarkHookFirst(b *testing.B) {
 	go busy(20*time.Millisecond, `{"type":"status"}`)
 	go func() {
 		f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0)
-		for ; err == nil && !over.Load(); time.Sleep(time.Millisecond) {
+		for ; err == nil && !over.Load(); time.Sleep(time.Millisecond) { // the load's pace
 			fmt.Fprintln(f, "2026-11-22 10:00:00 debug 4761739001010010 nothing that matters")
 		}
 	}()

@@ -57,7 +57,7 @@ func TestRestingDaemonWritesNothing(t *testing.T) {
 
 // rest watches the daemon from outside.
 func (s *shop) rest(d time.Duration) result {
-	time.Sleep(afterLast)
+	time.Sleep(afterLast) // idle is what is measured: it begins when nothing has happened for a while
 	files, err := s.kept()
 	if err != nil {
 		return result{Error: err.Error()}

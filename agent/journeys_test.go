@@ -48,7 +48,7 @@ func cable(t *testing.T) (device, person string) {
 				return
 			}
 			if pace {
-				time.Sleep(time.Duration(n) * time.Second / 960)
+				time.Sleep(time.Duration(n) * time.Second / 960) // the pace of a line at 9600
 			}
 		}
 	}
@@ -82,6 +82,7 @@ func TestJourneys(t *testing.T) {
 		keys       int // at most
 	}{
 		{"verdict", "", 4}, {"ask", "", 5}, {"history", "", 8}, {"devices", "", 5}, {"pin", "pin = \"4711\"\n", 16}, {"bundle", "", 2},
+		{"key", "keys = [\"KEY\"]\n", 3}, {"path", "", 3}, {"phone", "", 8}, {"try", "", 3}, {"plain", "plain = true\n", 4},
 	} {
 		for _, lang := range []string{"zh", "en"} {
 			t.Run(j.name+"-"+lang, func(t *testing.T) {
@@ -93,9 +94,14 @@ func TestJourneys(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				_, person := atTheCounter(t, lang, j.more)
+				dir := t.TempDir()
+				more := j.more
+				if strings.Contains(more, "KEY") {
+					more = strings.Replace(more, "KEY", newSSHKey(t, dir), 1)
+				}
+				_, person := atTheCounter(t, lang, more)
 				c := exec.Command("expect", "-f", script, person, lang)
-				c.Dir = t.TempDir()
+				c.Dir = dir
 				c.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "TERM=vt100")
 				var out, talk bytes.Buffer
 				c.Stdout, c.Stderr = &out, &talk
@@ -116,6 +122,21 @@ func TestJourneys(t *testing.T) {
 			})
 		}
 	}
+}
+
+// newSSHKey has ssh-keygen make a key of a technician in a folder, and returns its public half.
+func newSSHKey(t *testing.T, dir string) string {
+	t.Helper()
+	tool(t, "ssh-keygen", "openssh-client")
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "wang lei", "-f", dir+"/id_ed25519").
+		CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	b, err := os.ReadFile(dir + "/id_ed25519.pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
 }
 
 // sameElsewhere replays the bundle that lies in a folder: the verdict is the one that the terminal gave.
@@ -157,27 +178,22 @@ func TestMinicomReceivesTheBundle(t *testing.T) {
 	go io.Copy(&seen, keyboard)
 	shows := func(what string, press string) {
 		t.Helper()
-		for end := time.Now().Add(60 * time.Second); !bytes.Contains(seen.Bytes(),
-			[]byte(what)); time.Sleep(500 * time.Millisecond) {
+		shown := func() bool { return bytes.Contains(seen.Bytes(), []byte(what)) }
+		for end := time.Now().Add(housetest.Patience); !housetest.Within(time.Second, shown); {
 			if time.Now().After(end) {
 				t.Fatalf("never: %s\n%q", what, seen.Bytes())
 			}
-			if press != "" {
-				io.WriteString(keyboard, press)
-				time.Sleep(time.Second)
-			}
+			io.WriteString(keyboard, press) // a program that is still starting throws keys away
 		}
 	}
 	shows("Money", "\r")
 	io.WriteString(keyboard, "z")
-	for end := time.Now().Add(90 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-		if files, _ := filepath.Glob(home + "/posdx-*.zip"); len(files) == 1 && bytes.Contains(seen.Bytes(), []byte("READY")) {
-			break
-		}
-		if time.Now().After(end) {
-			b := seen.Bytes()
-			t.Fatalf("nothing came\n%q", b[max(0, len(b)-3000):])
-		}
+	if !housetest.Within(housetest.Patience, func() bool {
+		files, _ := filepath.Glob(home + "/posdx-*.zip")
+		return len(files) == 1 && bytes.Contains(seen.Bytes(), []byte("READY"))
+	}) {
+		b := seen.Bytes()
+		t.Fatalf("nothing came\n%q", b[max(0, len(b)-3000):])
 	}
 	sameElsewhere(t, home)
 }

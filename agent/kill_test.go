@@ -67,7 +67,7 @@ func TestKilledAtRandom(t *testing.T) {
 				report1(ctx)
 			}
 		})
-		time.Sleep(time.Duration(rand.Int64N(int64(400 * time.Millisecond))))
+		time.Sleep(time.Duration(rand.Int64N(int64(400 * time.Millisecond)))) // the kill comes at any moment
 		daemon.Process.Kill()
 		daemon.Wait()
 		cancel()

@@ -14,10 +14,11 @@ import (
 
 func runKnowledge(_ context.Context, s stdio, args []string) int {
 	f := flags(s, "knowledge", "[--config FILE] [--json] [PACK]",
-		"Prints which knowledge is in force. With a PACK it checks the signature and the version and puts it in place; the\nrunning daemon takes it up within ten minutes, or at once on SIGHUP.\nExit codes: 0 done, 1 the pack was refused.",
+		"显示正在使用的知识包。给出 PACK 时检查其签名和版本并换上；运行中的守护进程十分钟内采用，收到 SIGHUP 则立即采用。\n退出码：0 完成；1 知识包被拒绝；2 用法不对。",
+		"Prints which knowledge is in force. With a PACK it checks the signature and the version and puts it in place; the running daemon takes it up within ten minutes, or at once on SIGHUP.\nExit codes: 0 done, 1 the pack was refused, 2 usage.",
 		"posdx knowledge /tmp/knowledge-2027.01.15.pack")
-	path := f.String("config", defaultConfig, "the configuration `FILE`")
-	asJSON := f.Bool("json", false, "print JSON")
+	path := f.String("config", defaultConfig, "配置 `FILE`\nthe configuration `FILE`")
+	asJSON := f.Bool("json", false, jsonUsage)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -41,7 +42,7 @@ func runKnowledge(_ context.Context, s stdio, args []string) int {
 		}
 	}
 	if err != nil {
-		s.fail("", err)
+		s.fail("knowledge", err)
 		return exitFailed
 	}
 	k := l.Now.Load()
@@ -49,6 +50,6 @@ func runKnowledge(_ context.Context, s stdio, args []string) int {
 		json.NewEncoder(s.out).Encode(map[string]any{"version": k.Version, "hash": k.Hash, "builtin": k.Hash == codes.Builtin().Hash})
 		return exitOK
 	}
-	fmt.Fprintf(s.out, "knowledge %s  %s\n", k.Version, k.Hash)
+	fmt.Fprintf(s.out, "%s %s  %s\n", s.say("知识包", "knowledge"), k.Version, k.Hash)
 	return exitOK
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/say"
+	"posdx/codes"
 )
 
 // fail tells a person what went wrong; an empty command is posdx itself.
@@ -17,9 +19,12 @@ func (s stdio) fail(command string, err error) {
 	fmt.Fprintf(s.err, "%s: %s\n", who, strings.ReplaceAll(say.Error(err, s.lang()), "\n", " "))
 }
 
-// lang is the language in which a command speaks to whoever called it: that of --lang, else of the configuration, else
-// of the environment, else Chinese.
+// lang is the language in which a command speaks to whoever called it: that of --lang, else of the environment, else of
+// the configuration, else Chinese. Every command has it from here.
 func (s stdio) lang() string {
+	if s.found != "" {
+		return s.found
+	}
 	file, asked := s.option("config")
 	if !asked {
 		file = defaultConfig
@@ -29,25 +34,26 @@ func (s stdio) lang() string {
 
 // langOf is lang with the configuration that a command was given otherwise than by --config.
 func (s stdio) langOf(config string) string {
-	if s.speak != "" {
-		return s.speak
-	}
 	if l, asked := s.option("lang"); asked && (l == "zh" || l == "en") {
 		return l
 	}
-	if l := conf.LanguageOf(config); l != "" {
-		return l
+	if s.speak != "" {
+		return s.speak
 	}
-	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
-		if v := os.Getenv(name); v != "" {
-			if strings.HasPrefix(v, "en") {
-				return "en"
-			}
-			break
-		}
-	}
-	return "zh"
+	return cmp.Or(localeLanguage(), conf.LanguageOf(config), "zh")
 }
+
+// localeLanguage is the language that the environment asks for, nothing if it asks for none of ours.
+func localeLanguage() string {
+	return codes.LanguageOf(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_MESSAGES"), os.Getenv("LANG")))
+}
+
+// jsonUsage is the help of --json where it takes no more words. The help of every option is two lines, in Chinese and
+// in English.
+const jsonUsage = "输出 JSON\nprint JSON"
+
+// say chooses one of two texts that say the same.
+func (s stdio) say(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(s.lang()) }
 
 // option finds an option on the command line before it is read: what is wrong with it is said in a language, too.
 func (s stdio) option(name string) (value string, asked bool) {

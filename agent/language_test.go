@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -100,12 +101,13 @@ func TestErrorsOfCommandsInBothLanguages(t *testing.T) {
 		{"no such language", []string{"status", "--lang", "fr"}, ""},
 	} {
 		for _, lang := range []string{"zh", "en"} {
-			args := c.args
-			if c.what == "no such language" {
-				t.Setenv("LANG", lang)
+			s, args := stdio{in: strings.NewReader(c.stdin)}, append(slices.Clone(c.args), "--lang", lang)
+			if slices.Contains([]string{"no such language", "no such command", "option without a value"}, c.what) {
+				s.speak, args = lang, c.args
 			}
 			var out, talk housetest.Buffer
-			code := run(t.Context(), stdio{in: strings.NewReader(c.stdin), out: &out, err: &talk, speak: lang}, args)
+			s.out, s.err = &out, &talk
+			code := run(t.Context(), s, args)
 			said, _, _ := strings.Cut(talk.String(), "\n")
 			chinese := strings.ContainsFunc(said, func(r rune) bool { return unicode.Is(unicode.Han, r) })
 			switch {
@@ -116,6 +118,14 @@ func TestErrorsOfCommandsInBothLanguages(t *testing.T) {
 			case lang == "zh":
 				if words := foreignWords(strings.ReplaceAll(said, dir, ""), keys); len(words) > 0 {
 					t.Errorf("%s: %q in %s", c.what, words, said)
+				}
+			}
+			if lang == "en" && hasHan(talk.String()) {
+				t.Errorf("%s: Chinese in %s", c.what, talk.String())
+			}
+			for _, l := range sentences(talk.String()) {
+				if lang == "zh" {
+					t.Errorf("%s: %s", c.what, l)
 				}
 			}
 			for _, goes := range []string{" json:", "unmarshal", "struct", "syscall", "flag provided", "strconv", "%!"} {

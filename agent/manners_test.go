@@ -20,6 +20,7 @@ import (
 	"posdx/codes"
 	"posdx/drivers/reader"
 	"posdx/drivers/sim"
+	"posdx/firmware-build/housetest"
 )
 
 // fitted is a terminal with everything, whose peers all keep silent.
@@ -179,19 +180,12 @@ func TestBrokenOffChecksLeaveNothing(t *testing.T) {
 	}
 	// The last goroutine of a round may be on its way out still, and a pty's may not have heard yet.
 	least := func(descriptors, goroutines int) (d, g int, ok bool) {
-		for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			d, g = held()
-			if d <= descriptors && g <= goroutines {
-				return d, g, true
-			}
-			if time.Now().After(end) {
-				return d, g, false
-			}
-		}
+		ok = housetest.Within(30*time.Second, func() bool { d, g = held(); return d <= descriptors && g <= goroutines })
+		return d, g, ok
 	}
 	d0, g0 := held()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		// until it is still
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond) // two counts with a pause between them that are the same: it is still
 		d, g := held()
 		if d == d0 && g == g0 {
 			break

@@ -48,16 +48,13 @@ func aPerson(s *shop) (press func(keys string), shows func(what string) error, l
 	}()
 	looked := 0
 	shows = func(what string) error {
-		for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			b := seen.Bytes()
-			if i := bytes.Index(b[looked:], []byte(what)); i >= 0 {
-				looked += i + len(what)
-				return nil
-			}
-			if time.Now().After(end) {
-				return fmt.Errorf("the console never shows %q: %q", what, b[looked:])
-			}
+		i := -1
+		shown := func() bool { i = bytes.Index(seen.Bytes()[looked:], []byte(what)); return i >= 0 }
+		if !housetest.Within(30*time.Second, shown) {
+			return fmt.Errorf("the console never shows %q: %q", what, seen.Bytes()[looked:])
 		}
+		looked += i + len(what)
+		return nil
 	}
 	return func(keys string) { far.Write([]byte(keys)) }, shows, func() { stop(); near.Close(); far.Close() }
 }

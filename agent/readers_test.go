@@ -12,6 +12,7 @@ import (
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/drivers/sim"
+	"posdx/firmware-build/housetest"
 )
 
 // lined gives a simulated device a tty.
@@ -55,9 +56,7 @@ func TestCardsAreCountedOverARestart(t *testing.T) {
 		if _, err := s.Swipe(); err != nil {
 			t.Fatal(err)
 		}
-		for heard := time.Now().Add(time.Second); cards() == before && time.Now().Before(heard); {
-			time.Sleep(time.Millisecond)
-		}
+		housetest.Within(time.Second, func() bool { return cards() != before })
 	}
 	swiped := cards()
 	for range 5 { // overheard already

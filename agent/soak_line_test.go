@@ -90,7 +90,7 @@ func (w *way) copy(to, from net.Conn) {
 		n, err := from.Read(b)
 		switch w.state.Load() {
 		case waySlow:
-			time.Sleep(time.Duration(n) * time.Second / 4096)
+			time.Sleep(time.Duration(n) * time.Second / 4096) // the pace of the slow way
 		case wayDead:
 			io.Copy(io.Discard, from) // until somebody gives up
 			return

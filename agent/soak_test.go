@@ -156,10 +156,8 @@ func heap() uint64 {
 
 func (s *soak) eventually(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(drainWait); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if ok() {
-			return
-		}
+	if housetest.Within(drainWait, ok) {
+		return
 	}
 	s.t.Errorf("not within %v: %s; outbox %+v, uplink %+v, %d bytes of the log unread", drainWait, what, s.d.box.Stats(), s.d.up.State(), len(s.logged()))
 	kept := 0
@@ -255,7 +253,7 @@ func (s *soak) faults(length time.Duration) {
 			s.code()
 		}
 		s.logLine()
-		time.Sleep(time.Duration(100+s.rnd.IntN(400)) * time.Millisecond)
+		time.Sleep(time.Duration(100+s.rnd.IntN(400)) * time.Millisecond) // a busy shop's pace
 		if s.rnd.IntN(4) > 0 {
 			continue
 		}

@@ -45,7 +45,7 @@ func TestDaemonIsReadyAndTurns(t *testing.T) {
 		defer f.Close()
 		for ctx.Err() == nil {
 			f.WriteString("sale\n")
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(200 * time.Millisecond) // a pace: the log goes on
 		}
 	}()
 	if got := agenttest.Next(t, heard); !strings.HasPrefix(got, "WATCHDOG=1\nSTATUS=no code seen yet; connected false") {

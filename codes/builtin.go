@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426a6f79cb609a21d1752f058060692b01fa2fa99f56650b", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:8cf73f30d8ba263fa7c0a59ea8d6ad6c9594bfb9ccb5ca2d77e8d2c81adfc7e8", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -414,6 +414,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Fact{Check: "txn.history", Name: "first_try", Type: "word", Words: list968be4ee},
 	Fact{Check: "txn.history", Name: "issuers_same_code_1h", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "txn.history", Name: "last_approval_age_s", Type: "float", Unit: "s", High: 1e+10},
+	Fact{Check: "txn.history", Name: "no_approval_s", Type: "float", Unit: "s", High: 1e+10},
 	Fact{Check: "txn.history", Name: "reached_after", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "txn.history", Name: "restarts_since_approval", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "txn.history", Name: "same_code_1h", Type: "int", Unit: "count", High: 1e+06},
@@ -976,7 +977,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "dns.slow", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
-	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 2000, News: "poor"},
+	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 2000, News: "poor", Joined: true},
+	Limit{Finding: "dns.slow", Check: "net.dns", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "dns.degraded", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Fact: "resolvers_failed", Bad: 3.4028234663852886e+38, Full: 2, News: "poor"},
@@ -1217,6 +1221,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Limit{Finding: "tcp.reset", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.reset-far", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "tcp.unreachable", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1493,7 +1500,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Limit{Finding: "hist.never-approved", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.none-lately", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "hist.worked-before", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "hist.worked-lately", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "hist.one-issuer", Check: "txn.history", When: []Cond{
@@ -1657,6 +1670,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	FindingNews{Finding: "hist.mode-all", News: "bad"},
 	FindingNews{Finding: "hist.mode-stripe-chip", News: "bad"},
 	FindingNews{Finding: "hist.never-approved", News: "bad"},
+	FindingNews{Finding: "hist.none-lately", News: "bad"},
 	FindingNews{Finding: "hist.ok-since-update", News: "good"},
 	FindingNews{Finding: "hist.one-card", News: "good"},
 	FindingNews{Finding: "hist.one-issuer", News: "note"},
@@ -1665,6 +1679,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	FindingNews{Finding: "hist.pin-only-fails", News: "bad"},
 	FindingNews{Finding: "hist.restart-no-help", News: "note"},
 	FindingNews{Finding: "hist.worked-before", News: "good"},
+	FindingNews{Finding: "hist.worked-lately", News: "good"},
 	FindingNews{Finding: "internet.fail", News: "bad"},
 	FindingNews{Finding: "internet.fail-beyond", News: "bad"},
 	FindingNews{Finding: "internet.ok", News: "good"},
@@ -1805,6 +1820,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	FindingNews{Finding: "tcp.refused-near", News: "bad"},
 	FindingNews{Finding: "tcp.rejected", News: "bad"},
 	FindingNews{Finding: "tcp.reset", News: "bad"},
+	FindingNews{Finding: "tcp.reset-far", News: "note"},
 	FindingNews{Finding: "tcp.slow", News: "poor"},
 	FindingNews{Finding: "tcp.stopped-beyond", News: "note"},
 	FindingNews{Finding: "tcp.stopped-site", News: "bad"},
@@ -3244,6 +3260,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Word{Kind: "money", ID: "declined", Text: Text{ZH: "这笔交易没有成交，顾客没有被扣款", EN: "the sale was not made; the customer was not charged"}},
 	Word{Kind: "money", ID: "not-sent", Text: Text{ZH: "请求没有发出，顾客没有被扣款", EN: "nothing was sent; the customer was not charged"}},
 	Word{Kind: "money", ID: "reversed", Text: Text{ZH: "主机已接受冲正，原交易已撤销", EN: "the host accepted the reversal; the original transaction is undone"}},
+	Word{Kind: "money", ID: "reversing", Text: Text{ZH: "冲正的结果不清楚，不知道顾客是否仍被扣款", EN: "it is not known whether the reversal went through; the customer may still be charged"}},
 	Word{Kind: "money", ID: "sent-no-answer", Text: Text{ZH: "请求已发出但没有应答，顾客可能已被扣款", EN: "the request left and no answer came; the customer may have been charged"}},
 	Word{Kind: "money", ID: "settlement", Text: Text{ZH: "这是结算对账报文，不涉及扣款", EN: "this was a settlement message; no money moves in it"}},
 	Word{Kind: "money", ID: "sign-in", Text: Text{ZH: "这是签到等管理报文，不涉及扣款", EN: "this was a sign-in or another management message; no money moves in it"}},
@@ -3267,7 +3284,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Word{Kind: "outcome", ID: "mended", Text: Text{ZH: "故障已消失", EN: "well again"}},
 	Word{Kind: "outcome", ID: "refuted", Text: Text{ZH: "后来的情况不支持这个原因", EN: "what happened since speaks against this cause"}},
 	Word{Kind: "outcome", ID: "untested", Text: Text{ZH: "没有后续情况", EN: "nothing has told since"}},
+	Word{Kind: "reading", ID: "borrowed", Text: Text{ZH: "按其他码表解读，写码方未必是这个意思", EN: "read by another table; its writer may mean something else"}},
+	Word{Kind: "reading", ID: "disputed", Text: Text{ZH: "各来源说法不一", EN: "sources disagree"}},
 	Word{Kind: "reason", ID: "absent", Text: Text{ZH: "没有安装", EN: "not fitted"}},
+	Word{Kind: "reason", ID: "accepted", Text: Text{ZH: "主机已接受这个请求", EN: "the host accepted the request"}},
 	Word{Kind: "reason", ID: "budget", Text: Text{ZH: "流量或次数受限", EN: "beyond the budget"}},
 	Word{Kind: "reason", ID: "in-sale", Text: Text{ZH: "交易进行中", EN: "a sale is running"}},
 	Word{Kind: "reason", ID: "in-use", Text: Text{ZH: "正被使用", EN: "in use"}},
@@ -3278,6 +3298,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Word{Kind: "reason", ID: "too-few", Text: Text{ZH: "样本太少", EN: "too few samples"}},
 	Word{Kind: "reason", ID: "unsupported", Text: Text{ZH: "不支持", EN: "not supported"}},
 	Word{Kind: "retry", ID: "after-signin", Text: Text{ZH: "先重新签到，再试", EN: "sign in again, then retry"}},
+	Word{Kind: "retry", ID: "done", Text: Text{ZH: "已经完成，不用再做", EN: "it is done; nothing has to be repeated"}},
 	Word{Kind: "retry", ID: "later", Text: Text{ZH: "现在再试也不行，请稍后再试", EN: "trying now will not help; try again later"}},
 	Word{Kind: "retry", ID: "later-mend", Text: Text{ZH: "现在再试也不行，照下面的步骤处理好再试", EN: "trying now will not work; first put it right as below"}},
 	Word{Kind: "retry", ID: "no", Text: Text{ZH: "不要再试", EN: "do not try again"}},
@@ -3326,57 +3347,71 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Word{Kind: "visit", ID: "yes", Text: Text{ZH: "需要上门", EN: "a visit is needed"}},
 }, Causes: []Cause{
 	Cause{ID: "account.funds", Segment: "issuer", Act: "cardholder", Stages: listcbb9d70e, Writers: liste83ea07d, Title: Text{ZH: "余额或可用额度不足", EN: "Not enough money or credit on the account"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一种付款方式；多位顾客的卡都是这样，请联系收单机构。", EN: "Ask for another way to pay; the cards of several customers met the same, so call the acquirer."}, When: list5d2f4b0a},
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
 		Step{Text: Text{ZH: "请顾客查余额，充值或减小金额后再付。", EN: "Ask the customer to check the balance and top up or pay a smaller amount."}, When: list0960ce4c},
 		Step{Text: Text{ZH: "也可换卡或换付款方式。", EN: "Or use another card or another way to pay."}, When: list0960ce4c},
-	}, Remedies: listfef2564b},
+	}, Remedies: listea7bb10e},
 	Cause{ID: "account.limit", Segment: "issuer", Act: "cardholder", Stages: listcbb9d70e, Writers: liste83ea07d, Title: Text{ZH: "超过这张卡的金额或次数限制", EN: "The card's limit for amount or number of payments is exceeded"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
+		Step{Text: Text{ZH: "请顾客换一种付款方式；多位顾客的卡都是这样，请联系收单机构。", EN: "Ask for another way to pay; the cards of several customers met the same, so call the acquirer."}, When: list5d2f4b0a},
 		Step{Text: Text{ZH: "减小金额，或换一张卡。", EN: "Use a smaller amount or another card."}, When: list0960ce4c},
 		Step{Text: Text{ZH: "顾客可请发卡行调整限额。", EN: "The customer can ask the bank to raise the limit."}},
-	}, Remedies: listcf791768},
+	}, Remedies: list1b31f4fc},
 	Cause{ID: "account.pin", Segment: "issuer", Act: "cardholder", Stages: listcbb9d70e, Writers: liste83ea07d, Title: Text{ZH: "密码错误或密码已锁", EN: "The PIN was wrong or is locked"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一种付款方式；多位顾客的卡都是这样，请联系收单机构。", EN: "Ask for another way to pay; the cards of several customers met the same, so call the acquirer."}, When: list5d2f4b0a},
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
 		Step{Text: Text{ZH: "请顾客遮挡键盘，慢慢重输一次密码；不要连续猜。", EN: "Ask the customer to cover the keypad and enter the PIN once more, slowly, without guessing."}, When: listf08cbd48},
 		Step{Text: Text{ZH: "密码已锁就换卡，由顾客找发卡行解锁。", EN: "If the PIN is locked use another card; the customer's bank unlocks it."}, When: list0960ce4c},
-	}, Remedies: listba118f71},
+	}, Remedies: listc73dd65c},
 	Cause{ID: "account.state", Segment: "issuer", Act: "cardholder", Stages: liste0cbae18, Writers: list103520d5, Title: Text{ZH: "账户不能用（冻结、挂失、未激活、睡眠或受限）", EN: "The account cannot be used (blocked, lost, not activated, dormant or restricted)"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
+		Step{Text: Text{ZH: "请顾客换一种付款方式；多位顾客的卡都是这样，请联系收单机构。", EN: "Ask for another way to pay; the cards of several customers met the same, so call the acquirer."}, When: list5d2f4b0a},
 		Step{Text: Text{ZH: "请顾客换一张卡。", EN: "Ask the customer for another card."}, When: list0960ce4c},
 		Step{Text: Text{ZH: "请顾客打卡背面的电话，问发卡行账户状态。", EN: "The customer can call the number on the back of the card and ask about the account."}},
-	}, Remedies: list54bddc63},
+	}, Remedies: list8800b173},
 	Cause{ID: "bearer.flapping", Segment: "wan", Act: "technician", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "终端频繁切换网络", EN: "The terminal changes network too often"}, Steps: []Step{
 		Step{Text: Text{ZH: "固定使用最稳的一种网络，关掉其他的。", EN: "Stay on the steadiest network and switch the others off."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，由技术人员调整网络切换设置或天线。", EN: "Call the service provider with the terminal number; a technician adjusts switching or the antenna."}},
 	}, Remedies: list5a0c472d},
 	Cause{ID: "card.damaged", Segment: "card", Act: "cardholder", Stages: list1123d3be, Writers: listce05eff4, Title: Text{ZH: "这张卡读不出来，其他卡正常", EN: "This card cannot be read, other cards can"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
+		Step{Text: Text{ZH: "请顾客换一种付款方式；多位顾客的卡都是这样，请联系收单机构。", EN: "Ask for another way to pay; the cards of several customers met the same, so call the acquirer."}, When: list5d2f4b0a},
 		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask the customer for another card or another way to pay."}, When: list0960ce4c},
 		Step{Text: Text{ZH: "告诉顾客：本机读其他卡正常，这张卡请找发卡行更换。", EN: "Tell the customer that this terminal reads other cards and that the bank can replace this one."}},
-	}, Remedies: listb37d51b9},
+	}, Remedies: list6704239b},
 	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Stages: liste0cbae18, Writers: list103520d5, Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
+		Step{Text: Text{ZH: "请顾客换一种付款方式；多位顾客的卡都是这样，请联系收单机构。", EN: "Ask for another way to pay; the cards of several customers met the same, so call the acquirer."}, When: list5d2f4b0a},
 		Step{Text: Text{ZH: "对照卡面逐位核对卡号、有效期和安全码，再输一次。", EN: "Compare number, expiry date and security code with the card digit by digit and enter them again."}, When: listf08cbd48},
 		Step{Text: Text{ZH: "能插卡或挥卡就不要手工输入。", EN: "If the card can be inserted or tapped, do not type."}},
-	}, Remedies: list96439541},
+	}, Remedies: list2b16734e},
 	Cause{ID: "card.expired", Segment: "card", Act: "cardholder", Stages: liste0cbae18, Writers: list103520d5, Title: Text{ZH: "卡片已过有效期", EN: "The card has expired"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
+		Step{Text: Text{ZH: "请顾客换一种付款方式；多位顾客的卡都是这样，请联系收单机构。", EN: "Ask for another way to pay; the cards of several customers met the same, so call the acquirer."}, When: list5d2f4b0a},
 		Step{Text: Text{ZH: "和顾客一起看卡面有效期。", EN: "Look at the expiry date on the card together."}},
 		Step{Text: Text{ZH: "请顾客换一张卡，并找发卡行换新卡。", EN: "Ask for another card; the customer's bank replaces this one."}, When: list0960ce4c},
-	}, Remedies: list54bddc63},
+	}, Remedies: list8800b173},
 	Cause{ID: "card.wrong-method", Segment: "card", Act: "staff", Stages: liste0cbae18, Writers: list103520d5, Title: Text{ZH: "用卡方式不对（应插芯片，或本机不受理此类卡）", EN: "The card was used the wrong way (the chip is required, or this card type is not accepted)"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一种付款方式；多位顾客的卡都是这样，请联系收单机构。", EN: "Ask for another way to pay; the cards of several customers met the same, so call the acquirer."}, When: list5d2f4b0a},
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
 		Step{Text: Text{ZH: "卡上有芯片就插芯片，不要刷磁条。", EN: "If the card has a chip, insert the chip instead of swiping."}, When: listf08cbd48},
 		Step{Text: Text{ZH: "仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "If that fails, tap the card, or ask for another card or way to pay."}, When: listf08cbd48},
 		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask for another card or another way to pay."}, When: list943ac380},
-	}, Remedies: listf045ea4c},
+	}, Remedies: list36ac35b7},
 	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Stages: listf667e4a5, Writers: list3e3a31e6, Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Steps: []Step{
 		Step{Text: Text{ZH: "等几分钟再试，期间可用其他付款方式。", EN: "Wait some minutes and try again; use another way to pay meanwhile."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "等十分钟左右再做一次。", EN: "Wait about ten minutes and do it again."}, When: listcad8395c},
 		Step{Text: Text{ZH: "持续出现就打收单机构客服，报应答码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give the code, the terminal number and the time, and ask about maintenance."}},
 	}, Remedies: liste645cd46},
 	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Stages: list5c38b34d, Writers: list3e3a31e6, Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Steps: []Step{
-		Step{Text: Text{ZH: "隔几分钟再试，不要连续重试。", EN: "Try again in some minutes, not at once and not repeatedly."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "隔几分钟再试，不要连续重试。", EN: "Try again in some minutes, not at once and not repeatedly."}, When: list6421aee8},
 		Step{Text: Text{ZH: "超时的交易先查结果再重做。", EN: "Look up payments that timed out before repeating them."}, When: listb9769451},
 		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说主机应答变慢。", EN: "Call the acquirer, give the terminal number and the time, and say that the host answers slowly."}},
 	}, Remedies: list9d70aeda},
 	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Stages: list74156434, Writers: listce05eff4, Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机拒绝连接”，请对方核对地址和端口。", EN: "Call the acquirer, give the terminal number and the time, say that the host refuses connections, and have address and port checked."}},
-		Step{Text: Text{ZH: "对方确认端口已开放后再试一笔。", EN: "Once they confirm that the port is open, try one payment."}, When: list12d08bdb},
+		Step{Text: Text{ZH: "对方确认端口已开放后试一笔。", EN: "Once they confirm that the port is open, try one payment."}, When: list12d08bdb},
 	}, Remedies: list8878e10a},
 	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机证书或加密连接有问题”。", EN: "Call the acquirer, give the terminal number and the time, and say: the host's certificate or encryption fails."}},
@@ -3387,9 +3422,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“上网正常，连不上主机”。", EN: "Call the acquirer, give the terminal number and the time, and say: the internet works, the host does not answer."}},
 	}, Remedies: list8d4026d1},
 	Cause{ID: "issuer.declined", Segment: "issuer", Act: "cardholder", Stages: liste0cbae18, Writers: list103520d5, Title: Text{ZH: "发卡行拒绝，未说明原因", EN: "The issuing bank declined without giving a reason"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
+		Step{Text: Text{ZH: "请顾客换一种付款方式；多位顾客的卡都是这样，请联系收单机构。", EN: "Ask for another way to pay; the cards of several customers met the same, so call the acquirer."}, When: list5d2f4b0a},
 		Step{Text: Text{ZH: "请顾客换一张卡或换付款方式。", EN: "Ask for another card or another way to pay."}, When: list0960ce4c},
 		Step{Text: Text{ZH: "原因只有发卡行知道，请顾客打卡背面的电话询问。", EN: "Only the bank knows why; the customer can call the number on the card."}},
-	}, Remedies: listfe4d9c55},
+	}, Remedies: listc73dd65c},
 	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Stages: list8f79e5bf, Writers: list9645a7b5, Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Steps: []Step{
 		Step{Text: Text{ZH: "先查这笔交易结果，没有结果不要重刷。", EN: "First look up the result of this payment; do not repeat it without one."}, When: listb9769451},
 		Step{Text: Text{ZH: "过几分钟再试，或换其他银行的卡。", EN: "Try again in some minutes, or use a card of another bank."}, When: listf08cbd48},
@@ -3411,7 +3448,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	}, Remedies: listb3e8810a},
 	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Steps: []Step{
 		Step{Text: Text{ZH: "请管店内网络的人放行到收单主机的地址和端口。", EN: "Ask whoever runs the shop's network to allow the acquirer's address and port."}},
-		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
+		Step{Text: Text{ZH: "在此之前先用移动网络。", EN: "Until then use the mobile network."}},
 	}, Remedies: listff646f35},
 	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Steps: []Step{
 		Step{Text: Text{ZH: "路由器断电十秒再通电，等两分钟。", EN: "Switch the router off for ten seconds, on again, and wait two minutes."}},
@@ -3424,7 +3461,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	}, Remedies: list1f2e5904},
 	Cause{ID: "lan.portal", Segment: "lan", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "店内网络要先在网页上登录才能上网", EN: "The shop's network wants a sign-in on a web page before it lets anything out"}, Steps: []Step{
 		Step{Text: Text{ZH: "用手机或电脑连到同一个网络，打开浏览器，按页面提示登录或同意条款。", EN: "With a phone or computer on the same network, open the browser and sign in or accept the terms on the page that appears."}},
-		Step{Text: Text{ZH: "终端自己登录不了：在此之前换用网线或移动网络收款。", EN: "If the terminal itself stays locked out, use a cable or the mobile network until then."}},
+		Step{Text: Text{ZH: "终端自己登录不了：在此之前换用网线或移动网络。", EN: "If the terminal itself stays locked out, use a cable or the mobile network until then."}},
 		Step{Text: Text{ZH: "请管店内网络的人让终端免登录，否则过一阵又会断。", EN: "Ask whoever runs the shop's network to exempt the terminal from the sign-in; otherwise it returns after a while."}},
 	}, Remedies: listf44edfc8},
 	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Steps: []Step{
@@ -3438,6 +3475,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报应答码、商户号、终端号，请对方核实商户状态并重新开通。", EN: "Call the acquirer, give the code, merchant and terminal number, and have the merchant checked and opened again."}},
 		Step{Text: Text{ZH: "开通后签到并下载参数，再试一笔。", EN: "Then sign in, download the parameters and try one payment."}, When: list12d08bdb},
+		Step{Text: Text{ZH: "办好后签到、下载参数，再做一次。", EN: "Then sign in, download the parameters and do it again."}, When: listcad8395c},
 	}, Remedies: listc1398fb6},
 	Cause{ID: "modem.absent", Segment: "modem", Act: "technician", Visit: true, Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "通信模块没有响应或不见了", EN: "The modem is silent or gone"}, Steps: []Step{
 		Step{Text: Text{ZH: "重启终端一次，看移动信号是否出现。", EN: "Restart the terminal once and see whether the mobile signal appears."}},
@@ -3477,21 +3515,23 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	}, Remedies: list7e84e8c4},
 	Cause{ID: "modem.sunset", Segment: "modem", Act: "technician", Visit: true, Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "运营商已关停终端用的这一代移动网络", EN: "The carrier has switched off the generation of network that this modem needs"}, Steps: []Step{
 		Step{Text: Text{ZH: "打服务商电话，报终端号，说“本地运营商已关停这一代移动网络”，请他们换支持新网络的模块或终端。", EN: "Call the service provider, give the terminal number, and say: the carrier has switched off this generation of network; a modem or terminal for the newer one is needed."}},
-		Step{Text: Text{ZH: "在此之前改用网线或Wi-Fi收款。", EN: "Until then use a network cable or Wi-Fi."}},
+		Step{Text: Text{ZH: "在此之前改用网线或Wi-Fi。", EN: "Until then use a network cable or Wi-Fi."}},
 		Step{Text: Text{ZH: "不用重启，也不用换SIM卡或天线。", EN: "Do not restart, and change neither SIM nor antenna."}},
 	}, Remedies: listb324db00},
 	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Steps: []Step{
-		Step{Text: Text{ZH: "什么都不用做。", EN: "Nothing to do."}},
+		Step{Text: Text{ZH: "不需要处理。", EN: "Nothing to do."}, When: list44de02d6},
+		Step{Text: Text{ZH: "在流水里或向收单机构查清这笔的结果；没有什么要修的。", EN: "Look up the result in the journal or at the acquirer; nothing has to be repaired."}, When: listb9769451},
+		Step{Text: Text{ZH: "在流水里确认冲正已完成；没有什么要修的。", EN: "See in the journal that the reversal is done; nothing has to be repaired."}, When: list33a8d292},
 	}},
 	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Stages: list77e2e03d, Writers: list3234d4d9, Title: Text{ZH: "操作有误：金额或交易类型选错，或输入太慢、被取消", EN: "Wrong amount or menu item, or the entry took too long or was cancelled"}, Steps: []Step{
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
-		Step{Text: Text{ZH: "重新操作一次：核对金额、交易类型和原交易信息；若是输密码或刷卡超时，请顾客在提示时间内完成。", EN: "Do it again: check amount, type and the original payment; if PIN or card came too late, have the customer be ready for it."}, When: list0960ce4c},
-		Step{Text: Text{ZH: "不确定就按菜单提示从头做。", EN: "If in doubt, start again and follow the menu."}, When: list0960ce4c},
+		Step{Text: Text{ZH: "重新操作一次：核对金额、交易类型和原交易信息；若是输密码或刷卡超时，请顾客在提示时间内完成。", EN: "Do it again: check amount, type and the original payment; if PIN or card came too late, have the customer be ready for it."}, When: list507dcf2a},
+		Step{Text: Text{ZH: "不确定就按菜单提示从头做。", EN: "If in doubt, start again and follow the menu."}, When: list44de02d6},
 	}, Remedies: list1746c5c7},
 	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Stages: list77e2e03d, Writers: list3234d4d9, Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Steps: []Step{
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
-		Step{Text: Text{ZH: "换有权限的操作员或主管登录后再做。", EN: "Have an operator or supervisor with the right log in and do it."}, When: list0960ce4c},
-		Step{Text: Text{ZH: "需要开权限就找店长或收单机构。", EN: "To get the right, ask the manager or the acquirer."}, When: list0960ce4c},
+		Step{Text: Text{ZH: "换有权限的操作员或主管登录后再做。", EN: "Have an operator or supervisor with the right log in and do it."}, When: list44de02d6},
+		Step{Text: Text{ZH: "需要开权限就找店长或收单机构。", EN: "To get the right, ask the manager or the acquirer."}, When: list44de02d6},
 	}, Remedies: listc798752b},
 	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Stages: listdd3979df, Writers: listce05eff4, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Steps: []Step{
 		Step{Text: Text{ZH: "外接密码键盘：重插连接线。", EN: "With an external PIN pad, plug its cable in again."}},
@@ -3509,11 +3549,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Cause{ID: "reader.disconnected", Segment: "reader", Act: "technician", Visit: true, Stages: list1123d3be, Writers: listce05eff4, Title: Text{ZH: "读卡器断开或没有响应", EN: "The card reader is disconnected or silent"}, Steps: []Step{
 		Step{Text: Text{ZH: "外接读卡器：把数据线和电源线拔下重插，插紧。", EN: "With an external reader, unplug data and power cable and plug them in firmly."}},
 		Step{Text: Text{ZH: "仍不行就找服务商，报终端号，说“读卡器无响应”，由技术人员换线或读卡器。", EN: "If that fails, call the service provider with the terminal number, say reader silent; a technician replaces cable or reader."}},
-		Step{Text: Text{ZH: "等待期间可用扫码等其他方式收款。", EN: "Meanwhile take payments another way, such as a QR code."}, When: list0960ce4c},
+		Step{Text: Text{ZH: "等待期间可用扫码等其他方式收款。", EN: "Meanwhile take payments another way, such as a QR code."}, When: list507dcf2a},
 	}, Remedies: list78f5e1d9},
 	Cause{ID: "reader.fault", Segment: "reader", Act: "technician", Visit: true, Stages: list1123d3be, Writers: listce05eff4, Title: Text{ZH: "读卡器自检不通过", EN: "The card reader fails its self-test"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报终端号和自检代码，由技术人员更换读卡器。", EN: "Call the service provider with terminal number and self-test code; a technician replaces the reader."}},
-		Step{Text: Text{ZH: "等待期间换其他读卡方式或扫码收款。", EN: "Meanwhile use another way of reading or a QR code."}, When: list0960ce4c},
+		Step{Text: Text{ZH: "等待期间换其他读卡方式或扫码收款。", EN: "Meanwhile use another way of reading or a QR code."}, When: list507dcf2a},
 	}, Remedies: list4db87eed},
 	Cause{ID: "reader.line-noise", Segment: "reader", Act: "technician", Visit: true, Stages: list1123d3be, Writers: listce05eff4, Title: Text{ZH: "读卡器连接线受干扰或接触不良", EN: "The reader's cable suffers from noise or a bad contact"}, Steps: []Step{
 		Step{Text: Text{ZH: "插紧读卡器的线，让它远离电源线和电机。", EN: "Plug the reader cable in firmly and keep it away from power lines and motors."}},
@@ -3525,6 +3565,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	}, Remedies: list9ac0b504},
 	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Stages: list8f79e5bf, Writers: list9645a7b5, Title: Text{ZH: "卡组织等转接网络故障或维护", EN: "The payment network is at fault or in maintenance"}, Steps: []Step{
 		Step{Text: Text{ZH: "等十分钟左右再试，期间可用现金或扫码。", EN: "Wait about ten minutes and try again; take cash or a QR payment meanwhile."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "等十分钟左右再做一次。", EN: "Wait about ten minutes and do it again."}, When: listcad8395c},
 		Step{Text: Text{ZH: "重刷前先查上一笔结果。", EN: "Look up the last payment before repeating it."}, When: listb9769451},
 		Step{Text: Text{ZH: "终端和网络正常，不用重启，也不用报修。", EN: "Terminal and network are fine: no restart, no repair call."}},
 	}, Remedies: list4d95377f},
@@ -3553,6 +3594,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	}, Remedies: list451152e2},
 	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Stages: list803e8d7c, Writers: list3e3a31e6, Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报应答码、终端号，请技术人员核对主机地址、终端号、商户号、TPDU和APN。", EN: "Call the service provider with the code and terminal number; a technician compares host address, terminal number, merchant number, TPDU and APN."}},
+		Step{Text: Text{ZH: "重新下载参数，再签到。", EN: "Download the parameters again and sign in."}, When: listcad8395c},
 		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list12d08bdb},
 	}, Remedies: liste968418c},
 	Cause{ID: "terminal.date-bug", Segment: "terminal", Act: "technician", Stages: listaa967c99, Title: Text{ZH: "终端软件过不了某个日期（跨年、闰日、周数归零）", EN: "The terminal's software stumbles over a date (year change, leap day, week rollover)"}, Steps: []Step{
@@ -3565,14 +3607,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	}, Remedies: list48400705},
 	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Stages: list2a358077, Writers: list08319631, Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Steps: []Step{
 		Step{Text: Text{ZH: "先做结算，结算成功后再收这笔款；结算不成功就打收单机构客服，报终端号和时间。", EN: "Settle first and take the payment when that has succeeded; if it fails, call the acquirer with terminal number and time."}, When: list3cfa7c34},
-		Step{Text: Text{ZH: "先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。", EN: "Look up the payment by its trace number and see whether a reversal waits; do not repeat before that."}, When: listbd79bbc7},
-		Step{Text: Text{ZH: "等待冲正发送成功，或按提示重新签到。", EN: "Let the reversal go out, or sign in again if the terminal asks for it."}, When: listbd79bbc7},
-		Step{Text: Text{ZH: "流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "If records still differ, settle; then call the acquirer with trace number, terminal number and time."}, When: listbd79bbc7},
-	}, Remedies: list6e9c2659},
+		Step{Text: Text{ZH: "先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。", EN: "Look up the payment by its trace number and see whether a reversal waits; do not repeat before that."}, When: list8ad71b9f},
+		Step{Text: Text{ZH: "等待冲正发送成功，或按提示重新签到。", EN: "Let the reversal go out, or sign in again if the terminal asks for it."}, When: list8ad71b9f},
+		Step{Text: Text{ZH: "流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "If records still differ, settle; then call the acquirer with trace number, terminal number and time."}, When: list8ad71b9f},
+		Step{Text: Text{ZH: "先让待冲正和脱机交易上送，再结算一次。", EN: "Let waiting reversals and offline sales go out, then settle once more."}, When: list167aff6f},
+		Step{Text: Text{ZH: "仍不平就核对终端总计与收单机构的总计，并带终端号、批次号和时间致电收单机构。", EN: "If it still does not balance, compare the terminal's totals with the acquirer's and call the acquirer with terminal number, batch number and time."}, When: list167aff6f},
+		Step{Text: Text{ZH: "让待冲正上送，终端要求时先结算，然后重新签到。", EN: "Let a waiting reversal go out, settle if the terminal asks for it, then sign in again."}, When: list019fb111},
+	}, Remedies: listc371e4ee},
 	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Stages: list6c815aed, Writers: list08319631, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Steps: []Step{
 		Step{Text: Text{ZH: "先重新签到，再试一笔。", EN: "Sign in again and try one payment."}, When: listf08cbd48},
 		Step{Text: Text{ZH: "仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法；备份电池没电的先换电池，否则密钥还会丢。", EN: "If it still fails, a technician must reload the master key on site and check key index and algorithm; an empty backup cell is replaced first, or the keys are lost again."}, When: listf08cbd48},
-		Step{Text: Text{ZH: "找服务商上门重灌主密钥，并核对密钥索引和算法；备份电池没电的先换电池，否则密钥还会丢。", EN: "A technician must reload the master key on site and check key index and algorithm; an empty backup cell is replaced first, or the keys are lost again."}, When: list122fb9db},
+		Step{Text: Text{ZH: "找服务商上门重灌主密钥，并核对密钥索引和算法；备份电池没电的先换电池，否则密钥还会丢。", EN: "A technician must reload the master key on site and check key index and algorithm; an empty backup cell is replaced first, or the keys are lost again."}, When: list2d012459},
 		Step{Text: Text{ZH: "报修时说明：应答码、终端号、时间、签到是否成功。", EN: "When calling, give the code, the terminal number, the time and whether sign-in worked."}},
 	}, Remedies: lista4a757e8},
 	Cause{ID: "terminal.moved", Segment: "terminal", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "终端换了地方，中心按一机一地的规则拒绝", EN: "The terminal has been moved, and a rule of one place a terminal declines it"}, Steps: []Step{
@@ -3584,6 +3629,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 		Step{Text: Text{ZH: "核对终端显示的终端号、商户号与签约单是否一致。", EN: "Compare terminal and merchant number on the screen with the contract."}},
 		Step{Text: Text{ZH: "打收单机构客服，报应答码、终端号、商户号和时间，请对方登记或重新启用。", EN: "Call the acquirer, give the code, terminal number, merchant number and time, and have the terminal registered or opened again."}},
 		Step{Text: Text{ZH: "登记后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list12d08bdb},
+		Step{Text: Text{ZH: "办好后重新签到，再做一次。", EN: "Then sign in again and do it once more."}, When: listcad8395c},
 	}, Remedies: list38994cbe},
 	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Stages: lista0d600b9, Writers: listce05eff4, Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Steps: []Step{
 		Step{Text: Text{ZH: "关闭不用的应用，空闲时重启终端一次。", EN: "Close what is not needed and restart the terminal once in a quiet moment."}},
@@ -3595,6 +3641,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	}, Remedies: listf82bd763},
 	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Stages: list371e9daf, Writers: list08319631, Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报应答码、终端号和应用版本，请技术人员核对报文格式和协议版本。", EN: "Call the service provider with the code, terminal number and application version; a technician checks message format and protocol version."}},
+		Step{Text: Text{ZH: "重新下载参数，再签到。", EN: "Download the parameters again and sign in."}, When: listcad8395c},
 		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list12d08bdb},
 		Step{Text: Text{ZH: "需要时升级到服务商指定的版本。", EN: "If told so, install the version the provider names."}},
 	}, Remedies: list7891ab4f},
@@ -3632,12 +3679,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Steps: []Step{
 		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: listb9769451},
 		Step{Text: Text{ZH: "打宽带运营商报障，说“丢包严重”，报宽带账号和时间。", EN: "Report heavy packet loss to the internet carrier, with account number and time."}},
-		Step{Text: Text{ZH: "在此之前改用移动网络收款。", EN: "Until then use the mobile network."}},
+		Step{Text: Text{ZH: "在此之前改用移动网络。", EN: "Until then use the mobile network."}},
 	}, Remedies: lista46d1cb1},
 	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Steps: []Step{
 		Step{Text: Text{ZH: "打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。", EN: "Tell the internet carrier that large packets vanish while small ones pass, with account number and time."}},
 		Step{Text: Text{ZH: "技术人员可先把终端或路由器的MTU调小。", EN: "A technician can lower the MTU on terminal or router meanwhile."}},
-		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
+		Step{Text: Text{ZH: "在此之前先用移动网络。", EN: "Until then use the mobile network."}},
 	}, Remedies: listba7766b3},
 	Cause{ID: "wan.no-ipv4", Segment: "wan", Act: "technician", Stages: listc3bbd856, Writers: listce05eff4, Title: Text{ZH: "这条网络只有IPv6，而主机要用IPv4才连得上", EN: "The network has IPv6 alone, and the host can be reached by IPv4 alone"}, Steps: []Step{
 		Step{Text: Text{ZH: "打服务商电话，报终端号，说“网络只有IPv6，主机写的是IPv4地址”，请他们把主机改成域名，或向运营商申请双栈APN。", EN: "Call the service provider, give the terminal number, and say: the network has IPv6 alone and the host is set by an IPv4 address; set the host by name, or order an APN with both from the carrier."}},
@@ -3651,7 +3698,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Steps: []Step{
 		Step{Text: Text{ZH: "看路由器的外网灯，路由器重启一次，等两分钟。", EN: "Look at the router's internet light, restart the router once and wait two minutes."}},
 		Step{Text: Text{ZH: "仍不通就打宽带运营商报障，报宽带账号和时间。", EN: "If it stays down, report it to the internet carrier with the account number and the time."}},
-		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
+		Step{Text: Text{ZH: "在此之前先用移动网络。", EN: "Until then use the mobile network."}},
 	}, Remedies: list846eccd6},
 	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Steps: []Step{
 		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: listb9769451},
@@ -3711,25 +3758,25 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: listce8b9a22, Causes: list6caa572d, Checks: list96fc0de1, Remedies: list9ce989c0},
 	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list52607b16, Causes: list9da65c68, Checks: list09049411, Remedies: list7891ab4f},
 	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: listfd10d2e0, Checks: list6f6faa46, Remedies: lista4a757e8},
-	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list93b38dc2, Causes: list41b07957, Checks: listc12d4409, Remedies: listb37d51b9},
-	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list52607b16, Causes: list9cb969a1, Checks: listb77cccd4, Remedies: list54bddc63},
-	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list52607b16, Causes: list388b43fa, Checks: list5e55f3a2, Remedies: list54bddc63},
-	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list20bbb660, Causes: listab66400f, Checks: list5e55f3a2, Remedies: listfef2564b},
-	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list52607b16, Causes: list388b43fa, Checks: list5e55f3a2, Remedies: list54bddc63},
-	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: listce8b9a22, Causes: listc21332e2, Checks: list601a6c38, Remedies: list96439541},
-	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list46b301c0, Causes: list28cb9410, Checks: list5e55f3a2, Remedies: listba118f71},
-	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list93b38dc2, Causes: list7dd6f4e7, Checks: list29328d00, Remedies: listf045ea4c},
-	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list47c3a083, Causes: listc21332e2, Checks: list29328d00, Remedies: list96439541},
-	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: listce8b9a22, Causes: listaaf71cf8, Checks: list5e55f3a2, Remedies: listcf791768},
+	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list93b38dc2, Causes: list41b07957, Checks: listc12d4409, Remedies: list6704239b},
+	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list52607b16, Causes: list9cb969a1, Checks: listb77cccd4, Remedies: list8800b173},
+	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list52607b16, Causes: list388b43fa, Checks: list5e55f3a2, Remedies: list8800b173},
+	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list20bbb660, Causes: listab66400f, Checks: list5e55f3a2, Remedies: listea7bb10e},
+	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list52607b16, Causes: list388b43fa, Checks: list5e55f3a2, Remedies: list8800b173},
+	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: listce8b9a22, Causes: listc21332e2, Checks: list601a6c38, Remedies: list2b16734e},
+	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list46b301c0, Causes: list28cb9410, Checks: list5e55f3a2, Remedies: listc73dd65c},
+	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list93b38dc2, Causes: list7dd6f4e7, Checks: list29328d00, Remedies: list36ac35b7},
+	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list47c3a083, Causes: listc21332e2, Checks: list29328d00, Remedies: list2b16734e},
+	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: listce8b9a22, Causes: listaaf71cf8, Checks: list5e55f3a2, Remedies: list1b31f4fc},
 	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: listce8b9a22, Causes: list2a44d595, Checks: listc6ce5fa1, Remedies: list49d99b52},
 	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: listf1536075, Causes: listdd59a1ae, Checks: listccedf335, Remedies: list1746c5c7},
-	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: listce8b9a22, Causes: liste4abd941, Checks: listca907d3c, Remedies: list6e9c2659},
+	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: listce8b9a22, Causes: liste4abd941, Checks: listca907d3c, Remedies: listc371e4ee},
 	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: listce8b9a22, Causes: list2a0aa1e0, Checks: listc1f4b051, Remedies: list30ebc836},
 	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list227cfe15, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
 	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list41af7528, Hidden: Text{ZH: "购买渠道和品牌不在终端内，管理平台台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
 	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list758786ad, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
 	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list64aefbaf, Causes: list58f75ca8, Checks: listf3dd5789, Remedies: list38994cbe},
-	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list52607b16, Causes: list7dd6f4e7, Checks: listd57c8e0b, Remedies: listf045ea4c},
+	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list52607b16, Causes: list7dd6f4e7, Checks: listd57c8e0b, Remedies: list36ac35b7},
 	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list64aefbaf, Causes: listdcb1eea3, Checks: listda6e387f, Remedies: listac0d9ff8},
 	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: listce8b9a22, Causes: listc6275dfd, Checks: list951d05d6, Remedies: listad6671b5},
 	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: lista6d725c5, Causes: list7efc820f, Checks: list56451bc6, Remedies: listf5517e2d},
@@ -3752,11 +3799,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list41af7528, Causes: list9cc580fe, Checks: listeaa00f1b, Remedies: list4191c935},
 	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list758786ad, Causes: listf78f8dda, Checks: listca907d3c, Remedies: list3621a5de},
 	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list22922229, Causes: list7f1f12ea, Checks: list619a4d88, Remedies: list99b5ba9e},
-	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list0af63ce8, Causes: listc51804f7, Checks: list51e638fd, Remedies: lista52770f5},
+	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list0af63ce8, Causes: listbb7c4e15, Checks: list51e638fd, Remedies: lista52770f5},
 	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list20bbb660, Causes: listafad46de, Checks: list601a6c38, Remedies: list7652ec08},
 	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list52607b16, Causes: list62771430, Checks: listd57c8e0b, Remedies: listbe6915d7},
 	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list20bbb660, Causes: listab66400f, Checks: list5e55f3a2, Remedies: listfe2b846a},
-	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list47c3a083, Causes: list788d7f9e, Checks: list29328d00, Remedies: list96439541},
+	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list47c3a083, Causes: list91af170e, Checks: list29328d00, Remedies: list96439541},
 	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: listce8b9a22, Causes: list4c07ca26, Checks: list5e55f3a2, Remedies: list680ce114},
 	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: listce8b9a22, Causes: listb5dffa43, Checks: list6ab2115b, Remedies: listfb97b103},
 	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: listce8b9a22, Causes: lista34ab4d5, Checks: list67794092, Remedies: listefe70c76},
@@ -3779,7 +3826,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: listfd10d2e0, Checks: listdee39d37, Remedies: list8d3fdab1},
 	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list598785c2, Checks: list00028749, Remedies: list6a18cf1a},
 	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list27ccfcbc, Checks: listf8b626f5, Remedies: list9ea80207},
-	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: listd48a3646, Checks: list67794092, Remedies: liste24036b8},
+	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list155c6fc1, Checks: list67794092, Remedies: liste24036b8},
 	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list7dd6f4e7, Checks: list31346482, Remedies: list9c23b665},
 	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: listb0e361d0, Checks: list793c3292, Remedies: list05a3054e},
 	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list00fe1b12, Checks: list42d9a2f5, Remedies: list0f17ac0b},
@@ -6032,7 +6079,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 		Weight{Cause: "merchant.not-registered", Word: 2},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 2},
-	}, Text: Text{ZH: "没有这台终端成功过的记录", EN: "no approval of this terminal is on record"}},
+	}, Text: Text{ZH: "没有这台终端成功过的记录，计数以来{no_approval_s}秒都没有", EN: "no approval of this terminal is on record, nor has one come in the {no_approval_s} s of counting"}},
+	Sign{Name: "hist.none-lately", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.unreachable", Word: -1},
+		Weight{Cause: "issuer.declined", Word: -1},
+		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 1},
+	}, Text: Text{ZH: "一小时内没有一笔成功", EN: "nothing was approved within the hour"}},
 	Sign{Name: "hist.ok-since-update", Check: "app.version", Family: "update", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.app-old", Word: -2},
 		Weight{Cause: "terminal.protocol", Word: -1},
@@ -6129,6 +6183,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	Sign{Name: "hist.worked-before", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.not-registered", Word: -1},
 	}, Text: Text{ZH: "这台终端以前成功过", EN: "this terminal had approvals before"}},
+	Sign{Name: "hist.worked-lately", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: -2},
+	}, Text: Text{ZH: "不久前用同样的设置成功过", EN: "a sale was approved a short while ago, with the same settings"}},
 	Sign{Name: "internet.fail", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
@@ -6348,7 +6405,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 		Weight{Cause: "bearer.flapping", Word: -1},
 		Weight{Cause: "card.expired", Word: -4},
 		Weight{Cause: "host.malfunction", Word: -4},
-		Weight{Cause: "host.overloaded", Word: -3},
+		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "issuer.declined", Word: -4},
 		Weight{Cause: "issuer.unavailable", Word: -4},
 		Weight{Cause: "lan.conflict", Word: -1},
@@ -6837,6 +6894,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 		Weight{Cause: "host.port-closed", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 2},
 	}, Brought: listcc2c7841, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	Sign{Name: "tcp.reset-far", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.firewall", Word: -2},
+		Weight{Cause: "lan.portal", Word: -2},
+	}, Text: Text{ZH: "重置来得和主机的应答一样晚，不是店里的设备发的", EN: "the reset took as long as the host's own answers: nothing on site sent it"}},
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 2},
@@ -7251,6 +7312,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:ca468510a25c26e5426
 	LaterWord{Word: "answer"},
 	LaterWord{Word: "应答"},
 	LaterWord{Word: "响应"},
+	LaterWord{Word: "datatransfer"},
 	LaterWord{Word: "http5"},
 	LaterWord{Word: "500", Whole: true},
 	LaterWord{Word: "502", Whole: true},
@@ -7390,6 +7452,7 @@ var (
 	list00fe1b12 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
 	list010bf82f = []string{"net.path", "net.mtu", "net.errors"}
 	list013ee421 = []string{"iso8583-2003"}
+	list019fb111 = []string{"sign-in"}
 	list025e43af = []string{"R16", "R19"}
 	list02c9d0a7 = []string{"unionpay"}
 	list02ccbc28 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
@@ -7442,7 +7505,6 @@ var (
 	list117d5d8e = []string{"modem.absent", "modem.sim"}
 	list11c950ee = []string{"41", "43"}
 	list1200f053 = []string{"emv-arc"}
-	list122fb9db = []string{"query-first", "other-means", "no"}
 	list1241eadf = []string{"R5", "R11", "S3"}
 	list12849977 = []string{"send", "wait", "answer", "unpack"}
 	list12d08bdb = []string{"safe", "later", "after-signin", "no"}
@@ -7455,10 +7517,12 @@ var (
 	list15188127 = []string{"busy", "no-carrier", "no-answer"}
 	list152a654a = []string{"merchant.not-permitted"}
 	list15387c43 = []string{"issuer"}
+	list155c6fc1 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.declined", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
 	list159cfa55 = []string{"R6", "R18"}
 	list15dae459 = []string{"AM-FDL", "FDL-MD"}
 	list160a836f = []string{"A158"}
 	list165842a5 = []string{"ok", "fault", "tamper"}
+	list167aff6f = []string{"settlement"}
 	list1746c5c7 = []string{"R25", "R40", "S5"}
 	list179d9c4a = []string{"R21", "S1", "S4"}
 	list17cdd139 = []string{"000", "003"}
@@ -7472,6 +7536,7 @@ var (
 	list1a2e3485 = []string{"ok", "failed", "unknown"}
 	list1ac4fdcb = []string{"26201", "26206"}
 	list1af1809b = []string{"000", "001"}
+	list1b31f4fc = []string{"R21", "R22", "R25", "R26", "S5"}
 	list1bb834fd = []string{"host.malfunction", "host.unreachable", "host.tls"}
 	list1c436571 = []string{"14"}
 	list1c520cd2 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "CIL-V2"}
@@ -7521,11 +7586,13 @@ var (
 	list2a44d595 = []string{"operator.permission", "merchant.not-permitted"}
 	list2a96ad55 = []string{"wan.dns"}
 	list2af2c30c = []string{"R6"}
+	list2b16734e = []string{"R21", "R25", "S5"}
 	list2b7313c5 = []string{"AM-FDL", "SAP93"}
 	list2bb500c6 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	list2c37f039 = []string{"POSTILION", "TXP"}
 	list2cf1f853 = []string{"OSB-PF", "LEMONWAY"}
 	list2cfa987f = []string{"lan.address", "lan.gateway", "lan.portal", "lan.wifi", "modem.radio-off", "wan.dns", "wan.outage", "wan.slow"}
+	list2d012459 = []string{"query-first", "other-means", "no", "other-means-tried", "settlement", "sign-in"}
 	list2d6c157c = []string{"39"}
 	list2d8e2f2a = []string{"pin data required", "pin entry necessary"}
 	list2dab8cc7 = []string{"12"}
@@ -7546,10 +7613,12 @@ var (
 	list31f1bb4e = []string{"TXP", "CREDORAX", "MC-GO", "CKO"}
 	list3234d4d9 = []string{"terminal", "acquirer", "issuer", "switch"}
 	list32e02723 = []string{"mains", "battery"}
+	list33a8d292 = []string{"reversed"}
 	list34a1f663 = []string{"net.address", "app.config", "modem.bearer"}
 	list36099815 = []string{"R6", "R7", "R13"}
 	list3621a5de = []string{"R19"}
 	list366e14b5 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
+	list36ac35b7 = []string{"R21", "R25", "S5", "S6"}
 	list36bc1c54 = []string{"ORGGY"}
 	list371e9daf = []string{"build", "unpack", "answer", "wait"}
 	list375dcc9e = []string{"000", "001", "002", "003", "004"}
@@ -7600,6 +7669,7 @@ var (
 	list443aee52 = []string{"modem.absent", "modem.denied", "modem.radio-off", "modem.sim", "modem.sunset"}
 	list44cd4298 = []string{"NEAPAY", "TXP"}
 	list44d1b97c = []string{"CREDORAX", "TXP", "TABAPAY"}
+	list44de02d6 = []string{"safe", "later", "after-signin", "other-means", "no", "other-means-tried", "settlement", "sign-in"}
 	list451152e2 = []string{"R13", "S1", "S7"}
 	list45739888 = []string{"CREDORAX", "TXP", "EWAY"}
 	list4665b65f = []string{"119"}
@@ -7639,6 +7709,7 @@ var (
 	list4fbe5ed2 = []string{"COUPON"}
 	list4fed30dc = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "BESTPAY"}
 	list5009f505 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list507dcf2a = []string{"safe", "later", "after-signin", "other-means", "no", "other-means-tried"}
 	list50a664d1 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
 	list50b0e976 = []string{"94", "DuplicateTransactionError"}
 	list50c2fdbe = []string{"terminal.app-crash", "terminal.app-old"}
@@ -7657,7 +7728,6 @@ var (
 	list547d56fe = []string{"lan.cable"}
 	list54990773 = []string{"rc17:*"}
 	list54a0fa5a = []string{"CREDORAX", "TXP"}
-	list54bddc63 = []string{"R22", "R23"}
 	list552c214b = []string{"LY-FW"}
 	list556af3d6 = []string{"query-first", "no"}
 	list56451bc6 = []string{"board.power", "net.link", "printer.status"}
@@ -7685,6 +7755,7 @@ var (
 	list5c32271c = []string{"lan.address", "lan.cable", "lan.conflict", "lan.wifi"}
 	list5c38b34d = []string{"connect", "send", "wait", "answer"}
 	list5d00f493 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
+	list5d2f4b0a = []string{"other-means-tried"}
 	list5dc68800 = []string{"net.bearer", "net.tcp", "net.internet"}
 	list5e2c7832 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.loss", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.tls", "wan.tls-large-hello"}
 	list5e55f3a2 = []string{"txn.answer"}
@@ -7706,6 +7777,7 @@ var (
 	list61f0a4ba = []string{"R5", "R7"}
 	list6274ab3e = []string{"net.link", "net.wifi", "net.internet", "modem.bearer"}
 	list62771430 = []string{"account.state", "card.damaged", "card.expired"}
+	list6421aee8 = []string{"safe", "later", "after-signin", "settlement", "sign-in"}
 	list64425eed = []string{"seed:CommunicationError"}
 	list64478338 = []string{"ZONE", "TXP", "MC-GO", "POS-CIL"}
 	list64aefbaf = []string{"003"}
@@ -7716,6 +7788,7 @@ var (
 	list667d6def = []string{"POSTILION", "TXP", "CKO", "HOST-MM"}
 	list66be3e34 = []string{"R40"}
 	list66f56842 = []string{"R15"}
+	list6704239b = []string{"R20", "R21", "R23", "R25", "S5"}
 	list67794092 = []string{"app.journal", "txn.answer"}
 	list680ce114 = []string{"R26"}
 	list6823b871 = []string{"print"}
@@ -7735,7 +7808,6 @@ var (
 	list6d4afd56 = []string{"normal", "warning", "urgent"}
 	list6e189b15 = []string{"R6", "R17", "R18"}
 	list6e5c4d53 = []string{"17", "18", "41", "43"}
-	list6e9c2659 = []string{"R28", "S4", "S5"}
 	list6f370ca2 = []string{"cardholder-account"}
 	list6f6faa46 = []string{"app.keys", "app.session"}
 	list6fffc771 = []string{"original", "reconcil", "not found"}
@@ -7779,7 +7851,6 @@ var (
 	list77e2e03d = []string{"card", "pin", "build", "answer"}
 	list77ec2340 = []string{"50502"}
 	list78091948 = []string{"gicc-de"}
-	list788d7f9e = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
 	list7891ab4f = []string{"R12", "R17", "S3"}
 	list78aba497 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	list78de7061 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
@@ -7834,6 +7905,7 @@ var (
 	list878a3bd1 = []string{"unexplained"}
 	list8799e8f5 = []string{"GICC-LYRA", "GICC-MD"}
 	list87c4a916 = []string{"YQ"}
+	list8800b173 = []string{"R21", "R22", "R23", "R25", "S5"}
 	list88735b2e = []string{"warning"}
 	list8878e10a = []string{"R9", "R21"}
 	list88b92ed9 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
@@ -7846,6 +7918,7 @@ var (
 	list8a43ab55 = []string{"GNETE"}
 	list8a719da9 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
 	list8ab8e945 = []string{"send", "wait", "unpack"}
+	list8ad71b9f = []string{"safe", "query-first", "after-signin", "other-means", "no", "other-means-tried"}
 	list8adc9bb3 = []string{"23430", "23433", "23434"}
 	list8b011a62 = []string{"CommunicationError"}
 	list8b68f7c0 = []string{"ethernet", "wifi", "cellular", "ppp", "none"}
@@ -7868,6 +7941,7 @@ var (
 	list910d3cc6 = []string{"AM-FDL", "UTCODEC", "ACCEL"}
 	list9147bcb7 = []string{"GICC-LYRA", "GICC-MD", "IPAY", "ZVT-IPS"}
 	list91499e3d = []string{"modem.absent"}
+	list91af170e = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
 	list91ed3e27 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.dns", "wan.loss", "wan.no-traffic", "wan.outage", "wan.slow"}
 	list93762884 = []string{"home", "roaming"}
 	list93a72bb0 = []string{"battery", "voltage", "power"}
@@ -7996,7 +8070,6 @@ var (
 	listb324db00 = []string{"R6", "R13"}
 	listb33ce781 = []string{"cb2a-fr"}
 	listb3448ba8 = []string{"1061"}
-	listb37d51b9 = []string{"R20", "R23"}
 	listb3e8810a = []string{"R8", "R11", "R20"}
 	listb43c850c = []string{"CKO-VISA", "NORTH"}
 	listb45a7fa3 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
@@ -8022,14 +8095,13 @@ var (
 	listb9769451 = []string{"query-first"}
 	listb97d4d4e = []string{"3", "03"}
 	listb9e6f2a4 = []string{"unpack", "answer"}
-	listba118f71 = []string{"R22", "R25", "S5"}
 	listba7766b3 = []string{"R6", "R11", "R21"}
 	listba7b8bd7 = []string{"lan.portal", "modem.dial", "modem.line", "modem.radio-off", "modem.sunset", "terminal.power", "wan.dns", "wan.no-traffic"}
 	listbb68b000 = []string{"R12", "R17", "R18", "S3"}
+	listbb7c4e15 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "issuer.declined", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.journal", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.slow", "wan.tls-large-hello"}
 	listbb8ab453 = []string{"30"}
 	listbcb0164f = []string{"003", "004"}
 	listbd2d0335 = []string{"bearer.flapping", "lan.conflict"}
-	listbd79bbc7 = []string{"safe", "query-first", "after-signin", "other-means", "no"}
 	listbd8f1419 = []string{"R5"}
 	listbdc1e026 = []string{"wan.slow", "wan.loss"}
 	listbe43e376 = []string{"R5", "R6", "R21", "S5"}
@@ -8048,16 +8120,17 @@ var (
 	listc1f4b051 = []string{"txn.answer", "reader.selftest"}
 	listc21332e2 = []string{"card.data-mistyped"}
 	listc26e6ae5 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
+	listc371e4ee = []string{"R21", "R28", "S4", "S5"}
 	listc39d21b6 = []string{"build", "unpack", "answer"}
 	listc3bbd856 = []string{"connect", "send"}
 	listc3d3679c = []string{"44050", "44051", "44054"}
 	listc4e5d0fc = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	listc509644d = []string{"20", "92"}
-	listc51804f7 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.slow", "wan.tls-large-hello"}
 	listc6275dfd = []string{"terminal.app-old"}
 	listc67cf940 = []string{"R2"}
 	listc6ce5fa1 = []string{"app.operator", "txn.answer"}
 	listc7386e63 = []string{"terminal.power"}
+	listc73dd65c = []string{"R21", "R22", "R25", "S5"}
 	listc76192ee = []string{"ok"}
 	listc76e66c1 = []string{"board.power", "board.reboots"}
 	listc779c797 = []string{"app.version", "app.process"}
@@ -8073,6 +8146,7 @@ var (
 	listca62483c = []string{"signal"}
 	listca907d3c = []string{"app.journal"}
 	listcad5bfe3 = []string{"pinpad.port"}
+	listcad8395c = []string{"settlement", "sign-in"}
 	listcaf7f197 = []string{"70"}
 	listcbb9d70e = []string{"answer"}
 	listcbddc9a5 = []string{"SOUPOS"}
@@ -8085,7 +8159,6 @@ var (
 	listce8b9a22 = []string{"004"}
 	listcf00cd1e = []string{"app.session", "app.config"}
 	listcf31264b = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	listcf791768 = []string{"R22", "R26"}
 	listd0d5723c = []string{"lan.cable", "lan.wifi", "wan.outage", "wan.no-traffic"}
 	listd18c9a60 = []string{"2g", "3g", "4g", "5g"}
 	listd1a7ffd9 = []string{"94"}
@@ -8095,7 +8168,6 @@ var (
 	listd28f6c9a = []string{"host.malfunction", "switch.malfunction"}
 	listd379e2b2 = []string{"CREDORAX", "WINDCAVE", "MC-GO"}
 	listd448ae22 = []string{"923"}
-	listd48a3646 = []string{"account.funds", "account.pin", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
 	listd4e599cf = []string{"garbled"}
 	listd51e89a0 = []string{"Y3"}
 	listd5751b35 = []string{"send failed", "send error", "transmitting"}
@@ -8168,6 +8240,7 @@ var (
 	listea3e1da8 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
 	listea59ab66 = []string{"terminal.app-network", "terminal.app-old", "terminal.date-bug", "terminal.protocol"}
 	listea59bf42 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
+	listea7bb10e = []string{"R21", "R24", "R25", "S5"}
 	listeaa00f1b = []string{"app.version", "net.tls"}
 	listead13ea0 = []string{"R13", "R21", "S1", "S4", "S7"}
 	listeae9a4bb = []string{"96"}
@@ -8184,7 +8257,6 @@ var (
 	listefbe6be2 = []string{"46697"}
 	listefc497f8 = []string{"WANGCAI"}
 	listefe70c76 = []string{"R28"}
-	listf045ea4c = []string{"R25", "S5", "S6"}
 	listf07e54ed = []string{"GICC-MD", "IPAY"}
 	listf0861010 = []string{"bearer.flapping"}
 	listf08cbd48 = []string{"safe", "later", "after-signin"}
@@ -8236,9 +8308,7 @@ var (
 	listfd94a4c5 = []string{"failed"}
 	listfd97077b = []string{"blackhole"}
 	listfe2b846a = []string{"R24"}
-	listfe4d9c55 = []string{"R22", "R25"}
 	listfee661f0 = []string{"lan.cable", "lan.wifi"}
-	listfef2564b = []string{"R24", "R25", "S5"}
 	listfef86651 = []string{"wan.slow"}
 	listff646f35 = []string{"R6", "R9"}
 	listffa32c98 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.loss", "wan.slow"}

@@ -21,6 +21,16 @@ func (t Text) In(lang string) string {
 	return t.ZH
 }
 
+// LanguageOf returns the language of a locale as LANG names it, "zh" or "en"; nothing for any other.
+func LanguageOf(locale string) string {
+	for _, lang := range []string{"zh", "en"} {
+		if rest, ok := strings.CutPrefix(locale, lang); ok && (rest == "" || strings.ContainsRune("_.@-", rune(rest[0]))) {
+			return lang
+		}
+	}
+	return ""
+}
+
 // Knowledge is everything the data files say. It never changes once made, so any number of goroutines may use it.
 type Knowledge struct {
 	Version   string
@@ -113,13 +123,14 @@ type Cause struct {
 // A Step is one thing to do about a cause.
 type Step struct {
 	Text Text
-	When []string // the advice (money.retry) that it goes with; nil is every one
+	When []string // the advice (money.retry) that it goes with, or one of the Steps words; nil is every one
 }
 
-// StepsFor returns what to do about a cause where this is the advice for the money, numbered if there are several: no
-// step may tell a merchant to charge again whom the advice above it tells not to. "" is every step.
-func (c *Cause) StepsFor(retry string) Text {
-	fit := c.stepsFor(retry)
+// StepsFor returns what to do about a cause where this is the advice for the money (money.retry, or one of the Steps
+// words in its place), numbered if there are several: no step may tell a merchant to charge again whom the advice above
+// it tells not to. "" is every step.
+func (c *Cause) StepsFor(advice string) Text {
+	fit := c.ListFor(advice)
 	if len(fit) == 1 {
 		return fit[0]
 	}
@@ -136,16 +147,21 @@ func (c *Cause) StepsFor(retry string) Text {
 }
 
 // FirstStepFor returns the first of these steps: what to do now.
-func (c *Cause) FirstStepFor(retry string) Text {
-	if fit := c.stepsFor(retry); len(fit) > 0 {
+func (c *Cause) FirstStepFor(advice string) Text {
+	if fit := c.ListFor(advice); len(fit) > 0 {
 		return fit[0]
 	}
 	return Text{}
 }
 
-func (c *Cause) stepsFor(retry string) (fit []Text) {
+// ListFor returns these steps one by one.
+func (c *Cause) ListFor(advice string) (fit []Text) {
+	if advice == StepsReversed && !slices.ContainsFunc(c.Steps,
+		func(s Step) bool { return slices.Contains(s.When, advice) }) {
+		advice = "query-first" // what was taken back shows the journal
+	}
 	for _, s := range c.Steps {
-		if retry == "" || len(s.When) == 0 || slices.Contains(s.When, retry) {
+		if advice == "" || len(s.When) == 0 || slices.Contains(s.When, advice) {
 			fit = append(fit, s.Text)
 		}
 	}
@@ -155,12 +171,28 @@ func (c *Cause) stepsFor(retry string) (fit []Text) {
 // StepIn translates a cause's steps, as a document holds them in one language, into another language. A text that this
 // catalogue does not have, from a newer one perhaps, is returned unchanged.
 func (c *Cause) StepIn(written, lang string) string {
-	for _, retry := range append([]string{""}, retryWords[:]...) {
-		if t := c.StepsFor(retry); written == t.ZH || written == t.EN {
-			return t.In(lang)
-		}
+	if advice, ok := c.adviceOf(written); ok {
+		return c.StepsFor(advice).In(lang)
 	}
 	return written
+}
+
+// AdviceOf tells with what the steps go that a document holds in either language: with the advice for the money, or one
+// of the Steps words in its place. Where this catalogue does not have them, that is the document's own advice.
+func (c *Cause) AdviceOf(written, retry string) string {
+	if advice, ok := c.adviceOf(written); ok {
+		return advice
+	}
+	return retry
+}
+
+func (c *Cause) adviceOf(written string) (advice string, ok bool) {
+	for _, advice := range append([]string{""}, stepWords...) {
+		if t := c.StepsFor(advice); written == t.ZH || written == t.EN {
+			return advice, true
+		}
+	}
+	return "", false
 }
 
 // Problem is one mistake in a data file. Line 0 means the whole file.

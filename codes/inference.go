@@ -384,6 +384,19 @@ func (k *Knowledge) causeIDs() []string {
 
 var retryWords = [...]string{"safe", "later", "query-first", "after-signin", "other-means", "no"}
 
+// What a step may go with instead of the advice for a payment: the cards of several customers met the same, so another
+// card is none; a reversal that the host accepted; messages that are no payment.
+const (
+	StepsTried      = "other-means-tried"
+	StepsReversed   = "reversed"
+	StepsSettlement = "settlement"
+	StepsSignIn     = "sign-in"
+)
+
+// stepWords are all that a step may go with.
+var stepWords = append(retryWords[:len(retryWords):len(retryWords)], StepsTried, StepsReversed, StepsSettlement,
+	StepsSignIn)
+
 func (p *parser) priors() {
 	file := inferenceFile("priors")
 	for _, r := range p.rows(file, "topic", "unexplained", "rest", "retry", "settled", "stages", "main", "often", "sometimes", "seldom", "rare", "zh", "en") {

@@ -30,9 +30,12 @@ func (p *parser) causes() {
 			cause.step(s, remedies)
 		}
 		sortIDs(cause.Remedies)
-		for _, retry := range retryWords {
-			if cause.StepsFor(retry).ZH == "" {
-				r.problem("cause %q has no step that goes with %s", cause.ID, retry)
+		for _, advice := range stepWords {
+			// Of a message without a card neither the card nor its issuer is the cause.
+			cardless := (advice == StepsSettlement || advice == StepsSignIn) &&
+				(cause.Segment == "card" || cause.Segment == "issuer")
+			if cause.StepsFor(advice).ZH == "" && !cardless {
+				r.problem("cause %q has no step that goes with %s", cause.ID, advice)
 			}
 		}
 		p.k.Causes = append(p.k.Causes, cause)
@@ -50,7 +53,7 @@ func (c *Cause) step(b block, remedies map[string]bool) {
 	b.only("zh", "en")
 	r := b.head.parts("when")
 	c.Steps = append(c.Steps, Step{Text: b.text(),
-		When: r.listOf("when", "advice", func(s string) bool { return slices.Contains(retryWords[:], s) })})
+		When: r.listOf("when", "advice", func(s string) bool { return slices.Contains(stepWords, s) })})
 	for _, remedy := range r.listOf("step", "remedy", func(s string) bool { return remedies[s] }) {
 		if !slices.Contains(c.Remedies, remedy) {
 			c.Remedies = append(c.Remedies, remedy)

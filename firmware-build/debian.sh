@@ -3,7 +3,8 @@
 # network, where the unit is watched too (started with the capabilities it names, restarted when killed or hanging, left
 # alone on a wrong configuration), and one with System V's init scripts. Nobody is there to answer a prompt.
 # Needs root and the Debian packages debootstrap and systemd-container; the first run fetches two Debians of 240 MB.
-#   debian.sh FOLDER [systemd|sysv]
+# The third is the fleet view's deb in a Debian of its own with a live systemd.
+#   debian.sh FOLDER [systemd|sysv|fleet]
 set -eu
 die() { echo "debian.sh: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "must be root"
@@ -18,7 +19,7 @@ arch=$($go env GOARCH)
 mkdir -p "$base"
 export DEBIAN_FRONTEND=noninteractive
 
-for v in 1.0.0 2.0.0; do
+[ "$only" = fleet ] || for v in 1.0.0 2.0.0; do
 	mkdir -p "$base/$v"
 	(cd "$here/.." && CGO_ENABLED=0 $go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$v" -o "$base/$v/posdx-$arch" ./agent &&
 		DIST=$base/$v sh firmware-build/package.sh $v "$arch" >/dev/null) || die "no package of $v"
@@ -164,8 +165,75 @@ systemd() {
 	[ "$(get ActiveState)" = inactive ] && ! grep -q posdx "$root/etc/passwd" && [ ! -e "$root/var/lib/posdx" ] && ok "purged" || die "purge"
 }
 
+fleet() {
+	root=$base/fleet
+	fetch "$root" systemd,systemd-sysv,dbus
+	chroot "$root" dpkg --purge --force-all posdx-fleet >/dev/null 2>&1 || :
+	rm -rf "$root/var/lib/posdx-fleet"
+	for v in 1.0.0 2.0.0; do
+		[ -f "$base/fleet-$v/posdx-fleet-$v-$arch.deb" ] ||
+			(cd "$here/.." && DIST=$base/fleet-$v GO=$go sh firmware-build/package-fleet.sh $v "$arch" >/dev/null) || die "no package of the fleet view $v"
+		cp "$base/fleet-$v/posdx-fleet-$v-$arch.deb" "$root/root/fleet-$v.deb"
+	done
+	timeout 500 systemd-nspawn -q -D "$root" --private-network --register=no --keep-unit --boot >"$root.boot" 2>&1 &
+	guard=$!
+	init=
+	trap '[ -z "$init" ] || kill -9 $init 2>/dev/null; kill $guard 2>/dev/null; wait $guard 2>/dev/null || :' EXIT
+	for _ in $(seq 60); do
+		nspawn=$(pgrep -P $guard || :)
+		[ -z "$nspawn" ] || init=$(pgrep -x -P "$nspawn" systemd || :)
+		[ -z "$init" ] || break
+		sleep 1
+	done
+	[ -n "$init" ] || die "systemd did not come up, see $root.boot"
+	inside() { nsenter -t "$init" -a env PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
+	get() { inside systemctl show -p "$1" --value posdx-fleet; }
+	until_says() { # what it is, text in its journal
+		for _ in $(seq 60); do
+			inside journalctl -u posdx-fleet --no-pager | grep -q "$2" && { ok "$1"; return; }
+			sleep 1
+		done
+		inside journalctl -u posdx-fleet --no-pager | tail -20 >&2
+		die "$1: nothing says $2"
+	}
+	up() { # it takes connections of people: the head of the page to sign in
+		inside bash -c 'exec 3<>/dev/tcp/127.0.0.1/8080 && printf "GET /login HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && head -1 <&3' 2>/dev/null | grep -q ' 200 '
+	}
+	for _ in $(seq 30); do
+		inside systemctl is-system-running 2>/dev/null | grep -Eq 'running|degraded' && break
+		sleep 1
+	done
+	inside dpkg -i /root/fleet-1.0.0.deb </dev/null >"$base/said" 2>&1 || die "fresh: $(cat "$base/said")"
+	[ "$(get ActiveState)" = inactive ] && ok "fresh: installed, not started" || die "fresh: $(get ActiveState)"
+	inside systemctl start posdx-fleet || die "start"
+	until_says "the first start writes the link that makes the first account" 'first?link='
+	until_says "it is ready" 'fleet view ready'
+	up && ok "it shows the page to sign in" || die "no page"
+	pid=$(get MainPID)
+	inside sh -c "grep -q '^CapEff:.*0000000000000400' /proc/$pid/status" && ok "it may open low ports, and nothing more" || die "capabilities: $(inside grep Cap /proc/$pid/status)"
+	[ "$(inside stat -c %U:%a /var/lib/posdx-fleet)" = posdx-fleet:700 ] && ok "its folder is its own" || die "folder: $(inside stat -c %U:%a /var/lib/posdx-fleet)"
+	ok "exposure: $(inside systemd-analyze security posdx-fleet --no-pager | sed -n 's/.*exposure level for posdx-fleet.service: //p')"
+	inside sh -c "kill -9 $pid"
+	for _ in $(seq 60); do [ "$(get NRestarts)" = 1 ] && up && break; sleep 1; done
+	[ "$(get NRestarts)" = 1 ] && up && ok "killed, it comes back" || die "not back: $(get NRestarts) $(get ActiveState)"
+	inside dpkg -i /root/fleet-2.0.0.deb </dev/null >"$base/said" 2>&1 || die "upgrade: $(cat "$base/said")"
+	for _ in $(seq 60); do up && break; sleep 1; done
+	up && inside posdx-fleet version | grep -q 2.0.0 && ok "upgraded, the new program runs over the same store" || die "upgrade"
+	inside sh -c 'echo POSDX_FLEET_OPTIONS=\"--broker http://x\" >/etc/default/posdx-fleet; systemctl restart posdx-fleet' || :
+	until_says "a wrong option is named" 'is no way to reach an MQTT broker'
+	inside sh -c ': >/etc/default/posdx-fleet; systemctl reset-failed posdx-fleet; systemctl restart posdx-fleet'
+	for _ in $(seq 60); do up && break; sleep 1; done
+	up && ok "put right, it starts" || die "not put right"
+	inside dpkg --purge posdx-fleet >"$base/said" 2>&1 || die "purge: $(cat "$base/said")"
+	[ "$(get ActiveState)" = inactive ] && [ -d "$root/var/lib/posdx-fleet" ] && [ ! -e "$root/etc/posdx-fleet" ] && ok "purged, what was reported stays" || die "purge"
+	kill -9 "$init" 2>/dev/null || :
+	wait $guard 2>/dev/null || :
+	trap - EXIT
+}
+
 case $only in
+fleet) fleet ;;
 sysv) sysv ;;
 systemd) systemd ;;
-*) sysv; systemd ;;
+*) sysv; systemd; fleet ;;
 esac

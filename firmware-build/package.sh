@@ -20,12 +20,16 @@ nfpm=${NFPM:-$tmp/bin/nfpm}
 "$go" build -o "$tmp/bom" ./$kit/bom
 # Manual pages and completion come from the program's own table of commands; only Debian's packages have room for them.
 "$go" build -buildvcs=false -ldflags "-X main.version=$version" -o "$tmp/here" ./agent
-"$tmp/here" man --dir "$tmp/man1"
-gzip -9n "$tmp"/man1/*.1
+"$tmp/here" man --lang en --dir "$tmp/man1"
+"$tmp/here" man --lang zh --dir "$tmp/zh_CN"
+gzip -9n "$tmp"/man1/*.1 "$tmp"/zh_CN/*.1
 for shell in bash zsh fish; do "$tmp/here" completion $shell >"$tmp/posdx.$shell"; done
 shared() {
 	file() { echo "  - {src: \"$tmp/$1\", dst: \"/usr/share/$2\", file_info: {mode: 0644, owner: root, group: root}}"; }
-	for page in "$tmp"/man1/*; do file "man1/${page##*/}" "man/man1/${page##*/}"; done
+	for page in "$tmp"/man1/*; do
+		file "man1/${page##*/}" "man/man1/${page##*/}"
+		file "zh_CN/${page##*/}" "man/zh_CN/man1/${page##*/}"
+	done
 	file posdx.bash bash-completion/completions/posdx
 	file posdx.zsh zsh/vendor-completions/_posdx
 	file posdx.fish fish/vendor_completions.d/posdx.fish

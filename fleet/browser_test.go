@@ -28,6 +28,7 @@ type browser struct {
 	out     *bufio.Reader
 	session string
 	id      int
+	acts    int // clicks and searches since a page was opened by its address
 }
 
 func newBrowser(t *testing.T) *browser {
@@ -137,6 +138,7 @@ func (b *browser) eval(t *testing.T, expression string) any {
 
 func (b *browser) open(t *testing.T, url string, width, height int, dark bool) {
 	t.Helper()
+	b.acts = 0
 	scheme := "light"
 	if dark {
 		scheme = "dark"
@@ -283,6 +285,7 @@ func TestLivePages(t *testing.T) {
 // click follows a link or presses a button, and waits for the page after it.
 func (b *browser) click(t *testing.T, selector string) {
 	t.Helper()
+	b.acts++
 	here := b.eval(t, "window.before = performance.timeOrigin")
 	if b.eval(t, "(e => { e?.click(); return !!e })(document.querySelector("+strconv.Quote(selector)+"))") != true {
 		t.Fatalf("nothing to click: %s on %v", selector, b.eval(t, "location.href"))
@@ -290,6 +293,27 @@ func (b *browser) click(t *testing.T, selector string) {
 	housetest.Until(t, "the page after "+selector, func() bool {
 		return b.eval(t, "document.readyState === 'complete' && performance.timeOrigin") != here && b.eval(t, "document.readyState") == "complete"
 	})
+}
+
+// search types into the field of every page and presses Enter.
+func (b *browser) search(t *testing.T, text string) {
+	t.Helper()
+	b.eval(t, "document.querySelector('.search input').value = "+strconv.Quote(text))
+	b.acts++
+	here := b.eval(t, "performance.timeOrigin")
+	b.eval(t, "document.querySelector('.search').requestSubmit()")
+	housetest.Until(t, "the page after a search", func() bool {
+		return b.eval(t, "document.readyState === 'complete' && performance.timeOrigin") != here && b.eval(t, "document.readyState") == "complete"
+	})
+}
+
+// within holds a journey from the first page to what it may cost.
+func (b *browser) within(t *testing.T, journey string, most int) {
+	t.Helper()
+	t.Logf("%s: %d", journey, b.acts)
+	if b.acts > most {
+		t.Errorf("%s takes %d clicks, want at most %d", journey, b.acts, most)
+	}
 }
 
 // says tells whether the page holds a text.
@@ -314,17 +338,22 @@ func TestJourneys(t *testing.T) {
 
 	// Why is shop X failing? A search, and one click.
 	b.open(t, f.page+"/?lang=en", 1280, 900, false)
-	b.eval(t, "document.querySelector('.search input').value = 'site-00000', document.querySelector('.search').requestSubmit()") // as Enter does
-	housetest.Until(t, "the site's terminals", func() bool { return b.eval(t, "location.pathname + document.readyState") == "/terminalscomplete" })
+	b.search(t, "site-00000")
+	b.says(t, "site-00000")
 	b.click(t, "main td.terminal a")
 	b.says(t, "Timeline")
+	b.within(t, "why is shop X failing (search, terminal)", 2)
 
 	// Who must act on the 96 storm? It stands on the first page; what to do, one click further.
 	b.open(t, f.page+"/?lang=en", 1280, 900, false)
-	b.says(t, "acquirer")
+	if b.eval(t, "[...document.querySelectorAll('#burning tbody tr')].some(r => r.innerText.includes('96') && r.innerText.includes('acquirer') && r.innerText.includes('nobody'))") != true {
+		t.Error("the first page does not say who acts on the storm, and that nobody owns it")
+	}
+	b.within(t, "who must act on the 96 storm", 0)
 	b.click(t, "#burning tbody a")
 	b.says(t, "call the acquirer")
 	b.says(t, "Evidence of three examples")
+	b.within(t, "what to do about the 96 storm", 1)
 	b.click(t, "form[action$='/acknowledge'] button")
 	b.says(t, "acknowledged it")
 	b.eval(t, "document.querySelector('textarea[name=said]').value = 'bank called; ticket <b>4711</b>'")
@@ -343,10 +372,13 @@ func TestJourneys(t *testing.T) {
 	// What dies in 90 days? It stands on the first page; which, one click further; where, one more.
 	b.open(t, f.page+"/?lang=en", 1280, 900, false)
 	b.says(t, "Hosts' certificate chains")
+	b.within(t, "how much dies in 90 days", 0)
 	b.click(t, "#radar tbody td:nth-child(5) a")
 	b.says(t, "within 90 d")
+	b.within(t, "what dies in 90 days", 1)
 	b.click(t, "#list tbody a")
 	b.says(t, "What is about to end")
+	b.within(t, "where it dies", 2)
 
 	// What was found on site, and a view to come back to.
 	b.open(t, f.page+"/diagnoses?lang=en&code=51", 1280, 900, false)

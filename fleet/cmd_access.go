@@ -22,7 +22,7 @@ import (
 
 // addStore adds the flags that say which store a command works on; it may be that of a running fleet.
 func addStore(f *flag.FlagSet) (open func(ctx context.Context) (*store.Store, error)) {
-	return openStore(f, f.String("data", "fleet-data", "`DIR` of the fleet"))
+	return openStore(f, f.String("data", defaultData, "`DIR` of the fleet"))
 }
 
 // openStore is addStore for a command that has the data directory's flag already.

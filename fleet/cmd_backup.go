@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"posdx/fleet/access"
 	"posdx/fleet/backup"
+	"posdx/fleet/enroll"
 	"posdx/fleet/store"
 )
 
@@ -20,7 +24,7 @@ func runBackup(ctx context.Context, s stdio, args []string) int {
 			"store pg_dump makes the copy.",
 		"posdx-fleet backup --data /var/lib/posdx-fleet /backup/fleet-$(date +%F).tar.gz",
 	)
-	data := f.String("data", "fleet-data", "`DIR` of the fleet")
+	data := f.String("data", defaultData, "`DIR` of the fleet")
 	words, code, ok := parse(s, f, args, 1)
 	if !ok {
 		return code
@@ -47,7 +51,8 @@ func runRestore(ctx context.Context, s stdio, args []string) int {
 			"put in place; a store of an earlier release is raised when serve opens it.",
 		"posdx-fleet restore /backup/fleet-2026-11-28.tar.gz --data /var/lib/posdx-fleet",
 	)
-	data := f.String("data", "fleet-data", "`DIR` to make")
+	data := f.String("data", defaultData, "`DIR` to make")
+	crl := f.String("crl", "", "`FILE` with the newest revocation list that a broker has (crl.pem): what it says is taken over")
 	words, code, ok := parse(s, f, args, 1)
 	if !ok {
 		return code
@@ -64,7 +69,44 @@ func runRestore(ctx context.Context, s stdio, args []string) int {
 		m.Program,
 		m.Schema,
 	)
+	if *crl != "" {
+		fresh, foreign, err := mergeCRL(ctx, *data, *crl)
+		if err != nil {
+			os.RemoveAll(*data) // it was empty before; half a restore is left nowhere
+			return failed(s, "restore", err)
+		}
+		fmt.Fprintf(s.out, "%d certificates revoked since then\n", fresh)
+		if foreign > 0 {
+			fmt.Fprintf(s.err, "posdx-fleet restore: %d of the lists in %s are of authorities made since; their terminals enrol anew\n",
+				foreign, *crl)
+		}
+	}
+	fmt.Fprintf(s.err, "posdx-fleet restore: what was taken back after %s is good again in this copy: revoke such tokens and disable "+
+		"such accounts anew", m.Made.Local().Format(time.DateTime))
+	if _, err := os.Stat(filepath.Join(*data, "authority")); err == nil && *crl == "" {
+		fmt.Fprint(s.err, ", and so with terminals' certificates (posdx-fleet enroll revoke), or restore again with --crl and the "+
+			"newest list of a broker")
+	}
+	fmt.Fprintln(s.err)
 	return exitOK
+}
+
+// mergeCRL takes over what a broker knows of revoked certificates.
+func mergeCRL(ctx context.Context, data, file string) (fresh, foreign int, err error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read revocation list: %w", err)
+	}
+	db, err := openData(ctx, data)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer db.Close()
+	a := &enroll.Authority{Store: db, Dir: filepath.Join(data, "authority"), Policy: enroll.Default}
+	if fresh, foreign, err = a.Merge(ctx, b); err != nil {
+		return fresh, foreign, fmt.Errorf("%s: %w", file, err)
+	}
+	return fresh, foreign, (&access.Keeper{Store: db}).Note(ctx, here(), "certificate.revoke", "", file, fmt.Sprint(fresh))
 }
 
 func runStore(ctx context.Context, s stdio, args []string) int {
@@ -77,7 +119,7 @@ func runStore(ctx context.Context, s stdio, args []string) int {
 			"stop posdx-fleet. The way up is taken by serve itself.",
 		"posdx-fleet store check\nposdx-fleet store down --to 2",
 	)
-	data := f.String("data", "fleet-data", "`DIR` of the fleet")
+	data := f.String("data", defaultData, "`DIR` of the fleet")
 	address := f.String("store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data)")
 	to := f.Int("to", 0, "down: the `VERSION` to take it to")
 	words, code, ok := parse(s, f, args, 1)

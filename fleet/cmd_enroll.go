@@ -23,7 +23,7 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 			"tokens; brokers learn of it by the revocation list (authority/crl.pem, /crl.pem), the embedded one within a minute or at SIGHUP.",
 		"posdx-fleet enroll token shop/t1 --life 24h\nposdx-fleet enroll revoke shop/t1 --reason stolen",
 	)
-	data := f.String("data", "fleet-data", "`DIR` of the fleet, where the authority's keys lie")
+	data := f.String("data", defaultData, "`DIR` of the fleet, where the authority's keys lie")
 	open := openStore(f, data)
 	life := f.Duration("life", 24*time.Hour, "token: how long it may be used, `DURATION`, up to 720h")
 	reason := f.String("reason", "", "revoke: `WHY`, for the log")

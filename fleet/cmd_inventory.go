@@ -21,7 +21,7 @@ func runInventory(ctx context.Context, s stdio, args []string) int {
 			"columns without a name are passed over. A running fleet reads it by itself, unless it has an --inventory of its own.\n"+
 			"check only reads the list. FILE may be - for stdin.",
 		"posdx-fleet inventory import terminals.csv --data /var/lib/posdx-fleet")
-	data := f.String("data", "fleet-data", "`DIR` of the fleet")
+	data := f.String("data", defaultData, "`DIR` of the fleet")
 	replace := f.Bool("replace", false, "import: what is not in the list is forgotten")
 	yesEmpty := f.Bool("yes-empty", false, "with --replace: take a list without terminals, which forgets all")
 	words, code, ok := parseWords(s, f, args, 1, 2)

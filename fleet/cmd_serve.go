@@ -17,12 +17,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"posdx/agent/report"
@@ -60,6 +62,7 @@ type serveConfig struct {
 
 const (
 	sweepEvery   = 10 * time.Minute
+	viewEvery    = 5 * time.Second
 	shutdownWait = 5 * time.Second
 )
 
@@ -80,7 +83,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.collector, "otlp", "", "`URL` of an OpenTelemetry collector that gets the metrics every minute, such as https://collector:4318; incidents go there by --notify")
 	f.StringVar(&c.collectorKey, "otlp-token-file", "", "`FILE` with the token that it wants")
 	f.StringVar(&c.notify, "notify", "", "TOML `FILE`: whom to tell of incidents, by Alertmanager, webhook, WeCom, DingTalk, Slack, Teams or e-mail; posdx-fleet notify checks it")
-	f.StringVar(&c.data, "data", "fleet-data", "`DIR` for the store and the broker's sessions")
+	f.StringVar(&c.data, "data", defaultData, "`DIR` for the store and the broker's sessions")
 	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data); a password is taken from the environment as libpq does")
 	f.IntVar(&c.limits.Rows, "keep-rows", store.DefaultLimits.Rows, "how many diagnoses are kept, `N`")
 	days := f.Int("keep-days", int(store.DefaultLimits.Age.Hours()/24), "how long diagnoses are kept, `DAYS`")
@@ -91,6 +94,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.ingest.URL, "broker", "embedded", "`URL` of the broker: tcp://host:1883, ssl://host:8883, or embedded")
 	f.StringVar(&c.ingest.ClientID, "client-id", "", "MQTT client `ID`; the broker keeps its session while the fleet is away (default: one made for --data)")
 	f.StringVar(&c.ingest.Share, "share", "", "`GROUP` of workers that the broker shares documents among ($share/GROUP/…); give all of them one PostgreSQL")
+	f.BoolVar(&c.ingest.View, "view", false, "take no documents in: posdx-fleet ingest does, on the same PostgreSQL")
 	f.StringVar(&c.ingest.CAFile, "ca", "", "`FILE` with the CA of the broker (PEM); the system's by default")
 	f.StringVar(&c.ingest.CertFile, "cert", "", "`FILE` with the client certificate (PEM)")
 	f.StringVar(&c.ingest.KeyFile, "key", "", "`FILE` with its key")
@@ -121,224 +125,355 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 
 // serve runs everything until ctx ends or one part fails.
 func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
-	if c.limits.Rows < 1 || c.limits.Age <= 0 {
-		return errors.New("--keep-rows and --keep-days: want 1 or more")
-	}
-	role, err := c.safe()
-	if err != nil {
-		return err
-	}
-	sunsets, err := readSunsets(c.sunsets)
-	if err != nil {
-		return err
-	}
-	bills, err := sbom.ReadDir(c.sbom)
-	if err != nil {
-		return err
-	}
-	var key ed25519.PrivateKey
-	if c.advisoryKey != "" {
-		if key, err = readAdvisoryKey(c.advisoryKey); err != nil {
-			return err
-		}
-	}
-	if c.store == "" {
-		c.store = "sqlite:" + storeFile(c.data)
-	}
-	if err := os.MkdirAll(c.data, 0o700); err != nil {
-		return fmt.Errorf("make data directory: %w", err)
-	}
-	// Two on one directory would share the broker's sessions and a client ID, two on one SQLite store all the work.
-	dir, err := store.ClaimFile(c.data, filepath.Join(c.data, "serve.lock"))
-	if err != nil {
-		return err
-	}
-	defer dir.Free()
-	claim, err := store.ClaimStore(c.store)
-	if err != nil {
-		return err
-	}
-	defer claim.Free()
-	if c.inventory == "" {
-		c.inventory = inventory.File(c.data)
-		if err := inventory.Ensure(c.inventory); err != nil {
-			return err
-		}
-	}
-	listed := &incident.InventoryFile{Path: c.inventory}
-	if _, err := listed.Load(true); err != nil {
-		return err
-	}
-	db, err := store.Open(ctx, c.store)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-
-	if c.ingest.ClientID == "" {
-		if c.ingest.ClientID, err = clientID(c.data); err != nil {
-			return err
-		}
-	}
-	var authority *enroll.Authority
-	if c.enroll {
-		authority = &enroll.Authority{Store: db, Dir: filepath.Join(c.data, "authority"), Policy: enroll.Default}
-		if err := authority.Open(ctx); err != nil {
-			return err
-		}
-		if c.mqtt.CAFile == "" && c.mqtt.CertFile != "" {
-			c.mqtt.Authority = authority
-		}
-	}
-	if c.ingest.URL == "embedded" {
-		c.mqtt.Dir = filepath.Join(c.data, "broker")
-		b, err := broker.Start(c.mqtt, log)
-		if err != nil {
-			return err
-		}
-		defer b.Stop()
-		if authority != nil {
-			authority.Shut = b.Drop
-		}
-		c.ingest = ingest.Config{
-			URL: b.URL(), ClientID: c.ingest.ClientID, User: broker.Own, Password: b.Password(),
-			Certificate: b.Certificate(), Share: c.ingest.Share,
-		}
-		log.Info("broker listens", "address", b.Address(), "sessions", c.mqtt.Sessions)
-	}
-
-	registry := metrics.Registry(&metrics.Fleet{Store: db, Log: log}, version, codes.Builtin().Version)
-	hub := new(web.Hub)
-	reload, again := make(chan struct{}, 1), make(chan struct{}, 1)
-	watch := &incident.Watch{Source: db, Inventory: listed, Reload: reload, Key: key, Changed: hub.Changed, Log: log}
-	in := ingest.New(c.ingest, db, ingest.NewMetrics(registry), log, hub.Changed, watch.Told)
-	watch.Publish = in.Publish
-	kept := &digest.Digest{
-		Source: db, Inventory: &incident.InventoryFile{Path: c.inventory}, Sunsets: sunsets,
-		Knowledge: codes.Builtin(), Changed: hub.Changed, Log: log,
-	}
-
-	teller := &notify.Teller{}
-	if c.notify != "" {
-		nc, err := notify.Read(c.notify)
-		if err != nil {
-			return err
-		}
-		if teller, err = notify.New(nc, db, codes.Builtin(), registry, log); err != nil {
-			return err
-		}
-	}
-
-	var exporter *otlp.Exporter
-	if c.collector != "" {
-		if err := otlp.CheckURL(c.collector); err != nil {
-			return fmt.Errorf("--otlp: %w", err)
-		}
-		exporter = &otlp.Exporter{URL: c.collector, Version: version, Gatherer: registry, Log: log}
-		if exporter.Bearer, err = readToken(c.collectorKey); err != nil {
-			return err
-		}
-	}
-
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	site := &web.Site{
-		Source: db, Hub: hub, Knowledge: codes.Builtin(), Connected: in.Connected, Log: log, Stop: ctx,
-		Secure: c.webCert != "" || c.proxy, Proxied: c.proxy, Open: role, Enroll: authority,
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Send: in.Send, Bills: bills,
-	}
-	if role == 0 {
-		if err := letIn(ctx, c, db, site); err != nil {
+	f := &service{serveConfig: c, log: log, hub: new(web.Hub), stop: stop}
+	defer f.close()
+	for _, step := range [...]func(context.Context) error{
+		f.readFiles, f.claim, f.openStore, f.openAuthority, f.startBroker, f.makeIngest, f.makeTellers, f.makeSite,
+		f.openPages,
+	} {
+		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	handler, err := site.Handler()
+	return f.run(ctx)
+}
+
+// A service is the parts of a running fleet, made in this order by the methods below.
+type service struct {
+	serveConfig
+	log  *slog.Logger
+	hub  *web.Hub
+	stop context.CancelCauseFunc // ends all parts, and says why
+
+	role  web.Role        // everybody's, on an open site
+	ends  []digest.Sunset // of carriers' networks
+	bills []*sbom.Bill
+	key   ed25519.PrivateKey // signs advisories; nil: they are not signed
+
+	db     *store.Store
+	listed *incident.InventoryFile
+
+	authority *enroll.Authority // nil: no certificates are issued
+	renewed   chan struct{}     // has it read the revoked certificates again
+
+	registry *prometheus.Registry
+	in       *ingest.Ingest
+	watch    *incident.Watch
+	reload   chan struct{} // has watch read the inventory again
+	kept     *digest.Digest
+
+	teller   *notify.Teller
+	exporter *otlp.Exporter // nil: no collector
+
+	site     *web.Site
+	listener net.Listener
+	server   *http.Server
+
+	closing []func()
+}
+
+// close gives up what was taken, the last first.
+func (f *service) close() {
+	for _, done := range slices.Backward(f.closing) {
+		done()
+	}
+}
+
+// readFiles reads what the flags name, and refuses what cannot be meant, before anything is touched.
+func (f *service) readFiles(context.Context) (err error) {
+	if f.limits.Rows < 1 || f.limits.Age <= 0 {
+		return errors.New("--keep-rows and --keep-days: want 1 or more")
+	}
+	if f.role, err = f.safe(); err != nil {
+		return err
+	}
+	if f.ingest.URL != "embedded" {
+		if err := f.ingest.Check(); err != nil {
+			return err
+		}
+	}
+	if f.ends, err = readSunsets(f.sunsets); err != nil {
+		return err
+	}
+	if f.bills, err = sbom.ReadDir(f.sbom); err != nil {
+		return err
+	}
+	if f.advisoryKey != "" {
+		f.key, err = readAdvisoryKey(f.advisoryKey)
+	}
+	return err
+}
+
+// claim takes the data directory and the store for this process. Two on one directory would share the broker's sessions
+// and a client ID, two on one SQLite store all the work.
+func (f *service) claim(context.Context) error {
+	if f.store == "" {
+		f.store = "sqlite:" + storeFile(f.data)
+	}
+	if err := os.MkdirAll(f.data, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	dir, err := store.ClaimFile(f.data, filepath.Join(f.data, "serve.lock"))
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", c.listen)
+	f.closing = append(f.closing, dir.Free)
+	claim, err := store.ClaimStore(f.store)
 	if err != nil {
+		return err
+	}
+	f.closing = append(f.closing, claim.Free)
+	return nil
+}
+
+// openStore opens the store and the inventory.
+func (f *service) openStore(ctx context.Context) (err error) {
+	if f.inventory == "" {
+		f.inventory = inventory.File(f.data)
+		if err := inventory.Ensure(f.inventory); err != nil {
+			return err
+		}
+	}
+	f.listed = &incident.InventoryFile{Path: f.inventory}
+	if _, err := f.listed.Load(true); err != nil {
+		return err
+	}
+	if f.db, err = store.Open(ctx, f.store); err != nil {
+		return err
+	}
+	f.closing = append(f.closing, func() { f.db.Close() })
+	return nil
+}
+
+// openAuthority opens what issues the terminals' certificates, where it is wanted.
+func (f *service) openAuthority(ctx context.Context) error {
+	f.renewed = make(chan struct{}, 1)
+	if !f.enroll {
+		return nil
+	}
+	f.authority = &enroll.Authority{Store: f.db, Dir: filepath.Join(f.data, "authority"), Policy: enroll.Default}
+	if f.mqtt.CAFile == "" && f.mqtt.CertFile != "" {
+		f.mqtt.Authority = f.authority
+	}
+	return f.authority.Open(ctx)
+}
+
+// startBroker starts the embedded broker, where no other is named.
+func (f *service) startBroker(ctx context.Context) (err error) {
+	if f.ingest.ClientID == "" {
+		if f.ingest.ClientID, err = clientID(f.data); err != nil {
+			return err
+		}
+	}
+	if f.ingest.URL != "embedded" {
+		return nil
+	}
+	b, err := f.embeddedBroker(ctx, f.log)
+	if err != nil {
+		return err
+	}
+	f.closing = append(f.closing, b.Stop)
+	if f.authority != nil {
+		f.authority.Shut = b.Drop
+	}
+	f.log.Info("broker listens", "address", b.Address(), "sessions", f.mqtt.Sessions)
+	return nil
+}
+
+// makeIngest joins what takes documents in with what looks for incidents in them.
+func (f *service) makeIngest(context.Context) error {
+	f.registry = metrics.Registry(&metrics.Fleet{Store: f.db, Log: f.log}, version, codes.Builtin().Version)
+	f.reload = make(chan struct{}, 1)
+	f.watch = &incident.Watch{
+		Source: f.db, Inventory: f.listed, Reload: f.reload, Key: f.key, Changed: f.hub.Changed, Log: f.log,
+	}
+	f.in = ingest.New(f.ingest, f.db, ingest.NewMetrics(f.registry), f.log, f.hub.Changed, f.watch.Told)
+	f.watch.Publish = f.in.Publish
+	f.kept = &digest.Digest{
+		Source: f.db, Inventory: &incident.InventoryFile{Path: f.inventory}, Sunsets: f.ends,
+		Knowledge: codes.Builtin(), Changed: f.hub.Changed, Log: f.log,
+	}
+	return nil
+}
+
+// makeTellers makes what tells others: people of incidents, a collector of the metrics.
+func (f *service) makeTellers(context.Context) (err error) {
+	f.teller = &notify.Teller{}
+	if f.notify != "" {
+		c, err := notify.Read(f.notify)
+		if err != nil {
+			return err
+		}
+		if f.teller, err = notify.New(c, f.db, codes.Builtin(), f.registry, f.log); err != nil {
+			return err
+		}
+	}
+	if f.collector == "" {
+		return nil
+	}
+	if err := otlp.CheckURL(f.collector); err != nil {
+		return fmt.Errorf("--otlp: %w", err)
+	}
+	f.exporter = &otlp.Exporter{URL: f.collector, Version: version, Gatherer: f.registry, Log: f.log}
+	f.exporter.Bearer, err = readToken(f.collectorKey)
+	return err
+}
+
+// makeSite makes the pages, and decides who may see them.
+func (f *service) makeSite(ctx context.Context) error {
+	f.site = &web.Site{
+		Source: f.db, Hub: f.hub, Knowledge: codes.Builtin(), Connected: f.in.Connected, Log: f.log, Stop: ctx,
+		Secure: f.webCert != "" || f.proxy, Proxied: f.proxy, Open: f.role, Enroll: f.authority,
+		Metrics: promhttp.HandlerFor(f.registry, promhttp.HandlerOpts{}), Send: f.in.Send, Bills: f.bills,
+	}
+	if f.role == 0 {
+		return letIn(ctx, f.serveConfig, f.db, f.site)
+	}
+	return nil
+}
+
+// openPages opens the address of the pages.
+func (f *service) openPages(context.Context) error {
+	handler, err := f.site.Handler()
+	if err != nil {
+		return err
+	}
+	if f.listener, err = net.Listen("tcp", f.listen); err != nil {
 		return fmt.Errorf("listen for the pages: %w", err)
 	}
-	server := &http.Server{
-		Handler: metrics.Pages(registry, handler), ReadHeaderTimeout: 10 * time.Second,
+	f.server = &http.Server{
+		Handler: metrics.Pages(f.registry, handler), ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
 	}
-	scheme := "http"
-	if c.webCert != "" || c.webKey != "" {
-		scheme = "https"
-	}
+	return nil
+}
 
-	var wg sync.WaitGroup
+// run runs all parts until ctx ends. A part that fails, or ends by itself, ends the others.
+func (f *service) run(ctx context.Context) error {
+	var parts sync.WaitGroup
 	start := func(name string, run func(context.Context) error) {
-		wg.Go(func() {
+		parts.Go(func() {
 			if err := run(ctx); err != nil {
-				stop(fmt.Errorf("%s: %w", name, err))
+				f.stop(fmt.Errorf("%s: %w", name, err))
 			} else if ctx.Err() == nil {
-				stop(fmt.Errorf("%s: ended unexpectedly", name))
+				f.stop(fmt.Errorf("%s: ended unexpectedly", name))
 			}
 		})
 	}
-	start("ingest", in.Run)
-	if exporter != nil {
-		start("collector", exporter.Run)
+	start("ingest", f.in.Run)
+	if f.exporter != nil {
+		start("collector", f.exporter.Run)
 	}
-	if authority != nil {
+	if f.authority != nil {
 		start("authority", func(ctx context.Context) error {
-			return authority.Run(ctx, again, func(err error) { log.Error("cannot look after the terminals' authority", "error", err) })
+			return f.authority.Run(ctx, f.renewed, func(err error) {
+				f.log.Error("cannot look after the terminals' authority", "error", err)
+			})
 		})
 	}
-	start("reload", func(ctx context.Context) error { return onHangup(ctx, reload, again) })
+	start("reload", func(ctx context.Context) error { return onHangup(ctx, f.reload, f.renewed) })
 	// Of several processes on one database one looks for incidents and sweeps; another takes over when it goes.
 	start("lead", func(ctx context.Context) error {
-		return db.Lead(ctx, func(ctx context.Context) error {
-			log.Info("leads: looks for incidents and keeps the store within its limits")
-			var both sync.WaitGroup
-			defer both.Wait()
-			ctx, stop := context.WithCancel(ctx)
-			defer stop()
-			both.Go(func() { sweep(ctx, db, c.limits, log) })
-			both.Go(func() { kept.Run(ctx) })
-			both.Go(func() { teller.Run(ctx) })
-			return watch.Run(ctx)
-		}, func(err error) { log.Warn("does not lead", "reason", err) })
+		return f.db.Lead(ctx, f.lead, func(err error) { f.log.Warn("does not lead", "reason", err) })
 	})
-	start("pages", func(ctx context.Context) error {
-		context.AfterFunc(ctx, func() {
-			bound, cancel := context.WithTimeout(context.Background(), shutdownWait)
-			defer cancel()
-			if server.Shutdown(bound) != nil {
-				server.Close()
-			}
-		})
-		var err error
-		if scheme == "https" {
-			err = server.ServeTLS(l, c.webCert, c.webKey)
-		} else {
-			err = server.Serve(l)
-		}
-		if errors.Is(err, http.ErrServerClosed) {
-			return nil
-		}
-		return err
-	})
-	if site.Access != nil {
-		link, err := site.Access.First(ctx)
-		if err != nil {
-			stop(err)
-		} else if link != "" {
-			log.Warn("nobody can sign in yet: this link makes the first account, within an hour", "link", scheme+"://"+l.Addr().String()+"/first?link="+link)
-		}
-	}
-	log.Info("fleet view ready", "page", scheme+"://"+l.Addr().String()+"/", "store", where(c.store))
-
+	start("pages", f.servePages)
+	f.greet(ctx)
 	<-ctx.Done()
-	wg.Wait()
+	parts.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+// lead is what one process of several on a database does for all.
+func (f *service) lead(ctx context.Context) error {
+	f.log.Info("leads: looks for incidents and keeps the store within its limits")
+	var others sync.WaitGroup
+	defer others.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	others.Go(func() { sweep(ctx, f.db, f.limits, f.log) })
+	others.Go(func() { f.kept.Run(ctx) })
+	others.Go(func() { f.teller.Run(ctx) })
+	return f.watch.Run(ctx)
+}
+
+// servePages answers requests until ctx ends, and gives those that run a moment to end.
+func (f *service) servePages(ctx context.Context) error {
+	context.AfterFunc(ctx, func() {
+		bound, cancel := context.WithTimeout(context.Background(), shutdownWait)
+		defer cancel()
+		if f.server.Shutdown(bound) != nil {
+			f.server.Close()
+		}
+	})
+	var err error
+	if f.webCert != "" {
+		err = f.server.ServeTLS(f.listener, f.webCert, f.webKey)
+	} else {
+		err = f.server.Serve(f.listener)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// greet says where the pages are, and how the first person comes in.
+func (f *service) greet(ctx context.Context) {
+	scheme := "http"
+	if f.webCert != "" {
+		scheme = "https"
+	}
+	pages := scheme + "://" + f.listener.Addr().String() + "/"
+	if f.site.Access != nil {
+		link, err := f.site.Access.First(ctx)
+		if err != nil {
+			f.stop(err)
+		} else if link != "" {
+			f.log.Warn("nobody can sign in yet: this link makes the first account, within an hour", "link", pages+"first?link="+link)
+		}
+	}
+	f.log.Info("fleet view ready", "page", pages, "store", where(f.store))
+}
+
+// embeddedBroker starts the embedded broker and tells ingest how to reach it. A broker keeps documents only for sessions
+// that have subscribed. So where the fleet's session does not exist yet it is made before terminals are let in, while the
+// broker listens at an address that none of them knows.
+func (c *serveConfig) embeddedBroker(ctx context.Context, log *slog.Logger) (*broker.Broker, error) {
+	c.mqtt.Dir = filepath.Join(c.data, "broker")
+	reach := func(b *broker.Broker) ingest.Config {
+		return ingest.Config{
+			URL: b.URL(), ClientID: c.ingest.ClientID, User: broker.Own, Password: b.Password(),
+			Certificate: b.Certificate(), Share: c.ingest.Share,
+		}
+	}
+	known := filepath.Join(c.mqtt.Dir, "session") // in the broker's folder, so that it goes when that goes
+	if kept, err := os.ReadFile(known); err != nil || string(kept) != c.ingest.Session() {
+		aside := c.mqtt
+		aside.Listen = "127.0.0.1:0"
+		b, err := broker.Start(aside, log)
+		if err != nil {
+			return nil, err
+		}
+		err = ingest.Subscribe(ctx, reach(b))
+		b.Stop()
+		if err == nil {
+			err = os.WriteFile(known, []byte(c.ingest.Session()), 0o600)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("make the session with the broker: %w", err)
+		}
+	}
+	b, err := broker.Start(c.mqtt, log)
+	if err == nil {
+		c.ingest = reach(b)
+	}
+	return b, err
 }
 
 // safe refuses what would let anyone in, and says which role everybody has who reaches an open site: none if people
@@ -400,6 +535,18 @@ func letIn(ctx context.Context, c serveConfig, db *store.Store, site *web.Site) 
 		return fmt.Errorf("%s: %w", c.oidc, err)
 	}
 	return nil
+}
+
+// lookAnew has pages read again now and then, where others keep what comes in.
+func lookAnew(ctx context.Context, changed func()) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(viewEvery):
+			changed()
+		}
+	}
 }
 
 // sweep keeps the store within its limits.

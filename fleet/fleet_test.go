@@ -34,7 +34,12 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asFleet) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if _, err := os.Stat(defaultData); err == nil {
+		fmt.Fprintf(os.Stderr, "a test ran without --data and left %s in the source tree\n", defaultData)
+		code = max(code, 1)
+	}
+	os.Exit(code)
 }
 
 // soon bounds every wait; it is far above what a busy machine needs.
@@ -482,7 +487,7 @@ func TestUsage(t *testing.T) {
 		{"list --lang fr", 2, "want zh or en"}, {"list --lang", 2, "needs an argument"},
 		{"list --token-file /no/such", 1, "no such file"}, {"list --token-file " + token, 1, "at least 16"},
 		{"serve --store mysql:x --data " + t.TempDir(), 1, "want sqlite:PATH"}, {"serve --mqtt-listen nowhere --data " + t.TempDir(), 1, "broker address"},
-		{"serve --inventory /no/such", 1, "read inventory"}, {"serve --keep-rows 0", 1, "--keep-rows"}, {"list --url http://127.0.0.1:1", 1, "refused"},
+		{"serve --inventory /no/such --data " + t.TempDir(), 1, "read inventory"}, {"serve --keep-rows 0", 1, "--keep-rows"}, {"list --url http://127.0.0.1:1", 1, "refused"},
 	} {
 		var out, err strings.Builder
 		code := run(t.Context(), stdio{&out, &err}, strings.Fields(c.args))

@@ -26,6 +26,9 @@ const (
 	exitUsage  = 2
 )
 
+// defaultData is the data directory of a fleet that was told no other.
+const defaultData = "fleet-data"
+
 // stdio is where a command writes: results on out, talk on err.
 type stdio struct {
 	out, err io.Writer
@@ -40,6 +43,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "take in what terminals report, keep it and show it", runServe},
+		{"ingest", "take documents in as one of several workers", runIngest},
 		{"list", "list the newest diagnoses of a running fleet", runList},
 		{"show", "show what a running fleet knows of one terminal", runShow},
 		{"localise", "name what the failures of one moment have in common, from a CSV file", runLocalise},

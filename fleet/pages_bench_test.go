@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"posdx/firmware-build/housetest"
 )
 
 // multiply makes a store of many diagnoses from one of few: the same ones again and again, further back in time, so
@@ -52,11 +54,9 @@ func BenchmarkPages(b *testing.B) {
 	fill(b, dir, n, 6)
 	multiply(b, dir, rows)
 	f := start(b, dir, "--mqtt-listen", "127.0.0.1:0")
-	for end := time.Now().Add(soon); !strings.Contains(get(b, f.page+"/versions?dim=site&format=csv"), "site-00000"); time.Sleep(time.Second) {
-		if time.Now().After(end) {
-			b.Fatal("places are not known in time")
-		}
-	}
+	housetest.Until(b, "places are known", func() bool {
+		return strings.Contains(get(b, f.page+"/versions?dim=site&format=csv"), "site-00000")
+	})
 	for _, path := range []string{"/", "/?by=cause&range=7d", "/incidents?state=all", "/incident/2", "/expiry", "/work?visit=all", "/diagnoses", "/diagnoses?q=funds", "/diagnoses?code=96&range=7d", "/diagnoses?site=site-00012",
 		"/diagnoses?cause=wan.outage&range=24h&region=region-1", "/terminals", "/terminals?sort=heard", "/terminal/sim/t000001", "/versions?dim=firmware", "/versions?dim=site", "/codes", "/code?code=51", "/causes", "/cause/account.funds", "/outcomes", "/search?q=site-0001"} {
 		b.Run(path, func(b *testing.B) {

@@ -75,11 +75,12 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	d.Masked, d.Also, d.Set, d.Witnesses = s.masked(ranked[0]), s.also(o.Lang), s.set(ranked), int(ranked[0].witnesses+0.5)
 	d.Causes = s.describe(ranked, d.Abstained, o.Lang)
 	d.Money = s.money(d.Causes[0].ID, d.Abstained, o.Lang)
-	if d.Money.Retry == report.RetryOtherMeans && s.cardsTried() {
-		d.Money.Say = moneySay(s.k, d.Money.State, "other-means-tried", "").In(o.Lang)
+	steps := s.stepsWith(&d.Money)
+	if steps == codes.StepsTried {
+		d.Money.Say = moneySay(s.k, d.Money.State, steps, "").In(o.Lang)
 	}
 	for i := range d.Causes {
-		d.Causes[i].Act.Step = s.cause(d.Causes[i].ID).StepsFor(d.Money.Retry).In(o.Lang)
+		d.Causes[i].Act.Step = s.cause(d.Causes[i].ID).StepsFor(steps).In(o.Lang)
 	}
 	if d.CannotSeparate = inseparable(ranked); !d.Abstained && len(d.CannotSeparate) < 2 {
 		d.CannotSeparate = []string{}
@@ -94,6 +95,21 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	return d
 }
 
+// stepsWith tells with what the steps must go: the advice for the money, or what stands in its place.
+func (s *state) stepsWith(m *report.Money) string {
+	switch {
+	case s.settlement():
+		return codes.StepsSettlement
+	case s.signIn():
+		return codes.StepsSignIn
+	case s.reversing() && m.State == report.MoneyDeclined:
+		return codes.StepsReversed
+	case m.Retry == report.RetryOtherMeans && s.cardsTried():
+		return codes.StepsTried
+	}
+	return m.Retry
+}
+
 func (s *state) codeInfo(lang string) report.CodeInfo {
 	m := s.res.Meaning
 	c := report.CodeInfo{Scheme: s.ev.Scheme, Code: s.ev.Code, Known: s.res.Known, SentBy: []string{}}
@@ -103,6 +119,7 @@ func (s *state) codeInfo(lang string) report.CodeInfo {
 	}
 	c.Scheme, c.Class, c.Meaning, c.Disputed, c.Sources = s.res.Scheme, m.Class, m.Text.In(lang), m.Disputed ||
 		!s.res.Usable, len(m.Sources)
+	c.Borrowed = c.Disputed && s.res.Rows < 2 && (s.res.Lent || !s.res.Usable) && s.res.Scheme != codes.SchemeAcquirer
 	if len(m.SentBy) > 0 {
 		c.SentBy = m.SentBy
 	}
@@ -281,8 +298,8 @@ func (s *state) describe(ranked []*scored, abstained bool, lang string) []report
 	var list []report.Cause
 	rest := 1.0
 	for _, c := range ranked {
-		if c.ID == report.Unexplained || len(list) == maxCauses {
-			continue
+		if c.ID == report.Unexplained || c.out && len(list) > 0 || len(list) == maxCauses {
+			continue // what cannot have been it is not listed, however little is left
 		}
 		p := round(c.p, 4)
 		rest -= p
@@ -316,7 +333,11 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	}
 	for _, r := range s.readings {
 		if db := s.codeWeight(r, c.ID); math.Abs(db) >= reasonDB && s.res.Known && r.Topic != s.base().Topic {
-			d.put(report.Reason{Check: "code", Say: r.Text.In(lang), WeightDB: round(db, 1)})
+			say := r.Text
+			if slices.Contains(approvals, r.Topic) && !s.isPayment() {
+				say = s.k.Word("reason", "accepted")
+			}
+			d.put(report.Reason{Check: "code", Say: say.In(lang), WeightDB: round(db, 1)})
 		}
 	}
 	index := s.causeIndex(c.ID)
@@ -426,7 +447,7 @@ func onlyKnown(text string, given report.Facts) string {
 			return ok && factText(v) != "-"
 		})
 	}
-	text = bracketed.ReplaceAllStringFunc(text, func(part string) string { return pick(missing(part), "", part) })
+	text = bracketed.ReplaceAllStringFunc(text, func(part string) string { return evidence.Choose(missing(part), "", part) })
 	for _, marks := range [...][2]string{{": ", ", "}, {"：", "，"}} {
 		head, list, ok := strings.Cut(text, marks[0])
 		if !ok || strings.Contains(head, "{") {

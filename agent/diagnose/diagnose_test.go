@@ -166,8 +166,8 @@ func TestAnyShape(t *testing.T) {
 	values := []any{nil, true, false, -1.0, 0.0, 1.0, 1e308, math.NaN(), math.Inf(1), "", "ok", "bad", "\x1b[2J\u202e", "none", "host-primary@@", []any{1.0, "x"}, []string{"apn"},
 		map[string]any{"pin": "x"}, map[string]float64{"chip": 9, "contactless": 9, "pin": 0, "no_pin": 3}, int64(-5), uint64(7)}
 	for range 3000 {
-		ev := report.Event{Code: pick(r.IntN(2) == 0, "96", string([]byte{byte(r.IntN(256)), byte(r.IntN(256))})),
-			Origin: report.Origin(pick(r.IntN(2) == 0, "host", "terminal"))}
+		ev := report.Event{Code: evidence.Choose(r.IntN(2) == 0, "96", string([]byte{byte(r.IntN(256)), byte(r.IntN(256))})),
+			Origin: report.Origin(evidence.Choose(r.IntN(2) == 0, "host", "terminal"))}
 		var list []report.Evidence
 		for range r.IntN(40) {
 			e := seen[r.IntN(len(seen))]

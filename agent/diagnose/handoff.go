@@ -429,12 +429,12 @@ func (h Handoff) Text(k *codes.Knowledge, lang string) string {
 		if i == 0 {
 			title += "  " + k.Word("verdict", h.Sure).In(lang)
 		}
-		w.line(pick(i == 0, say("原因", "cause"), ""), title)
+		w.line(evidence.Choose(i == 0, say("原因", "cause"), ""), title)
 	}
 	by := ""
 	if len(h.Causes) > 0 && h.Sure != "abstained" {
 		if c, ok := k.Cause(h.Causes[0]); ok {
-			by = c.Act
+			by = mender(&c)
 		}
 	}
 	w.line(say("款项", "money"), moneySay(k, h.State, h.Retry, by).In(lang))
@@ -446,6 +446,6 @@ func (h Handoff) Text(k *codes.Knowledge, lang string) string {
 	if h.Terminal != "" {
 		w.line(say("终端", "terminal"), "…"+h.Terminal)
 	}
-	w.line(say("时间", "time"), h.Hour.Format("2006-01-02 15:00 UTC"))
+	w.line(say("时间", "time"), h.Hour.Local().Format("2006-01-02 15:04 MST"))
 	return w.b.String()
 }

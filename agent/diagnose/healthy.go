@@ -67,7 +67,7 @@ func (s *state) examined(d *report.Diagnosis, lang string) {
 	rest := s.describeOne(s.cause(report.Unexplained), round(1-p, 4), false, false, lang)
 	d.Causes, d.Abstained, d.CannotSeparate, d.Masked, d.Also, d.Set = []report.Cause{none, rest}, false, []string{},
 		[]string{}, nil, nil
-	none.Act.Step = s.cause("none").StepsFor(d.Money.Retry).In(lang)
+	none.Act.Step = s.cause("none").StepsFor(report.RetryNo).In(lang)
 	d.NextTest = nil
 }
 

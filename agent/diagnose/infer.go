@@ -152,8 +152,13 @@ func (s *state) gate() {
 	s.read()
 	answered := s.txn.answered(s.ev.Origin) && !s.ownCode()
 	hands := s.hands(answered)
+	approved := s.approval() && s.trust >= 0.85 // a sale that was made was stopped by nothing
 	for i := range s.causes {
 		c := &s.causes[i]
+		if (s.settlement() || s.signIn()) && slices.Contains(cardSegments, c.Segment) {
+			c.out = true // no card and no account is in such a message
+			continue
+		}
 		if c.ID == report.Unexplained || slices.ContainsFunc(s.readings, func(r reading) bool {
 			return !r.base && r.share > 0.02 && r.Names(c.ID) && r.Frequency(c.ID) < codes.Rare
 		}) {
@@ -165,9 +170,12 @@ func (s *state) gate() {
 		case s.trust > 0.5 && s.ownCode():
 			c.out = !meets(c.Stages, s.prior.Stages)
 		}
-		c.out = c.out || !meets(c.Writers, hands)
+		c.out = c.out || approved || !meets(c.Writers, hands)
 	}
 }
+
+// cardSegments are those of the card and whoever issued it.
+var cardSegments = []string{"card", "issuer"}
 
 // hands tells who may have written the code: an institution behind the host that answered, by the code's own row or its
 // scheme, or the terminal. It is empty where that is not known, or a cashier's program may have made it up.
@@ -250,7 +258,7 @@ func (s *state) listen() {
 	for _, x := range s.says {
 		c := &s.causes[x.cause]
 		c.evidence += x.db
-		c.own = max(c.own, choose(x.brought, 0, x.db))
+		c.own = max(c.own, evidence.Choose(x.brought, 0, x.db))
 		if x.db > 0 && !s.signs[x.sign].Tells {
 			c.produces.put(x.sign)
 			if !x.brought && x.db >= set.Hint/2 && c.ID != "none" {

@@ -1,6 +1,8 @@
 package diagnose
 
 import (
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -175,6 +177,122 @@ func TestPartIsSaid(t *testing.T) {
 		if d.Money.State != report.MoneyApproved || d.Money.Retry != report.RetryNo ||
 			d.Money.Say == Explain(sold("00", "unionpay"), nil, k, Options{Lang: "en"}).Money.Say {
 			t.Errorf("%s %s: %+v", c[1], c[0], d.Money)
+		}
+	}
+}
+
+// shownByOthers are the findings that may appear when a fact of a check that is well is taken away: the facts that are
+// still there show them, and the one that is gone had refuted or graded them.
+var shownByOthers = map[string]string{
+	"app.session.signin_age_s":           "session.in", // signed in, how long ago is not known
+	"modem.bearer.context_active":        "internet.fail internet.fail-beyond tcp.unreachable",
+	"modem.bearer.family":                "tcp.unreachable",
+	"modem.registration.state":           "internet.fail-beyond",
+	"modem.signal.rsrp_dbm":              "reg.searching signal.ok", // rssi or sinr are judged instead
+	"net.bearer.active":                  "bearer.steady",           // none of the changes is of it
+	"net.gateway.loss_pct":               "gateway.ok",              // it answered
+	"net.link.flaps_1h":                  "link.wifi-ok",            // it has a carrier now
+	"net.tcp.ms":                         "tls.slow",
+	"net.wifi.rssi_dbm":                  "wifi.ok",                                           // it is associated
+	"txn.answer.normal_response_ms":      "answer.late",                                       // against the usual receive timer instead
+	"txn.history.approvals_1h":           "bearer.ethernet hist.many-cards hist.many-issuers", // several met it
+	"txn.history.issuers_same_code_1h":   "answer.slow",                                       // it was slow; whose wait it was is open
+	"txn.history.cards_failed_1h":        "hist.entry-only hist.mode-stripe-chip",
+	"txn.history.first_seen_age_s":       "hist.others-ok",                 // others were approved
+	"txn.history.last_approval_age_s":    "hist.none-lately session.alone", // none within the hour was counted
+	"txn.history.same_code_1h":           "hist.many-issuers hist.one-sale",
+	"txn.history.same_code_since_update": "hist.ok-since-update",
+}
+
+// TestAbsentFactSaysNothing: that a fact is not known is no finding. Each fact of each check that is well is taken
+// away; what was not found before is not found then.
+func TestAbsentFactSaysNothing(t *testing.T) {
+	k := knowledge(t)
+	p, _ := k.Profile("unionpay")
+	list := slices.Concat(readCases(t, "testdata/cases"), readCases(t, "testdata/independent"),
+		readStories(t, "testdata/unseen/open.jsonl"))
+	tried := 0
+	for _, c := range list {
+		found := func(list []report.Evidence) map[string]bool {
+			names := map[string]bool{}
+			for _, g := range infer(&c.Event, list, k, p).signs {
+				names[g.Name] = names[g.Name] || g.strength > 0.05
+			}
+			return names
+		}
+		base := found(c.Evidence)
+		for i, e := range c.Evidence {
+			for name := range e.Facts {
+				if name == "level" || name == "reason" || e.Status != report.OK {
+					continue // a check that is bad says so by its status
+				}
+				fewer := slices.Clone(c.Evidence)
+				fewer[i].Facts = maps.Clone(e.Facts)
+				delete(fewer[i].Facts, name)
+				tried++
+				for sign, is := range found(fewer) {
+					fact := e.Check + "." + name
+					if is && !base[sign] && !slices.Contains(strings.Fields(shownByOthers[fact]), sign) {
+						t.Errorf("%s: without %s there is %s", c.Name, fact, sign)
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d facts taken away", tried)
+}
+
+// TestNeverApprovedIsCounted: that a terminal never had an approval says whoever has counted, not a missing fact.
+func TestNeverApprovedIsCounted(t *testing.T) {
+	k := knowledge(t)
+	p, _ := k.Profile("unionpay")
+	ev := sold("97", "unionpay")
+	facts := report.Facts{"same_code_1h": 3.0, "approvals_1h": 0.0}
+	for _, counted := range []float64{0, 60, 7200} {
+		if counted > 0 {
+			facts["no_approval_s"] = counted
+		}
+		s := infer(&ev, []report.Evidence{found("txn.history", report.OK, facts)}, k, p)
+		if got, want := s.strengthOf("hist.never-approved"), counted/1800; math.Abs(got-min(1, want)) > 0.01 {
+			t.Errorf("counted for %v s: %.2f, want %.2f", counted, got, min(1, want))
+		}
+	}
+}
+
+// TestUncountedCardsAreNotWell: a reader of which nobody counted the cards that failed is not found to read well.
+func TestUncountedCardsAreNotWell(t *testing.T) {
+	k := knowledge(t)
+	p, _ := k.Profile("unionpay")
+	ev := local("newpos:E12")
+	for _, facts := range []report.Facts{{"cards": 20.0}, {"cards": 20.0, "cards_failed": 0.0}} {
+		s := infer(&ev, []report.Evidence{found("reader.reads", report.OK, facts)}, k, p)
+		if _, counted := facts["cards_failed"]; s.has("reads.good") != counted {
+			t.Errorf("%v: reads well: %v", facts, s.has("reads.good"))
+		}
+	}
+}
+
+// TestBorrowedReadingIsCalledThat: a meaning that is read by another table, for want of one of whoever wrote the code,
+// is not called one on which sources disagree.
+func TestBorrowedReadingIsCalledThat(t *testing.T) {
+	k := knowledge(t)
+	cashier := report.Event{Code: "96", Origin: report.OriginCashier, Channel: report.ChannelECR}
+	for _, c := range []struct {
+		ev                 report.Event
+		disputed, borrowed bool
+	}{
+		{sold("96", "unionpay"), false, false}, {cashier, true, true}, {sold("12", "cb2a-fr"), true, true},
+		{sold("05", "unionpay"), true, false}, {local("9997"), true, false},
+	} {
+		for _, lang := range []string{"zh", "en"} {
+			d := Explain(c.ev, nil, k, Options{Lang: lang})
+			head := headline(&d, lang)
+			if d.Code.Disputed != c.disputed || d.Code.Borrowed != c.borrowed {
+				t.Errorf("%s %s: disputed %v, borrowed %v: %s", d.Code.Scheme, c.ev.Code, d.Code.Disputed, d.Code.Borrowed, head)
+			}
+			if borrowed := k.Word("reading", "borrowed").In(lang); strings.Contains(head, borrowed) != c.borrowed {
+				t.Errorf("%s %s: %s", d.Code.Scheme, c.ev.Code, head)
+			}
 		}
 	}
 }

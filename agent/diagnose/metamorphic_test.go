@@ -3,6 +3,7 @@ package diagnose
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -132,51 +133,92 @@ func TestIrrelevantDefectsChangeNothing(t *testing.T) {
 // needed is how many of the decisive changes may leave a verdict as it was.
 const needed = 0.05
 
-// TestDecisiveCheckMatters: the check that decides, turned good, made cannot-tell, or two hours old.
+// wellFacts are what checks find that find all well, for those that decide somewhere.
+var wellFacts = map[string]report.Facts{
+	"net.link": {"carrier": true, "flaps_1h": 0.0}, "net.gateway": {"neighbour": "reachable", "loss_pct": 0.0, "rtt_ms": 1.0},
+	"net.dns": {"outcome": "ok", "ms": 20.0}, "net.tcp": {"outcome": "ok", "ms": 40.0}, "net.internet": {"outcome": "ok", "ms": 40.0},
+	"net.tls": {"outcome": "ok", "ms": 100.0, "days_left": 90.0}, "net.mtu": {"outcome": "ok"},
+	"net.path":  {"loss_pct": 0.0, "rtt_ms": 30.0, "jitter_ms": 2.0},
+	"modem.sim": {"state": "ready"}, "modem.port": {"outcome": "ok"}, "modem.registration": {"state": "home"},
+	"modem.signal": {"rsrp_dbm": -85.0, "sinr_db": 14.0}, "modem.bearer": {"attached": true, "context_active": true},
+	"modem.line": {"outcome": "ok"}, "reader.port": {"outcome": "ok"}, "reader.selftest": {"outcome": "ok"},
+	"pinpad.port": {"outcome": "ok"}, "printer.status": {"outcome": "ok"},
+	"board.storage": {"free_pct": 50.0, "inodes_free_pct": 60.0, "read_only": false},
+	"board.power":   {"source": "mains", "dips_1h": 0.0}, "board.clock": {"offset_s": 0.2, "trusted": true},
+	"app.keys": {"state": "ok"}, "app.process": {"running": true, "crashes_24h": 0.0, "restarts_24h": 0.0},
+}
+
+// TestDecisiveCheckMatters: the check that decides, turned good, made cannot-tell, or two hours old. By the strict
+// measure a check decides where the next reason weighs at most 0.6 of it; by the wide one, where all other reasons
+// together weigh no more than it.
 func TestDecisiveCheckMatters(t *testing.T) {
 	k := knowledge(t)
-	still, tried := 0, 0
-	// All cases, in the short form too: a share of five in a hundred needs more than a fifth of them.
-	for _, c := range append(readCases(t, "testdata/cases"), readCases(t, "testdata/independent")...) {
-		base := Explain(c.Event, c.Evidence, k, Options{})
-		first := base.Causes[0]
-		if base.Abstained || first.Probability < 0.85 || len(first.For) == 0 || first.For[0].Check == "code" ||
-			strings.HasPrefix(first.For[0].Check, "txn.") ||
-			weightOf(first.For[1:]) > 1.0*first.For[0].WeightDB {
-			continue // no single check decides
-		}
-		for what, change := range map[string]func(e *report.Evidence){
-			"cannot tell": func(e *report.Evidence) { e.Status, e.Facts = report.CannotTell, report.Facts{"reason": "timeout"} },
-			"two hours":   func(e *report.Evidence) { e.AgeMS += 7200_000 },
-		} {
-			list := slices.Clone(c.Evidence)
-			slow := false
-			for i := range list {
-				if list[i].Check == first.For[0].Check {
-					change(&list[i])
-					slow = slow || k.FreshFor(list[i].Check) >= 1200
+	changes := map[string]func(e *report.Evidence){
+		"cannot tell": func(e *report.Evidence) { e.Status, e.Facts = report.CannotTell, report.Facts{"reason": "timeout"} },
+		"two hours":   func(e *report.Evidence) { e.AgeMS += 7200_000 },
+		"turned good": func(e *report.Evidence) {
+			facts := maps.Clone(wellFacts[e.Check])
+			for _, name := range []string{"iface", "kind", "target", "name", "path", "ip", "tech"} { // what it looked at stays
+				if v, ok := e.Facts[name]; ok {
+					facts[name] = v
 				}
 			}
-			if what == "two hours" && slow {
-				continue // what such a check finds holds for longer
-			}
-			d := Explain(c.Event, list, k, Options{})
-			tried++
-			p := 0.0
-			for _, x := range d.Causes {
-				if x.ID == first.ID {
-					p = x.Probability
-				}
-			}
-			if !d.Abstained && d.Causes[0].ID == first.ID && p > first.Probability-0.1 {
-				still++
-				t.Logf("%s: %s of %s changes %.2f to %.2f only", c.Name, what, first.For[0].Check, first.Probability, p)
-			}
-		}
+			e.Status, e.Facts = report.OK, facts
+		},
 	}
-	t.Logf("%d of %d decisive changes changed nothing", still, tried)
-	if tried == 0 || float64(still) > needed*float64(tried) {
-		t.Errorf("%d of %d decisive changes changed nothing, want at most %.0f %%", still, tried, 100*needed)
+	measures := []struct {
+		name    string
+		most    float64
+		decides func(reasons []report.Reason) bool
+	}{
+		// A second witness of the same family counts by a fraction and is hidden from this measure: with the supply not
+		// looked at, brown-outs as the reason of resets still tell, and a modem that hears the network and does not
+		// look for one still points to its SIM. These are five of 65.
+		{"strict", 0.08, func(r []report.Reason) bool { return len(r) < 2 || r[1].WeightDB <= 0.6*r[0].WeightDB }},
+		{"wide", needed, func(r []report.Reason) bool { return weightOf(r[1:]) <= r[0].WeightDB }},
+	}
+	// All cases, in the short form too: a share of five in a hundred needs more than a fifth of them.
+	list := append(readCases(t, "testdata/cases"), readCases(t, "testdata/independent")...)
+	for _, m := range measures {
+		still, tried := map[string]int{}, map[string]int{}
+		for _, c := range list {
+			base := Explain(c.Event, c.Evidence, k, Options{Lang: "en"})
+			first := base.Causes[0]
+			if base.Abstained || first.Probability < 0.85 || len(first.For) == 0 || first.For[0].Check == "code" ||
+				strings.HasPrefix(first.For[0].Check, "txn.") || !m.decides(first.For) {
+				continue // no single check decides
+			}
+			check := first.For[0].Check
+			for what, change := range changes {
+				if what == "two hours" && k.FreshFor(check) >= 1200 || what == "turned good" && wellFacts[check] == nil {
+					continue // what such a check finds holds for longer; what is good of it is not one look
+				}
+				changed, was := slices.Clone(c.Evidence), false
+				for i := range changed {
+					if changed[i].Check == check {
+						was = was || changed[i].Status == report.Bad
+						change(&changed[i])
+					}
+				}
+				if what == "turned good" && !was {
+					continue // it was good, and decides by that
+				}
+				d := Explain(c.Event, changed, k, Options{})
+				tried[what]++
+				if p := probability(&d, first.ID); !d.Abstained && d.Causes[0].ID == first.ID && p > first.Probability-0.1 {
+					still[what]++
+					t.Logf("%s, %s: %s of %s changes %s from %.2f to %.2f only", m.name, c.Name, what, check, first.ID, first.Probability, p)
+				}
+			}
+		}
+		all, kept := 0, 0
+		for what := range changes {
+			all, kept = all+tried[what], kept+still[what]
+		}
+		t.Logf("%s: %d of %d decisive changes changed nothing: %v of %v", m.name, kept, all, still, tried)
+		if all == 0 || float64(kept) > m.most*float64(all) {
+			t.Errorf("%s: %d of %d decisive changes changed nothing, want at most %.0f %%", m.name, kept, all, 100*m.most)
+		}
 	}
 }
 

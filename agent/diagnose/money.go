@@ -20,8 +20,8 @@ import (
 func (s *state) money(first string, abstained bool, lang string) report.Money {
 	state, retry := s.moneyState(first)
 	by := ""
-	if c := s.cause(first); c != nil && !abstained { // where nothing is named there is nothing to put right below
-		by = c.Act
+	if !abstained { // where nothing is named there is nothing to put right below
+		by = mender(s.cause(first).Cause)
 	}
 	said := state
 	switch {
@@ -31,11 +31,29 @@ func (s *state) money(first string, abstained bool, lang string) report.Money {
 		said = "settlement"
 	case s.reversing() && state == report.MoneyDeclined:
 		said = "reversed"
+	case s.reversing() && state == report.MoneyUnknown:
+		said = "reversing"
 	case state == report.MoneyApproved && s.prior.Topic == "partial-approval":
 		said = "approved-part"
 	}
-	return report.Money{State: state, Retry: retry, Say: moneySay(s.k, said, retry, by).In(lang)}
+	advice := retry
+	if !s.isPayment() && retry == report.RetryNo && slices.Contains(approvals, s.prior.Topic) {
+		advice = "done"
+	}
+	return report.Money{State: state, Retry: retry, Say: moneySay(s.k, said, advice, by).In(lang)}
 }
+
+// mender tells who can put a cause right so that the customer's next try goes through, "" where nobody here can: a card
+// that is to be kept is never paid with.
+func mender(c *codes.Cause) string {
+	if slices.Contains(cardSegments, c.Segment) {
+		return ""
+	}
+	return c.Act
+}
+
+// isPayment tells whether money moves by the message that carried the code.
+func (s *state) isPayment() bool { return !s.signIn() && !s.settlement() && !s.reversing() }
 
 // moneyState adds to what is known of this request what is known of the one before it.
 func (s *state) moneyState(first string) (state, retry string) {
@@ -176,6 +194,9 @@ func (s *state) mayMeanLater() bool {
 	if !s.res.Known {
 		return s.f.SpeaksOfLater(s.ev.Code)
 	}
+	if s.res.Meaning.Class == anyName {
+		return s.f.SpeaksOfLater(s.ev.Code) && !s.stoppedBefore()
+	}
 	if s.res.Usable || s.res.Rows < 2 || s.stoppedBefore() {
 		return false
 	}
@@ -185,12 +206,16 @@ func (s *state) mayMeanLater() bool {
 	})
 }
 
-// stoppedBefore tells whether the checks found a way that lets nothing through: a second witness for the claim that
-// nothing was sent, where the code itself says nothing certain.
+// anyName is the class of names that any program may give its errors; no maker's table says what they mean.
+const anyName = "string"
+
+// stoppedBefore tells whether the checks found a way that lets nothing through, or storage on which no reversal can be
+// noted, as must be before anything is sent: a second witness for the claim that nothing was, where the code itself
+// says nothing certain.
 func (s *state) stoppedBefore() bool {
 	first := s.ranked()[0]
-	return first.p >= stoppedFrom && first.witnesses > 0 && slices.Contains(waySegments, first.Segment) &&
-		!slices.Contains(leaky, first.ID)
+	dead := slices.Contains(waySegments, first.Segment) && !slices.Contains(leaky, first.ID)
+	return first.p >= stoppedFrom && first.witnesses > 0 && (dead || first.ID == "terminal.storage-full")
 }
 
 const stoppedFrom = 0.9 // probability
@@ -211,12 +236,15 @@ var hostClasses = []string{"host", "display"}
 // signInState is the money of network management messages, which charge nobody: all advice is harmless there.
 func (s *state) signInState(host bool, first string) (state, retry string) {
 	switch {
-	case host && s.approval():
+	case host && slices.Contains(approvals, s.prior.Topic):
 		return report.MoneyNotSent, report.RetryNo
 	case host && s.res.Known && (s.res.Usable || s.res.Rows <= 1) && !s.undecided():
-		return report.MoneyDeclined, s.retryDeclined(first)
+		return report.MoneyDeclined, cardless(s.retryDeclined(first))
 	case no(s.txn.sent) && !s.txn.clash && !s.contradicted():
-		return report.MoneyNotSent, s.retryNotSent(first)
+		if retry = s.retryNotSent(first); retry == report.RetryOtherMeans {
+			retry = report.RetryLater // there is no card in it
+		}
+		return report.MoneyNotSent, retry
 	}
 	return report.MoneyNotSent, report.RetryAfterSignin
 }
@@ -251,12 +279,20 @@ func (s *state) reversalState() (state, retry string) {
 // settlementState is the money of reconciliation messages: they compare totals and charge nobody.
 func (s *state) settlementState(host bool, first string) (state, retry string) {
 	switch {
-	case host && (s.approval() || s.undecided()):
+	case host && (slices.Contains(approvals, s.prior.Topic) || s.undecided()):
 		return report.MoneyNotSent, report.RetryNo // done, or totals that differ until somebody has put them right
 	case host && s.res.Known && (s.res.Usable || s.res.Rows <= 1):
-		return report.MoneyNotSent, s.retryDeclined(first)
+		return report.MoneyNotSent, cardless(s.retryDeclined(first))
 	}
 	return report.MoneyNotSent, report.RetryLater
+}
+
+// cardless is what remains of advice that speaks of the customer's card where the message holds none.
+func cardless(retry string) string {
+	if retry == report.RetryOtherMeans || retry == report.RetrySafe {
+		return report.RetryLater
+	}
+	return retry
 }
 
 // settlement tells reconciliation messages (x5xx), which compare totals.
@@ -264,9 +300,9 @@ func (s *state) settlement() bool {
 	return len(s.txn.mti) == 4 && s.txn.mti[1] == '5'
 }
 
-// signIn tells network management and parameter messages, which charge nobody.
+// signIn tells network management messages, and those of files and administration, which charge nobody.
 func (s *state) signIn() bool {
-	return len(s.txn.mti) == 4 && s.txn.mti[1] == '8'
+	return len(s.txn.mti) == 4 && strings.IndexByte("368", s.txn.mti[1]) >= 0
 }
 
 // isAdvice tells advices and notifications, their responses included: they report what was done already (third digit 2
@@ -376,9 +412,9 @@ func Speak(d report.Diagnosis, k *codes.Knowledge, o Options) report.Diagnosis {
 		return d
 	}
 	again := Explain(d.Event, d.Evidence, k, o)
-	by := d.Causes[0].Act.By
-	if d.Abstained {
-		by = ""
+	by := ""
+	if c, ok := k.Cause(d.Causes[0].ID); ok && !d.Abstained {
+		by = mender(&c)
 	}
 	d.Money.Say = moneySay(k, d.Money.State, d.Money.Retry, by).In(o.Lang)
 	if again.Money.State == d.Money.State && again.Money.Retry == d.Money.Retry && again.Abstained == d.Abstained {

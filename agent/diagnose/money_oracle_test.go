@@ -15,7 +15,8 @@ import (
 // the engine's tables.
 type moneyCode struct {
 	scheme, code string
-	says         string // declined, approved, undecided, unsaid, unread
+	// declined, approved, undecided, open (undecided, unless a dead way shows that nothing left), unsaid, unread
+	says string
 }
 
 // moneyCodes has at least one code of every class of fate, standards and terminals mixed.
@@ -36,9 +37,11 @@ var moneyCodes = []moneyCode{
 	{"unionpay", "98", "undecided"}, {"unionpay", "68", "undecided"}, {"unionpay", "94", "undecided"}, {"unionpay", "25", "undecided"},
 	{"terminal-local", "newpos:E7", "undecided"}, {"terminal-local", "newpos:E9", "undecided"},
 	{"", "DuplicateTransactionError", "undecided"},
+	// Data were on their way, and the name does not say in which direction; nor is it any maker's own.
+	{"", "DataTransferError", "open"},
 	{"terminal-local", "newpos:E5", "unsaid"}, {"", "ConnectError", "unsaid"}, {"", "QX7", "unsaid"},
 	// One reading among several leaves the result open: result unknown, time-out, given back.
-	{"", "9997", "undecided"}, {"", "9998", "undecided"}, {"", "9996", "undecided"},
+	{"", "9997", "open"}, {"", "9998", "open"}, {"", "9996", "open"},
 	// The terminal's own words for what a host answered.
 	{"terminal-local", "newpos:unknown", "undecided"}, {"terminal-local", "mpt:0x0A", "undecided"}, {"terminal-local", "mpt:host-62", "undecided"},
 	{"terminal-local", "transbank:93", "undecided"}, {"terminal-local", "ecr17:01", "undecided"},
@@ -49,8 +52,9 @@ var moneyCodes = []moneyCode{
 }
 
 // moneyTypes are message types of ISO 8583 in the versions of 1987 and 1993: requests, responses, advices, repeats,
-// reversals, network management, and none.
+// reversals, messages that move no money, and none.
 var moneyTypes = strings.Fields("- 0100 0101 0110 0120 0130 0200 0201 0210 0211 0220 0221 0230 0400 0410 0420 0430 0800 0810 " +
+	"0302 0312 0500 0510 0530 0600 0610 " +
 	"0111 0121 0131 0231 0401 0411 0421 1100 1101 1110 1120 1130 1200 1201 1210 1211 1220 1221 1230 1400 1410 1420 1421 1430 1804 1814")
 
 // A moneyQuestion is one cell of the enumeration.
@@ -62,7 +66,8 @@ type moneyQuestion struct {
 	// of the transaction evidence: none, fresh, older (than the event), undated (older, by its age alone)
 	age        string
 	entry      string
-	responseMS bool // a response time is told
+	responseMS bool   // a response time is told
+	beside     string // "", cable (it is out), waits (an earlier reversal)
 }
 
 func (q *moneyQuestion) String() string { return fmt.Sprintf("%+v", *q) }
@@ -90,9 +95,18 @@ func (q *moneyQuestion) document() (report.Event, []report.Evidence) {
 		txn.ResponseMS = &ms
 	}
 	ev.Txn = &txn
+	var list []report.Evidence
+	switch q.beside {
+	case "cable":
+		list = []report.Evidence{{Check: "net.link", Subject: "eth0", Status: report.Bad, Facts: report.Facts{"iface": "eth0",
+			"kind": "ethernet", "carrier": false}}}
+	case "waits":
+		list = []report.Evidence{{Check: "app.journal", Subject: "payment-app", Status: report.Bad,
+			Facts: report.Facts{"pending_reversals": 1.0}}}
+	}
 	if q.age == "none" {
 		txn.Sent, txn.HostAnswerSeen = tell(q.sent), tell(q.answer)
-		return ev, nil
+		return ev, list
 	}
 	e := report.Evidence{Check: "txn.answer", Subject: "txn", Status: report.OK, Facts: report.Facts{},
 		At: moneyTime.Add(2 * time.Second), AgeMS: 300, Depth: report.Internal}
@@ -108,11 +122,13 @@ func (q *moneyQuestion) document() (report.Event, []report.Evidence) {
 	if q.answer != 0 {
 		e.Facts["host_answer_seen"] = q.answer == 2
 	}
-	return ev, []report.Evidence{e}
+	return ev, append(list, e)
 }
 
-// management: network management messages (x8xx) move no money.
-func (q *moneyQuestion) management() bool { return q.mti[:1] != "-" && q.mti[1] == '8' }
+// management: messages about files (x3xx), totals (x5xx), administration (x6xx) and the network (x8xx) move no money.
+func (q *moneyQuestion) management() bool {
+	return q.mti[:1] != "-" && strings.Contains("3568", q.mti[1:2])
+}
 
 // first: an ordinary request or its response, neither reversal nor advice nor repeat. Of these the earlier or the
 // offline sale is what counts, and no witness here knows its fate.
@@ -133,7 +149,7 @@ func (q *moneyQuestion) provedUnsent() bool {
 	hosts := q.code.says == "declined"
 	contradicted := q.origin == report.OriginHost || q.origin == report.OriginUnknown && hosts && q.answer == 0 ||
 		q.response() || q.responseMS || q.answer == 2 || !q.first() || q.old() ||
-		q.code.says == "undecided" || q.code.says == "approved"
+		q.code.says == "undecided" || q.code.says == "approved" || q.code.says == "open" && q.beside != "cable"
 	return q.sent == 1 && !contradicted
 }
 
@@ -162,9 +178,15 @@ func (q *moneyQuestion) provedUnread() bool {
 		q.answer != 2 && !q.old()
 }
 
-// secondCharge tells whether repeating could charge the customer twice.
-func (q *moneyQuestion) secondCharge() bool {
+// charged tells whether the customer may have been charged by the request that the code speaks of.
+func (q *moneyQuestion) charged() bool {
 	return !q.management() && !q.provedUnsent() && !q.provedDeclined() && !q.provedUnread()
+}
+
+// secondCharge tells whether repeating could charge the customer twice: by this request, or by one that is yet to be
+// taken back.
+func (q *moneyQuestion) secondCharge() bool {
+	return q.charged() || q.beside == "waits" && !q.management()
 }
 
 // eachMoneyQuestion walks origin x sent x answer x message type x code, with age, entry and response time in turn so
@@ -172,6 +194,7 @@ func (q *moneyQuestion) secondCharge() bool {
 func eachMoneyQuestion(shift int, do func(q *moneyQuestion)) {
 	ages := []string{"none", "fresh", "older", "fresh", "none", "undated", "none"}
 	entries := []string{"", "chip", "stripe", "contactless", "manual"}
+	besides := []string{"", "cable", "", "waits"}
 	n := shift
 	for _, origin := range []report.Origin{report.OriginHost, report.OriginTerminal, report.OriginCashier,
 		report.OriginUnknown} {
@@ -180,7 +203,8 @@ func eachMoneyQuestion(shift int, do func(q *moneyQuestion)) {
 				for _, mti := range moneyTypes {
 					for _, code := range moneyCodes {
 						n++
-						do(&moneyQuestion{origin, sent, answer, mti, code, ages[n%len(ages)], entries[n%len(entries)], n%11 == 0})
+						do(&moneyQuestion{origin, sent, answer, mti, code, ages[n%len(ages)], entries[n%len(entries)], n%11 == 0,
+							besides[n/3%len(besides)]})
 					}
 				}
 			}
@@ -210,13 +234,13 @@ func TestMoneyNeverChargesTwice(t *testing.T) {
 					t.Errorf("%v: %s, %s", q, d.Money.State, retry)
 				}
 			}
-			if (d.Money.State == report.MoneyNotSent || d.Money.State == report.MoneyDeclined) && q.secondCharge() &&
+			if (d.Money.State == report.MoneyNotSent || d.Money.State == report.MoneyDeclined) && q.charged() &&
 				!(q.code.code == "25" && q.provedRefused()) && !q.takenBack() {
 				if wrong++; wrong <= 12 {
 					t.Errorf("%v: said to be %s", q, d.Money.State)
 				}
 			}
-			if q.provedUnsent() && !q.management() {
+			if q.provedUnsent() && !q.secondCharge() && !q.management() {
 				unsent++
 				if retry == report.RetryQueryFirst {
 					needless++

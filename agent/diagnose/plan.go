@@ -67,7 +67,7 @@ func (s *state) plan(lang string) []Step {
 			continue
 		}
 		gain, saved, after := s.gain(t, &agenda)
-		if gain < choose(t.Depth == string(report.Interactive), minAskBits, minGainBits) || saved < minSavedS {
+		if gain < evidence.Choose(t.Depth == string(report.Interactive), minAskBits, minGainBits) || saved < minSavedS {
 			continue
 		}
 		step := Step{saved: saved - t.CostS, NextTest: report.NextTest{Check: t.Name, How: t.Text.In(lang), CostS: t.CostS,
@@ -257,7 +257,7 @@ func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []A
 		}
 	}
 	after, named := 0.0, 0.0
-	saved = g.repair(func(c int) float64 { return choose(s.causes[c].p < negligible, 0, s.causes[c].p) })
+	saved = g.repair(func(c int) float64 { return evidence.Choose(s.causes[c].p < negligible, 0, s.causes[c].p) })
 	answers = make([]Answer, len(t.Outcomes))
 	for o := range t.Outcomes {
 		a := &answers[o]
@@ -276,7 +276,7 @@ func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []A
 		if g.believed(func(c int) float64 { return joint[o*n+c] }) >= s.f.Settings.AbstainBelow*total[o] {
 			named += total[o]
 		}
-		saved -= g.repair(func(c int) float64 { return choose(s.causes[c].p < negligible, 0, joint[o*n+c]) })
+		saved -= g.repair(func(c int) float64 { return evidence.Choose(s.causes[c].p < negligible, 0, joint[o*n+c]) })
 	}
 	// While nobody can be sent, a test that may name somebody saves the search for whom, as often as it does: it is worth
 	// making, after those that save more by themselves.

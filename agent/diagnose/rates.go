@@ -42,7 +42,9 @@ func (s *state) rates() {
 	// Approvals since the code first came contradict a lasting fault; those from before do not.
 	least, greatest := 0.0, approvals
 	switch {
-	case !approvalsKnown || firstKnown && lastKnown && last >= first:
+	case !approvalsKnown && !(firstKnown && lastKnown && last >= first):
+		greatest = most // that nobody counted them does not say that there were none
+	case firstKnown && lastKnown && last >= first:
 		greatest = 0
 	case firstKnown && first >= 3600:
 		least = approvals
@@ -77,7 +79,7 @@ func (s *state) rates() {
 			issuers, _ := it.Num(evidence.IssuersSameCode1h)
 			g.strength = min(g.strength, many*it.Fresh, (issuers-1)*secondIssuer)
 		case "hist.one-card", "hist.one-sale", "hist.one-issuer":
-			g.strength = min(g.strength, max(one, choose(g.Name == "hist.one-issuer", 0.5, 0))*it.Fresh)
+			g.strength = min(g.strength, max(one, evidence.Choose(g.Name == "hist.one-issuer", 0.5, 0))*it.Fresh)
 		}
 	}
 }

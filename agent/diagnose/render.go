@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -62,7 +63,7 @@ func Render(d report.Diagnosis, lang string, width int) string {
 		shown := 0
 		for _, c := range d.Causes[1:] {
 			if c.ID != report.Unexplained && c.Probability >= shownOtherMin && shown < shownOthers {
-				w.line(pick(shown == 0, say("其次", "or else"), ""), fmt.Sprintf("%s  %s  [%s]", c.Title, chance(c, lang), c.ID))
+				w.line(evidence.Choose(shown == 0, say("其次", "or else"), ""), fmt.Sprintf("%s  %s  [%s]", c.Title, chance(c, lang), c.ID))
 				shown++
 			}
 		}
@@ -72,7 +73,7 @@ func Render(d report.Diagnosis, lang string, width int) string {
 		}
 	}
 	for i, a := range d.Also[:min(len(d.Also), shownAlso)] {
-		w.line(pick(i == 0, say("另外", "also"), ""), fmt.Sprintf(say("%s（不是这次失败的原因）；%s", "%s (did not cause this failure); %s"), a.Finding.Say, actor(a.Act, lang)))
+		w.line(evidence.Choose(i == 0, say("另外", "also"), ""), fmt.Sprintf(say("%s（不是这次失败的原因）；%s", "%s (did not cause this failure); %s"), a.Finding.Say, actor(a.Act, lang)))
 	}
 	if d.Abstained && d.NextTest == nil {
 		w.line(say("下一步", "next"), codes.Builtin().Word("next", "none").Sentence().In(lang))
@@ -100,7 +101,8 @@ func headline(d *report.Diagnosis, lang string) string {
 	case d.Code.Disputed && d.Code.Scheme == codes.SchemeAcquirer:
 		text += "  " + say("各家含义不同，不能单凭它判断", "means something else at every acquirer")
 	case d.Code.Disputed:
-		text += "  " + d.Code.Meaning + say("（说法不一）", " (disputed)")
+		why := codes.Builtin().Word("reading", evidence.Choose(d.Code.Borrowed, "borrowed", "disputed")).In(lang)
+		text += "  " + d.Code.Meaning + fmt.Sprintf(say("（%s）", " (%s)"), why)
 	default:
 		text += "  " + d.Code.Meaning
 	}
@@ -121,7 +123,7 @@ func actor(a report.Act, lang string) string {
 	if a.By == "none" || a.By == "staff" || a.By == "cardholder" {
 		return who.In(lang)
 	}
-	visit := k.Word("visit", pick(a.Visit, "yes", "no"))
+	visit := k.Word("visit", evidence.Choose(a.Visit, "yes", "no"))
 	return codes.Text{ZH: who.ZH + "，" + visit.ZH, EN: who.EN + ", " + visit.EN}.In(lang)
 }
 

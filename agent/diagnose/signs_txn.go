@@ -147,17 +147,19 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 	case origin == string(report.OriginHost):
 		trust = 0.3 // made up on this side, though it is called the host's
 	case origin == string(report.OriginTerminal):
-		trust = choose(answered, 0.8, 0.15)
+		trust = evidence.Choose(answered, 0.8, 0.15)
 	case origin == string(report.OriginCashier):
-		trust = choose(answered, 0.6, choose(t.answer == nil && t.sent == nil, 0.25, 0.08))
+		trust = evidence.Choose(answered, 0.6, evidence.Choose(t.answer == nil && t.sent == nil, 0.25, 0.08))
 	default:
-		trust = choose(answered, choose(isResponse(t.mti), 0.95, 0.85), choose(no(t.answer), 0.15, 0.5))
+		if trust = evidence.Choose(no(t.answer), 0.15, 0.5); answered {
+			trust = evidence.Choose(isResponse(t.mti), 0.95, 0.85)
+		}
 	}
 	if !res.Usable && !own && (origin == string(report.OriginHost) || res.Rows > 1) {
 		// The four-character codes are pooled from many acquirers. Where every source that has this one agrees whose fault it
 		// is, and the host itself speaks, that is far better than nothing.
 		agreed := ev.Scheme == codes.SchemeAcquirer && answered && res.Meaning.Domain != "unknown"
-		trust *= choose(agreed, 0.85, 0.35)
+		trust *= evidence.Choose(agreed, 0.85, 0.35)
 	} else if res.Meaning.Disputed {
 		trust *= 0.9
 	}
@@ -175,18 +177,4 @@ func inside(res codes.Resolution, code string, p codes.Profile, k *codes.Knowled
 	}
 	in.Decoded, in.Usable, in.Searched = in.Meaning.Code, false, append(res.Searched, in.Searched...)
 	return in
-}
-
-func choose(b bool, x, y float64) float64 {
-	if b {
-		return x
-	}
-	return y
-}
-
-func pick(b bool, x, y string) string {
-	if b {
-		return x
-	}
-	return y
 }

@@ -39,7 +39,7 @@ func (r *Reading) session() {
 	case !good && result == s.Event.Code && s.Answered:
 		r.add("session.same-code", it, 1)
 	case !good:
-		r.add("session.refused", it, choose(it.isNot(SignedIn), 0, 1))
+		r.add("session.refused", it, Choose(it.isNot(SignedIn), 0.0, 1))
 	}
 	if saleCode && good && it.is(SignedIn) && dated {
 		r.add("session.sale-only", it, ramp(age, hour, hour/6))
@@ -50,15 +50,15 @@ func (r *Reading) session() {
 	}
 	switch {
 	case it.isNot(SignedIn):
-		r.add("session.out", it, choose(good || result == "none", 1, 0.4))
+		r.add("session.out", it, Choose(good || result == "none", 1, 0.4))
 	case it.is(SignedIn) && good:
 		r.add("session.old", it, old)
 		r.add("session.fresh", it, fresh)
-		clear := choose(dated, 1-old, 0.6) * (1 - fresh)
+		clear := Choose(dated, 1-old, 0.6) * (1 - fresh)
 		if s.Topic == "session" && s.Answered {
 			clear *= 0.3 // the host says otherwise, and it is the host that decides
 		}
-		r.add("session.in", it, clear*choose(it.claimedBad(), 0, 1))
+		r.add("session.in", it, clear*Choose(it.claimedBad(), 0.0, 1))
 	default:
 		r.add("session.old", it, old)
 	}
@@ -66,7 +66,7 @@ func (r *Reading) session() {
 
 // alone adds the finding that the host refuses the sign-in of this terminal and of no other.
 func (r *Reading) alone() {
-	if r.has("adv.alone-acquirer") && r.has("session.same-code") && r.has("hist.never-approved") {
+	if r.has("adv.alone-acquirer") && r.has("session.same-code") && (r.has("hist.never-approved") || r.has("hist.none-lately")) {
 		r.put("session.alone", r.First(AppSession), nil, r.strength("adv.alone-acquirer"))
 	}
 }
@@ -116,7 +116,7 @@ func (r *Reading) changes() {
 	}
 	members := it.Facts.Strings(string(ChangedSinceApproval))
 	if len(members) == 0 {
-		r.add("changed.none", it, choose(it.Bad(), 0, 1))
+		r.add("changed.none", it, Choose(it.Bad(), 0.0, 1))
 	}
 	places := 0
 	for _, m := range members {

@@ -19,6 +19,7 @@ func (r *Reading) names(n reachability) {
 			slot = &otherFail
 		}
 		*slot = it
+		r.add("dns.slow", it, n.nameSlow(it))
 	}
 	hostOK, otherOK = hostOK.besides(hostFail), otherOK.besides(otherFail)
 	failed := hostFail
@@ -28,9 +29,9 @@ func (r *Reading) names(n reachability) {
 	switch {
 	case failed == nil:
 		if it := hostOK; it != nil {
-			r.add("dns.ok", it, 1-it.shows("dns.slow"))
+			r.add("dns.ok", it, 1-n.nameSlow(it))
 		} else if otherOK != nil {
-			r.add("dns.ok", otherOK, 1-otherOK.shows("dns.slow"))
+			r.add("dns.ok", otherOK, 1-n.nameSlow(otherOK))
 		}
 	case hostOK != nil: // some other name: the host's own is fine
 		r.add("dns.ok", hostOK, 0.7)
@@ -42,8 +43,15 @@ func (r *Reading) names(n reachability) {
 			r.add("dns.fail-all", failed, 0.5)
 		}
 	case hostFail != nil && otherFail != nil && n.internetFail == nil:
-		r.add("dns.fail-all", failed, choose(n.hostOK, 0.4, 1))
+		r.add("dns.fail-all", failed, Choose(n.hostOK, 0.4, 1))
 	default:
-		r.add("dns.fail", failed, choose(n.hostOK || failed.str(Outcome) == "unreachable", 0.3, 1))
+		r.add("dns.fail", failed, Choose(n.hostOK || failed.str(Outcome) == "unreachable", 0.3, 1))
 	}
+}
+
+// nameSlow is how surely the resolver itself was slow: a name takes a round trip, and what the line takes for one is not
+// the resolver's.
+func (n *reachability) nameSlow(it *Item) float64 {
+	took, _ := it.num(MS)
+	return it.shows("dns.slow") * max(0, 1-n.farRTT/max(took, 1))
 }

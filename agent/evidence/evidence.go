@@ -169,14 +169,8 @@ func Worth(v float64) float64 { return math.Round(v*10) / 10 }
 // ramp rises from 0 at a to 1 at b, whichever is larger.
 func ramp(x, a, b float64) float64 { return max(0, min(1, (x-a)/(b-a))) }
 
-func choose(b bool, x, y float64) float64 {
-	if b {
-		return x
-	}
-	return y
-}
-
-func pick(b bool, x, y string) string {
+// Choose is x if b holds, else y. Both are worked out.
+func Choose[T any](b bool, x, y T) T {
 	if b {
 		return x
 	}

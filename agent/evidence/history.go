@@ -6,6 +6,10 @@ import (
 	"posdx/agent/report"
 )
 
+// neverAfter is for how long, in seconds, a terminal must have been counted without an approval to be taken for one
+// that never had any: sooner it may be its first customer.
+const neverAfter = hour / 2
+
 // history reads how this code has come before, and on which cards.
 func (r *Reading) history() {
 	it := r.First(TxnHistory)
@@ -18,6 +22,7 @@ func (r *Reading) history() {
 	issuers, issuersKnown := it.num(IssuersSameCode1h)
 	firstSeen, firstKnown := it.num(FirstSeenAgeS)
 	last, lastKnown := it.num(LastApprovalAgeS)
+	counted, never := it.num(NoApprovalS)
 
 	answered := r.sale.Answered
 	// "First seen" counts from the last sale without this code. Approvals from before it say that it worked before, not
@@ -29,10 +34,10 @@ func (r *Reading) history() {
 	}
 	switch {
 	case cardsKnown && cards >= 2:
-		r.add(pick(answered, "hist.many-cards", "hist.many-cards-local"), it, ramp(cards, 0, 4))
+		r.add(Choose(answered, "hist.many-cards", "hist.many-cards-local"), it, ramp(cards, 0, 4))
 	case cardsKnown && cards == 1 && approvals > 0:
 		// After a single sale one card is no news: what counts is that others were approved.
-		r.add(pick(same >= 2, "hist.one-card", "hist.one-sale"), it, ramp(approvals, -2, 4)*contrast)
+		r.add(Choose(same >= 2, "hist.one-card", "hist.one-sale"), it, ramp(approvals, -2, 4)*contrast)
 	case !cardsKnown && same == 1 && approvals >= 3:
 		r.add("hist.one-sale", it, 0.5)
 	}
@@ -40,22 +45,28 @@ func (r *Reading) history() {
 	case issuersKnown && issuers >= 2:
 		r.add("hist.many-issuers", it, ramp(issuers, 0, 3))
 	case issuersKnown && issuers == 1 && approvals > 0: // else it may be the only one that was tried
-		r.add("hist.one-issuer", it, choose(same >= 2 || cards >= 2, 1, 0.6))
+		r.add("hist.one-issuer", it, Choose(same >= 2 || cards >= 2, 1, 0.6))
 	}
 	switch {
 	case !approvalsKnown:
+	case approvals == 0 && never && same > 0:
+		r.add("hist.never-approved", it, ramp(counted, 0, neverAfter))
 	case approvals == 0 && !lastKnown && same > 0:
-		r.add("hist.never-approved", it, 1)
+		// That nobody knows of an earlier approval does not say that there was none.
+		r.add("hist.none-lately", it, 1)
 	case (approvals == 0 || since) && same >= 2:
-		r.add(pick(answered, "hist.all-fail", "hist.all-fail-local"), it, ramp(same, 0, 5)*choose(cardsKnown && cards == 1, 0.5, 1))
+		r.add(Choose(answered, "hist.all-fail", "hist.all-fail-local"), it, ramp(same, 0, 5)*Choose(cardsKnown && cards == 1, 0.5, 1))
 	case since:
 	case lastKnown && (firstKnown && same >= 2 || approvals >= 2):
 		// Each sale that met the code while others were approved makes it clearer; so does how lately one was.
-		lately := choose(firstKnown && same >= 2, 1, ramp(last, 1800, 300)*ramp(approvals, 1, 4))
+		lately := Choose(firstKnown && same >= 2, 1, ramp(last, 1800, 300)*ramp(approvals, 1, 4))
 		r.add("hist.others-ok", it, ramp(same, -1, 3)*lately)
 	}
 	if lastKnown {
 		r.add("hist.worked-before", it, 1)
+		if c := r.First(AppConfig); c == nil || !c.Bad() && len(c.Facts.Strings(string(ChangedSinceApproval))) == 0 {
+			r.add("hist.worked-lately", it, ramp(last, hour, 600))
+		}
 	}
 	pin, noPIN, byPIN := pinCounts(it.Facts.Counts(string(ApprovalsBy)))
 	if byPIN && pin == 0 && noPIN >= 2 && (same >= 2 || cards >= 2) {
@@ -120,7 +131,7 @@ func (r *Reading) sinceUpdate(h *Item, approvals, same float64) {
 	first, firstKnown := h.num(FirstSeenAgeS)
 	// Of what an update broke some sales still go through: it is the share that counts, not that there was one.
 	failed, failedKnown := h.num(SameCodeSinceUpdate)
-	share := choose(failedKnown && since > 0, since/max(since+failed, 1), 1)
+	share := Choose(failedKnown && since > 0, since/max(since+failed, 1), 1)
 	if it != nil && it.Str(Expected) != "" && it.Str(Installed) != it.Str(Expected) {
 		// What was approved with a version shows nothing once the host wants another.
 		known, dated = false, dated && age < fortnight && last >= age

@@ -42,6 +42,12 @@ func TestWhatIncidentsShow(t *testing.T) {
 	dns := func(outcome string) report.Evidence {
 		return sent(NetDNS, "host-primary", report.OK, report.Facts{"name": "h.example", "outcome": outcome})
 	}
+	dnsTook := func(ms float64) report.Evidence {
+		return sent(NetDNS, "host-primary", report.OK, report.Facts{"name": "h.example", "outcome": "ok", "ms": ms})
+	}
+	path := func(rtt float64) report.Evidence {
+		return sent(NetPath, "host-primary", report.OK, report.Facts{"target": "host-primary", "loss_pct": 0.0, "rtt_ms": rtt, "samples": 20.0})
+	}
 	internet := func(outcome string) report.Evidence {
 		return sent(NetInternet, "internet", report.OK, report.Facts{"target": "internet", "outcome": outcome, "ms": 3000.0})
 	}
@@ -104,6 +110,16 @@ func TestWhatIncidentsShow(t *testing.T) {
 
 		{"forty of forty-three fail since the update", "hist.ok-since-update", 0, 0, connect, []report.Evidence{history(report.Facts{"approvals_since_update": 3.0, "same_code_since_update": 40.0, "approvals_1h": 1.0})}},
 		{"three of forty-three do", "hist.ok-since-update", 0.9, 1, connect, []report.Evidence{history(report.Facts{"approvals_since_update": 40.0, "same_code_since_update": 3.0, "approvals_1h": 1.0})}},
+		{"a name takes as long as the line", "dns.slow", 0, 0.1, connect, []report.Evidence{dnsTook(2004), path(2000)}},
+		{"a name takes as long on a quick line", "dns.slow", 0.9, 1, connect, []report.Evidence{dnsTook(2004), path(12)}},
+		{"a name takes long, and the line nobody knows", "dns.slow", 0.9, 1, connect, []report.Evidence{dnsTook(2004)}},
+		{"a reset from as far as the host", "tcp.reset-far", 0.9, 1, connect, []report.Evidence{tcp("reset", 31), path(30)}},
+		{"a reset from near", "tcp.reset-far", 0, 0, connect, []report.Evidence{tcp("reset", 2), path(30)}},
+		{"a reset where the host is near", "tcp.reset-far", 0, 0, connect, []report.Evidence{tcp("reset", 2), path(2)}},
+		{"a reset, and the host is silent", "tcp.reset-far", 0, 0, connect, []report.Evidence{tcp("reset", 31)}},
+		{"approved a minute ago", "hist.worked-lately", 0.9, 1, connect, []report.Evidence{history(report.Facts{"last_approval_age_s": 60.0})}},
+		{"and changed since", "hist.worked-lately", 0, 0, connect, []report.Evidence{history(report.Facts{"last_approval_age_s": 60.0}), changed("host_address")}},
+		{"approved yesterday", "hist.worked-lately", 0, 0, connect, []report.Evidence{history(report.Facts{"last_approval_age_s": 90000.0})}},
 		{"three restarts", "hist.restart-no-help", 0.9, 1, connect, []report.Evidence{history(report.Facts{"restarts_since_approval": 3.0})}},
 		{"the one that switched it on", "hist.restart-no-help", 0, 0, connect, []report.Evidence{history(report.Facts{"restarts_since_approval": 1.0})}},
 	} {

@@ -127,7 +127,7 @@ func (it *Item) derive(name string) (float64, bool) {
 	case "load_each":
 		load, ok := it.num(Load1)
 		n, known := it.num(Processors)
-		return load / choose(known, n, usualProcessors), ok
+		return load / Choose(known, n, usualProcessors), ok
 	case "available_pct":
 		free, ok := it.num(AvailableMB)
 		total, known := it.num(TotalMB)

@@ -74,7 +74,7 @@ func (it *Item) judge() {
 	for _, s := range it.shown {
 		worst = max(worst, s.badness)
 	}
-	it.trust = choose(it.Level == LevelBad, 0, 1-worst)
+	it.trust = Choose(it.Level == LevelBad, 0, 1-worst)
 	if it.claimedLevel() == LevelPoor && worst == 0 {
 		it.trust *= 0.5 // so whoever sent it says
 	}
@@ -83,7 +83,7 @@ func (it *Item) judge() {
 			strength := l.Full
 			if l.Fact != "" {
 				v, ok := it.number(l.Fact)
-				strength = choose(ok, ramp(v, l.Bad, l.Full), 0)
+				strength = Choose(ok, ramp(v, l.Bad, l.Full), 0)
 			}
 			if strength *= it.trust; strength > 0 {
 				it.shown = append(it.shown, shown{l, strength, 0})

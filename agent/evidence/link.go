@@ -28,19 +28,19 @@ func (r *Reading) links() {
 		case down:
 			r.add("link.down", it, 1)
 		case kind == "wifi":
-			r.add("link.wifi-ok", it, choose(it.Bad(), 0, 1))
+			r.add("link.wifi-ok", it, Choose(it.Bad(), 0.0, 1))
 			r.add("link.wifi-flaps", it, flaps)
 		case kind == "cellular" || kind == "ppp":
-			r.add("link.cellular-ok", it, choose(it.Bad(), 0, 1-some/2))
+			r.add("link.cellular-ok", it, Choose(it.Bad(), 0, 1-some/2))
 			r.add("link.cellular-flaps", it, flaps)
 		default:
 			r.add("link.flaps", it, flaps)
 			r.add("link.some-flaps", it, some)
-			r.add("link.ok", it, choose(it.Bad(), 0, 1-some))
+			r.add("link.ok", it, Choose(it.Bad(), 0, 1-some))
 		}
 	}
 	if it := r.First(NetWifi); it != nil && !r.Other("wifi") {
-		r.add("wifi.ok", it, it.shows("wifi.ok")*choose(r.has("gateway.flaky-wifi"), 0.2, 1))
+		r.add("wifi.ok", it, it.shows("wifi.ok")*Choose(r.has("gateway.flaky-wifi"), 0.2, 1))
 	}
 }
 
@@ -145,11 +145,11 @@ func (r *Reading) routers() {
 		case neighbour == "reachable":
 			flaky *= ramp(loss, 100, pingsDropped) // it answers ARP and drops pings: many routers do
 		}
-		r.add(pick(r.Kind == "wifi", "gateway.flaky-wifi", "gateway.flaky"), it, flaky)
+		r.add(Choose(r.Kind == "wifi", "gateway.flaky-wifi", "gateway.flaky"), it, flaky)
 		r.add("path.gateway-loss", it, flaky)
 		r.add("gateway.slow", it, it.shows("gateway.slow"))
 		if (known && loss < allLost || !known) && !r.has("address.none") { // neighbours speak in IPv6 without an address
-			r.add("gateway.ok", it, (1-flaky)*choose(it.Bad(), 0, 1)*choose(neighbour == "stale" && !known, 0.5, 1))
+			r.add("gateway.ok", it, (1-flaky)*Choose(it.Bad(), 0.0, 1)*Choose(neighbour == "stale" && !known, 0.5, 1))
 		}
 	}
 }

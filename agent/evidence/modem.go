@@ -49,7 +49,7 @@ func (r *Reading) mobile() {
 	}
 	r.unheard()
 	if it := r.First(ModemRegistration); it != nil && it.str(State) == "searching" {
-		r.add(pick(r.strength("signal.ok") > 0.3, "reg.searching-good", "reg.searching"), it, 1)
+		r.add(Choose(r.strength("signal.ok") > 0.3, "reg.searching-good", "reg.searching"), it, 1)
 	}
 	it := r.First(ModemBearer)
 	if it == nil {
@@ -62,9 +62,9 @@ func (r *Reading) mobile() {
 		r.add("apn.bad", it, 1)
 	case "none":
 		// What is not attached has no data connection either: that is the network's refusal, or its absence.
-		detached := choose(it.isNot(Attached), 1-r.strength("reg.ok"), 0)
+		detached := Choose(it.isNot(Attached), 1-r.strength("reg.ok"), 0)
 		r.add("apn.detached", it, detached)
-		r.add("apn.none", it, (1-detached)*choose(it.isNot(Attached), 0.6, 1))
+		r.add("apn.none", it, (1-detached)*Choose(it.isNot(Attached), 0.6, 1))
 	case "ok":
 		if it.Bad() {
 			r.add("apn.none", it, 0.5) // so whoever sent it says
@@ -72,7 +72,7 @@ func (r *Reading) mobile() {
 			r.add("apn.ok", it, 1)
 		}
 	default:
-		r.add("apn.none", it, choose(it.Bad(), 0.5, 0))
+		r.add("apn.none", it, Choose(it.Bad(), 0.5, 0))
 	}
 }
 

@@ -270,6 +270,7 @@ const (
 	FirstTry              Fact[string]             = "first_try"               // txn.history
 	IssuersSameCode1h     Fact[float64]            = "issuers_same_code_1h"    // txn.history
 	LastApprovalAgeS      Fact[float64]            = "last_approval_age_s"     // txn.history
+	NoApprovalS           Fact[float64]            = "no_approval_s"           // txn.history
 	ReachedAfter          Fact[float64]            = "reached_after"           // txn.history
 	RestartsSinceApproval Fact[float64]            = "restarts_since_approval" // txn.history
 	SameCode1h            Fact[float64]            = "same_code_1h"            // txn.history

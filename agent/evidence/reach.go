@@ -7,6 +7,7 @@ type reachability struct {
 	otherBearerHost, otherBearerAll        *Item   // the same target over another bearer worked
 	hostPing                               float64 // how surely the host's address answers pings
 	farRTT                                 float64 // of the farthest place measured: the line alone takes so long, or less
+	hostRTT                                float64 // of the host's own echoes, 0 if it sends none
 }
 
 // A place some of whose pings come back is reached: loss in per cent from which that is in doubt, and at which it is
@@ -59,14 +60,14 @@ func (r *Reading) reach() reachability {
 		it := &paths[i]
 		loss, known := it.num(LossPct)
 		rtt, _ := it.num(RTTMS)
-		through := choose(known, ramp(loss, pingNone, pingDoubt), 0)
+		through := Choose(known, ramp(loss, pingNone, pingDoubt), 0)
 		if it.Target != "gateway" && through > 0 && !(it.Bearer != "" && r.Other(kindOf(it.Bearer))) {
 			n.farRTT = max(n.farRTT, rtt)
 		}
 		switch {
 		case it.Bearer != "" && r.Other(kindOf(it.Bearer)) || through == 0:
 		case it.IsHost():
-			n.hostPing = max(n.hostPing, through)
+			n.hostPing, n.hostRTT = max(n.hostPing, through), max(n.hostRTT, rtt)
 		case it.Target != "gateway" && through > 0.5:
 			n.internet(it)
 		}
@@ -228,7 +229,7 @@ func (r *Reading) connections(n reachability) {
 		}
 		if !it.Bad() {
 			if it.Target != "host-backup" || !n.hostFail {
-				r.add("tcp.ok", it, choose(n.hostFail, 0.5, 1))
+				r.add("tcp.ok", it, Choose(n.hostFail, 0.5, 1))
 				r.add("tcp.slow", it, it.shows("tcp.slow"))
 			}
 			continue
@@ -247,11 +248,11 @@ func (r *Reading) connections(n reachability) {
 
 // refused names how a connection failed.
 func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
-	clear := choose(n.hostOK, 0.5, 1)
+	clear := Choose(n.hostOK, 0.5, 1)
 	switch it.str(Outcome) {
 	case "refused":
 		if it.atMost(MS, nearMS) && (n.farRTT == 0 || n.farRTT >= farMS) {
-			r.add("tcp.refused-near", it, clear*choose(n.farRTT == 0, nearProbably, 1))
+			r.add("tcp.refused-near", it, clear*Choose(n.farRTT == 0, nearProbably, 1))
 		}
 		if elsewhere {
 			r.add("tcp.refused-all", it, clear)
@@ -259,6 +260,9 @@ func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
 		r.add("tcp.refused", it, clear)
 	case "reset":
 		r.add("tcp.reset", it, clear)
+		if took, _ := it.num(MS); n.hostRTT >= farMS {
+			r.add("tcp.reset-far", it, clear*ramp(took/n.hostRTT, 0.4, 0.8))
+		}
 	case "unreachable":
 		r.add("tcp.unreachable", it, clear)
 	default:
@@ -268,7 +272,7 @@ func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
 
 // hostAlone compares the host that cannot be reached with what can.
 func (r *Reading) hostAlone(it *Item, n reachability) {
-	clear, outcome := choose(n.hostOK, 0.5, 1), it.str(Outcome)
+	clear, outcome := Choose(n.hostOK, 0.5, 1), it.str(Outcome)
 	said := it.str(Stopped) // known: somebody on the way said so, or swallowed it
 	switch {
 	case said == "site" && (n.internetOK != nil || outcome != "unreachable"):
@@ -282,7 +286,7 @@ func (r *Reading) hostAlone(it *Item, n reachability) {
 	case outcome == "unreachable" && n.hostPing > 0.5:
 		r.add("tcp.rejected", it, clear*n.hostPing) // whoever answers pings is reachable: somebody on the way forbids it
 	default:
-		r.add("tcp.host-alone", it, clear*n.internetOK.Fresh*choose(outcome == "reset", 0.4, 1))
+		r.add("tcp.host-alone", it, clear*n.internetOK.Fresh*Choose(outcome == "reset", 0.4, 1))
 		if outcome != "unreachable" {
 			r.add("tcp.ping-only", it, n.hostPing)
 		}

@@ -82,18 +82,11 @@ func (r *Reading) doubt() {
 			if a.AgeMS != b.AgeMS || a.Bad() == b.Bad() || Check(a.Check) == FleetAdvisory {
 				continue
 			}
-			if good := pickItem(a.Bad(), b, a); good.Fresh == max(a.Fresh, b.Fresh) {
+			if good := Choose(a.Bad(), b, a); good.Fresh == max(a.Fresh, b.Fresh) {
 				good.Fresh *= doubted
 			}
 		}
 	}
-}
-
-func pickItem(b bool, x, y *Item) *Item {
-	if b {
-		return x
-	}
-	return y
 }
 
 // trim keeps the freshest pieces of evidence when there are too many.

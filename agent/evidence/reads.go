@@ -24,16 +24,16 @@ func (r *Reading) reads() {
 		it := &list[i]
 		many := it.shows("reads.many-fail")
 		cards, known := it.num(Cards)
-		failed, _ := it.num(CardsFailed)
+		failed, counted := it.num(CardsFailed)
 		if !known || cards <= 0 {
 			r.add("reads.many-fail", it, many)
 			continue
 		}
 		r.add("reads.many-fail", it, many*ramp(failed, 1, 4))
 		if failed >= 1 {
-			r.add("reads.one-fails", it, ramp(cards, 0, 8)*ramp(failed/cards, 0.4, 0.25)*ramp(failed, 4, 2)*choose(it.Bad(), 0, 1))
-		} else {
-			r.add("reads.good", it, ramp(cards, 1, 6)*(1-it.shows("reads.wearing"))*choose(it.Bad(), 0, 1))
+			r.add("reads.one-fails", it, ramp(cards, 0, 8)*ramp(failed/cards, 0.4, 0.25)*ramp(failed, 4, 2)*Choose(it.Bad(), 0.0, 1))
+		} else if counted {
+			r.add("reads.good", it, ramp(cards, 1, 6)*(1-it.shows("reads.wearing"))*Choose(it.Bad(), 0.0, 1))
 		}
 	}
 }

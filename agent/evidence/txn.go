@@ -42,7 +42,7 @@ func (r *Reading) transaction() {
 	case no(s.Sent):
 		// A chip can refuse or approve by itself; a host that was never asked can do neither.
 		card := s.Topic == "card-refused" || s.Topic == "card-blocked" || s.Topic == "success"
-		say(pick(card && s.Event.Origin == report.OriginTerminal, "not.sent-card", "not.sent"), 1)
+		say(Choose(card && s.Event.Origin == report.OriginTerminal, "not.sent-card", "not.sent"), 1)
 	case yes(s.Sent) && no(s.Answer):
 		say("sent.silent", 1)
 	case no(s.Answer):
@@ -50,7 +50,7 @@ func (r *Reading) transaction() {
 	}
 	if !s.Answered && s.ConnectMS != nil {
 		say("connect.made", 1)
-		say("connect.unused", choose(no(s.Sent) && !s.Clash, 1, 0))
+		say("connect.unused", Choose(no(s.Sent) && !s.Clash, 1.0, 0))
 		say("connect.slow", ramp(*s.ConnectMS, connectSlowMS, connectStuckMS))
 	}
 	if s.ResponseMS != nil && *s.ResponseMS > 0 {

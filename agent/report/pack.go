@@ -15,6 +15,9 @@ import (
 //go:embed dictionary.txt
 var dictionary string
 
+// Dictionary returns what documents have in common, for who keeps many of them. It never changes.
+func Dictionary() []byte { return []byte(dictionary) }
+
 // ErrPacked says that a payload is neither JSON nor packed by a Packer.
 var ErrPacked = errors.New("unpack: not a packed envelope")
 

@@ -20,8 +20,8 @@ import (
 	"strings"
 )
 
-// ErrSilent says that a source exists but tells nothing: an empty file, a driver that answers with an error, text that
-// makes no sense.
+// ErrSilent is the error of a source that exists and yields no value: an empty file, a driver that answers with an
+// error, text that cannot be parsed.
 var ErrSilent = errors.New("tells nothing")
 
 // Bounds of what is read.

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 	"golang.org/x/sys/unix"
+
+	"posdx/firmware-build/housetest"
 )
 
 func board(t testing.TB, name string) fstest.MapFS {
@@ -617,11 +619,7 @@ func TestKernelsOwnLog(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx, "/dev/kmsg") }()
-	for end := time.Now().Add(20 * time.Second); errors.Is(k.Err(), ErrSilent); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("nothing was read")
-		}
-	}
+	housetest.Until(t, "the log is read", func() bool { return !errors.Is(k.Err(), ErrSilent) })
 	err := k.Err()
 	cancel()
 	if e := <-done; e != nil {
@@ -749,10 +747,8 @@ func TestLogAsLinesCome(t *testing.T) {
 	go func() { done <- k.Run(ctx, path) }()
 	wait := func(c Complaint, n int) {
 		t.Helper()
-		for end := time.Now().Add(20 * time.Second); k.Count(c, time.Minute, time.Hour) != n; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("%d times %s, want %d", k.Count(c, time.Minute, time.Hour), c, n)
-			}
+		if !housetest.Within(housetest.Patience, func() bool { return k.Count(c, time.Minute, time.Hour) == n }) {
+			t.Fatalf("%d times %s, want %d", k.Count(c, time.Minute, time.Hour), c, n)
 		}
 	}
 	write("6,1,1,-;Booting Linux")

@@ -42,7 +42,7 @@ type Clock struct {
 	FlatCell    bool // the clock chip has forgotten the time
 }
 
-// A Reference is the true time as somebody else tells it: the acquirer's host in fields 12 and 13 of an answer.
+// A Reference is the time as another system gave it: the acquirer's host, in fields 12 and 13 of an answer.
 type Reference struct {
 	Offset time.Duration // terminal minus true time
 	Age    time.Duration
@@ -54,8 +54,9 @@ const (
 	referenceOld = 24 * time.Hour  // a cheap crystal drifts by 4 s in a day: still good for a judgement in minutes
 )
 
-// JudgeClock weighs what is known: a disciplined clock, else the host's word, else a clock chip that agrees. floor is a
-// time that is certainly past, the program's build. ref is nil if nobody told the time.
+// JudgeClock decides whether the clock can be believed, by the best witness there is: a clock that is kept in step
+// (NTP), else the host's time, else a clock chip that agrees. floor is a time that is certainly past, that of the
+// program's build. ref is nil if no host has given a time.
 func JudgeClock(root fs.FS, now, floor time.Time, tx Timex, ref *Reference) Clock {
 	c := Clock{Source: "none", BeforeBuild: now.Before(floor)}
 	rtc, rtcErr := number(root, "sys/class/rtc/rtc0/since_epoch")

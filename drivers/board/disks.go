@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// A line about storage is one about the terminal's flash only if it means the device that holds a filesystem in use:
-// SDIO carries Wi-Fi over the same hosts that carry an eMMC, and a stick that somebody pulls out fails too.
+// A kernel message about storage concerns the terminal's flash only if it names the device that holds a filesystem in
+// use: SDIO carries Wi-Fi over the same hosts that carry an eMMC, and a USB stick that is pulled out produces the same
+// messages.
 
 // Names of what a line means when it names no device of its own.
 const (
@@ -101,7 +102,7 @@ func numbered(w, prefix string) string {
 
 // Disks are the block devices of a machine, and which of them hold filesystems in use.
 type Disks struct {
-	blind  bool                // nobody says what is mounted
+	blind  bool                // the list of mounts could not be read
 	here   map[string]bool     // all of them
 	inUse  map[string]bool     // those that hold a filesystem that is the terminal's own
 	hosts  map[string][]string // disks by MMC host; an entry without any is a host that carries something else, or nothing

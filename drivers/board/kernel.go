@@ -41,7 +41,7 @@ const (
 type Record struct {
 	Seq   uint64
 	Since time.Duration // since boot
-	Class Complaint     // empty: nothing that matters
+	Class Complaint     // empty: the record is none of the complaints
 	App   bool          // it is about the payment application
 	// Device is what a complaint about storage means; see Disks.
 	Device string
@@ -85,8 +85,8 @@ func ParseRecord(b []byte, app string) (Record, bool) {
 	return r, true
 }
 
-// names says that a crash or a kill is that of a program, whose name stands where the kernels of the various processors
-// put it.
+// names tells whether a message about a crash or a kill is about a program, whose name stands where the kernels of the
+// various processors put it.
 func names(text, app string, c Complaint) bool {
 	var forms []string
 	switch c {
@@ -103,8 +103,9 @@ func names(text, app string, c Complaint) bool {
 	return false
 }
 
-// lowMemory begins what Android's killer says when it ends a program. It ends such as nobody uses all day long: only
-// one in the foreground, or that a person would miss, was lost for want of memory.
+// lowMemory is how Android's low-memory killer begins its message when it ends a program. It ends idle background
+// programs all day long, so only the loss of one in the foreground, or of one that a person uses, counts as a shortage
+// of memory.
 const (
 	lowMemory  = "lowmemorykiller: Killing '"
 	perceived  = 200 // PERCEPTIBLE_APP_ADJ
@@ -184,7 +185,8 @@ func (k *KernelLog) Add(r Record) {
 	}
 }
 
-// Note takes in what others found at a moment since boot, to be held against what the kernel says.
+// Note records what another part of the program saw at a moment since boot, so that it can be compared with the
+// kernel's messages.
 func (k *KernelLog) Note(c Complaint, at time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -215,8 +217,8 @@ func (k *KernelLog) Count(c Complaint, uptime, d time.Duration) int {
 	return n
 }
 
-// Storage is how often in the last d before the moment since boot storage failed or went read-only: the terminal's own,
-// which holds its filesystems, and what else there is or cannot be told.
+// Storage is how often, in the last d before the moment since boot, storage failed or became read-only: that of the
+// terminal, which holds its filesystems, and other storage, including that which cannot be told apart.
 func (k *KernelLog) Storage(disks Disks, uptime, d time.Duration) (own, other int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -234,12 +236,12 @@ func (k *KernelLog) Storage(disks Disks, uptime, d time.Duration) (own, other in
 	return own, other
 }
 
-// near is how close two complaints must be for the one to have to do with the other: a device that lost its supply is
-// missed by its bus within a second or two.
+// near is how close in time two complaints must be to be taken as one event: when a device loses its supply its bus
+// reports it missing within a second or two.
 const near = 3 * time.Second
 
-// Together is how many complaints of class a in the last d before the moment since boot had one of the classes b beside
-// them.
+// Together counts the complaints of class a in the last d before the moment since boot that have a complaint of one of
+// the classes b close to them in time.
 func (k *KernelLog) Together(a Complaint, uptime, d time.Duration, b ...Complaint) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -319,7 +321,7 @@ func (k *KernelLog) Refresh(ctx context.Context) {
 	raw := k.raw
 	k.mu.Unlock()
 	if raw != nil {
-		_ = raw.Control(func(fd uintptr) { _, _ = k.drain(ctx, fd) }) // what is wrong Run will meet as well
+		_ = raw.Control(func(fd uintptr) { _, _ = k.drain(ctx, fd) }) // Run meets the same error and reports it
 	}
 }
 
@@ -361,8 +363,8 @@ func (k *KernelLog) open(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// drain takes all lines that are there and says how many. Who reads also counts, one at a time: a line that is counted
-// after a later one would be taken for one read before.
+// drain reads all lines that are there and returns how many. Only one goroutine drains at a time, because lines must be
+// counted in order: one that is counted late would be taken for one that was counted already.
 func (k *KernelLog) drain(ctx context.Context, fd uintptr) (n int, err error) {
 	k.draining.Lock()
 	defer k.draining.Unlock()

@@ -19,7 +19,7 @@ type Power struct {
 	UnderVoltage bool // a voltage monitor says so now
 }
 
-// ReadPower reads the power supplies. fs.ErrNotExist: the board tells nothing of its power.
+// ReadPower reads the power supplies. The error is fs.ErrNotExist where the board has no information about its power.
 func ReadPower(root fs.FS) (Power, error) {
 	dirs, err := list(root, "sys/class/power_supply")
 	if err != nil {
@@ -82,8 +82,8 @@ func ReadPower(root fs.FS) (Power, error) {
 // Supplies that a terminal can have: a lithium cell, five volts, a vehicle's 24.
 const leastMV, mostMV = 2500, 60_000
 
-// millivolts reads a voltage, in millionths of a volt or, as some makers' drivers have it, in thousandths; 0 if it is
-// none that feeds a machine. One sample is none: the middle of three.
+// millivolts reads a voltage, given in microvolts or, by some makers' drivers, in millivolts; 0 if the value cannot be
+// the supply of a machine. It takes the middle of three readings, because a single one may be an outlier.
 func millivolts(root fs.FS, name string) int {
 	var seen []int
 	for i := range looks {

@@ -52,7 +52,8 @@ type Boots []Boot
 // before.
 const maxBoots = 48
 
-// ParseBoots reads what Encode wrote. What cannot be read is an empty list and an error, so that the caller can go on.
+// ParseBoots reads what Encode wrote. From a text that cannot be read it returns an empty list and an error, so that
+// the caller can go on with the list.
 func ParseBoots(b []byte) (Boots, error) {
 	var l Boots
 	if err := json.Unmarshal(b, &l); err != nil {
@@ -87,8 +88,8 @@ func (l Boots) Note(id string, at time.Time) (Boots, bool) {
 	return l, true
 }
 
-// Within counts the starts of the last d before now. A start that claims the future was noted by a wrong clock and does
-// not count; this one always does.
+// Within counts the starts of the last d before now. A start with a time in the future was recorded while the clock was
+// wrong and does not count; the present start always does.
 func (l Boots) Within(now time.Time, d time.Duration) int {
 	n := 0
 	for i, b := range l {
@@ -99,7 +100,8 @@ func (l Boots) Within(now time.Time, d time.Duration) int {
 	return n
 }
 
-// Since counts the starts after a moment. One that claims the future was noted by a wrong clock and does not count.
+// Since counts the starts after a moment. A start with a time in the future was recorded while the clock was wrong and
+// does not count.
 func (l Boots) Since(t, now time.Time) int {
 	n := 0
 	for _, b := range l {

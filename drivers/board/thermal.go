@@ -80,9 +80,9 @@ type sensor struct {
 }
 
 // ReadThermal reads the thermal zones and the cooling devices, or the monitoring chips of a board without zones. A
-// reading is believed if a working terminal can have it; where it is high it is looked at again. The processor's own
-// goes before the others, which need not be wired. ErrSilent: there are sensors, and no reading of them can be
-// believed.
+// reading is believed if it is one that a working terminal can have; a high one is read again. The sensors of the
+// processor are preferred, since others need not be connected. The error is ErrSilent if there are sensors and none
+// gives a reading that can be believed.
 func ReadThermal(root fs.FS) (Thermal, error) {
 	entries, tried := list(root, "sys/class/thermal")
 	var zones []sensor
@@ -119,9 +119,9 @@ func ReadThermal(root fs.FS) (Thermal, error) {
 	return Thermal{}, fmt.Errorf("read thermal zones: %w", fs.ErrNotExist)
 }
 
-// hottestOf reads sensors and returns the hottest of those that count. Those that are warm are looked at again, and
-// those of the processor that make no sense, which some drivers do now and then; all together, so that many sensors
-// take no longer than one.
+// hottestOf reads sensors and returns the hottest of those whose readings count. Warm ones are read again, and those of
+// the processor whose reading is impossible, which some drivers return now and then. All are read again together, so
+// that many sensors take no longer than one.
 func hottestOf(root fs.FS, all []sensor) (sensor, error) {
 	tried := fmt.Errorf("read thermal zones: %w", fs.ErrNotExist)
 	seen := make([][]float64, len(all))

@@ -9,8 +9,8 @@ type Turn struct {
 	Age  time.Duration
 }
 
-// turnLasts is how long after its beginning a turn may show: a terminal that was off over the holidays meets it when it
-// is switched on.
+// turnLasts is how long after its beginning a turn may still cause trouble: a terminal that was off over the holidays
+// meets it when it is switched on.
 const turnLasts = 4 * 24 * time.Hour
 
 // Turns of the GPS week (IS-GPS-200 3.3.4: ten bits, from 6 January 1980) and the end of seconds in 32 bits since 1970.
@@ -23,7 +23,8 @@ var fixedTurns = []struct {
 	{"time-2038", time.Date(2038, 1, 19, 3, 14, 8, 0, time.UTC)},
 }
 
-// LastTurn returns the newest turn that may still show, by the clock and zone of now; ok is false if there is none.
+// LastTurn returns the newest turn that may still cause trouble, by the clock and time zone of now; ok is false if
+// there is none.
 func LastTurn(now time.Time) (t Turn, ok bool) {
 	take := func(name string, at time.Time) {
 		if age := now.Sub(at); age >= 0 && age < turnLasts && (!ok || age < t.Age) {

@@ -2,9 +2,9 @@ package board
 
 import "strings"
 
-// A wording is how the kernel says something that matters. Head begins the line, all parts stand in it in any
-// order, none of not does; all in lower case. From names the sources it was taken from, in Linux 6.1 unless a version
-// is given; old and new wordings of the same thing stand side by side, for terminals run kernels of fifteen years.
+// A wording is how the kernel words one complaint. Head begins the line, all parts stand in it in any order, and none
+// of not does; all are in lower case. From names the sources that it was taken from, in Linux 6.1 unless a version is
+// given. Old and new wordings of the same complaint stand side by side, because terminals run kernels of fifteen years.
 type wording struct {
 	class Complaint
 	head  string // the line begins with it; "" for anywhere
@@ -15,8 +15,8 @@ type wording struct {
 
 func words(s ...string) []string { return s }
 
-// wordings are looked through in order; the first that fits decides. Lines about storage say which device they mean as
-// well: see storageOf.
+// wordings are tried in order; the first that fits decides. For lines about storage the device is found as well: see
+// storageOf.
 var wordings = [...]wording{
 	// Filesystems that went read-only.
 	{ReadOnly, "", words("remounting filesystem read-only"), nil, "fs/ext4/super.c, fs/ext3/super.c (2.6), fs/ext2/super.c"},
@@ -174,7 +174,7 @@ var notCount = []string{"error count since", "initial error at", "last error at"
 // notHost: a controller's rows of registers, what it can do, and a card that is no storage.
 var notHost = []string{"timeout:", "sdhci: timeout", "specify timeout", "sdio"}
 
-// classOf finds what a line of the kernel's is about; "" for nothing that matters.
+// classOf finds which complaint a line of the kernel's log is; "" if it is none.
 func classOf(text string) Complaint {
 	w, _ := wordingOf(strings.ToLower(text))
 	return w.class

@@ -65,12 +65,12 @@ func (a abecs) read(b []byte) (Found, bool) {
 		return Found{}, true // ERR: no such command
 	}
 	status := c.take(3)
-	if c.short || !allDigits(status) {
+	if c.short || !frame.AllDigits(status) {
 		return Found{}, name == "ERR"
 	}
 	for len(c.rest) > 0 {
 		size := c.take(3)
-		if c.short || !allDigits(size) {
+		if c.short || !frame.AllDigits(size) {
 			return Found{}, false
 		}
 		if c.take(int(size[0]-'0')*100 + int(size[1]-'0')*10 + int(size[2]-'0')); c.short {

@@ -1,6 +1,10 @@
 package ecr
 
-import "bytes"
+import (
+	"bytes"
+
+	"posdx/drivers/frame"
+)
 
 // enclosed cuts STX, text, ETX and the check character behind it. An STX within means that the frame before was cut.
 func enclosed(b []byte) (n int, body []byte, sum byte, v verdict) {
@@ -46,7 +50,7 @@ func (transbank) read(b []byte) (Found, bool) {
 		return Found{}, true
 	}
 	answer, rest, _ := bytes.Cut(rest, []byte{'|'})
-	if len(answer) != 2 || !allDigits(answer) {
+	if len(answer) != 2 || !frame.AllDigits(answer) {
 		return Found{}, false
 	}
 	_, rest, _ = bytes.Cut(rest, []byte{'|'})
@@ -134,7 +138,7 @@ func (e *ecr17) read(b []byte) (Found, bool) {
 	default:
 		return Found{}, true
 	}
-	if len(b) < ecr17Fields || !allDigits(b[10:12]) {
+	if len(b) < ecr17Fields || !frame.AllDigits(b[10:12]) {
 		return Found{}, false
 	}
 	f := Found{Kind: Result, Approved: string(b[10:12]) == "00", Terminal: plain(b[:8], 8)}

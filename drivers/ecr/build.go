@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"sort"
+
+	"posdx/drivers/frame"
 )
 
 // Head is what may stand before the message type. Empty members are left out.
@@ -27,7 +29,7 @@ func Build(d *Dialect, h Head, mti string, fields map[int]string) ([]byte, error
 	if err != nil || len(h.TPDU)%10 != 0 || len(h.Header)%12 != 0 {
 		return nil, fmt.Errorf("build %s: head %q %q: want 10 and 12 digits", mti, h.TPDU, h.Header)
 	}
-	if len(mti) != 4 || !allDigits([]byte(mti)) {
+	if len(mti) != 4 || !frame.AllDigits([]byte(mti)) {
 		return nil, fmt.Errorf("build %q: want a message type of 4 digits", mti)
 	}
 	out = append(out, d.pack(mti)...)
@@ -76,7 +78,7 @@ func (d *Dialect) put(dst []byte, f field, v string) ([]byte, error) {
 	}
 	switch f.kind {
 	case digits:
-		if !allDigits([]byte(v)) {
+		if !frame.AllDigits([]byte(v)) {
 			return nil, fmt.Errorf("not digits")
 		}
 		if d.ASCII {

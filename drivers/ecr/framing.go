@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"posdx/drivers/frame"
 )
 
 // A LengthHeader is how a message says where it ends on a stream.
@@ -122,7 +124,7 @@ func (l LengthHeader) length(h []byte) (int, error) {
 		bad = !allBCD(h)
 		n = int(h[0]>>4)*1000 + int(h[0]&15)*100 + int(h[1]>>4)*10 + int(h[1]&15)
 	case ASCII4, ASCII4Self:
-		bad = !allDigits(h)
+		bad = !frame.AllDigits(h)
 		for _, c := range h {
 			n = n*10 + int(c-'0')
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"posdx/drivers/frame"
 )
 
 // Errors of the walker. A message that is refused is refused as a whole: nothing is guessed from half a message.
@@ -116,11 +118,11 @@ func bodies(b []byte) (tpdu []byte, list [3][]byte) {
 	switch {
 	case tpdu != nil && len(body) > versionHeader:
 		list[1] = body[versionHeader:]
-	case len(b) > base24Header && string(b[:3]) == "ISO" && allDigits(b[3:base24Header]):
+	case len(b) > base24Header && string(b[:3]) == "ISO" && frame.AllDigits(b[3:base24Header]):
 		list[1] = b[base24Header:]
 	case len(b) > visaHeader && b[0] == visaHeader && b[1] == 1:
 		list[1] = b[visaHeader:]
-	case len(b) > textTPDU && string(b[:2]) == "60" && allDigits(b[:textTPDU]):
+	case len(b) > textTPDU && string(b[:2]) == "60" && frame.AllDigits(b[:textTPDU]):
 		list[1] = b[textTPDU:]
 	}
 	return tpdu, list
@@ -378,7 +380,7 @@ func (d *Dialect) digits(b []byte, n int) string {
 // allDigits tells whether all characters are digits.
 func (d *Dialect) allDigits(b []byte) bool {
 	if !d.EBCDIC {
-		return allDigits(b)
+		return frame.AllDigits(b)
 	}
 	for _, c := range b {
 		if c < 0xF0 || c > 0xF9 {
@@ -465,15 +467,6 @@ func packed(b []byte, n int) bool {
 	left := b[0]>>4 <= 9 && (last == 0 || b[0]&15 <= 9 && allBCD(b[1:last]) && b[last]>>4 <= 9)
 	right := b[last]&15 <= 9 && (last == 0 || b[last]>>4 <= 9 && allBCD(b[1:last]) && b[0]&15 <= 9)
 	return left || right
-}
-
-func allDigits(b []byte) bool {
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
 }
 
 // text returns a character field of the allow-list without the spaces around it, empty if it holds anything but

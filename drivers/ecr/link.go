@@ -13,6 +13,9 @@ const (
 	ISO8583   = "iso8583"   // a length header and a message for the host, bare
 )
 
+// Framings are all of them.
+var Framings = []string{MISPOS, Transbank, ECR17, ZVT, ABECS, ISO8583, ZVTLAN, OPI, Nexo}
+
 // Kind is what a message means to a sale.
 type Kind byte
 

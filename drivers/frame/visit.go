@@ -1,5 +1,5 @@
-// Package frame is what framed dialogues with devices have in common: a question asked twice, the counts of a line's
-// faults, check sums, and the framing of ABECS, which a PIN pad's driver speaks and a register link's tap hears.
+// Package frame holds what dialogues in frames have in common: a command that is sent twice, the counts of a line's
+// faults, check sums, and the framing of ABECS, which the PIN pads' driver and the decoder of register links share.
 package frame
 
 import (
@@ -30,7 +30,8 @@ type Visit struct {
 	heard  int    // bytes since the command
 }
 
-// Begin drops what came before we asked anything: half a frame of somebody else, notices.
+// Begin drops what came before the first command: the rest of a frame that another program caused, or a notice that the
+// device sent by itself.
 func (v *Visit) Begin() error {
 	if p, ok := v.Link.(interface{ Discard() error }); ok {
 		return p.Discard()
@@ -41,7 +42,7 @@ func (v *Visit) Begin() error {
 // Forget wipes what was read.
 func (v *Visit) Forget() { clear(v.in[:]) }
 
-// Say sends a command whose answer must come within a limit. The caller calls stop when it has it.
+// Say sends a command and sets the deadline of its answer. The caller calls stop when it has the answer.
 func (v *Visit) Say(ctx context.Context, limit time.Duration, frame []byte) (stop func(), err error) {
 	if stop, err = serial.Bind(ctx, v.Link, time.Now().Add(limit)); err != nil {
 		return nil, err
@@ -60,8 +61,8 @@ func (v *Visit) Add(ctx context.Context, b []byte) error {
 	return serial.Why(ctx, err)
 }
 
-// Next reads a byte of the answer. Pending says that a frame has begun: if it never ends, the line is not silent but
-// garbled.
+// Next reads a byte of the answer. Pending tells that a frame has begun: if it never ends, the error is that the line
+// is garbled, not that it is silent.
 func (v *Visit) Next(ctx context.Context, pending bool) (byte, error) {
 	for len(v.rest) == 0 {
 		n, err := v.Link.Read(v.in[:])
@@ -88,7 +89,8 @@ func (v *Visit) spoiled() bool {
 	return now.Garbage > then.Garbage || now.CRC > then.CRC || now.Stray > then.Stray || now.NAK > then.NAK
 }
 
-// Twice asks until there is an answer. A device that is silent the second time, but was not the first, is garbled.
+// Twice runs a dialogue, and a second time if that gave no answer. A device that was silent the second time only counts
+// as garbled.
 func (v *Visit) Twice(ctx context.Context, what string, once func() error) error {
 	var err error
 	first := v.Health

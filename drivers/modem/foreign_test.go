@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"posdx/drivers/serial"
+	"posdx/firmware-build/housetest"
 )
 
 // iaxmodem is a modem that we did not write: spandsp's AT interpreter behind a pty. It has no SIM and no radio, answers
@@ -34,14 +35,10 @@ func iaxmodem(t *testing.T) (tty string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(tty); err == nil {
-			return tty
-		}
-		if time.Now().After(end) {
-			t.Skip("iaxmodem made no tty")
-		}
+	if !housetest.Within(20*time.Second, func() bool { _, err := os.Stat(tty); return err == nil }) {
+		t.Skip("iaxmodem made no tty")
 	}
+	return tty
 }
 
 func TestForeignModem(t *testing.T) {

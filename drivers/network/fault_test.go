@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"posdx/firmware-build/housetest"
 )
 
 func way(s string) Way { return Way{Addr: netip.MustParseAddrPort(s)} }
@@ -408,14 +410,7 @@ func TestMonitorRun(t *testing.T) {
 	m := NewMonitor()
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()
-	wait := func(what string, ok func() bool) {
-		t.Helper()
-		for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal("never saw ", what)
-			}
-		}
-	}
+	wait := func(what string, ok func() bool) { t.Helper(); housetest.Until(t, "the monitor sees "+what, ok) }
 	wait("eth0", func() bool { _, carried := m.Seen("eth0"); return carried })
 	must(t, "ip -n r link set r0 down")
 	wait("the flap", func() bool { return m.Flaps("eth0", time.Now()) == 1 })
@@ -440,23 +435,17 @@ func TestMonitorOverrun(t *testing.T) {
 	m := NewMonitor()
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()
-	for end := time.Now().Add(20 * time.Second); m.Watched(time.Now()) == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the monitor never looked")
-		}
-	}
+	housetest.Until(t, "the monitor looks", func() bool { return m.Watched(time.Now()) != 0 })
 	must(t, "ip -batch "+batch)
 	must(t, "ip -n r link set r0 down")
-	for end := time.Now().Add(20 * time.Second); m.Flaps("eth0", time.Now()) != 1; time.Sleep(20 * time.Millisecond) {
+	housetest.Until(t, "the flap after the flood is seen", func() bool {
 		select {
 		case err := <-done:
 			t.Fatal("the monitor ended: ", err)
 		default:
 		}
-		if time.Now().After(end) {
-			t.Fatal("the flap after the flood was not seen")
-		}
-	}
+		return m.Flaps("eth0", time.Now()) == 1
+	})
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -502,9 +491,7 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	round(rounds)
 	settled := func() bool { return descriptors() <= fds && runtime.NumGoroutine() <= routines }
-	for end := time.Now().Add(10 * time.Second); !settled() && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-	}
-	if !settled() {
+	if !housetest.Within(10*time.Second, settled) {
 		t.Errorf("descriptors %d to %d, goroutines %d to %d", fds, descriptors(), routines, runtime.NumGoroutine())
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -283,20 +282,7 @@ func labOnce(t testing.TB) {
 // inNS runs f on a thread that is in another namespace; the thread ends with it.
 func inNS(t testing.TB, ns string, f func() error) {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread must not serve anybody else
-		fd, err := unix.Open("/run/netns/"+ns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			err = unix.Setns(fd, unix.CLONE_NEWNET)
-			unix.Close(fd)
-		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+	if err := housetest.In(ns, f); err != nil {
 		t.Fatalf("in namespace %s: %v", ns, err)
 	}
 }
@@ -307,15 +293,7 @@ func listen(t testing.TB, ns, addr string, serve func(net.Conn)) {
 	var l net.Listener
 	inNS(t, ns, func() (err error) { l, err = net.Listen("tcp", addr); return err })
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { defer c.Close(); serve(c) }()
-		}
-	}()
+	go housetest.Accept(l, serve)
 }
 
 // hold keeps a connection until the other end closes it, and reports the bytes that came.

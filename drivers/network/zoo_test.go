@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"posdx/firmware-build/housetest"
 	"posdx/firmware-build/lab/world"
 )
 
@@ -78,7 +79,7 @@ func TestZooOfTLSHosts(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(stop)
-			addr := accept(t, serve)
+			addr := housetest.Serve(t, serve)
 			if err := a.Prove(t.Context(), dir, addr); err != nil {
 				t.Fatal(err)
 			}
@@ -115,26 +116,6 @@ func TestZooOfTLSHosts(t *testing.T) {
 			}
 		})
 	}
-}
-
-// accept has connections served, and returns where.
-func accept(t *testing.T, serve func(net.Conn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { defer c.Close(); serve(c) }()
-		}
-	}()
-	return l.Addr().String()
 }
 
 // Connections of others are told from our own, and by whether they work.

@@ -22,8 +22,8 @@ const (
 	Internal = "040"
 )
 
-// Ask asks a PIN pad who it is and which of its places hold a key. A pad in a secure session says no more than
-// that: its answer stands in Status and is no error. Errors are as reader.AskCCID's.
+// Ask asks a PIN pad what it is and which of its places hold a key. A pad in a secure session answers with nothing but
+// that: this answer stands in Status and is no error. Errors are those of reader.AskCCID.
 func Ask(ctx context.Context, link serial.Link) (Report, error) {
 	d := abecsDialogue{Visit: frame.Visit{Link: link}}
 	defer d.dec.Reset()
@@ -62,8 +62,8 @@ type abecsDialogue struct {
 	dec frame.ABECSDecoder
 }
 
-// ask sends a command until it is answered. A NAK is answered with the command again, a damaged answer with a NAK,
-// three times each; silence is not asked again, since the pad may be busy with what it was told before.
+// ask sends a command until it is answered. After a NAK the command is sent again, after a damaged answer a NAK is,
+// three times each. After silence nothing is sent again, because the pad may still be busy with an earlier command.
 func (d *abecsDialogue) ask(ctx context.Context, command []byte) (name, status string, blocks [][]byte, err error) {
 	defer func() {
 		if err != nil {
@@ -107,7 +107,7 @@ func (d *abecsDialogue) ask(ctx context.Context, command []byte) (name, status s
 				d.Health.Answers++
 				return name, status, blocks, nil
 			}
-			clear(message) // an answer to somebody who is gone: a card's, perhaps
+			clear(message) // an answer to another program's command, perhaps with card data
 			d.Health.Stray++
 		}
 	}

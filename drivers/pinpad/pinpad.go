@@ -1,7 +1,7 @@
-// Package pinpad asks Brazil's PIN pads who they are and which of their places hold a key: ABECS protocol 2.12 and
-// 2.20, chapter 3.2 (control). The pad never speaks unasked. Only GIX and GIN are ever sent, which read what the pad
-// is. OPN would end a secure session of the payment application, CLX would clear the display, and CAN aborts whatever
-// runs: they are not in this package.
+// Package pinpad asks Brazil's PIN pads what they are and which of their places hold a key: ABECS protocol 2.12 and
+// 2.20, chapter 3.2 (control). The pad never sends anything unasked. Only GIX and GIN are ever sent, which read what
+// the pad is. OPN would end a secure session of the payment application, CLX would clear the display, and CAN aborts
+// whatever runs: they are not in this package.
 package pinpad
 
 import (
@@ -28,8 +28,8 @@ func (k KeyKind) String() string {
 	return [...]string{"mk-pin", "mk-data", "dukpt-pin", "dukpt-data"}[min(k, KeyDUKPTData)]
 }
 
-// A KeyMap says of each of a hundred places whether a key is there: '0' no, '1' yes, '2' no such place. It is empty if
-// the pad did not say. No key ever crosses the line.
+// A KeyMap tells for each of a hundred places whether it holds a key: '0' no, '1' yes, '2' there is no such place. It
+// is empty if the pad gave none. No key ever crosses the line.
 type KeyMap string
 
 // Loaded counts the keys.
@@ -42,7 +42,7 @@ func (m KeyMap) Loaded() (n int) {
 	return n
 }
 
-// Has says whether a key is in a place, and whether the pad told.
+// Has tells whether a place holds a key, and whether the pad told.
 func (m KeyMap) Has(place int) (yes, known bool) {
 	if place < 0 || place >= len(m) {
 		return false, false
@@ -84,10 +84,10 @@ func gix() []byte {
 	return b
 }
 
-// answer splits an answer into its name, status and blocks. Only those of GIX and GIN have blocks that are looked at:
-// all others may hold a card's.
+// answer splits an answer into its name, status and blocks. Only answers to GIX and GIN have their blocks read: those
+// of all other commands may hold card data.
 func abecsAnswer(b []byte) (name, status string, blocks [][]byte) {
-	if len(b) < 6 || b[0] == frame.ABECSEncrypted || !digits(b[3:6]) {
+	if len(b) < 6 || b[0] == frame.ABECSEncrypted || !frame.AllDigits(b[3:6]) {
 		return "", "", nil
 	}
 	name, status = serial.Label(b[:3]), string(b[3:6])
@@ -95,7 +95,7 @@ func abecsAnswer(b []byte) (name, status string, blocks [][]byte) {
 		return name, status, nil
 	}
 	for b = b[6:]; len(b) > 0; {
-		if len(b) < 3 || !digits(b[:3]) {
+		if len(b) < 3 || !frame.AllDigits(b[:3]) {
 			return "", "", nil
 		}
 		size := int(b[0]-'0')*100 + int(b[1]-'0')*10 + int(b[2]-'0')
@@ -105,15 +105,6 @@ func abecsAnswer(b []byte) (name, status string, blocks [][]byte) {
 		blocks, b = append(blocks, b[:size]), b[size:]
 	}
 	return name, status, blocks
-}
-
-func digits(b []byte) bool {
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
 }
 
 // extended reads the blocks of GIX: a number, a length and a value each.

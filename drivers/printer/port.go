@@ -42,13 +42,13 @@ func OpenPort(path string, mustSee bool) (*Port, error) {
 	return nil, fmt.Errorf("open %s: %w", path, err)
 }
 
-// Read is that of the file; a printer that was unplugged is serial.ErrGone.
+// Read reads from the device file; for a printer that was unplugged the error is serial.ErrGone.
 func (p *Port) Read(b []byte) (int, error) {
 	n, err := p.File.Read(b)
 	return n, gone(err)
 }
 
-// Write is that of the file, likewise.
+// Write writes to the device file; the error is as that of Read.
 func (p *Port) Write(b []byte) (int, error) {
 	n, err := p.File.Write(b)
 	return n, gone(err)

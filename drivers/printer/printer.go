@@ -24,17 +24,18 @@ type Report struct {
 	CoverOpen  bool
 	PaperOut   bool
 	PaperLow   bool
-	Jam        bool // cutter or mechanics stand still until somebody clears them
+	Jam        bool // cutter or mechanics are blocked until a person clears them
 	Hot        bool // its head is too hot; it goes on by itself when that has cooled
 	Broken     bool // an error that only a technician clears
 	Unnamed    bool // an error of which it does not say more
 	PortOnly   bool // only the port's own status was read
-	Disordered bool // its answers are not those to our questions, and whose they are cannot be told: nothing else is known
+	Disordered bool // which answers belong to our questions cannot be told: nothing else is known
 	Health     frame.Health
 	Unanswered bool // it told a part only
 }
 
-// Outcome is the printer in a word of the contract: the one that a person must deal with first.
+// Outcome is the state of the printer as a word of the fact "outcome": of several faults the one that a person must
+// deal with first.
 func (p Report) Outcome() string {
 	switch {
 	case p.Broken:
@@ -55,8 +56,8 @@ func (p Report) Outcome() string {
 	return "ok"
 }
 
-// answerOf says that a byte answers DLE EOT: bits 1 and 4 are set, 0 and 7 are not. Status that comes by itself (GS a)
-// and flow control never look so.
+// answerOf tells whether a byte answers DLE EOT: bits 1 and 4 are set, 0 and 7 are not. Status that the printer sends
+// by itself (GS a) and flow control never look so.
 func answerOf(b byte) bool { return b&0x93 == 0x12 }
 
 // put reads the answer to DLE EOT n.
@@ -79,11 +80,12 @@ func (p *Report) put(n, b byte) {
 	}
 }
 
-// Ask asks a printer how it is. Its answers carry no number: one that is late, or was for somebody else, shifts all
-// that follow, and the status of one question is read as that of another. So all questions are asked forwards and
-// backwards, which no shifted answers survive, up to four places behind, unless all are alike; if the two differ, each
-// is asked several times in a row to find by how much the answers are behind, or it is said that it cannot be found.
-// Errors are as reader.AskCCID's; one that answers a part of the questions is none.
+// Ask asks a printer for its status. Its answers do not say which question they answer: one that is late, or that
+// another program asked for, shifts all that follow, so that the answer to one question would be read as that to
+// another. So all questions are asked forwards and backwards: answers that are shifted by up to four places do not fit
+// both orders, unless all are alike. If the two orders differ, each question is asked several times in a row to find by
+// how many places the answers are late; if that cannot be found the report is Disordered. Errors are those of
+// reader.AskCCID; a printer that answers only a part of the questions is no error.
 func Ask(ctx context.Context, link serial.Link) (Report, error) {
 	var p Report
 	d := printerDialogue{Visit: frame.Visit{Link: link}}
@@ -116,8 +118,8 @@ func Ask(ctx context.Context, link serial.Link) (Report, error) {
 // questions is how many there are: DLE EOT 1 to 4.
 const questions = 4
 
-// bothWays asks 1, 2, 3, 4, 4, 3, 2, 1, and says whether both answers to each were the same. A printer that does not
-// answer the second is asked the first alone.
+// bothWays asks 1, 2, 3, 4, 4, 3, 2, 1, and returns whether both answers to each were the same. Of a printer that does
+// not answer question 2 it asks question 1 alone.
 func (d *printerDialogue) bothWays(ctx context.Context) (a [questions]byte, same bool, err error) {
 	last := byte(questions)
 	for n := byte(1); n <= last; n++ {
@@ -157,8 +159,8 @@ func (d *printerDialogue) rows(ctx context.Context) error {
 // behindMax is the most places that answers can be behind and be sorted.
 const behindMax = 7
 
-// sorted finds the number of places by which all that was answered is behind, so that no question has two answers.
-// Known is false if there is none, or if there are several and the answers differ.
+// sorted finds the number of places by which all answers are late, so that no question has two different answers. Known
+// is false if there is no such number, or if there are several and they give different answers.
 func (d *printerDialogue) sorted() (a [questions]byte, known bool) {
 	for behind := 1; behind <= behindMax; behind++ {
 		var sorted [questions]byte
@@ -223,8 +225,8 @@ const (
 	portNoError  = 0x08
 )
 
-// PortStatus reads the byte that the kernel's LPGETSTATUS returns. Printers that have no paper sensor on the port say
-// 18 hex whatever happens, so good news there is none.
+// PortStatus reads the byte that the kernel's LPGETSTATUS returns. Printers without a paper sensor on the port answer
+// 18 hex whatever happens, so a good status proves nothing.
 func PortStatus(b byte) (p Report, bad bool) {
 	p = Report{PortOnly: true, PaperOut: b&portNoPaper != 0, Offline: b&portSelected == 0}
 	p.Unnamed = b&portNoError == 0 && !p.PaperOut

@@ -180,9 +180,14 @@ func (d *Decoder) message(size int) (Token, Message, bool) {
 	return TokenMessage, m, true
 }
 
+// mute tells whether a card is there and does not answer. Some readers call an empty slot mute (USB CCID rev 1.1, 6.1.7).
+func mute(m Message) bool {
+	return m.Param[0]&failed != 0 && m.Param[1] == ErrorMute && m.Param[0]&statusMask != 2
+}
+
 // slot reads bStatus and bError.
 func slot(m Message) Slot {
-	if m.Param[0]&failed != 0 && m.Param[1] == ErrorMute {
+	if mute(m) {
 		return SlotMute
 	}
 	if m.Param[0]&failed != 0 && !contact(m.Param[1]) && m.Param[1] != ErrorSlotBusy {

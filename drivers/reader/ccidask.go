@@ -169,7 +169,9 @@ func (d *ccidDialogue) note(m Message) {
 	}
 	switch m.Param[1] {
 	case ErrorMute:
-		d.Health.Mute++
+		if mute(m) {
+			d.Health.Mute++
+		}
 	case ErrorParity:
 		d.Health.Parity++
 	case ErrorOverrun:

@@ -27,7 +27,7 @@ func openLine(c Config) (line, error) {
 	if err != nil {
 		return nil, err
 	}
-	// We read only what is known to be there; if somebody else was faster the library must not wait for more.
+	// We read only bytes that are known to be there; if another reader took them first the library must not wait for more.
 	if err := p.SetReadTimeout(0); err != nil {
 		p.Close()
 		return nil, err

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// A Copy is a piece of what passed on a line between two others, as a relay tells it to a process that decodes it: one
-// datagram. What it carries may hold card data, so it goes from process to process on one machine and nowhere else.
+// A Copy is a piece of what passed on a line between two other programs or devices, as a relay hands it to the process
+// that decodes it: one datagram. It may hold card data, so it goes from process to process on one machine and nowhere
+// else.
 type Copy struct {
 	From   Side
 	Device bool      // the device's port is there
@@ -36,7 +37,7 @@ const (
 // copyMagic begins every datagram; its last byte is the version.
 const copyMagic = "pxr\x01"
 
-// ErrNotCopy says that a datagram is none of a relay of this version.
+// ErrNotCopy is the error of a datagram that no relay of this version has written.
 var ErrNotCopy = errors.New("not a relay's datagram")
 
 // Append writes the datagram: magic, side, flags, two zeros, time in ns, lost, rx, frame, parity, overrun, break of 32
@@ -62,7 +63,7 @@ func (c Copy) flags() (f byte) {
 	return f
 }
 
-// ParseCopy reads a datagram. Data lies in b.
+// ParseCopy reads a datagram. The Data of the result is a part of b, not a copy.
 func ParseCopy(b []byte) (Copy, error) {
 	if len(b) < CopyHeader || len(b) > CopyMax || string(b[:4]) != copyMagic || b[4] > byte(FromApp) || b[5] > 3 {
 		return Copy{}, ErrNotCopy

@@ -54,8 +54,8 @@ func CountersOf(fd int) (Counters, error) {
 	return Counters{n(c.rx), n(c.tx), n(c.frame), n(c.parity), n(c.overrun) + n(c.bufOverrun), n(c.brk)}, nil
 }
 
-// PortCounters reads the counts of a port that is not ours to open, from /proc/tty/driver. It needs the right to read
-// that folder; not every driver counts there, USB ones do not: then the error is fs.ErrNotExist.
+// PortCounters reads the counts of a port without opening it, from /proc/tty/driver. It needs the right to read that
+// folder. Not every driver counts there, those of USB ports do not: then the error is fs.ErrNotExist.
 func PortCounters(path string) (Counters, error) { return portCounters("/proc", path) }
 
 func portCounters(proc, path string) (Counters, error) {
@@ -78,7 +78,8 @@ func portCounters(proc, path string) (Counters, error) {
 	return Counters{}, fmt.Errorf("line errors of %s: not in tty/driver/%s: %w", name, driver, os.ErrNotExist)
 }
 
-// driverOf finds in /proc/tty/drivers whose a tty is and which number it has there: "serial /dev/ttyS 4 64-95 serial".
+// driverOf finds in /proc/tty/drivers which driver a tty belongs to, and its number there: "serial /dev/ttyS 4 64-95
+// serial".
 func driverOf(proc, name string) (driver string, index int, err error) {
 	f, err := os.Open(filepath.Join(proc, "tty/drivers"))
 	if err != nil {

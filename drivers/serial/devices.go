@@ -88,8 +88,8 @@ func word(path string) string {
 }
 
 // Resolve turns a port's name in the configuration into a device node: a path as it stands, or
-// usb:VID:PID[,interface=NN][,serial=S], because a USB port comes back under another number after it was unplugged. No
-// such device is ErrGone, and two are an error that names both.
+// usb:VID:PID[,interface=NN][,serial=S], because a USB port gets another number after it was unplugged. If there is no
+// such device the error is ErrGone; if there are two the error names both.
 func Resolve(name string) (string, error) { return resolve("/sys", name) }
 
 func resolve(sys, name string) (string, error) {

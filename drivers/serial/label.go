@@ -5,8 +5,9 @@ const (
 	digitsMax = 12 // a card number has at least 13; no version needs as many
 )
 
-// Label makes what a device calls itself fit to be shown and sent: printable ASCII of a small alphabet, at most 48
-// characters. A text with as many digits in a row as a card number or an IMEI has is no name and comes back empty.
+// Label makes the name that a device gives itself fit to be shown and sent: printable ASCII of a small alphabet, at
+// most 48 characters. A text with as many digits in a row as a card number or an IMEI has is no name, and the result is
+// empty.
 func Label(b []byte) string {
 	out := make([]byte, 0, min(len(b), labelMax))
 	digits, gap := 0, false

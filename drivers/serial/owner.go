@@ -200,8 +200,8 @@ func another(st unix.Stat_t) bool {
 		(uint64(st.Rdev) == unix.Mkdev(5, 0) || uint64(st.Rdev) == unix.Mkdev(5, 1))
 }
 
-// controls tells whether a device is a process's controlling terminal, as /proc/PID/stat has it for everybody to read
-// (proc_pid_stat(5), field 7). A pty's number there does not say of which mount.
+// controls tells whether a device is a process's controlling terminal, as /proc/PID/stat shows it to every user
+// (proc_pid_stat(5), field 7). For a pty's tty the number there does not tell which mount of devpts it is of.
 func controls(r roots, pid int, node unix.Stat_t) bool {
 	if node.Mode&unix.S_IFMT != unix.S_IFCHR || isPTY(node) {
 		return false

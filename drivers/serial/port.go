@@ -158,7 +158,7 @@ func (p *Port) Read(b []byte) (n int, err error) {
 				if n > 0 {
 					return true
 				}
-				continue // nothing but marks; what is behind them will not be told again
+				continue // nothing but marks; poll does not report again what stands behind them
 			}
 			if _, hup := ready(fd, unix.POLLIN); hup || errors.Is(failed, unix.EIO) {
 				err = ErrGone
@@ -217,7 +217,7 @@ func (p *Port) Write(b []byte) (n int, err error) {
 			continue
 		}
 		look = lookAgain
-		if failed != nil && failed != ErrGone { // the libraries wrap nothing: EIO is what a dead tty says
+		if failed != nil && failed != ErrGone { // the libraries wrap no error: EIO is that of a tty whose device is gone
 			failed = ErrGone
 		}
 		if failed == nil && wait == nil && late.Load() {
@@ -314,8 +314,8 @@ func (p *Port) LineErrors() (c Counters, err error) {
 	return c.Since(p.start), nil
 }
 
-// Carrier tells whether the other side holds DCD, the line by which a modem or a converter says that somebody is there.
-// It is not known on a tty that has no such line. Where the pin is not wired it is never up.
+// Carrier tells whether the other side holds DCD, the line by which a modem or a converter tells that a peer is
+// connected. known is false on a tty that has no such line. Where the pin is not wired it is never up.
 func (p *Port) Carrier() (up, known bool) {
 	_ = p.raw.Control(func(fd uintptr) {
 		bits, err := unix.IoctlGetInt(int(fd), unix.TIOCMGET)
@@ -324,7 +324,7 @@ func (p *Port) Carrier() (up, known bool) {
 	return up && known, known
 }
 
-// Close puts the line back as it was and lets go of the port. It returns within a second, also while a Read or a Write
+// Close restores the settings of the line and closes the port. It returns within a second, also while a Read or a Write
 // waits; these end with os.ErrClosed.
 func (p *Port) Close() error {
 	if p.closed.Swap(true) {
@@ -337,7 +337,7 @@ func (p *Port) Close() error {
 	})
 	done := make(chan error, 1)
 	go func() {
-		p.watch.Close() // wakes and awaits whoever is inside, so no number is reused under him
+		p.watch.Close() // ends and awaits calls that still run, so that none uses a descriptor that was opened anew
 		done <- p.line.Close()
 	}()
 	limit := time.NewTimer(closeLimit)

@@ -220,7 +220,7 @@ func TestWriteDeadline(t *testing.T) {
 type stuck struct{ line }
 
 func (s stuck) Write(b []byte) (int, error) {
-	time.Sleep(60 * time.Millisecond)
+	time.Sleep(60 * time.Millisecond) // past the deadline
 	return len(b), nil
 }
 

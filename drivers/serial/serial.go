@@ -1,5 +1,5 @@
-// Package serial is a serial port on Linux: one type over two libraries, with deadlines, with four different errors
-// for four different troubles, and with the question "whose is it?" asked before it is opened.
+// Package serial is a serial port on Linux: one type over two libraries, with deadlines, with a different error for
+// each of four troubles, and with a look at who holds the port before it is opened.
 //
 // The default build uses go.bug.st/serial, the build tag tarm uses github.com/tarm/serial. Both do what they do best,
 // setting the line up and moving bytes. Waiting is done here, on a descriptor of our own: go.bug.st reports an

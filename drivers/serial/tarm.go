@@ -12,8 +12,8 @@ import (
 // Library is the library underneath this build.
 const Library = "github.com/tarm/serial"
 
-// tarm reads with VTIME, whose smallest step this is. We read only what is known to be there, so it passes only if
-// somebody else on a shared port was faster.
+// tarm reads with VTIME, whose smallest step this is. We read only bytes that are known to be there, so this time
+// passes only if another reader of a shared port took them first.
 const tarmTimeout = 100 * time.Millisecond
 
 // openLine uses the three members that every release of the library has, the one in Debian included. It sets 8N1; Open

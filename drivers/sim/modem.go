@@ -115,9 +115,8 @@ func (m *Modem) Heard() []string {
 
 // Serve answers commands until the line or the context ends.
 func (m *Modem) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
-	stop := context.AfterFunc(ctx, func() { rw.Close() })
-	defer stop()
-	var out sync.Mutex // one line at a time
+	defer context.AfterFunc(ctx, func() { rw.Close() })() // frees what floods too
+	var out sync.Mutex                                    // one line at a time
 	say := func(s string) error {
 		out.Lock()
 		defer out.Unlock()
@@ -129,13 +128,8 @@ func (m *Modem) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	defer func() { close(quiet); <-flooding }()
 
 	var line []byte
-	in := make([]byte, 256)
-	for {
-		n, err := rw.Read(in)
-		if err != nil {
-			return err
-		}
-		for _, c := range in[:n] {
+	return listen(ctx, rw, func(in []byte) error {
+		for _, c := range in {
 			switch {
 			case c == '\n':
 			case c != '\r':
@@ -149,7 +143,8 @@ func (m *Modem) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 				line = line[:0]
 			}
 		}
-	}
+		return nil
+	})
 }
 
 // hear answers one line.
@@ -268,28 +263,69 @@ const (
 
 // run is one command after AT.
 func (m *Modem) run(c string) (lines []string, final string) {
+	if m.make == DialUp() && strings.HasPrefix(c, "+C") { // 27.007 is not for it
+		return nil, "ERROR"
+	}
 	now := m.state
 	if now.RadioOff {
 		now.Stat, now.CSQ, now.RSRP, now.RSRQ, now.Attached, now.Active = 0, 99, 255, 255, false, false
 	}
-	s := &m.state
-	one := func(format string, a ...any) ([]string, string) { return []string{fmt.Sprintf(format, a...)}, "OK" }
-	onoff := map[bool]int{true: 1}
-	if m.make == DialUp() && strings.HasPrefix(c, "+C") { // 27.007 is not for it
-		return nil, "ERROR"
-	}
-	if m.make == Wavecom() { // of the time of GSM alone
-		switch {
-		case strings.HasPrefix(c, "+CEREG"), strings.HasPrefix(c, "+CESQ"), c == "+CGCONTRDP":
-			return nil, "ERROR"
-		case c == "+WS46=?":
-			return one("+WS46: (12)")
-		case c == "+CPIN?" && s.SIM == "READY":
-			return []string{"+CPIN: READY"}, "" // no OK behind it
-		case c == "+COPS?" && (s.Stat == 1 || s.Stat == 5):
-			return one(`+COPS: 0,2,"%s"`, cmp.Or(s.Operator, testNetwork))
+	for _, answer := range [...]func(string, ModemState) ([]string, string){
+		m.ofItsTime, m.setting, m.identity, m.capability, m.radio, m.packets,
+	} {
+		if lines, final = answer(c, now); final != "" || lines != nil {
+			return lines, final
 		}
 	}
+	if lines, ok := m.registered(c); ok {
+		return lines, "OK"
+	}
+	if lines, ok := m.vendor(c); ok {
+		return lines, "OK"
+	}
+	if strings.HasPrefix(c, "D") {
+		if m.state.Call == "" {
+			return nil, "NO CARRIER"
+		}
+		m.data = m.state.Call == "CONNECT"
+		return nil, m.state.Call
+	}
+	return nil, m.fail(4)
+}
+
+// The answers of a modem, by what is asked for. Neither lines nor a final word: it is asked for something else.
+
+func one(format string, a ...any) ([]string, string) {
+	return []string{fmt.Sprintf(format, a...)}, "OK"
+}
+
+func digit(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// ofItsTime is what a modem of the time of GSM alone answers otherwise than all others.
+func (m *Modem) ofItsTime(c string, now ModemState) ([]string, string) {
+	if m.make != Wavecom() {
+		return nil, ""
+	}
+	switch {
+	case strings.HasPrefix(c, "+CEREG"), strings.HasPrefix(c, "+CESQ"), c == "+CGCONTRDP":
+		return nil, "ERROR"
+	case c == "+WS46=?":
+		return one("+WS46: (12)")
+	case c == "+CPIN?" && now.SIM == "READY":
+		return []string{"+CPIN: READY"}, "" // no OK behind it
+	case c == "+COPS?" && (m.state.Stat == 1 || m.state.Stat == 5):
+		return one(`+COPS: 0,2,"%s"`, cmp.Or(now.Operator, testNetwork))
+	}
+	return nil, ""
+}
+
+// setting is how the dialogue itself is set.
+func (m *Modem) setting(c string, _ ModemState) ([]string, string) {
 	switch c {
 	case "S3?":
 		return one("013")
@@ -300,14 +336,26 @@ func (m *Modem) run(c string) (lines []string, final string) {
 	case "", "E", "V1", "Q0", "X4", "Z", "&F", "+CSCS=\"GSM\"", "+CSCS=\"IRA\"", "+CMGF=0", "H", "H0":
 		return nil, "OK"
 	case "E0":
-		s.Echo = 0
+		m.state.Echo = 0
 		return nil, "OK"
 	case "E1":
-		s.Echo = 1
+		m.state.Echo = 1
 		return nil, "OK"
 	case "V0":
-		s.V0 = true
+		m.state.V0 = true
 		return nil, "OK"
+	case "+CMEE?":
+		return one("+CMEE: %d", m.cmee)
+	case "+CMEE=0", "+CMEE=1", "+CMEE=2":
+		m.cmee = int(c[6] - '0')
+		return nil, "OK"
+	}
+	return nil, ""
+}
+
+// identity is who made the modem, and whose SIM is in it.
+func (m *Modem) identity(c string, now ModemState) ([]string, string) {
+	switch c {
 	case "I", "I0":
 		return []string{m.make.Maker, m.make.Model, "Revision: " + m.make.Firmware}, "OK"
 	case "+GMI", "+CGMI":
@@ -319,7 +367,7 @@ func (m *Modem) run(c string) (lines []string, final string) {
 	case "+GSN", "+CGSN":
 		return one(testIMEI)
 	case "+CIMI":
-		if s.SIM != "READY" {
+		if now.SIM != "READY" {
 			return nil, m.simError()
 		}
 		return one(testIMSI)
@@ -329,11 +377,13 @@ func (m *Modem) run(c string) (lines []string, final string) {
 		return one(`+CSCS: "GSM"`)
 	case "+CSCS=?":
 		return one(`+CSCS: ("GSM","IRA")`)
-	case "+CMEE?":
-		return one("+CMEE: %d", m.cmee)
-	case "+CMEE=0", "+CMEE=1", "+CMEE=2":
-		m.cmee = int(c[6] - '0')
-		return nil, "OK"
+	}
+	return nil, ""
+}
+
+// capability is what the modem says it can.
+func (m *Modem) capability(c string, _ ModemState) ([]string, string) {
+	switch c {
 	case "+WS46=?":
 		if m.make == OldQuectel() {
 			return one("+WS46: (12,22,25)")
@@ -343,8 +393,15 @@ func (m *Modem) run(c string) (lines []string, final string) {
 		return []string{`+CGDCONT: (1-16),"IP",,,(0),(0)`, `+CGDCONT: (1-16),"IPV6",,,(0),(0)`}, "OK"
 	case "+CESQ=?":
 		return one("+CESQ: (0-63,99),(0-7,99),(0-96,255),(0-49,255),(0-34,255),(0-97,255)")
+	}
+	return nil, ""
+}
+
+// radio is the SIM's lock, the signal and the network.
+func (m *Modem) radio(c string, now ModemState) ([]string, string) {
+	switch c {
 	case "+CFUN?":
-		if s.RadioOff {
+		if now.RadioOff {
 			return one("+CFUN: 4")
 		}
 		return one("+CFUN: 1")
@@ -367,13 +424,20 @@ func (m *Modem) run(c string) (lines []string, final string) {
 			return one(`+COPS: 0,2,"%s",%d`, cmp.Or(now.Operator, testNetwork), now.Act)
 		}
 		return one("+COPS: 0")
+	}
+	return nil, ""
+}
+
+// packets is the packet service and its contexts.
+func (m *Modem) packets(c string, now ModemState) ([]string, string) {
+	switch c {
 	case "+CGATT?":
-		return one("+CGATT: %d", onoff[now.Attached])
+		return one("+CGATT: %d", digit(now.Attached))
 	case "+CGACT?":
 		if now.IMS {
-			return []string{"+CGACT: 1,1", "+CGACT: 2,0", fmt.Sprintf("+CGACT: 3,%d", onoff[now.Active])}, "OK"
+			return []string{"+CGACT: 1,1", "+CGACT: 2,0", fmt.Sprintf("+CGACT: 3,%d", digit(now.Active))}, "OK"
 		}
-		return one("+CGACT: 1,%d", onoff[now.Active])
+		return one("+CGACT: 1,%d", digit(now.Active))
 	case "+CGDCONT?":
 		if now.IMS {
 			return []string{`+CGDCONT: 1,"IPV4V6","ims","0.0.0.0",0,0`, `+CGDCONT: 2,"IPV4V6","sos","0.0.0.0",0,0`, fmt.Sprintf(`+CGDCONT: 3,"IP","%s","0.0.0.0",0,0`, now.APN)}, "OK"
@@ -401,20 +465,7 @@ func (m *Modem) run(c string) (lines []string, final string) {
 		}
 		return one("+CEER: %s", now.CEER)
 	}
-	if lines, ok := m.registered(c); ok {
-		return lines, "OK"
-	}
-	if lines, ok := m.vendor(c); ok {
-		return lines, "OK"
-	}
-	if strings.HasPrefix(c, "D") {
-		if s.Call == "" {
-			return nil, "NO CARRIER"
-		}
-		m.data = s.Call == "CONNECT"
-		return nil, s.Call
-	}
-	return nil, m.fail(4)
+	return nil, ""
 }
 
 func (m *Modem) simError() string {

@@ -11,12 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"posdx/drivers/modem"
 	"posdx/drivers/modemmanager"
+	"posdx/firmware-build/housetest"
 )
 
 // The simulated modem against clients that we did not write, and our reader of ModemManager against the real one.
@@ -123,22 +123,21 @@ func (b *messageBus) start(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// tries bounds how long a program may take to come up: two minutes, for a machine with other things to do.
-const tries = 600
+// patience is how long a program may take to come up, on a machine with other things to do.
+const patience = 2 * time.Minute
 
 // try runs a command until it succeeds.
 func (b *messageBus) try(program string, args ...string) string {
 	b.t.Helper()
 	var out []byte
-	for range tries {
+	if !housetest.Within(patience, func() (ok bool) {
 		var err error
-		if out, err = b.command(program, args...).CombinedOutput(); err == nil {
-			return strings.Join(strings.Fields(string(out)), " ")
-		}
-		time.Sleep(200 * time.Millisecond)
+		out, err = b.command(program, args...).CombinedOutput()
+		return err == nil
+	}) {
+		b.t.Fatalf("never: %s %v: %s", program, args, out)
 	}
-	b.t.Fatalf("never: %s %v: %s", program, args, out)
-	return ""
+	return strings.Join(strings.Fields(string(out)), " ")
 }
 
 // abstractPort is a socket on which a modem is served, as ModemManager's virtual ports are.
@@ -152,22 +151,7 @@ func abstractPort(t *testing.T, m *Modem) string {
 // serveAt serves a modem on a Unix socket until the test ends.
 func serveAt(t *testing.T, address string, m *Modem) {
 	t.Helper()
-	listener, err := net.Listen("unix", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { m.Serve(ctx, c) })
-		}
-	})
-	t.Cleanup(func() { listener.Close(); cancel(); serving.Wait() })
+	housetest.ServeAt(t, "unix", address, func(ctx context.Context, c net.Conn) { m.Serve(ctx, c) })
 }
 
 // modemManager lets ModemManager manage a modem over an abstract socket, on a bus of its own, and returns when it has
@@ -240,14 +224,12 @@ func TestModemManagerTakesThemForTheirMakers(t *testing.T) {
 func askManager(t *testing.T, b *messageBus, port string, wanted func(modem.Report) bool) (r modem.Report) {
 	t.Helper()
 	var err error
-	for range tries {
+	if !housetest.Within(patience, func() bool {
 		r, err = modemmanager.Ask(t.Context(), b.socket, []string{"/dev/ttyS99", port}, modem.Config{APN: "cmiot"})
-		if err == nil && wanted(r) {
-			return r
-		}
-		time.Sleep(200 * time.Millisecond)
+		return err == nil && wanted(r)
+	}) {
+		t.Errorf("never as wanted: %+v, %v", r, err)
 	}
-	t.Errorf("never as wanted: %+v, %v", r, err)
 	return r
 }
 
@@ -397,17 +379,14 @@ func TestOFonoTakesItForAModem(t *testing.T) {
 			b.try("gdbus", phonesim("org.ofono.Modem.SetProperty", "Online", "<true>")...)
 			out := ""
 			missing := func(w string) bool { return !strings.Contains(out, w) }
-			for range tries / 4 { // oFono learns of it by and by
+			housetest.Within(patience/4, func() bool { // oFono learns of it by and by
 				out = ""
 				for _, iface := range []string{"Modem", "SimManager", "NetworkRegistration", "ConnectionManager"} {
 					o, _ := b.command("gdbus", phonesim("org.ofono."+iface+".GetProperties")...).CombinedOutput()
 					out += string(o)
 				}
-				if !slices.ContainsFunc(c.want, missing) {
-					break
-				}
-				time.Sleep(200 * time.Millisecond)
-			}
+				return !slices.ContainsFunc(c.want, missing)
+			})
 			for _, w := range c.want {
 				if missing(w) {
 					t.Errorf("oFono: no %s", w)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"posdx/drivers/modem"
 	"posdx/drivers/serial"
+	"posdx/firmware-build/housetest"
 )
 
 // allowed is every command line that a terminal's modem may ever hear from us. Each reads; the one that sets, +CMEE=1,
@@ -141,10 +141,7 @@ func TestBrokenOffAnywhere(t *testing.T) {
 		p.Close()
 		cancel()
 		restored := func() bool { sim.mu.Lock(); defer sim.mu.Unlock(); return sim.cmee == 0 }
-		for end := time.Now().Add(20 * time.Second); !restored() && time.Now().Before(end); runtime.Gosched() {
-			time.Sleep(time.Millisecond)
-		}
-		if !restored() {
+		if !housetest.Within(20*time.Second, restored) {
 			t.Errorf("broken off at word %d: +CMEE is left at 1; it heard %q", n, sim.Heard())
 		}
 	}

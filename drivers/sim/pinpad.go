@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -56,34 +57,13 @@ func (p *PINPad) Change(f func(*PINPadState)) {
 func (p *PINPad) Asked() map[string]uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := map[string]uint64{}
-	for k, v := range p.asked {
-		out[k] = v
-	}
-	return out
+	return maps.Clone(p.asked)
 }
 
 // Serve answers commands until the line or the context ends.
 func (p *PINPad) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
-	stop := context.AfterFunc(ctx, func() { rw.Close() })
-	defer stop()
 	var dec frame.ABECSDecoder
-	in := make([]byte, 256)
-	for {
-		n, err := rw.Read(in)
-		if err != nil {
-			return err
-		}
-		for _, c := range in[:n] {
-			out := p.byte(c, &dec)
-			if len(out) == 0 {
-				continue
-			}
-			if _, err := rw.Write(out); err != nil {
-				return err
-			}
-		}
-	}
+	return serve(ctx, rw, func(c byte) []byte { return p.byte(c, &dec) })
 }
 
 func (p *PINPad) byte(c byte, dec *frame.ABECSDecoder) []byte {

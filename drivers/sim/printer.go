@@ -48,34 +48,22 @@ func (p *Printer) Asked() (questions, other uint64) {
 
 // Serve answers until the line or the context ends.
 func (p *Printer) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
-	stop := context.AfterFunc(ctx, func() { rw.Close() })
-	defer stop()
 	var begun []byte
-	in := make([]byte, 256)
-	for {
-		n, err := rw.Read(in)
-		if err != nil {
-			return err
+	return serve(ctx, rw, func(c byte) (out []byte) {
+		begun = append(begun, c)
+		switch {
+		case len(begun) == 1 && c == 0x10, len(begun) == 2 && c == 0x04:
+			return nil
+		case len(begun) == 3:
+			out = p.answer(c)
+		default:
+			p.mu.Lock()
+			p.other += uint64(len(begun))
+			p.mu.Unlock()
 		}
-		for _, c := range in[:n] {
-			begun = append(begun, c)
-			switch {
-			case len(begun) == 1 && c == 0x10, len(begun) == 2 && c == 0x04:
-				continue
-			case len(begun) == 3:
-				if out := p.answer(c); len(out) > 0 {
-					if _, err := rw.Write(out); err != nil {
-						return err
-					}
-				}
-			default:
-				p.mu.Lock()
-				p.other += uint64(len(begun))
-				p.mu.Unlock()
-			}
-			begun = begun[:0]
-		}
-	}
+		begun = begun[:0]
+		return out
+	})
 }
 
 // answer is the byte for DLE EOT n, with bits 1 and 4 set as they always are.

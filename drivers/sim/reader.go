@@ -107,8 +107,7 @@ func (r *Reader) moved(notice string) {
 
 // Serve answers commands until the line or the context ends.
 func (r *Reader) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
-	stop := context.AfterFunc(ctx, func() { rw.Close() })
-	defer stop()
+	defer context.AfterFunc(ctx, func() { rw.Close() })() // frees what babbles too
 	r.mu.Lock()
 	r.out, r.notify, r.power, r.baud = rw, false, false, r.model.Wakes // a reader that was unplugged has forgotten
 	r.mu.Unlock()
@@ -122,21 +121,16 @@ func (r *Reader) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	defer func() { close(quiet); <-babbling }()
 
 	var ears ccidEars
-	in := make([]byte, 256)
-	for {
-		n, err := rw.Read(in)
-		if err != nil {
-			return err
-		}
+	return listen(ctx, rw, func(in []byte) error {
 		if r.deaf(rw) {
-			continue
+			return nil
 		}
-		if out := r.hear(&ears, in[:n]); len(out) > 0 {
-			if _, err := rw.Write(out); err != nil {
-				return err
-			}
+		var err error
+		if out := r.hear(&ears, in); len(out) > 0 {
+			_, err = rw.Write(out)
 		}
-	}
+		return err
+	})
 }
 
 // deaf says that the line runs at a rate that is not the reader's. A pty keeps the rate that was set on it, and tells

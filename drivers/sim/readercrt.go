@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"io"
+	"maps"
 	"sync"
 
 	"posdx/drivers/reader"
@@ -45,41 +46,22 @@ func (r *CRTReader) Change(f func(*CRTState)) {
 func (r *CRTReader) Asked() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := map[string]int{}
-	for k, v := range r.asked {
-		out[k] = v
-	}
-	return out
+	return maps.Clone(r.asked)
 }
 
 // Serve answers commands until the line or the context ends.
 func (r *CRTReader) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
-	stop := context.AfterFunc(ctx, func() { rw.Close() })
-	defer stop()
 	dec := crtEars{kind: r.kind}
 	var waiting []byte
-	in := make([]byte, 256)
-	for {
-		n, err := rw.Read(in)
-		if err != nil {
-			return err
+	return serve(ctx, rw, func(c byte) (out []byte) {
+		switch body, enq := dec.push(c); {
+		case body != nil:
+			out, waiting = r.take(body)
+		case enq && waiting != nil:
+			out, waiting = r.answer(waiting), nil
 		}
-		for _, c := range in[:n] {
-			var out []byte
-			switch body, enq := dec.push(c); {
-			case body != nil:
-				out, waiting = r.take(body)
-			case enq && waiting != nil:
-				out, waiting = r.answer(waiting), nil
-			}
-			if len(out) == 0 {
-				continue
-			}
-			if _, err := rw.Write(out); err != nil {
-				return err
-			}
-		}
-	}
+		return out
+	})
 }
 
 // crtEars hear every command, also those that the driver's decoder would not keep.

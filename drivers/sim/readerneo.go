@@ -57,8 +57,6 @@ func (r *NEOReader) Boot() {
 
 // Serve answers commands until the line or the context ends.
 func (r *NEOReader) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
-	stop := context.AfterFunc(ctx, func() { rw.Close() })
-	defer stop()
 	r.mu.Lock()
 	r.out = rw
 	r.mu.Unlock()
@@ -68,20 +66,12 @@ func (r *NEOReader) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 		r.out = nil
 	}()
 	var dec reader.NEODecoder
-	in := make([]byte, 256)
-	for {
-		n, err := rw.Read(in)
-		if err != nil {
-			return err
+	return serve(ctx, rw, func(c byte) []byte {
+		if token, m, ok := dec.Push(c); ok && token == reader.TokenMessage {
+			return r.answer(m)
 		}
-		for _, c := range in[:n] {
-			if token, m, ok := dec.Push(c); ok && token == reader.TokenMessage {
-				if _, err := rw.Write(r.answer(m)); err != nil {
-					return err
-				}
-			}
-		}
-	}
+		return nil
+	})
 }
 
 func (r *NEOReader) answer(m reader.NEOMessage) []byte {

@@ -132,8 +132,8 @@ func carrier(ctx context.Context, l *lab) (string, error) {
 	if err := l.ready(ctx, options{}); err != nil {
 		return "", err
 	}
-	gadget := `sh /lab/load; mount -t configfs none /sys/kernel/config; g=/sys/kernel/config/usb_gadget/g; mkdir $g && cd $g && echo 0x1d6b >idVendor && echo 0x0104 >idProduct &&
-mkdir -p strings/0x409 configs/c.1/strings/0x409 functions/acm.0 && echo lab >strings/0x409/product && ln -s functions/acm.0 configs/c.1 && ls /sys/class/udc >UDC; sleep 3; mdev -s; ls /dev/ttyACM0 /dev/ttyGS0 && syslogd -C64`
+	gadget := `sh /lab/load; mount -t configfs none /sys/kernel/config; g=/sys/kernel/config/usb_gadget/g; mkdir $g && cd $g && echo 0x1d6b >idVendor && echo 0x0104 >idProduct && ` +
+		`mkdir -p strings/0x409 configs/c.1/strings/0x409 functions/acm.0 && echo lab >strings/0x409/product && ln -s functions/acm.0 configs/c.1 && ls /sys/class/udc >UDC; sleep 3; mdev -s; ls /dev/ttyACM0 /dev/ttyGS0 && syslogd -C64`
 	if _, err := l.order(minute, gadget); err != nil {
 		return "", err
 	}

@@ -1,11 +1,13 @@
 package housetest
 
 import (
+	"context"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -19,16 +21,41 @@ func Serve(t testing.TB, f func(net.Conn)) (address string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { defer c.Close(); f(c) }()
-		}
-	}()
+	go Accept(l, f)
 	return l.Addr().String()
+}
+
+// Accept takes connections until the listener is closed, each in a goroutine of its own, and closes each when f
+// returns.
+func Accept(l net.Listener, f func(net.Conn)) { accept(l, f, func(serve func()) { go serve() }) }
+
+func accept(l net.Listener, f func(net.Conn), start func(serve func())) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		start(func() { defer c.Close(); f(c) })
+	}
+}
+
+// ServeAt takes connections at an address until the test ends, each in a goroutine of its own. The test's end ends ctx,
+// closes what is open and waits for every f.
+func ServeAt(t testing.TB, network, address string, f func(ctx context.Context, c net.Conn)) {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		accept(l, func(c net.Conn) {
+			defer context.AfterFunc(ctx, func() { c.Close() })()
+			f(ctx, c)
+		}, serving.Go)
+	})
+	t.Cleanup(func() { l.Close(); stop(); serving.Wait() })
 }
 
 // FreePort is a TCP port on loopback that nobody listens on at this moment.

@@ -15,13 +15,21 @@ const Patience = 90 * time.Second
 // Until waits until something is so; a test that waits for longer than Patience fails.
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
+	if !Within(Patience, ok) {
+		t.Fatalf("not within %v: %s", Patience, what)
+	}
+}
+
+// Within asks again and again whether something is so, for as long as d; it is false if that never was.
+func Within(d time.Duration, ok func() bool) bool {
 	pause := time.Millisecond
-	for end := time.Now().Add(Patience); !ok(); time.Sleep(pause) {
+	for end := time.Now().Add(d); !ok(); time.Sleep(pause) {
 		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", Patience, what)
+			return false
 		}
 		pause = min(2*pause, 20*time.Millisecond)
 	}
+	return true
 }
 
 // Descriptors is how many files this process has open.

@@ -179,94 +179,137 @@ func (l *live) fail(code, cause, segment string) {
 func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen string, once bool) (simulate.Score,
 	[]*simulate.Truth, error) {
 	var none simulate.Score
-	dir, err := os.MkdirTemp("", "posdx-fleet-")
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	f := &fleetProgram{}
+	defer func() { stop(); f.end() }()
+	if err := f.start(ctx, bin, listen); err != nil {
+		return none, nil, err
+	}
+	fmt.Fprintf(out, "the fleet's page: %s\n%d terminals come\n", f.page, n)
+
+	w := simulate.New(n, seed, time.Now())
+	lives, err := f.arrive(ctx, w)
+	defer func() {
+		for _, l := range lives {
+			if l.client != nil {
+				l.client.Disconnect(0)
+			}
+		}
+	}()
 	if err != nil {
 		return none, nil, err
 	}
-	defer os.RemoveAll(dir)
+	began := play(out, w, lives, rand.New(rand.NewPCG(seed, 2)))
+	list, err := f.find(ctx, w)
+	score := w.Judge(list, began, incident.Every)
+	if !once && ctx.Err() == nil {
+		score.Print(out)
+		fmt.Fprintf(out, "the page stays until Ctrl-C: %sincidents\n", f.page)
+		<-ctx.Done()
+	}
+	return score, w.Truths, err
+}
+
+// A fleetProgram is a posdx-fleet with its own broker, on loopback, over an empty folder.
+type fleetProgram struct {
+	dir          string
+	cmd          *exec.Cmd
+	broker, page string // their addresses
+}
+
+// start starts it, on another port where listen is taken, and returns when it takes documents. It runs until ctx ends.
+func (f *fleetProgram) start(ctx context.Context, bin, listen string) (err error) {
 	if l, err := net.Listen("tcp", listen); err != nil {
 		listen = "127.0.0.1:0"
 	} else {
 		l.Close()
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "posdx-fleet"), "serve", "--open", "admin", "--data", dir, "--listen", listen, "--mqtt-listen", "127.0.0.1:0")
+	if f.dir, err = os.MkdirTemp("", "posdx-fleet-"); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "posdx-fleet"), "serve", "--open", "admin", "--data", f.dir,
+		"--listen", listen, "--mqtt-listen", "127.0.0.1:0")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
-	pipe, err := cmd.StderrPipe()
+	said, err := cmd.StderrPipe()
 	if err != nil {
-		return none, nil, err
+		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return none, nil, fmt.Errorf("start posdx-fleet: %w", err)
+		return fmt.Errorf("start posdx-fleet: %w", err)
 	}
-	defer func() { stop(); cmd.Wait() }()
-	broker, page := "", ""
-	scan := bufio.NewScanner(pipe)
+	f.cmd = cmd
 	var last string
-	for (broker == "" || page == "") && scan.Scan() {
-		last = scan.Text()
+	for lines := bufio.NewScanner(said); (f.broker == "" || f.page == "") && lines.Scan(); {
+		last = lines.Text()
 		for _, w := range strings.Fields(last) {
 			if v, ok := strings.CutPrefix(w, "address="); ok && strings.Contains(last, "broker listens") {
-				broker = "tcp://" + v
+				f.broker = "tcp://" + v
 			}
 			if v, ok := strings.CutPrefix(w, "page="); ok {
-				page = v
+				f.page = v
 			}
 		}
 	}
-	if page == "" {
-		return none, nil, fmt.Errorf("posdx-fleet did not start: %s", last)
+	if f.page == "" {
+		return fmt.Errorf("posdx-fleet did not start: %s", last)
 	}
-	go io.Copy(io.Discard, pipe)
-	if err := ready(ctx, page); err != nil { // what is told before the fleet listens at its broker may be lost
-		return none, nil, err
-	}
-	fmt.Fprintf(out, "the fleet's page: %s\n%d terminals come\n", page, n)
+	go io.Copy(io.Discard, said)
+	return ready(ctx, f.page) // what is told before the fleet listens at its broker may be lost
+}
 
-	w := simulate.New(n, seed, time.Now())
-	lives := make([]*live, n)
-	errs := make(chan error, n)
-	var wg sync.WaitGroup
+// end waits for the end of the program and leaves nothing behind.
+func (f *fleetProgram) end() {
+	if f.cmd != nil {
+		f.cmd.Wait()
+	}
+	os.RemoveAll(f.dir)
+}
+
+// arrive connects every terminal of a world, sixteen at a time, and returns when the fleet knows them.
+func (f *fleetProgram) arrive(ctx context.Context, w *simulate.World) ([]*live, error) {
+	lives := make([]*live, len(w.Terminals))
+	errs := make(chan error, len(lives))
+	var all sync.WaitGroup
 	gate := make(chan struct{}, 16)
 	for i, t := range w.Terminals {
-		lives[i] = &live{Terminal: sample.New(simulate.Estate, t.Name), labels: t.Labels}
-		wg.Go(func() {
+		l := &live{Terminal: sample.New(simulate.Estate, t.Name), labels: t.Labels}
+		lives[i] = l
+		all.Go(func() {
 			gate <- struct{}{}
 			defer func() { <-gate }()
-			err := lives[i].connect(broker)
+			err := l.connect(f.broker)
 			if err == nil {
-				err = known(ctx, page, lives[i].At.Terminal)
+				err = known(ctx, f.page, l.At.Terminal)
 			}
 			if err != nil {
 				errs <- err
 			}
 		})
 	}
-	wg.Wait()
+	all.Wait()
 	select {
 	case err := <-errs:
-		return none, nil, err
+		return lives, err
 	default:
+		return lives, nil
 	}
-	defer func() {
-		for _, l := range lives {
-			l.client.Disconnect(0)
-		}
-	}()
+}
 
-	r := rand.New(rand.NewPCG(seed, 2))
-	for range n / 25 {
-		lives[r.IntN(n)].fail("51", "account.funds", "issuer")
+// play has the terminals fail as on any day, and then as the morning's incidents make them. It returns when these
+// began.
+func play(out io.Writer, w *simulate.World, lives []*live, r *rand.Rand) (began time.Time) {
+	for range len(lives) / 25 {
+		lives[r.IntN(len(lives))].fail("51", "account.funds", "issuer")
 	}
-	began := time.Now()
+	began = time.Now()
 	for _, k := range morningTruths(w) {
 		k.From, k.To = began, began.Add(time.Hour)
 		t := w.Add(k)
 		fmt.Fprintf(out, "%s begins: %s\n", t.Name, incident.Place(t.Place))
 		told := 0
-		for i, l := range lives {
+		for _, l := range lives {
 			if !incident.Place(t.Place).Holds(l.labels) {
 				continue
 			}
@@ -274,7 +317,7 @@ func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen
 			case t.Kind == incident.KindSilence:
 				l.conn.Close()
 			case r.IntN(100) < 40:
-				lives[i].fail(t.Code, t.Cause, t.Segment)
+				l.fail(t.Code, t.Cause, t.Segment)
 			default:
 				continue
 			}
@@ -283,24 +326,21 @@ func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen
 			}
 		}
 	}
-	var list []store.Incident
+	return began
+}
+
+// find waits until the page shows every incident, or time is up, and returns what it shows.
+func (f *fleetProgram) find(ctx context.Context, w *simulate.World) (list []store.Incident, err error) {
 	for limit := time.Now().Add(morningMax); ; {
-		if list, err = incidentsOf(ctx, page); err == nil && found(w, list) == len(w.Truths) || time.Now().After(limit) ||
-			ctx.Err() != nil {
-			break
+		list, err = incidentsOf(ctx, f.page)
+		if err == nil && found(w, list) == len(w.Truths) || time.Now().After(limit) || ctx.Err() != nil {
+			return list, err
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
 		}
 	}
-	score := w.Judge(list, began, incident.Every)
-	if !once && ctx.Err() == nil {
-		score.Print(out)
-		fmt.Fprintf(out, "the page stays until Ctrl-C: %sincidents\n", page)
-		<-ctx.Done()
-	}
-	return score, w.Truths, err
 }
 
 // morningTruths are the four incidents of a morning.

@@ -79,7 +79,7 @@ type accounts interface {
 	Tokens(ctx context.Context) ([]store.Token, error)
 	UsedToken(ctx context.Context, no int64, at time.Time) error
 	RevokeToken(ctx context.Context, no int64, at time.Time) error
-	Audit(ctx context.Context, e store.AuditEntry) error
+	Audit(ctx context.Context, list ...store.AuditEntry) error
 }
 
 // A Keeper lets people and programs in. Any number of goroutines may use it.
@@ -126,6 +126,39 @@ func (k *Keeper) Note(ctx context.Context, u User, what, estate, object, detail 
 			Detail: detail,
 		},
 	)
+}
+
+// NoteOn writes what someone did about rights in some estates: an entry in each, so that its admins read it, of which
+// the detail says no more than is theirs. Estates that are nil, all, make one entry of the whole fleet.
+func (k *Keeper) NoteOn(
+	ctx context.Context,
+	u User,
+	what string,
+	on store.Estates,
+	object string,
+	detail func(estate string) string,
+) error {
+	if len(on) == 0 {
+		on = store.Estates{""}
+	}
+	var list []store.AuditEntry
+	for _, e := range on {
+		list = append(list, store.AuditEntry{At: k.now(), Who: u.Name, Source: u.Source, What: what, Estate: e,
+			Object: object, Detail: detail(e)})
+	}
+	return k.Store.Audit(ctx, list...)
+}
+
+// plain is a detail that says the same in each estate.
+func plain(text string) func(string) string { return func(string) string { return text } }
+
+// union are the estates of either, with the whole fleet, as "", if one has them all.
+func union(a, b store.Estates) store.Estates {
+	var list store.Estates
+	if a == nil || b == nil {
+		list = store.Estates{""}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(list, a, b))))
 }
 
 // First returns the secret of a link that makes the first account, empty if there are accounts.
@@ -240,7 +273,7 @@ func (k *Keeper) AddAccount(ctx context.Context, u User, a store.Account, passwo
 	if err := k.Store.AddAccount(ctx, a); err != nil {
 		return fmt.Errorf("account %q: %w", a.Name, err)
 	}
-	return k.Note(ctx, u, "account.add", "", a.Name, describe(a))
+	return k.NoteOn(ctx, u, "account.add", a.Estates, a.Name, describe(a))
 }
 
 func (k *Keeper) check(u User, a store.Account) error {
@@ -263,15 +296,26 @@ func (k *Keeper) check(u User, a store.Account) error {
 	return u.within(r, a.Estates)
 }
 
-func describe(a store.Account) string {
-	s := a.Role + " of all estates"
-	if a.Estates != nil {
-		s = a.Role + " of " + strings.Join(a.Estates, " ")
+// describe says what an account may do, to the admins of one estate or, with an empty one, of the whole fleet. It is
+// read in every language, so it is made of ids.
+func describe(a store.Account) func(estate string) string {
+	return func(estate string) string {
+		of := "*"
+		switch {
+		case a.Estates == nil:
+		case estate == "":
+			of = strings.Join(a.Estates, " ")
+		case slices.Contains(a.Estates, estate):
+			of = estate
+		default: // no longer
+			return "role=" + Nobody.String() + " estates=" + estate
+		}
+		s := "role=" + a.Role + " estates=" + of
+		if a.Disabled {
+			s += " disabled"
+		}
+		return s
 	}
-	if a.Disabled {
-		s += ", disabled"
-	}
-	return s
 }
 
 // ChangeAccount changes role, estates and whether it may sign in; with a password, that too. Its sessions end.
@@ -308,19 +352,21 @@ func (k *Keeper) ChangeAccount(
 			return ErrLastly
 		}
 	}
-	detail := describe(a)
+	more := ""
 	if password != "" {
 		if err := CheckPassword(name, password); err != nil {
 			return err
 		}
 		a.Password = Hash(password)
-		detail += ", new password"
+		more = " password"
 	}
 	a.Changed = k.now()
 	if err := k.Store.SaveAccount(ctx, a); err != nil {
 		return err
 	}
-	return k.Note(ctx, u, "account.change", "", name, detail)
+	return k.NoteOn(ctx, u, "account.change", union(was.Estates, a.Estates), name, func(estate string) string {
+		return describe(a)(estate) + more
+	})
 }
 
 // chief tells whether an account can make all others.
@@ -342,7 +388,7 @@ func (k *Keeper) ChangePassword(ctx context.Context, u User, old, password strin
 	if err := k.Store.SaveAccount(ctx, a); err != nil {
 		return err
 	}
-	return k.Note(ctx, u, "account.password", "", a.Name, "")
+	return k.NoteOn(ctx, u, "account.password", a.Estates, a.Name, plain(""))
 }
 
 // prove returns the account whose password this is.
@@ -359,7 +405,8 @@ func (k *Keeper) prove(ctx context.Context, name, password, source string) (stor
 		return store.Account{}, err
 	}
 	if !Matches(kept, password) || a.Password == "" || a.Disabled {
-		if err := k.Note(ctx, User{Name: name, Source: source}, "login.refused", "", "", ""); err != nil {
+		// An unknown name has no estates: the whole fleet's admins read of it.
+		if err := k.NoteOn(ctx, User{Name: name, Source: source}, "login.refused", a.Estates, "", plain("")); err != nil {
 			return store.Account{}, err
 		}
 		return store.Account{}, ErrDenied
@@ -385,7 +432,7 @@ func (k *Keeper) begin(ctx context.Context, a store.Account, source, what string
 	if err := k.Store.AddSession(ctx, v, ""); err != nil {
 		return "", err
 	}
-	return s, k.Note(ctx, User{Name: a.Name, Source: source}, what, "", "", "")
+	return s, k.NoteOn(ctx, User{Name: a.Name, Source: source}, what, a.Estates, "", plain(""))
 }
 
 // Session returns who holds a session's secret, and its successor when it is time for one (only with rotate: the answer
@@ -409,14 +456,8 @@ func (k *Keeper) Session(ctx context.Context, given, source string, rotate bool)
 	case !v.Rotated.IsZero() && old(v.Rotated, rotateGrace):
 		err := k.Store.EndSessions(ctx, v.Family)
 		if err == nil {
-			err = k.Note(
-				ctx,
-				User{Name: a.Name, Source: source},
-				"session.copied",
-				"",
-				"",
-				"an earlier secret was shown; the sign-in of "+v.Source+" is ended",
-			)
+			err = k.NoteOn(ctx, User{Name: a.Name, Source: source}, "session.copied", a.Estates, "",
+				plain("begun="+v.Source)) // an earlier secret was shown; the sign-in is ended
 		}
 		return User{}, "", errors.Join(err, ErrExpired)
 	}
@@ -443,7 +484,7 @@ func (k *Keeper) Logout(ctx context.Context, u User) error {
 	if err := k.Store.EndSessions(ctx, u.Session); err != nil {
 		return err
 	}
-	return k.Note(ctx, u, "logout", "", "", "")
+	return k.NoteOn(ctx, u, "logout", u.Estates, "", plain(""))
 }
 
 // MakeToken makes a token for a program, of no more than its maker's rights, and returns its secret, shown this once.
@@ -495,28 +536,37 @@ func (k *Keeper) MakeToken(
 	if t.No, err = k.Store.AddToken(ctx, t); err != nil {
 		return "", store.Token{}, err
 	}
-	return s, t, k.Note(
-		ctx,
-		u,
-		"token.add",
-		"",
-		strconv.FormatInt(t.No, 10),
-		fmt.Sprintf("%s: %s, %s, until %s", name, r, scope, t.Expires.UTC().Format(time.DateOnly)),
-	)
+	return s, t, k.NoteOn(ctx, u, "token.add", estates, strconv.FormatInt(t.No, 10),
+		plain(fmt.Sprintf("%s: role=%s scope=%s until=%s", name, r, scope, t.Expires.UTC().Format(time.DateOnly))))
 }
 
-// Revoke makes a token worthless.
+// Reaches tells whether someone may see and take back a token: those that it could have made. Who is said to own it
+// counts for nothing: an earlier release wrote names there that anybody can take.
+func (u User) Reaches(t store.Token) bool {
+	r, err := ParseRole(t.Role)
+	return err == nil && u.within(r, t.Estates) == nil
+}
+
+// Revoke makes a token worthless. One that is not within someone's reach is not there for it.
 func (k *Keeper) Revoke(ctx context.Context, u User, no int64) error {
 	if u.program() {
 		return ErrByToken
 	}
-	if !u.May(Admin) || u.Estates != nil {
-		return problem("admin.whole", "", "only an admin of the whole fleet revokes tokens")
+	if !u.May(Admin) {
+		return problem("admin", "", "only an admin revokes tokens")
+	}
+	list, err := k.Store.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(list, func(t store.Token) bool { return t.No == no && u.Reaches(t) })
+	if i < 0 {
+		return fmt.Errorf("token %d: %w", no, store.ErrNone)
 	}
 	if err := k.Store.RevokeToken(ctx, no, k.now()); err != nil {
 		return fmt.Errorf("token %d: %w", no, err)
 	}
-	return k.Note(ctx, u, "token.revoke", "", strconv.FormatInt(no, 10), "")
+	return k.NoteOn(ctx, u, "token.revoke", list[i].Estates, strconv.FormatInt(no, 10), plain(list[i].Name))
 }
 
 // Token returns who holds a token. A token of an owner who may no longer sign in, or may do less by now, is cut to

@@ -353,6 +353,87 @@ func TestTokensEnd(t *testing.T) {
 	}
 }
 
+// An admin of an estate reads in the audit log what was done about rights in it, and takes back the tokens that reach no
+// further than it does; of other estates and of the whole fleet neither.
+func TestAnEstatesAdminSeesToItsOwn(t *testing.T) {
+	d := open(t)
+	ctx := t.Context()
+	for _, c := range []struct {
+		name    string
+		estates []string
+	}{{"chief", nil}, {"malls", []string{"mall"}}, {"both", []string{"mall", "shop"}}, {"shops", []string{"shop"}}} {
+		if err := d.AddAccount(ctx, root, store.Account{Name: c.name, Role: "admin", Estates: c.estates}, good); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mall := User{Name: "malls", Role: Admin, Estates: store.Estates{"mall"}}
+	d.login(t, "both")
+	d.Login(ctx, "both", "wrong", "::1")
+	d.Login(ctx, "shops", "wrong", "::1")
+	d.Login(ctx, "nobody", "wrong", "::1")
+	if err := d.ChangeAccount(ctx, root, "both", func(a *store.Account) { a.Estates = []string{"shop"} }, good+"!"); err != nil {
+		t.Fatal(err)
+	}
+	read := func(in store.Estates) string {
+		list, err := d.db.Audits(ctx, store.AuditFilter{In: in})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		for _, e := range list {
+			fmt.Fprintf(&b, "%s %s %s %s; ", e.Who, e.What, e.Object, e.Detail)
+		}
+		return b.String()
+	}
+	got := read(mall.Estates)
+	for _, want := range []string{"account.add malls role=admin estates=mall;", "account.add both role=admin estates=mall;",
+		"both login ", "both login.refused", "account.change both role=nobody estates=mall password;"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the estate's admin does not read %q in %q", want, got)
+		}
+	}
+	for _, other := range []string{"shop", "chief", "nobody login"} {
+		if strings.Contains(got, other) {
+			t.Errorf("the estate's admin reads of %s: %q", other, got)
+		}
+	}
+	if all := read(nil); !strings.Contains(all, "nobody login.refused") || !strings.Contains(all, "estates=* ") && !strings.Contains(all, "estates=*;") {
+		t.Errorf("the whole fleet's admin reads %q", all)
+	}
+	if _, err := d.db.VerifyAudit(ctx); err != nil {
+		t.Error(err)
+	}
+
+	make := func(u User, r Role, estates ...string) int64 {
+		_, tok, err := d.MakeToken(ctx, u, "grafana", r, Read, estates, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tok.No
+	}
+	own := make(mall, Viewer, "mall")
+	if err := d.Revoke(ctx, mall, own); err != nil {
+		t.Error("its own:", err)
+	}
+	if err := d.Revoke(ctx, mall, make(root, Viewer, "mall")); err != nil {
+		t.Error("one of its estate that another made:", err)
+	}
+	for name, no := range map[string]int64{"of another estate": make(root, Viewer, "shop"), "of all": make(root, Viewer),
+		"of more": make(root, Viewer, "mall", "shop"), "that is not there": 99} {
+		if err := d.Revoke(ctx, mall, no); !errors.Is(err, store.ErrNone) {
+			t.Errorf("a token %s: %v", name, err)
+		}
+	}
+	operator := mall
+	operator.Role = Operator
+	if err := d.Revoke(ctx, operator, make(mall, Viewer, "mall")); err == nil || errors.Is(err, store.ErrNone) {
+		t.Error("an operator revokes:", err)
+	}
+	if got := read(mall.Estates); !strings.Contains(got, "malls token.revoke") {
+		t.Errorf("nothing of the revocation in %q", got)
+	}
+}
+
 // What was made at the machine's command line is the machine's: no account takes it over by its name, neither by that
 // of today's owners nor by the bare name that earlier releases wrote.
 func TestNoAccountTakesOverTokensOfTheMachine(t *testing.T) {

@@ -129,33 +129,41 @@ func (o *OIDC) letIn(ctx context.Context, id *oidc.IDToken, source string) (stri
 	if o.cfg.RoleClaim != "" && a.Password == "" {
 		role, estates, ok := o.granted(id)
 		if !ok {
-			return "", o.refuse(ctx, a.Name, source)
+			return "", o.refuse(ctx, a.Name, a.Estates, source)
 		}
 		if role.String() != a.Role || !slices.Equal(estates, a.Estates) || (estates == nil) != (a.Estates == nil) {
+			was := a
 			a.Role, a.Estates, a.Changed = role.String(), estates, o.keeper.now()
 			if err := o.keeper.Store.SaveAccount(ctx, a); err != nil {
 				return "", err
 			}
-			if err := o.keeper.Note(ctx, User{Name: a.Name, Source: source}, "account.change", "", a.Name, "by the provider: "+describe(a)); err != nil {
+			u := User{Name: a.Name, Source: source}
+			if err := o.keeper.NoteOn(ctx, u, "account.change", union(was.Estates, a.Estates), a.Name, provided(a)); err != nil {
 				return "", err
 			}
 		}
 	}
 	if a.Disabled {
-		return "", o.refuse(ctx, a.Name, source)
+		return "", o.refuse(ctx, a.Name, a.Estates, source)
 	}
 	return o.keeper.begin(ctx, a, source, "login.oidc")
 }
 
-func (o *OIDC) refuse(ctx context.Context, name, source string) error {
-	return errors.Join(ErrDenied, o.keeper.Note(ctx, User{Name: name, Source: source}, "login.refused", "", "", "oidc"))
+func (o *OIDC) refuse(ctx context.Context, name string, on store.Estates, source string) error {
+	return errors.Join(ErrDenied, o.keeper.NoteOn(ctx, User{Name: name, Source: source}, "login.refused", on, "",
+		plain("oidc")))
+}
+
+// provided describes an account whose rights the provider gave.
+func provided(a store.Account) func(string) string {
+	return func(estate string) string { return "oidc " + describe(a)(estate) }
 }
 
 // firstTime makes an account for whom the provider grants a role.
 func (o *OIDC) firstTime(ctx context.Context, id *oidc.IDToken, subject, source string) (string, error) {
 	role, estates, ok := o.granted(id)
 	if !ok {
-		return "", o.refuse(ctx, subject, source)
+		return "", o.refuse(ctx, subject, nil, source)
 	}
 	var c struct {
 		Name  string `json:"preferred_username"`
@@ -184,12 +192,13 @@ func (o *OIDC) firstTime(ctx context.Context, id *oidc.IDToken, subject, source 
 		if err != nil {
 			return "", err
 		}
-		if err := o.keeper.Note(ctx, User{Name: name, Source: source}, "account.add", "", name, "by the provider: "+describe(a)); err != nil {
+		u := User{Name: name, Source: source}
+		if err := o.keeper.NoteOn(ctx, u, "account.add", a.Estates, name, provided(a)); err != nil {
 			return "", err
 		}
 		return o.keeper.begin(ctx, a, source, "login.oidc")
 	}
-	return "", o.refuse(ctx, subject, source)
+	return "", o.refuse(ctx, subject, nil, source)
 }
 
 // granted reads the role claim: the greatest role, and the estates of exactly that role.

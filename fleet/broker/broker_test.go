@@ -210,3 +210,28 @@ func TestRevokedCertificatesAreRefused(t *testing.T) {
 		t.Error("a list that cannot be read changes something")
 	}
 }
+
+// A certificate whose name reaches into another terminal's topics, or into everybody's, is no terminal's: t1/cmd could
+// send t1 commands.
+func TestNamesBelowATerminalsOwnAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	ca := housetest.NewAuthority(t, "terminals")
+	from, to := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	cert, key := ca.Issue(t, "server", from, to, "127.0.0.1").Write(t, dir, "server")
+	caPEM, _ := ca.PEM(t)
+	file := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(file, caPEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := start(t, Config{CertFile: cert, KeyFile: key, CAFile: file})
+	for i, c := range []struct {
+		name string
+		in   bool
+	}{{"t1", true}, {"T-1_a", true}, {"t1/cmd", false}, {"t1/+", false}, {"+", false}, {"#", false}, {"t1/../t2", false}, {"t1 cmd", false}, {"t1.>", false}, {"*", false}, {"", false}} {
+		who := ca.Issue(t, c.name, from, to)
+		_, err := connect(t, b, fmt.Sprint("client-", i), "", "", &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{who.TLS()}})
+		if (err == nil) != c.in {
+			t.Errorf("%q: let in %v, want %v", c.name, err == nil, c.in)
+		}
+	}
+}

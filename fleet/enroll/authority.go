@@ -56,6 +56,7 @@ type certificates interface {
 	RevokeCertificates(ctx context.Context, at report.Address, reason string, now time.Time) (int64, error)
 	Revoked(ctx context.Context, since time.Time) ([]store.Certificate, error)
 	IssuedSince(ctx context.Context, at report.Address, since time.Time) (int, error)
+	RevokeSerials(ctx context.Context, list []store.Certificate) (int, error)
 }
 
 // An Authority issues certificates. Its keys lie in its folder, mode 0600: NUMBER.key beside NUMBER.pem; bundle.pem and
@@ -477,6 +478,50 @@ func (a *Authority) issue(
 		Chain:       string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
 		Authorities: string(a.Bundle()),
 	}, nil
+}
+
+// ErrList says that a revocation list is not one of this authority.
+var ErrList = errors.New("no revocation list of this fleet's authorities is in it")
+
+// Merge takes over what revocation lists (PEM or DER, RFC 5280 section 5) say of this authority's certificates: after a
+// backup was put back, brokers know of revocations that the store does not. What is revoked on either side is revoked. It
+// returns how many are new here, and of how many lists the authority is not known.
+func (a *Authority) Merge(ctx context.Context, lists []byte) (fresh, foreign int, err error) {
+	known, err := a.read()
+	if err != nil {
+		return 0, 0, err
+	}
+	ders := [][]byte{lists}
+	if block, rest := pem.Decode(lists); block != nil {
+		for ders = nil; block != nil; block, rest = pem.Decode(rest) {
+			ders = append(ders, block.Bytes)
+		}
+	}
+	var rows []store.Certificate
+	for _, der := range ders {
+		l, err := x509.ParseRevocationList(der)
+		if err != nil {
+			return 0, 0, errors.Join(ErrList, err)
+		}
+		i := slices.IndexFunc(known, func(g generation) bool { return l.CheckSignatureFrom(g.cert) == nil })
+		if i < 0 {
+			foreign++
+			continue
+		}
+		for _, e := range l.RevokedCertificateEntries {
+			rows = append(rows, store.Certificate{
+				Serial: hexSerial(e.SerialNumber), Authority: fingerprint(known[i].cert), Revoked: e.RevocationTime,
+				To: known[i].cert.NotAfter, // none of them lives longer
+			})
+		}
+	}
+	if foreign == len(ders) {
+		return 0, foreign, ErrList
+	}
+	if fresh, err = a.Store.RevokeSerials(ctx, rows); err != nil {
+		return 0, foreign, err
+	}
+	return fresh, foreign, a.Upkeep(ctx)
 }
 
 // Revoke makes every certificate of a terminal worthless, and returns how many. Brokers learn of it by the list.

@@ -10,6 +10,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	fastjson "github.com/go-json-experiment/json"
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/fleet/store"
@@ -124,10 +127,16 @@ func Decode(topic string, payload []byte, received time.Time) store.Document {
 		d.Presence, d.Birth, d.Health, d.Diagnosis, d.Tally, d.Dropped, d.Reply, d.Outcome, d.Body = nil, nil, nil, nil, nil,
 			nil, nil, nil, nil
 	} else if d.Diagnosis != nil {
-		d.Packed = payload
+		d.Packed = store.Pack(payload)
 	}
 	return d
 }
+
+// names are matched as encoding/json does, since pages read what is kept with it.
+var names = fastjson.JoinOptions(fastjson.MatchCaseInsensitiveNames(true), jsonv1.MatchCaseSensitiveDelimiter(true))
+
+// unmarshal is encoding/json's in half its time; a name that comes twice in one object is an error to it.
+func unmarshal(b []byte, into any) error { return fastjson.Unmarshal(b, into, names) }
 
 // An envelope is read in one pass with what is in it; its type is known from the topic.
 type envelope[T any] struct {
@@ -160,17 +169,17 @@ func (*object) UnmarshalJSON(b []byte) error {
 // envelope. A reason is why it is refused.
 func document[T any](d *store.Document, kind string, payload []byte) (doc *T, reason string) {
 	var in envelope[T]
-	err := json.Unmarshal(payload, &in)
+	err := unmarshal(payload, &in)
 	e := &in.Envelope
 	if err != nil || in.Data == nil || e.SpecVersion == "" { // a bare reply may have a member data of its own
 		// Rare: the account is read apart from what is wrong in the document.
 		e = new(report.Envelope)
-		if json.Unmarshal(payload, e) != nil {
+		if unmarshal(payload, e) != nil {
 			return nil, reasonEnvelope
 		}
 		if e.SpecVersion == "" && (kind == report.KindStatus || kind == "reply") {
 			doc = new(T) // a last will and a reply may come bare
-			if json.Unmarshal(payload, doc) != nil {
+			if unmarshal(payload, doc) != nil {
 				return nil, reasonData
 			}
 			return doc, ""
@@ -211,7 +220,7 @@ type kept[T any] struct {
 
 func (k *kept[T]) UnmarshalJSON(b []byte) error {
 	k.text = slices.Clone(b)
-	return json.Unmarshal(b, &k.doc)
+	return unmarshal(b, &k.doc)
 }
 
 // open reads the envelope and the document in it and says what is wrong.

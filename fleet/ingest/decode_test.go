@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"posdx/agent/report"
 	"posdx/fleet/sample"
 	"posdx/fleet/store"
@@ -190,5 +193,74 @@ func FuzzDecode(f *testing.F) {
 		if d.Reason == "" && report.Suspect(d.Body) {
 			t.Fatal("card-like digits passed")
 		}
+		if d.Reason == "" {
+			likeTheStandardLibrary(t, d, payload)
+		}
 	})
+}
+
+// likeTheStandardLibrary holds what was read of a document to what encoding/json reads.
+func likeTheStandardLibrary(t *testing.T, d store.Document, payload []byte) {
+	t.Helper()
+	payload, err := report.Unpack(payload, MaxBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case d.Presence != nil:
+		likeStandard(t, payload, d.Presence)
+	case d.Birth != nil:
+		likeStandard(t, payload, d.Birth)
+	case d.Health != nil:
+		likeStandard(t, payload, d.Health)
+	case d.Diagnosis != nil:
+		likeStandard(t, payload, &diagnosis{Diagnosis: *d.Diagnosis})
+	case d.Tally != nil:
+		likeStandard(t, payload, d.Tally)
+	case d.Dropped != nil:
+		likeStandard(t, payload, d.Dropped)
+	case d.Reply != nil:
+		likeStandard(t, payload, d.Reply)
+	case d.Outcome != nil:
+		likeStandard(t, payload, d.Outcome)
+	}
+}
+
+func likeStandard[T any](t *testing.T, payload []byte, got *T) {
+	t.Helper()
+	var in envelope[T]
+	err := json.Unmarshal(payload, &in)
+	if in.SpecVersion == "" { // bare
+		in.Data = new(T)
+		err = json.Unmarshal(payload, in.Data)
+	}
+	if err != nil {
+		t.Fatalf("the standard library refuses what was taken: %v", err)
+	}
+	if x, ok := any(in.Data).(*diagnosis); ok {
+		x.Evidence = nil
+	}
+	if diff := cmp.Diff(in.Data, got, cmpopts.EquateEmpty(), cmp.AllowUnexported(diagnosis{}, evidence{}, object{})); diff != "" {
+		t.Fatalf("read otherwise than by the standard library (-) (+):\n%s", diff)
+	}
+}
+
+// What has bytes of every kind is read as the standard library reads it, and what that one refuses is refused.
+func TestReadsLikeTheStandardLibrary(t *testing.T) {
+	a := sample.New("shop", "t1")
+	topic, whole := a.Wrap(report.KindDiagnosis, a.Diagnosis(1, 2, "96", "host.malfunction", "acquirer"))
+	taken := 0
+	for i := range whole {
+		for _, b := range []byte("0\"\\{,n\x00") {
+			p := bytes.Clone(whole)
+			p[i] = b
+			if d := Decode(topic, p, t0); d.Reason == "" {
+				taken++
+				likeTheStandardLibrary(t, d, p)
+			}
+		}
+	}
+	if taken < len(whole) {
+		t.Errorf("only %d of the changed documents were taken: nothing was compared", taken)
+	}
 }

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +53,42 @@ type Config struct {
 	// Share names a group of workers that the broker shares the documents among ($share/NAME/…: mosquitto 2, EMQX,
 	// VerneMQ, HiveMQ); empty: this one takes all.
 	Share string
+
+	// Clean ends the session with the connection: the broker keeps nothing for a client that will not come again.
+	Clean bool
+
+	// View leaves the documents to others (posdx-fleet ingest) and takes the advisories only.
+	View bool
+}
+
+// Check says what is wrong with the configuration: what no try to connect would mend. Files are read again at each
+// connect, so they must be there at the start too.
+func (c Config) Check() error {
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return fmt.Errorf("broker %q: not an address; want tcp://host:1883 or ssl://host:8883", redact(c.URL))
+	}
+	switch u.Scheme {
+	case "ws", "wss":
+		if u.Host == "" {
+			return fmt.Errorf("broker %q: names no host", u.Redacted())
+		}
+	case "tcp", "mqtt", "ssl", "tls", "mqtts":
+		if u.Hostname() == "" || u.Port() == "" {
+			return fmt.Errorf("broker %q: want a host and a port: %s://host:1883", u.Redacted(), u.Scheme)
+		}
+		if u.Path != "" && u.Path != "/" {
+			return fmt.Errorf("broker %q: a broker has no path %q; topics are always pos/v1/…", u.Redacted(), u.Path)
+		}
+	default:
+		return fmt.Errorf("broker %q: %q is no way to reach an MQTT broker; want tcp://host:1883 or ssl://host:8883 "+
+			"(or mqtt, mqtts, tls, ws, wss)", u.Redacted(), u.Scheme)
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		return errors.New("the client certificate and its key belong together")
+	}
+	_, err = c.options()
+	return err
 }
 
 // errNotConnected says that there is no session at the moment.
@@ -67,6 +105,7 @@ type Ingest struct {
 	floods  floods
 	// advisory gets what is retained under an estate's advisory topics, empty payload if it was cleared.
 	advisory func(topic string, payload []byte)
+	session  func(ctx context.Context) error // lives as long as one session with the broker
 
 	mu     sync.Mutex
 	client mqtt.Client // guarded by mu; nil while there is no session
@@ -76,7 +115,13 @@ type Ingest struct {
 // on the broker. Both must return at once.
 func New(cfg Config, s committer, m *Metrics, log *slog.Logger, changed func(),
 	advisory func(topic string, payload []byte)) *Ingest {
-	in := &Ingest{cfg: cfg, log: log, metrics: m, acks: newAcker(m), advisory: advisory}
+	in := newIngest(s, m, log, changed)
+	in.cfg, in.advisory, in.session = cfg, advisory, in.mqttSession
+	return in
+}
+
+func newIngest(s committer, m *Metrics, log *slog.Logger, changed func()) *Ingest {
+	in := &Ingest{log: log, metrics: m, acks: newAcker(m)}
 	for range runtime.GOMAXPROCS(0) {
 		in.lanes = append(in.lanes, make(lane, laneQueue))
 	}
@@ -115,46 +160,25 @@ func (in *Ingest) Run(ctx context.Context) error {
 	return nil
 }
 
-// session lives as long as one connection. A client object is used once: what it remembers of a broken connection is
+// mqttSession lives as long as one connection. A client object is used once: what it remembers of a broken connection is
 // better forgotten, since the broker sends again what was not acknowledged.
-func (in *Ingest) session(ctx context.Context) error {
+func (in *Ingest) mqttSession(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	o, err := in.options(ctx, func(err error) { stop(fmt.Errorf("connection lost: %w", err)) })
+	o, err := in.cfg.options()
 	if err != nil {
 		return err
 	}
-	c := mqtt.NewClient(o)
-	if t := c.Connect(); !t.WaitTimeout(connectWait) {
-		c.Disconnect(0)
-		return errors.New("connect: no answer in time")
-	} else if t.Error() != nil {
-		return fmt.Errorf("connect: %w", t.Error())
+	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { stop(fmt.Errorf("connection lost: %w", err)) }).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { in.receive(ctx, m) })
+	c, err := in.cfg.open(ctx, o)
+	if err != nil {
+		return err
 	}
 	defer func() {
 		stop(nil) // first, so that a handler that waits for the queue lets go
 		c.Disconnect(disconnectMS)
 	}()
-
-	want := map[string]byte{"pos/v1/+/advisory/+/+": 1}
-	for _, f := range filters {
-		if in.cfg.Share != "" && shared[f] {
-			f = "$share/" + in.cfg.Share + "/" + f
-		}
-		want[f] = 1
-	}
-	t, ok := c.SubscribeMultiple(want, nil).(*mqtt.SubscribeToken)
-	if !ok || !waitFor(ctx, t, subscribeWait) {
-		return errors.Join(errors.New("subscribe: no answer in time"), context.Cause(ctx))
-	}
-	if t.Error() != nil {
-		return fmt.Errorf("subscribe: %w", t.Error())
-	}
-	for f, code := range t.Result() {
-		if code == 0x80 {
-			return fmt.Errorf("subscribe %s: the broker refuses; allow this user to read it", f)
-		}
-	}
 
 	in.set(c)
 	in.metrics.Connected.Set(1)
@@ -165,6 +189,70 @@ func (in *Ingest) session(ctx context.Context) error {
 	}()
 	in.acks.run(ctx, c)
 	return context.Cause(ctx)
+}
+
+// open connects and subscribes.
+func (c Config) open(ctx context.Context, o *mqtt.ClientOptions) (client mqtt.Client, err error) {
+	client = mqtt.NewClient(o)
+	defer func() {
+		if err != nil {
+			client.Disconnect(0)
+		}
+	}()
+	if t := client.Connect(); !t.WaitTimeout(connectWait) {
+		return client, errors.New("connect: no answer in time")
+	} else if t.Error() != nil {
+		return client, fmt.Errorf("connect: %w", t.Error())
+	}
+	t, ok := client.SubscribeMultiple(c.filters(), nil).(*mqtt.SubscribeToken)
+	if !ok || !waitFor(ctx, t, subscribeWait) {
+		return client, errors.Join(errors.New("subscribe: no answer in time"), context.Cause(ctx))
+	}
+	if t.Error() != nil {
+		return client, fmt.Errorf("subscribe: %w", t.Error())
+	}
+	for f, code := range t.Result() {
+		if code == 0x80 {
+			return client, fmt.Errorf("subscribe %s: the broker refuses; allow this user to read it", f)
+		}
+	}
+	return client, nil
+}
+
+// filters are what the session is subscribed to, each with its QoS.
+func (c Config) filters() map[string]byte {
+	want := map[string]byte{"pos/v1/+/advisory/+/+": 1}
+	for _, f := range filters {
+		if c.View {
+			break
+		}
+		if c.Share != "" && shared[f] {
+			f = "$share/" + c.Share + "/" + f
+		}
+		want[f] = 1
+	}
+	return want
+}
+
+// Session names the session that the broker keeps: of whom, and of what. A broker that has another one, or none, keeps
+// nothing of what comes before the next Run.
+func (c Config) Session() string {
+	return c.ClientID + " " + strings.Join(slices.Sorted(maps.Keys(c.filters())), " ")
+}
+
+// Subscribe makes the session on a broker and leaves it, so that what comes from then on waits for Run.
+func Subscribe(ctx context.Context, c Config) error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	o.SetDefaultPublishHandler(func(mqtt.Client, mqtt.Message) {}) // not acknowledged, so it comes again
+	client, err := c.open(ctx, o)
+	if err != nil {
+		return err
+	}
+	client.Disconnect(disconnectMS)
+	return nil
 }
 
 func waitFor(ctx context.Context, t mqtt.Token, d time.Duration) bool {
@@ -215,33 +303,30 @@ func (in *Ingest) publish(ctx context.Context, topic string, retain bool, payloa
 	return t.Error()
 }
 
-func (in *Ingest) options(ctx context.Context, lost func(error)) (*mqtt.ClientOptions, error) {
-	o := mqtt.NewClientOptions().AddBroker(in.cfg.URL).SetClientID(in.cfg.ClientID).
-		SetCleanSession(false).SetAutoReconnect(false).SetConnectRetry(false).
+func (c Config) options() (*mqtt.ClientOptions, error) {
+	o := mqtt.NewClientOptions().AddBroker(c.URL).SetClientID(c.ClientID).
+		SetCleanSession(c.Clean).SetAutoReconnect(false).SetConnectRetry(false).
 		SetConnectTimeout(connectWait).SetKeepAlive(keepAlive).SetWriteTimeout(publishWait).
-		SetAutoAckDisabled(true).SetOrderMatters(true).
-		SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost(err) }).
-		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { in.receive(ctx, m) })
-	if in.cfg.User != "" {
-		o.SetUsername(in.cfg.User)
+		SetAutoAckDisabled(true).SetOrderMatters(true)
+	if c.User != "" {
+		o.SetUsername(c.User)
 	}
-	if in.cfg.Password != "" {
-		o.SetPassword(in.cfg.Password)
+	if c.Password != "" {
+		o.SetPassword(c.Password)
 	}
-	if in.cfg.PassFile != "" {
-		b, err := os.ReadFile(in.cfg.PassFile)
+	if c.PassFile != "" {
+		b, err := os.ReadFile(c.PassFile)
 		if err != nil {
 			return nil, fmt.Errorf("read password: %w", err)
 		}
 		line, _, _ := bytes.Cut(b, []byte("\n"))
 		o.SetPassword(strings.TrimRight(string(line), "\r"))
 	}
-	conf, err := in.cfg.tls()
+	conf, err := c.tls()
 	if err != nil {
 		return nil, err
 	}
-	o.SetTLSConfig(conf)
-	return o, nil
+	return o.SetTLSConfig(conf), nil
 }
 
 // tls reads the files at each connect, so that a renewed certificate is taken without a restart.
@@ -305,15 +390,24 @@ func (in *Ingest) receive(ctx context.Context, m mqtt.Message) {
 		m.Ack() // a retained document was cleared
 		return
 	}
-	who := topic
-	if i := strings.LastIndexByte(topic, '/'); i > 0 {
-		who = topic[:i]
+	in.enter(ctx, raw{topic, m.Payload(), m.Retained(), time.Now(), m.Ack})
+}
+
+// enter puts a message on its terminal's lane, false if ctx ended before there was room.
+func (in *Ingest) enter(ctx context.Context, r raw) bool {
+	who := r.topic
+	for range 2 { // a reply's kind has two levels
+		if i := strings.LastIndexByte(who, '/'); i > 0 && strings.Count(who, "/") > 3 {
+			who = who[:i]
+		}
 	}
 	h := fnv.New32a()
 	h.Write([]byte(who))
 	select {
-	case in.lanes[h.Sum32()%uint32(len(in.lanes))] <- raw{topic, m.Payload(), m.Retained(), time.Now(), m.Ack}:
+	case in.lanes[h.Sum32()%uint32(len(in.lanes))] <- r:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -93,91 +93,46 @@ func New(ask Ask, k *codes.Knowledge, version string) *sdk.Server {
 		&sdk.Implementation{Name: "posdx-fleet", Version: version},
 		&sdk.ServerOptions{Instructions: instructions},
 	)
-	tool(
-		s,
-		"summary",
-		"The fleet in a few numbers: terminals, online, diagnoses of a day.",
-		func(ctx context.Context, _ struct{}) (any, error) {
-			return ask(ctx, "/api/v1/summary")
-		},
-	)
-	tool(
-		s,
-		"incidents",
-		"One cause that many terminals share: what, where, since when, how many; open ones first.",
+	addFleet(s, ask)
+	addKnowledge(s, k)
+	return s
+}
+
+// addFleet adds what a running fleet is asked for.
+func addFleet(s *sdk.Server, ask Ask) {
+	tool(s, "summary", "The fleet in a few numbers: terminals, online, diagnoses of a day.",
+		func(ctx context.Context, _ struct{}) (any, error) { return ask(ctx, "/api/v1/summary") })
+	tool(s, "incidents", "One cause that many terminals share: what, where, since when, how many; open ones first.",
 		func(ctx context.Context, a limitArgs) (any, error) {
 			return ask(ctx, "/api/v1/incidents?"+query("limit", few(a.Limit)))
-		},
-	)
-	tool(
-		s,
-		"diagnoses",
+		})
+	tool(s, "diagnoses",
 		"Diagnoses, newest first: ranked causes with the evidence for and against, who must act, what to do about the money.",
 		func(ctx context.Context, a listArgs) (any, error) {
-			return ask(
-				ctx,
-				"/api/v1/diagnoses?"+query(
-					"estate",
-					a.Estate,
-					"terminal",
-					a.Terminal,
-					"code",
-					a.Code,
-					"cause",
-					a.Cause,
-					"segment",
-					a.Segment,
-					"q",
-					a.Text,
-					"before",
-					a.Before,
-					"limit",
-					few(a.Limit),
-				),
-			)
-		},
-	)
+			return ask(ctx, "/api/v1/diagnoses?"+query("estate", a.Estate, "terminal", a.Terminal, "code", a.Code,
+				"cause", a.Cause, "segment", a.Segment, "q", a.Text, "before", a.Before, "limit", few(a.Limit)))
+		})
 	tool(s, "diagnosis", "One diagnosis with all its evidence.", func(ctx context.Context, a diagnosisArgs) (any, error) {
 		return ask(ctx, "/api/v1/diagnoses/"+url.PathEscape(a.Estate)+"/"+url.PathEscape(a.Terminal)+"/"+url.PathEscape(a.ID))
 	})
-	tool(
-		s,
-		"terminals",
-		"Terminals by name: state and when they were last heard.",
+	tool(s, "terminals", "Terminals by name: state and when they were last heard.",
 		func(ctx context.Context, a terminalsArgs) (any, error) {
-			return ask(
-				ctx,
-				"/api/v1/terminals?"+query(
-					"estate",
-					a.Estate,
-					"state",
-					a.State,
-					"q",
-					a.Text,
-					"after",
-					a.After,
-					"limit",
-					few(a.Limit),
-				),
-			)
-		},
-	)
-	tool(
-		s,
-		"terminal",
-		"Everything about one terminal: versions, devices, health, missing reports.",
+			return ask(ctx, "/api/v1/terminals?"+query("estate", a.Estate, "state", a.State, "q", a.Text, "after", a.After,
+				"limit", few(a.Limit)))
+		})
+	tool(s, "terminal", "Everything about one terminal: versions, devices, health, missing reports.",
 		func(ctx context.Context, a terminalArgs) (any, error) {
 			at := report.Address{Estate: a.Estate, Terminal: a.Terminal}
 			if err := at.Check(); err != nil {
 				return nil, err
 			}
 			return ask(ctx, "/api/v1/terminals/"+at.Estate+"/"+at.Terminal)
-		},
-	)
-	tool(
-		s,
-		"code",
-		"What the tables say about a response code: every scheme's meaning, and where sources disagree.",
+		})
+}
+
+// addKnowledge adds what the tables are asked for, fleet or not.
+func addKnowledge(s *sdk.Server, k *codes.Knowledge) {
+	tool(s, "code", "What the tables say about a response code: every scheme's meaning, and where sources disagree.",
 		func(_ context.Context, a codeArgs) (any, error) {
 			type meaning struct {
 				Scheme   string `json:"scheme"`
@@ -190,29 +145,18 @@ func New(ask Ask, k *codes.Knowledge, version string) *sdk.Server {
 				list = append(list, meaning{m.Scheme, m.Text.In(a.Lang), m.Class, m.Disputed})
 			}
 			return map[string]any{"code": a.Code, "meanings": list}, nil
-		},
-	)
-	tool(
-		s,
-		"cause",
-		"What a cause is, who must act on it, and the steps.",
+		})
+	tool(s, "cause", "What a cause is, who must act on it, and the steps.",
 		func(_ context.Context, a causeArgs) (any, error) {
 			c, ok := k.Cause(a.Cause)
 			if !ok {
 				return map[string]any{"cause": a.Cause, "known": false}, nil
 			}
 			return map[string]any{
-				"cause":   c.ID,
-				"known":   true,
-				"title":   c.Title.In(a.Lang),
-				"segment": c.Segment,
-				"act_by":  c.Act,
-				"visit":   c.Visit,
-				"steps":   c.StepsFor("").In(a.Lang),
+				"cause": c.ID, "known": true, "title": c.Title.In(a.Lang), "segment": c.Segment,
+				"act_by": c.Act, "visit": c.Visit, "steps": c.StepsFor("").In(a.Lang),
 			}, nil
-		},
-	)
-	return s
+		})
 }
 
 // tool adds one that only reads. Its answer is JSON text.

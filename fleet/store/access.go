@@ -352,28 +352,35 @@ const maxAudit = 1_000_000
 // lockAudit is the number under which processes on one PostgreSQL write the log one after the other.
 const lockAudit = 0x706f7364_78_03
 
-// Audit adds an entry. Nothing here changes one or takes one out but the sweep of the oldest beyond a million.
-func (s *Store) Audit(ctx context.Context, e AuditEntry) error {
-	for _, f := range []*string{&e.Who, &e.Source, &e.What, &e.Estate, &e.Object, &e.Detail} {
-		*f = cut(clean(*f), 500)
-	}
+// Audit adds entries, all or none. Nothing here changes one or takes one out but the sweep of the oldest beyond a
+// million.
+func (s *Store) Audit(ctx context.Context, list ...AuditEntry) error {
 	return s.inTx(ctx, "write audit log", func(tx *sql.Tx) error {
 		if s.pg {
 			if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(lockAudit)); err != nil {
 				return err
 			}
 		}
+		var no int64
 		var before string
-		err := tx.QueryRowContext(ctx, "SELECT no, sum FROM audit ORDER BY no DESC LIMIT 1").Scan(&e.No, &before)
+		err := tx.QueryRowContext(ctx, "SELECT no, sum FROM audit ORDER BY no DESC LIMIT 1").Scan(&no, &before)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		e.No++
-		if _, err := tx.ExecContext(ctx, s.sql("INSERT INTO audit (no, at, who, source, what, estate, object, detail, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-			e.No, millis(e.At), e.Who, e.Source, e.What, e.Estate, e.Object, e.Detail, e.sum(before)); err != nil {
-			return err
+		for _, e := range list {
+			for _, f := range []*string{&e.Who, &e.Source, &e.What, &e.Estate, &e.Object, &e.Detail} {
+				*f = cut(clean(*f), 500)
+			}
+			no++
+			e.No = no
+			e.Sum = e.sum(before)
+			before = e.Sum
+			if _, err := tx.ExecContext(ctx, s.sql("INSERT INTO audit (no, at, who, source, what, estate, object, detail, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+				e.No, millis(e.At), e.Who, e.Source, e.What, e.Estate, e.Object, e.Detail, e.Sum); err != nil {
+				return err
+			}
 		}
-		_, err = tx.ExecContext(ctx, s.sql("DELETE FROM audit WHERE no <= ?"), e.No-maxAudit)
+		_, err = tx.ExecContext(ctx, s.sql("DELETE FROM audit WHERE no <= ?"), no-maxAudit)
 		return err
 	})
 }

@@ -100,8 +100,16 @@ func (s *Store) Down(ctx context.Context, to int) error {
 			if err != nil {
 				return err
 			}
+			if v == 4 {
+				if err := s.plain(ctx, tx); err != nil {
+					return fmt.Errorf("from version %d to %d: %w", v, v-1, err)
+				}
+			}
 			for _, stmt := range back {
-				if _, err := tx.ExecContext(ctx, s.types(stmt)); err != nil {
+				if stmt = s.types(stmt); stmt == "" {
+					continue
+				}
+				if _, err := tx.ExecContext(ctx, stmt); err != nil {
 					return fmt.Errorf("from version %d to %d: %w", v, v-1, err)
 				}
 			}
@@ -130,7 +138,7 @@ var past = map[string]string{
 
 // undo returns the statements that take a store of version v one version back: those that made it, backwards. What only
 // the later release kept is lost with its tables.
-func undo(v int) ([]string, error) {
+func undo(v int) (list []string, err error) {
 	if v <= 2 { // since then diagnoses are packed
 		return nil, fmt.Errorf(
 			"from version %d to %d: what it holds cannot be written in the older way; restore a backup of that release",
@@ -138,8 +146,12 @@ func undo(v int) ([]string, error) {
 			v-1,
 		)
 	}
-	var list []string
-	for _, made := range slices.Backward(migrations[v-1]) {
+	made := migrations[v-1]
+	if v == 4 {
+		made = made[len(byMonth):]
+		defer func() { list = append(list, inOne...) }()
+	}
+	for _, made := range slices.Backward(made) {
 		if name, ok := strings.CutPrefix(made, "DROP INDEX "); ok {
 			before, ok := past[name]
 			if !ok {

@@ -159,6 +159,29 @@ func (s *Store) Revoked(ctx context.Context, since time.Time) ([]Certificate, er
 	return s.certificates(ctx, "revoked > 0 AND not_after >= ? ORDER BY revoked", millis(since))
 }
 
+// RevokeSerials revokes certificates by their serials, those that are not known here too, so that they can be named as
+// revoked. It returns how many were not revoked before.
+func (s *Store) RevokeSerials(ctx context.Context, list []Certificate) (n int, err error) {
+	err = s.inTx(ctx, "revoke certificates", func(tx *sql.Tx) error {
+		for _, c := range list {
+			r, err := tx.ExecContext(ctx, s.sql(`INSERT INTO certificates
+				(serial, estate, terminal, authority, not_before, not_after, renews, revoked, reason) VALUES (?, '', '', ?, 0, ?, '', ?, 'crl')
+				ON CONFLICT (serial) DO UPDATE SET revoked = excluded.revoked, reason = excluded.reason WHERE certificates.revoked = 0`),
+				c.Serial, c.Authority, millis(c.To), max(1, millis(c.Revoked)))
+			if err != nil {
+				return err
+			}
+			k, err := r.RowsAffected()
+			if err != nil {
+				return err
+			}
+			n += int(k)
+		}
+		return nil
+	})
+	return n, err
+}
+
 // maxCertificates bounds a list.
 const maxCertificates = 200_000
 

@@ -20,7 +20,7 @@ const (
 	MaxTerminals = 200_000
 
 	maxStreams = 32  // kept per terminal; each is an outbox that was made anew
-	rowsAtOnce = 100 // rows of one INSERT; both databases allow far more, larger gains nothing
+	rowsAtOnce = 100 // rows of one INSERT of SQLite; it allows far more, larger gains nothing
 )
 
 // reasonMany and reasonGaps are the rejections that only the store can tell.
@@ -80,8 +80,9 @@ type seen struct {
 
 // batch is one transaction under way. Only the goroutine of Commit touches it.
 type batch struct {
-	s  *Store
-	tx *sql.Tx
+	s    *Store
+	conn *sql.Conn
+	tx   *sql.Tx
 
 	terminals map[report.Address]*seen
 	streams   map[streamKey]*Stream
@@ -96,13 +97,26 @@ type batch struct {
 
 // Commit stores a batch in one synced transaction: all of it or, with an error, nothing.
 func (s *Store) Commit(ctx context.Context, docs []Document) (Result, error) {
-	tx, err := s.write.BeginTx(ctx, nil)
+	for i := range docs {
+		if docs[i].Diagnosis == nil {
+			continue
+		}
+		if err := s.ensureMonth(ctx, docs[i].Received); err != nil {
+			return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
+		}
+	}
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
+	}
+	defer conn.Close()
+	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
 	}
 	defer tx.Rollback()
 	b := &batch{
-		s: s, tx: tx,
+		s: s, conn: conn, tx: tx,
 		terminals: map[report.Address]*seen{}, streams: map[streamKey]*Stream{},
 		diagnoses: map[diagnosisKey][]any{}, revisions: map[diagnosisKey]int{}, tallies: map[tallyKey]*tally{},
 		result: Result{Reasons: map[string]int{}},
@@ -148,28 +162,51 @@ func (b *batch) load(ctx context.Context, docs []Document) error {
 			streams = append(streams, []any{k.at.Estate, k.at.Terminal, k.epoch})
 		}
 	}
-	err := b.lookup(ctx, "SELECT estate, terminal FROM terminals WHERE (estate, terminal) IN ", "", terminals, func(r *sql.Rows) error {
+	// Other workers on the same database: one terminal's documents are with one of them at a time.
+	find, each := "SELECT estate, terminal FROM terminals WHERE (estate, terminal) IN ", func(r *sql.Rows) error {
 		var at report.Address
 		err := r.Scan(&at.Estate, &at.Terminal)
 		known[at] = true
 		return err
-	})
-	if err != nil {
-		return err
-	}
-	if err := b.admit(ctx, known); err != nil {
-		return err
 	}
 	lock := ""
 	if b.s.pg {
-		lock = " ORDER BY no FOR UPDATE" // other ingest workers on the same database
+		lock = " ORDER BY estate, terminal FOR UPDATE"
 	}
-	return b.lookup(ctx, "SELECT no, estate, terminal, epoch, boot, highest, gaps, received, duplicates FROM streams WHERE (estate, terminal, epoch) IN ", lock, streams, func(r *sql.Rows) error {
+	if err := b.lookup(ctx, find, lock, terminals, each); err != nil {
+		return err
+	}
+	unknown := slices.DeleteFunc(terminals, func(row []any) bool { return known[report.Address{Estate: row[0].(string), Terminal: row[1].(string)}] })
+	if err := b.admit(ctx, known); err != nil {
+		return err
+	}
+	if b.s.pg && len(unknown) > 0 {
+		unknown = slices.DeleteFunc(unknown, func(row []any) bool {
+			return b.terminals[report.Address{Estate: row[0].(string), Terminal: row[1].(string)}] == nil
+		})
+		err := b.insert(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen) ", enter(unknown), " ON CONFLICT DO NOTHING")
+		if err == nil {
+			err = b.lookup(ctx, find, lock, unknown, each)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return b.lookup(ctx, "SELECT no, estate, terminal, epoch, boot, highest, gaps, received, duplicates FROM streams WHERE (estate, terminal, epoch) IN ", "", streams, func(r *sql.Rows) error {
 		var at report.Address
 		st, err := scanStream(r, &at)
 		b.streams[streamKey{at, st.Epoch}] = st
 		return err
 	})
+}
+
+// enter makes rows of terminals that nothing is known of yet.
+func enter(terminals [][]any) [][]any {
+	rows := make([][]any, len(terminals))
+	for i, t := range terminals {
+		rows[i] = []any{t[0], t[1], 0, 0}
+	}
+	return rows
 }
 
 // admit enters the terminals that may be stored into b.terminals.
@@ -367,8 +404,9 @@ func (b *batch) said(ctx context.Context, at report.Address, id string) (p float
 
 // Columns of a diagnosis in a batch.
 const (
-	rowCode = 12
-	rowP    = 20
+	rowRevision = 4
+	rowCode     = 12
+	rowP        = 20
 )
 
 func schemeOf(d *report.Diagnosis) string {
@@ -465,7 +503,7 @@ func (b *batch) flush(ctx context.Context) error {
 			millis(t.failed)})
 	}
 	slices.SortFunc(rows, byFirst)
-	err := b.insert(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen, scheme, rejected, good_at, limited, failed_at) VALUES ", rows,
+	err := b.insert(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen, scheme, rejected, good_at, limited, failed_at) ", rows,
 		` ON CONFLICT (estate, terminal) DO UPDATE SET
 			first_seen = CASE WHEN terminals.first_seen = 0 THEN excluded.first_seen ELSE terminals.first_seen END,
 			last_seen = CASE WHEN excluded.last_seen > terminals.last_seen THEN excluded.last_seen ELSE terminals.last_seen END,
@@ -488,7 +526,7 @@ func (b *batch) flush(ctx context.Context) error {
 		b.result.Acks = append(b.result.Acks, Ack{k.at, st.Ack()})
 	}
 	slices.SortFunc(rows, byFirst)
-	err = b.insert(ctx, "INSERT INTO streams (estate, terminal, epoch, boot, highest, gaps, received, duplicates) VALUES ", rows,
+	err = b.insert(ctx, "INSERT INTO streams (estate, terminal, epoch, boot, highest, gaps, received, duplicates) ", rows,
 		` ON CONFLICT (estate, terminal, epoch) DO UPDATE SET boot = excluded.boot, highest = excluded.highest,
 			gaps = excluded.gaps, received = excluded.received, duplicates = excluded.duplicates`)
 	if err != nil {
@@ -499,12 +537,15 @@ func (b *batch) flush(ctx context.Context) error {
 	for _, k := range b.order {
 		rows = append(rows, b.diagnoses[k])
 	}
-	err = b.insert(ctx, `INSERT INTO diagnoses (estate, terminal, boot_id, id, revision, final, stream, epoch, boot, seq, historical, received,
-		code, scheme, cause, segment, words, body, packed, entry, p, repeats) VALUES `, rows,
-		` ON CONFLICT (estate, terminal, boot_id, id) DO UPDATE SET revision = excluded.revision, final = excluded.final,
+	if b.s.pg {
+		err = b.copyDiagnoses(ctx, rows)
+	} else {
+		err = b.insert(ctx, "INSERT INTO diagnoses ("+diagnosesList+") ", rows,
+			` ON CONFLICT (estate, terminal, boot_id, id) DO UPDATE SET revision = excluded.revision, final = excluded.final,
 			code = excluded.code, scheme = excluded.scheme, cause = excluded.cause, segment = excluded.segment,
 			words = excluded.words, body = excluded.body, packed = excluded.packed, entry = excluded.entry,
 			p = excluded.p, repeats = excluded.repeats WHERE excluded.revision > diagnoses.revision`)
+	}
 	if err != nil {
 		return err
 	}
@@ -513,15 +554,15 @@ func (b *batch) flush(ctx context.Context) error {
 		rows = append(rows, []any{k.estate, k.scheme, k.code, k.hour, v.terminals, v.count})
 	}
 	slices.SortFunc(rows, byFirst)
-	err = b.insert(ctx, "INSERT INTO tallies (estate, scheme, code, hour, terminals, count) VALUES ", rows,
+	err = b.insert(ctx, "INSERT INTO tallies (estate, scheme, code, hour, terminals, count) ", rows,
 		" ON CONFLICT (estate, scheme, code, hour) DO UPDATE SET terminals = tallies.terminals + excluded.terminals, count = tallies.count + excluded.count")
 	if err != nil {
 		return err
 	}
-	if err := b.insert(ctx, "INSERT INTO rejected (received, estate, terminal, kind, seq, size, reason) VALUES ", b.rejected, ""); err != nil {
+	if err := b.insert(ctx, "INSERT INTO rejected (received, estate, terminal, kind, seq, size, reason) ", b.rejected, ""); err != nil {
 		return err
 	}
-	return b.insert(ctx, "INSERT INTO replies (received, estate, terminal, name, body) VALUES ", b.replies, "")
+	return b.insert(ctx, "INSERT INTO replies (received, estate, terminal, name, body) ", b.replies, "")
 }
 
 // byFirst orders rows by their leading texts.
@@ -538,10 +579,21 @@ func byFirst(a, b []any) int {
 	return 0
 }
 
+// insert writes rows: head names the table and its columns, tail says what is done about those that are there.
 func (b *batch) insert(ctx context.Context, head string, rows [][]any, tail string) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	table, _, _ := strings.Cut(strings.TrimPrefix(head, "INSERT INTO "), " ")
+	if b.s.pg {
+		from, args := unnest(rows)
+		if _, err := b.tx.ExecContext(ctx, head+"SELECT * FROM "+from+tail, args...); err != nil {
+			return fmt.Errorf("insert into %s: %w", table, err)
+		}
+		return nil
+	}
 	for part := range slices.Chunk(rows, rowsAtOnce) {
-		if _, err := b.tx.ExecContext(ctx, b.s.sql(head+marks(part)+tail), slices.Concat(part...)...); err != nil {
-			table, _, _ := strings.Cut(strings.TrimPrefix(head, "INSERT INTO "), " ")
+		if _, err := b.tx.ExecContext(ctx, head+"VALUES "+marks(part)+tail, slices.Concat(part...)...); err != nil {
 			return fmt.Errorf("insert into %s: %w", table, err)
 		}
 	}
@@ -550,8 +602,17 @@ func (b *batch) insert(ctx context.Context, head string, rows [][]any, tail stri
 
 func (b *batch) lookup(ctx context.Context, head, tail string, keys [][]any, each func(*sql.Rows) error) error {
 	slices.SortFunc(keys, byFirst)
-	for part := range slices.Chunk(keys, rowsAtOnce) {
-		rows, err := b.tx.QueryContext(ctx, b.s.sql(head+"(VALUES "+marks(part)+")"+tail), slices.Concat(part...)...)
+	most := rowsAtOnce
+	if b.s.pg {
+		most = max(1, len(keys))
+	}
+	for part := range slices.Chunk(keys, most) {
+		stmt, args := "(VALUES "+marks(part)+")", slices.Concat(part...)
+		if b.s.pg {
+			stmt, args = unnest(part)
+			stmt = "(SELECT * FROM " + stmt + ")"
+		}
+		rows, err := b.tx.QueryContext(ctx, head+stmt+tail, args...)
 		if err != nil {
 			return fmt.Errorf("look up: %w", err)
 		}

@@ -82,8 +82,8 @@ type Tallied struct {
 	Terminals int    `json:"terminals"`
 }
 
-// sample bounds how many diagnoses one count reads.
-const sample = 1000
+// Sample bounds how many diagnoses one count reads: the newest.
+const Sample = 1000
 
 // CausesOf counts the causes that a code had since a moment, or the codes that a cause had, the most common first: of
 // the newest 1 000 diagnoses with it.
@@ -105,7 +105,7 @@ func (s *Store) CausesOf(ctx context.Context, in Estates, code, cause string, si
 	}
 	rows, err := s.read.QueryContext(ctx,
 		s.sql(fmt.Sprintf(`SELECT %s, count(*), sum(repeats + 1), count(DISTINCT terminal) FROM
-		(SELECT code, scheme, cause, repeats, terminal FROM diagnoses WHERE %s ORDER BY place DESC LIMIT %d) AS d GROUP BY %s ORDER BY count(*) DESC LIMIT 50`, columns, cond, sample, group)), args...)
+		(SELECT code, scheme, cause, repeats, terminal FROM diagnoses WHERE %s ORDER BY place DESC LIMIT %d) AS d GROUP BY %s ORDER BY count(*) DESC LIMIT 50`, columns, cond, Sample, group)), args...)
 	if err != nil {
 		return nil, fmt.Errorf("count diagnoses: %w", err)
 	}

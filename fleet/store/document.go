@@ -20,7 +20,7 @@ type Document struct {
 	Received   time.Time
 	Size       int
 	Body       json.RawMessage // the document inside the envelope; nil for a diagnosis, which is kept packed
-	Packed     []byte          // the payload of a diagnosis as it is kept: report.Unpack makes an envelope of it
+	Packed     []byte          // the payload of a diagnosis as it is kept; Pack made it
 	Approved   bool            // a tally that counts an approved sale
 
 	Presence  *report.Presence

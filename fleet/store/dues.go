@@ -105,7 +105,7 @@ func (s *Store) saveDues(ctx context.Context, list []Dated) error {
 				millis(d.Seen)})
 		}
 	}
-	if err := b.insert(ctx, "INSERT INTO dues (estate, terminal, kind, subject, due, value, first_value, first_at, seen) VALUES ", rows, ""); err != nil {
+	if err := b.insert(ctx, "INSERT INTO dues (estate, terminal, kind, subject, due, value, first_value, first_at, seen) ", rows, ""); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -145,7 +145,7 @@ func (s *Store) AddSeason(ctx context.Context, list []SeasonRow) error {
 		rows = append(rows, []any{clean(r.Estate), clean(r.Cause), clean(r.Dim), clean(r.Value), r.Hour, r.Terminals,
 			r.Active})
 	}
-	err = b.insert(ctx, "INSERT INTO seasons (estate, cause, dim, value, hour, terminals, active) VALUES ", rows,
+	err = b.insert(ctx, "INSERT INTO seasons (estate, cause, dim, value, hour, terminals, active) ", rows,
 		" ON CONFLICT (estate, cause, dim, value, hour) DO UPDATE SET terminals = seasons.terminals + excluded.terminals, active = seasons.active + excluded.active")
 	if err == nil {
 		err = tx.Commit()

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"database/sql"
 	"fmt"
 	"os"
@@ -8,8 +9,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"posdx/agent/report"
+	terminals "posdx/fleet/sample"
 )
 
 // A store of an earlier release is brought to this one's with all that is in it; one of a later release is refused.
@@ -104,8 +107,17 @@ func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		if before == shape() {
-			t.Fatal("nothing was raised")
+		var now int
+		if err := db.QueryRow("SELECT version FROM meta").Scan(&now); err != nil || now != schemaVersion {
+			t.Fatal("nothing was raised", now, err)
+		}
+		// What this release kept meanwhile, in its own form and in another month.
+		a := terminals.New("shop", "t2")
+		_, envelope := a.Wrap(report.KindDiagnosis, a.Diagnosis(1, 2, "91", "issuer.unavailable", "issuer"))
+		dx := a.Diagnosis(1, 2, "91", "issuer.unavailable", "issuer")
+		if _, err := s.Commit(t.Context(), []Document{{At: a.At, Kind: report.KindDiagnosis, Epoch: "e1", Boot: 1, Seq: 1,
+			Received: time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC), Diagnosis: &dx, Packed: Pack(envelope)}}); err != nil {
+			t.Fatal(err)
 		}
 		if err := s.Down(t.Context(), schemaVersion+1); err == nil {
 			t.Error("back to a later one")
@@ -122,11 +134,20 @@ func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
 		if after := shape(); after != before {
 			t.Errorf("is\n%s\nwas\n%s", after, before)
 		}
+		var packed []byte
+		if err := db.QueryRow("SELECT packed FROM diagnoses WHERE terminal = 't2'").Scan(&packed); err != nil ||
+			!bytes.Equal(packed, envelope) {
+			t.Errorf("a release before cannot read what was kept: %v %.40q", err, packed)
+		}
 		again, err := Open(t.Context(), address)
 		if err != nil {
 			t.Fatal("and up again:", err)
 		}
 		defer again.Close()
+		if row, err := again.Diagnosis(t.Context(), nil, a.At, dx.ID); err != nil ||
+			!strings.Contains(string(row.Body), "issuer.unavailable") {
+			t.Errorf("the later diagnosis: %v %s", err, row.Body)
+		}
 		if row, err := again.Diagnosis(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"},
 			"000001-0000000001"); err != nil || !strings.Contains(string(row.Body), "host.malfunction") {
 			t.Errorf("the diagnosis: %v %s", err, row.Body)

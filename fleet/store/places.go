@@ -103,10 +103,10 @@ func (s *Store) savePlaces(ctx context.Context, list []Placed) error {
 			}
 		}
 	}
-	if err := b.insert(ctx, "INSERT INTO places (estate, terminal, dim, value) VALUES ", rows, " ON CONFLICT (estate, terminal, dim) DO UPDATE SET value = excluded.value"); err != nil {
+	if err := b.insert(ctx, "INSERT INTO places (estate, terminal, dim, value) ", rows, " ON CONFLICT (estate, terminal, dim) DO UPDATE SET value = excluded.value"); err != nil {
 		return err
 	}
-	if err := b.insert(ctx, "INSERT INTO changes (estate, terminal, at, dim, was, now) VALUES ", changes, ""); err != nil {
+	if err := b.insert(ctx, "INSERT INTO changes (estate, terminal, at, dim, was, now) ", changes, ""); err != nil {
 		return err
 	}
 	return tx.Commit()

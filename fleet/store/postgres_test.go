@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"os"
@@ -12,7 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
+
+	"posdx/firmware-build/housetest"
 )
 
 // server is the PostgreSQL server of this test run, started by the first test that wants one.
@@ -96,13 +96,14 @@ func (p *server) start() {
 		return
 	}
 	p.cmd = cmd
-	for range 600 {
-		s, err := Open(context.Background(), p.address("postgres"))
+	if !housetest.Within(housetest.Patience, func() bool {
+		db, err := sql.Open("pgx", p.address("postgres"))
 		if err == nil {
-			s.Close()
-			return
+			err = db.Ping()
+			db.Close()
 		}
-		time.Sleep(50 * time.Millisecond)
+		return err == nil
+	}) {
+		p.why = "postgres does not come up"
 	}
-	p.why = "postgres does not come up"
 }

@@ -239,9 +239,6 @@ func (s *Store) Outcome(ctx context.Context, in Estates, at report.Address, id s
 	return o, nil
 }
 
-// maxUnpacked is more than ingest lets in.
-const maxUnpacked = 1 << 20
-
 func scanRows(rows *sql.Rows) ([]Row, error) {
 	defer rows.Close()
 	list := []Row{}
@@ -255,7 +252,7 @@ func scanRows(rows *sql.Rows) ([]Row, error) {
 			return nil, err
 		}
 		if packed != nil {
-			plain, err := report.Unpack(packed, maxUnpacked)
+			plain, err := unpack(packed)
 			if err != nil {
 				return nil, err
 			}

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -26,6 +28,9 @@ const (
 	tallyAge     = 15 * 24 * time.Hour // two weeks of sales, to compare them, and a day to spare
 	seasonAge    = 36 * 24 * time.Hour
 
+	// monthAhead is how long before a month begins its table is made.
+	monthAhead = 3 * 24 * time.Hour
+
 	// sweepRows bounds one deletion, which the writer waits for.
 	sweepRows = 500
 )
@@ -33,9 +38,21 @@ const (
 // Sweep deletes what is beyond the limits, in small steps so that ingest goes on between them, and returns how many
 // rows went.
 func (s *Store) Sweep(ctx context.Context, l Limits, now time.Time) (int64, error) {
+	cut, err := s.cut(ctx, l, now)
+	if err != nil {
+		return 0, fmt.Errorf("sweep store: %w", err)
+	}
 	var gone int64
+	if s.pg {
+		if err := s.ensureMonth(ctx, now.Add(monthAhead)); err != nil {
+			return 0, fmt.Errorf("sweep store: %w", err)
+		}
+		if gone, err = s.dropBefore(ctx, cut); err != nil {
+			return gone, fmt.Errorf("sweep store: %w", err)
+		}
+	}
 	for {
-		n, err := s.sweep(ctx, l, now)
+		n, err := s.sweep(ctx, l, now, cut)
 		gone += n
 		if err != nil || n < sweepRows {
 			return gone, err
@@ -43,14 +60,27 @@ func (s *Store) Sweep(ctx context.Context, l Limits, now time.Time) (int64, erro
 	}
 }
 
-func (s *Store) sweep(ctx context.Context, l Limits, now time.Time) (int64, error) {
+// cut is the moment before which no diagnosis is kept.
+func (s *Store) cut(ctx context.Context, l Limits, now time.Time) (time.Time, error) {
+	var newest int64 // of those beyond the number that is kept
+	err := s.read.QueryRowContext(ctx, s.sql("SELECT received FROM diagnoses ORDER BY received DESC LIMIT 1 OFFSET ?"), l.Rows).Scan(&newest)
+	cut := now.Add(-l.Age)
+	if errors.Is(err, sql.ErrNoRows) {
+		return cut, nil
+	}
+	if beyond := time.UnixMilli(newest + 1); beyond.After(cut) {
+		cut = beyond
+	}
+	return cut, err
+}
+
+func (s *Store) sweep(ctx context.Context, l Limits, now, cut time.Time) (int64, error) {
 	var gone int64
 	for _, d := range []struct {
 		stmt string
 		args []any
 	}{
-		{"DELETE FROM diagnoses WHERE place IN (SELECT place FROM diagnoses WHERE received < ? ORDER BY received LIMIT ?)", []any{millis(now.Add(-l.Age)), sweepRows}},
-		{"DELETE FROM diagnoses WHERE place IN (SELECT place FROM diagnoses WHERE received <= (SELECT received FROM diagnoses ORDER BY received DESC LIMIT 1 OFFSET ?) ORDER BY received LIMIT ?)", []any{l.Rows, sweepRows}},
+		{"DELETE FROM diagnoses WHERE place IN (SELECT place FROM diagnoses WHERE received < ? ORDER BY received LIMIT ?)", []any{millis(cut), sweepRows}},
 		{"DELETE FROM outcomes WHERE (estate, terminal, diagnosis) IN (SELECT estate, terminal, diagnosis FROM outcomes WHERE received < ? LIMIT ?)", []any{millis(now.Add(-l.Age)), sweepRows}},
 		{"DELETE FROM rejected WHERE no <= (SELECT max(no) FROM rejected) - ?", []any{maxRejected}},
 		{"DELETE FROM replies WHERE no <= (SELECT max(no) FROM replies) - ?", []any{maxAnswers}},

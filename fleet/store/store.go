@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
@@ -25,6 +26,8 @@ type Store struct {
 	write *sql.DB // SQLite: one connection, since it has one writer
 	read  *sql.DB
 	pg    bool
+
+	months sync.Map // PostgreSQL: the months, by their first millisecond, that have a part of the table of diagnoses
 }
 
 // readers is the number of SQLite connections that serve pages; more only add page caches.
@@ -104,10 +107,11 @@ func (s *Store) Alive(ctx context.Context) error {
 
 // schemaVersion is that of tables. migrations[v] takes a store of version v one version on; a store of a later version
 // is refused, since nothing here knows what it means.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // migrations are kept for ever: every release's store can be brought to this one's. Each is one transaction with the
-// raised version, so a run that is cut off changes nothing. BYTES stands for the database's own type.
+// raised version, so a run that is cut off changes nothing. BYTES and SERIAL stand for the database's own types; a
+// statement after "postgres:" or "sqlite:" is for that one only.
 var migrations = map[int][]string{
 	1: {
 		`ALTER TABLE terminals ADD COLUMN good_at BIGINT NOT NULL DEFAULT 0`,
@@ -132,6 +136,8 @@ var migrations = map[int][]string{
 		`ALTER TABLE outcomes ADD COLUMN p DOUBLE PRECISION NOT NULL DEFAULT 0`,
 		`ALTER TABLE outcomes ADD COLUMN code TEXT NOT NULL DEFAULT ''`,
 	}, desk, accessTables),
+	// Documents are packed in a form that earlier releases do not know; Down unpacks them.
+	3: byMonth,
 }
 
 // diagnosesReceived holds the estate too, so that to count those of some does not read the documents.
@@ -139,6 +145,11 @@ const diagnosesReceived = `CREATE INDEX IF NOT EXISTS diagnoses_received ON diag
 
 // diagnosesCause holds what counting the terminals of an incident needs.
 const diagnosesCause = `CREATE INDEX IF NOT EXISTS diagnoses_cause ON diagnoses (cause, place, estate, terminal, received, historical)`
+
+const (
+	diagnosesCode     = `CREATE INDEX IF NOT EXISTS diagnoses_code ON diagnoses (code, place)`
+	diagnosesTerminal = `CREATE INDEX IF NOT EXISTS diagnoses_terminal ON diagnoses (estate, terminal, stream, boot, seq)`
+)
 
 // desk is what people do at the pages, and what pages ask by beside the documents.
 var desk = []string{
@@ -216,7 +227,10 @@ func (s *Store) create(ctx context.Context) error {
 	}
 	run := func(list ...string) error {
 		for _, stmt := range list {
-			if _, err := tx.ExecContext(ctx, s.types(stmt)); err != nil {
+			if stmt = s.types(stmt); stmt == "" {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, stmt); err != nil {
 				return err
 			}
 		}
@@ -251,13 +265,17 @@ func (s *Store) create(ctx context.Context) error {
 	return tx.Commit()
 }
 
-// types puts the database's own types into a statement.
+// types puts the database's own types into a statement; one that is for the other database comes out empty.
 func (s *Store) types(stmt string) string {
-	serial, bytes := "INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB"
+	serial, bytes, other := "INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB", "postgres:"
 	if s.pg {
-		serial, bytes = "BIGSERIAL PRIMARY KEY", "BYTEA"
+		serial, bytes, other = "BIGSERIAL PRIMARY KEY", "BYTEA", "sqlite:"
 	}
-	return strings.NewReplacer("SERIAL", serial, "BYTES", bytes).Replace(stmt)
+	if strings.HasPrefix(stmt, other) {
+		return ""
+	}
+	stmt = strings.TrimPrefix(strings.TrimPrefix(stmt, "postgres:"), "sqlite:")
+	return strings.NewReplacer(" SERIAL", " "+serial, " BYTES", " "+bytes).Replace(stmt)
 }
 
 // tables: times are milliseconds since 1970, truth is 0 or 1, so that both databases take the same words.
@@ -284,23 +302,19 @@ var tables = append([]string{
 		received BIGINT NOT NULL, duplicates BIGINT NOT NULL,
 		UNIQUE (estate, terminal, epoch))`,
 
-	// The document is packed, as it came, in its envelope; body holds it plain where an earlier release wrote it.
+	// The document is packed in its envelope; body holds it plain where an earlier release wrote it.
 	// An event's id is unique within the terminal's boot; place is the order in which the fleet learnt of it.
-	`CREATE TABLE IF NOT EXISTS diagnoses (
-		place SERIAL,
-		estate TEXT NOT NULL, terminal TEXT NOT NULL, boot_id TEXT NOT NULL, id TEXT NOT NULL,
-		revision BIGINT NOT NULL, final BIGINT NOT NULL,
-		stream BIGINT NOT NULL, epoch TEXT NOT NULL, boot BIGINT NOT NULL, seq BIGINT NOT NULL,
-		historical BIGINT NOT NULL, received BIGINT NOT NULL,
-		code TEXT NOT NULL, scheme TEXT NOT NULL, cause TEXT NOT NULL, segment TEXT NOT NULL,
-		words TEXT NOT NULL, body TEXT NOT NULL,
-		packed BYTES, entry TEXT NOT NULL DEFAULT '',
-		p DOUBLE PRECISION NOT NULL DEFAULT 0, repeats BIGINT NOT NULL DEFAULT 0,
+	`sqlite:CREATE TABLE IF NOT EXISTS diagnoses (
+		place SERIAL,` + diagnosesColumns + `,
 		UNIQUE (estate, terminal, boot_id, id))`,
+	`postgres:CREATE TABLE IF NOT EXISTS diagnoses (
+		place BIGSERIAL,` + diagnosesColumns + `,
+		PRIMARY KEY (place, received)) PARTITION BY RANGE (received)`,
+	diagnosesID,
 	diagnosesReceived,
-	`CREATE INDEX IF NOT EXISTS diagnoses_code ON diagnoses (code, place)`,
+	diagnosesCode,
 	diagnosesCause,
-	`CREATE INDEX IF NOT EXISTS diagnoses_terminal ON diagnoses (estate, terminal, stream, boot, seq)`,
+	diagnosesTerminal,
 
 	// The base rate: in how many terminal-hours a code was seen. The empty code counts the terminal-hours themselves.
 	`CREATE TABLE IF NOT EXISTS tallies (

@@ -223,18 +223,24 @@ func (s *Site) admin(
 			err = errRole
 		}
 		if err != nil {
-			err = errors.Join(err, s.Access.Note(r.Context(), v.user, name+".refused", "", "", err.Error()))
+			err = errors.Join(err, s.refused(r, v, name, err))
 		} else {
 			r.Body = http.MaxBytesReader(w, r.Body, maxAdminForm)
 			err = do(w, r, v.user)
 			if errors.Is(err, access.ErrByToken) {
-				err = errors.Join(err, s.Access.Note(r.Context(), v.user, name+".refused", "", "", access.ErrByToken.Error()))
+				err = errors.Join(err, s.refused(r, v, name, access.ErrByToken))
 			}
 		}
 		if err != nil {
 			s.fail(w, r, err)
 		}
 	}
+}
+
+// refused notes that a form of access was, in the estates of who posted it.
+func (s *Site) refused(r *http.Request, v Viewer, name string, why error) error {
+	return s.Access.NoteOn(r.Context(), v.user, name+".refused", v.Estates, "",
+		func(string) string { return why.Error() })
 }
 
 // maxAdminForm bounds a form of names and passwords.
@@ -501,7 +507,7 @@ func (s *Site) showTokens(w http.ResponseWriter, r *http.Request, status int, se
 		return
 	}
 	for _, t := range list {
-		if v.Me.covers(t.Estates) {
+		if v.Me.user.Reaches(t) {
 			v.Tokens = append(v.Tokens, t)
 		}
 	}

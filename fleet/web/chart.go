@@ -75,7 +75,7 @@ func newCourse(p *page, title string, from time.Time, steps int, each time.Durat
 // Size of a picture in its own units; it is as wide as its place.
 const (
 	chartW, chartH     = 640, 170
-	chartLeft, chartUp = 44, 8
+	chartLeft, chartUp = 62, 14 // room for the figures at the size that they have on a telephone
 	chartRight, chartD = 6, 22
 )
 

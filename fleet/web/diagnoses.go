@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,7 +77,7 @@ func retell(d report.Diagnosis, k *codes.Knowledge, p *page) report.Diagnosis {
 	d.Causes = slices.Clone(d.Causes)
 	for i := range d.Causes {
 		c := &d.Causes[i]
-		c.Title, c.Act.Step = p.CauseTitle(c.ID), p.Steps(c.ID, d.Money.Retry)
+		c.Title, c.Act.Step = p.CauseTitle(c.ID), p.Steps(c.ID, p.Advice(*c, d.Money))
 		c.For, c.Against = tell(c.ID, c.For), tell(c.ID, c.Against)
 	}
 	d.Also = slices.Clone(d.Also)
@@ -95,11 +96,25 @@ func retell(d report.Diagnosis, k *codes.Knowledge, p *page) report.Diagnosis {
 		}
 		d.NextTest = &next
 	}
-	d.Money.Say, d.Code.Meaning = "", p.Meaning(d.Code.Scheme, d.Code.Code)
+	if m := again.Money; m.State != d.Money.State || m.Retry != d.Money.Retry {
+		d.Money.Say = ""
+	} else {
+		d.Money.Say = m.Say
+	}
+	d.Code.Meaning = p.Meaning(d.Code.Scheme, d.Code.Code)
 	if d.Code.Meaning == "" {
 		d.Code.Meaning = p.Meaning(d.Code.Scheme, d.Event.Code)
 	}
 	return d
+}
+
+// Advice tells with what the steps of a cause go: the advice for the money, or, where the terminal wrote those for a
+// message that is no payment or for the cards of several customers, these.
+func (p *page) Advice(c report.Cause, m report.Money) string {
+	if cause, ok := p.knowledge.Cause(c.ID); ok {
+		return cause.AdviceOf(c.Act.Step, m.Retry)
+	}
+	return m.Retry
 }
 
 // near is by how many decibans two reasons differ.
@@ -237,7 +252,10 @@ func (s *Site) showDiagnosis(w http.ResponseWriter, r *http.Request, row store.R
 		Incidents []store.Incident // that it may belong to
 		Place     []dim
 		Raw       string
-	}{page: p, line: l, Txn: p.txn(l.D.Event.Txn), Causes: s.Knowledge.Causes, Asked: asked}
+	}{page: p, line: l, Txn: p.txn(l.D.Event.Txn), Asked: asked}
+	v.Causes = slices.DeleteFunc(slices.Clone(s.Knowledge.Causes), func(c codes.Cause) bool {
+		return c.ID == store.FoundNothing // the form's own first choice
+	})
 	ctx, in := r.Context(), p.Viewer.Estates
 	v.Raw = "/api/v1/diagnoses/" + l.Estate + "/" + l.Terminal + "/" + l.D.ID
 	if !asked {
@@ -255,33 +273,37 @@ func (s *Site) showDiagnosis(w http.ResponseWriter, r *http.Request, row store.R
 			s.fail(w, r, err)
 			return
 		}
-		list, err := s.Source.FindIncidents(ctx, store.IncidentFilter{In: in, Estate: l.Estate,
-			Since: l.Received.Add(-time.Hour), Until: l.Received.Add(time.Hour), Limit: 50})
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
 		place, err := s.Source.PlaceOf(ctx, in, address(r))
+		if err == nil {
+			v.Incidents, err = s.incidentsOf(ctx, in, l, place)
+		}
 		if err != nil {
 			s.fail(w, r, err)
 			return
 		}
 		v.Place = p.Place(place)
-		v.Incidents = slices.DeleteFunc(list, func(i store.Incident) bool {
-			if i.MergedIn != 0 || i.Cause != l.First.ID && !slices.Contains(i.Also, l.First.ID) {
-				return true
-			}
-			for d, value := range i.Place {
-				if place[d] != value {
-					return true
-				}
-			}
-			return false
-		})
 	}
 	p.Title = l.D.Event.Code + " " + l.Terminal + " - " + p.T("title")
 	v.line.D = retell(l.D, s.Knowledge, p)
 	s.render(w, r, http.StatusOK, "diagnosis", v)
+}
+
+// incidentsOf are the incidents that a diagnosis of a terminal in this place may belong to.
+func (s *Site) incidentsOf(ctx context.Context, in store.Estates, l line, place map[string]string) ([]store.Incident,
+	error) {
+	list, err := s.Source.FindIncidents(ctx, store.IncidentFilter{In: in, Estate: l.Estate,
+		Since: l.Received.Add(-time.Hour), Until: l.Received.Add(time.Hour), Limit: 50})
+	return slices.DeleteFunc(list, func(i store.Incident) bool {
+		if i.MergedIn != 0 || i.Cause != l.First.ID && !slices.Contains(i.Also, l.First.ID) {
+			return true
+		}
+		for d, value := range i.Place {
+			if place[d] != value {
+				return true
+			}
+		}
+		return false
+	}), err
 }
 
 // txn lists what is known of a sale.

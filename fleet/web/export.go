@@ -20,11 +20,8 @@ type record struct {
 
 // format is how a list is asked for: csv, json, or empty for a page.
 func format(r *http.Request) (string, error) {
-	switch f := r.URL.Query().Get("format"); f {
-	case "", "csv", "json":
-		return f, nil
-	}
-	return "", refuse("format：须为 csv 或 json", "format: want csv or json")
+	q := r.URL.Query()
+	return q.Get("format"), known(q, "format", "csv", "json")
 }
 
 // export writes a list as a file, row by row as it is read, so that ten thousand rows need no memory and hold nothing

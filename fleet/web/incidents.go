@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"posdx/agent/report"
+	"posdx/fleet/access"
 	"posdx/fleet/incident"
 	"posdx/fleet/store"
 )
@@ -41,10 +42,8 @@ func (s *Site) incidents(w http.ResponseWriter, r *http.Request) {
 		Mine        bool
 		N           int
 	}{page: p, State: cmp.Or(p.Param("state"), "open"), Sort: cmp.Or(p.Param("sort"), "impact")}
-	if !slices.Contains([]string{"open", "over", "muted", "mine", "all"}, v.State) || !slices.Contains([]string{"impact", "opened", "terminals"}, v.Sort) {
-		err = cmp.Or(err, refuse("state：须为 open、muted、mine、over 或 all；sort：须为 impact、opened 或 terminals",
-			"state: want open, muted, mine, over or all; sort: want impact, opened or terminals"))
-	}
+	err = cmp.Or(err, known(p.query, "state", "open", "muted", "mine", "over", "all"),
+		known(p.query, "sort", "impact", "opened", "terminals"))
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -177,13 +176,16 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		Examples    []example
 		Changes     []store.ChangeCount
 		Others      []store.Incident // that it can be merged with
+		Owners      []string         // that it can be given to
+		Free        bool             // nobody signs in, so that any name will do
 		Muted       bool
 		All         string // address of its diagnoses, with scope and time
 		Mutes       any
 		Silent      bool
 		Retry       string
 		ShowPlace   bool
-	}{page: p, I: i, End: i.Seen, Mutes: mutes, Silent: i.Kind == incident.KindSilence}
+	}{page: p, I: i, End: i.Seen, Mutes: mutes, Silent: i.Kind == incident.KindSilence,
+		Free: s.Access == nil}
 	if i.Closed.IsZero() {
 		v.End = p.Now
 	} else if i.Closed.After(v.End) {
@@ -220,6 +222,9 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 	if err == nil && p.Viewer.MayOperate() && i.Closed.IsZero() {
 		v.Others, err = s.Source.FindIncidents(ctx, store.IncidentFilter{In: in, Estate: i.Estate, State: "open", Limit: 100})
 		v.Others = slices.DeleteFunc(v.Others, func(o store.Incident) bool { return o.No == no })
+	}
+	if err == nil && p.Viewer.MayOperate() && !v.Free {
+		v.Owners, err = s.owners(ctx, p.Viewer, i)
 	}
 	if err == nil && !v.Silent {
 		var sh shared
@@ -334,6 +339,45 @@ func said(r *http.Request, field string, most int) (string, error) {
 	return string(visible([]byte(text))), nil
 }
 
+// owners are the accounts that a viewer may give an incident to: of those it knows of, the ones that may sign in, see
+// the estate and do more than look.
+func (s *Site) owners(ctx context.Context, v Viewer, i store.Incident) ([]string, error) {
+	list, err := s.Source.Accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, a := range list {
+		role, err := access.ParseRole(a.Role)
+		if err == nil && role >= access.Technician && !a.Disabled && a.Estates.Has(i.Estate) &&
+			(a.Name == v.Name || v.covers(a.Estates)) {
+			names = append(names, a.Name)
+		}
+	}
+	return names, nil
+}
+
+// owner reads whom an incident is given to; empty: nobody. Where people sign in it is somebody who can: an incident that
+// is with a name that nobody has is with nobody, and looks as if it were not.
+func (s *Site) owner(r *http.Request, v Viewer, i store.Incident) (string, error) {
+	name, err := said(r, "owner", maxName)
+	if err != nil || name == "" {
+		return "", err
+	}
+	if s.Access == nil { // nobody has an account
+		if access.CheckName(name) != nil {
+			return "", refuse("owner：%q 不是姓名", "owner: %q is not a name", name)
+		}
+		return name, nil
+	}
+	names, err := s.owners(r.Context(), v, i)
+	if err == nil && !slices.Contains(names, name) {
+		err = refuse("owner：%q 不是可以负责此事件的账号，可选：%s", "owner: %q is no account that can see to this incident; there are: %s",
+			name, strings.Join(names, ", "))
+	}
+	return name, err
+}
+
 // tend is a form of an incident's page.
 func (s *Site) tend(deed string) form {
 	return func(r *http.Request, v Viewer) (Deed, string, error) {
@@ -357,7 +401,7 @@ func (s *Site) tend(deed string) form {
 		case store.DeedAcknowledge:
 			care = store.Care{Owner: v.Name, Acknowledged: now}
 		case store.DeedAssign:
-			if care.Owner, err = said(r, "owner", maxName); err != nil {
+			if care.Owner, err = s.owner(r, v, i); err != nil {
 				return d, "", err
 			}
 			e.Said = care.Owner

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/diagnose/reliability"
 	"posdx/codes"
 	"posdx/fleet/store"
 )
@@ -112,6 +113,8 @@ func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 	v := struct {
 		*page
 		Code, Scheme string
+		Main         string // the scheme in which it is meant most
+		Cut          bool   // only the newest diagnoses were counted
 		Readings     []reading
 		Course       *course
 		Week, Was    float64
@@ -124,8 +127,10 @@ func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 		ShowTerminal, Searching bool
 	}{page: p, Code: code, Scheme: scheme, ShowPlace: true, ShowTerminal: true}
 	p.Title = code + " - " + p.T("title")
+	// An error of the terminal's own is counted under the host's table, which does not have it: then all are asked.
+	one := scheme != "" && len(s.Knowledge.Readings(scheme, code)) > 0
 	for _, sc := range s.Knowledge.Schemes {
-		if scheme != "" && sc.Name != scheme {
+		if one && sc.Name != scheme {
 			continue
 		}
 		for _, m := range s.Knowledge.Readings(sc.Name, code) {
@@ -171,12 +176,24 @@ func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 			v.Was += c.Count
 		}
 	}
+	v.Main = scheme
+	most := 0.0
+	for sc, list := range counts {
+		sum := 0.0
+		for _, n := range list {
+			sum += n
+		}
+		if scheme == "" && (sum > most || sum == most && sc < v.Main) {
+			v.Main, most = sc, sum
+		}
+	}
 	v.Course = newCourse(p, p.T("course.code"), start, steps, 12*time.Hour, counts, p.SchemeTitle,
 		func(sc string) string { return p.With("scheme", sc) })
 	v.Course.Unit = p.T("unit.sales")
 	for _, c := range v.Causes {
 		v.Total += c.Diagnoses
 	}
+	v.Cut = v.Total >= store.Sample
 	v.All = p.Link("/diagnoses", "code", code, "scheme", scheme)
 	if len(v.Readings) == 0 && len(v.Lines) == 0 && v.Week+v.Was == 0 {
 		s.fail(w, r, store.ErrNone)
@@ -188,7 +205,7 @@ func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 func (s *Site) causes(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "causes.page")
 	form, err := format(r)
-	if err != nil {
+	if err = cmp.Or(err, known(p.query, "segment", segments...)); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -262,8 +279,9 @@ func (s *Site) cause(w http.ResponseWriter, r *http.Request) {
 		Course    *course
 		Codes     []store.Tallied
 		Total     int
-		Bins      []bin
-		Sum       sum
+		Cut       bool // only the newest diagnoses were counted
+		Bins      []reliability.Bin
+		Sum       reliability.Sum
 		Incidents []store.Incident
 		Lines     []line
 		All       string
@@ -321,7 +339,8 @@ func (s *Site) cause(w http.ResponseWriter, r *http.Request) {
 	for _, c := range v.Codes {
 		v.Total += c.Diagnoses
 	}
-	v.Bins, v.Sum = reliability(became)
+	v.Cut = v.Total >= store.Sample
+	v.Bins, v.Sum = reliability.Of(became)
 	v.All = p.Link("/diagnoses", "cause", id)
 	s.render(w, r, http.StatusOK, "cause", v)
 }

@@ -181,12 +181,11 @@ func (s *Site) overview(w http.ResponseWriter, r *http.Request) {
 		OpenTotal   int
 		UnownedOpen int
 	}{page: p, By: cmp.Or(p.Param("by"), "code"), Range: cmp.Or(p.Param("range"), "24h"), Horizons: horizons(now), ShowPlace: true}
-	if _, ok := courses[v.Range]; !ok || v.By != "code" && v.By != "cause" {
-		s.fail(w, r, refuse("range：须为 24h、7d 或 14d；by：须为 code 或 cause",
-			"range: want 24h 7d or 14d; by: want code or cause"))
+	err := cmp.Or(known(p.query, "range", "24h", "7d", "14d"), known(p.query, "by", "code", "cause"))
+	if err != nil {
+		s.fail(w, r, err)
 		return
 	}
-	var err error
 	if v.figures, err = s.figures(r.Context(), in, now); err != nil {
 		s.fail(w, r, err)
 		return

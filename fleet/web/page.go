@@ -54,8 +54,10 @@ func (s *Site) page(r *http.Request, titleKey string) *page {
 		p.Estate = r.PathValue("estate")
 	}
 	if s.Source != nil {
+		chooses := slices.Contains(viewable, p.Path) || p.Path == "/code" || p.Path == "/search" ||
+			strings.HasPrefix(p.Path, "/cause/")
 		// What cannot be read here is missing in the frame; what the page itself needs fails aloud.
-		if list, err := s.Source.EstateNames(r.Context(), p.Viewer.Estates); err == nil && len(list) > 1 {
+		if list, err := s.Source.EstateNames(r.Context(), p.Viewer.Estates); chooses && err == nil && len(list) > 1 {
 			p.Estates = list
 		}
 		p.Views, _ = s.Source.Views(r.Context(), p.Viewer.Name)
@@ -363,9 +365,26 @@ func (p *page) Steps(id, retry string) string {
 	return c.StepsFor(retry).In(p.Lang)
 }
 
-// Meaning is what the tables say of a code in the reader's language, empty if they do not have it.
+// StepList are these steps one by one.
+func (p *page) StepList(id, retry string) []string {
+	c, ok := p.knowledge.Cause(id)
+	if !ok {
+		return nil
+	}
+	var list []string
+	for _, t := range c.ListFor(retry) {
+		list = append(list, t.In(p.Lang))
+	}
+	return list
+}
+
+// Meaning is what the tables say of a code in the reader's language, empty if they do not have it. Counts stand under
+// the host's table, also those of errors that the terminal itself gave: a name that only these have is looked up there.
 func (p *page) Meaning(scheme, code string) string {
 	if m, ok := p.knowledge.Lookup(scheme, code); ok {
+		return m.Text.In(p.Lang)
+	}
+	if m, ok := p.knowledge.Lookup(codes.SchemeLocal, code); ok && !strings.Contains(m.Code, ":") {
 		return m.Text.In(p.Lang)
 	}
 	return ""

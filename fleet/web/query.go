@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"posdx/agent/report"
@@ -17,6 +18,26 @@ const pageRows = 25
 // spans are the times that can be chosen by one click.
 var spans = map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour, "30d": 30 * 24 * time.Hour}
 
+// known refuses a value of the address that a page does not know: a list that silently ignored it would be taken for the
+// one that was asked for.
+func known(q url.Values, name string, values ...string) error {
+	v := q.Get(name)
+	if v == "" || slices.Contains(values, v) {
+		return nil
+	}
+	return refuse("%s：%q 不是可选的值，可选：%s", "%s: %q is not one of the values there are: %s", name, cutText(v, 40),
+		strings.Join(values, " "))
+}
+
+// cutText bounds what an error repeats of what somebody sent.
+func cutText(s string, most int) string {
+	r := []rune(strings.ToValidUTF8(s, "?"))
+	if len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return string(r)
+}
+
 // A span is the time that a page looks at. Zero times do not restrict.
 type span struct{ From, To time.Time }
 
@@ -24,11 +45,10 @@ type span struct{ From, To time.Time }
 func spanOf(q url.Values, now time.Time) (span, error) {
 	var s span
 	if name := q.Get("range"); name != "" && name != "all" {
-		d, ok := spans[name]
-		if !ok {
-			return s, refuse("range：须为 1h、24h、7d、30d 或 all", "range: want 1h 24h 7d 30d or all")
+		if err := known(q, "range", "1h", "24h", "7d", "30d", "all"); err != nil {
+			return s, err
 		}
-		s.From = now.Add(-d)
+		s.From = now.Add(-spans[name])
 		return s, nil
 	}
 	for name, into := range map[string]*time.Time{"from": &s.From, "to": &s.To} {
@@ -70,6 +90,9 @@ func filter(r *http.Request) (store.Filter, error) {
 	q := r.URL.Query()
 	f := store.Filter{In: viewer(r).Estates, Estate: q.Get("estate"), Terminal: q.Get("terminal"), Cause: q.Get("cause"), Segment: q.Get("segment"),
 		Code: q.Get("code"), Scheme: q.Get("scheme"), Text: q.Get("q"), Place: placeOf(q, "scheme")}
+	if err := known(q, "segment", segments...); err != nil {
+		return f, err
+	}
 	s, err := spanOf(q, time.Now())
 	if err != nil {
 		return f, err

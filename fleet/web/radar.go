@@ -120,9 +120,7 @@ func (s *Site) work(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "work")
 	form, err := format(r)
 	want := cmp.Or(p.Param("visit"), "yes")
-	if want != "yes" && want != "no" && want != "all" {
-		err = cmp.Or(err, refuse("visit：须为 yes、no 或 all", "visit: want yes no or all"))
-	}
+	err = cmp.Or(err, known(p.query, "visit", "yes", "no", "all"))
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -239,9 +237,7 @@ func (s *Site) versions(w http.ResponseWriter, r *http.Request) {
 		Found []affected
 		Other []dim
 	}{page: p, Dim: cmp.Or(p.Param("dim"), "agent"), Dims: versionDims, Bills: len(s.Bills), What: strings.TrimSpace(p.Param("has"))}
-	if !slices.Contains(versionDims, v.Dim) {
-		err = cmp.Or(err, refuse("dim：须为以下之一：%s", "dim: want one of %s", strings.Join(versionDims, " ")))
-	}
+	err = cmp.Or(err, known(p.query, "dim", versionDims...))
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -26,13 +26,11 @@ func terminalFilter(r *http.Request) (store.TerminalFilter, error) {
 	q := r.URL.Query()
 	f := store.TerminalFilter{In: viewer(r).Estates, Estate: q.Get("estate"), Text: q.Get("q"), State: q.Get("state"),
 		Quiet: q.Get("quiet"), Sort: q.Get("sort"), Place: placeOf(q)}
-	if !slices.Contains([]string{"", "name", "heard", "state", "failed"}, f.Sort) {
-		return f, refuse("sort：须为 name、heard、state 或 failed", "sort: want name heard state or failed")
+	err := cmp.Or(known(q, "state", "online", "offline"), known(q, "quiet", "offline", "unheard", "unsold"),
+		known(q, "sort", "name", "heard", "state", "failed"))
+	if err != nil {
+		return f, err
 	}
-	if !slices.Contains([]string{"", "offline", "unheard", "unsold"}, f.Quiet) {
-		return f, refuse("quiet：须为 offline、unheard 或 unsold", "quiet: want offline unheard or unsold")
-	}
-	var err error
 	if f.Limit, err = limit(r); err != nil {
 		return f, err
 	}
@@ -188,6 +186,9 @@ var momentKinds = []string{"diagnosis", "change", "outcome", "asked", "command"}
 func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 	at := address(r)
 	f, err := filter(r)
+	if err == nil {
+		err = known(r.URL.Query(), "only", momentKinds...)
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -212,8 +213,9 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 		Timeline []moment
 		Place    []dim
 		Dues     []store.Due
-		Causes   []store.Tallied
 		Topics   []string
+
+		Incidents []store.Incident // that its newest diagnosis may belong to and that go on
 
 		ShowTerminal, ShowPlace, Searching bool
 	}{page: p, AskedIDs: map[string]bool{}, Topics: momentKinds}
@@ -263,6 +265,13 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v.Place = p.Place(place)
+	if len(v.Lines) > 0 && f.Before == (store.Place{}) {
+		if v.Incidents, err = s.incidentsOf(ctx, in, v.Lines[0], place); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		v.Incidents = slices.DeleteFunc(v.Incidents, func(i store.Incident) bool { return !i.Closed.IsZero() })
+	}
 	if len(v.Lines) > 0 { // the newest sale says of the host's answer what no background check can
 		for _, e := range v.Lines[0].D.Evidence {
 			if e.Check == "txn.answer" {

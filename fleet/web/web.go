@@ -195,7 +195,14 @@ func (s *Site) Handler() (http.Handler, error) {
 	m.HandleFunc("GET /readyz", s.readyz)
 	m.HandleFunc("GET /metrics", s.metrics)
 	s.accessRoutes(m)
-	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, store.ErrNone) })
+	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if allowed := m.allowed(r); allowed != "" {
+			w.Header().Set("Allow", allowed)
+			s.fail(w, r, errMethod)
+			return
+		}
+		s.fail(w, r, store.ErrNone)
+	})
 	return s.guard(m), nil
 }
 
@@ -212,6 +219,22 @@ func (m *mux) Handle(pattern string, h http.Handler) {
 
 func (m *mux) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
 	m.Handle(pattern, http.HandlerFunc(h))
+}
+
+var errMethod = errors.New("not by this method")
+
+// allowed lists the methods that an address is there for; empty if there is no such address. The pattern of everything
+// keeps http.ServeMux from saying so itself.
+func (m *mux) allowed(r *http.Request) string {
+	var list []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		ask := r.Clone(r.Context())
+		ask.Method = method
+		if _, pattern := m.Handler(ask); pattern != "/" && pattern != "" {
+			list = append(list, method)
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // guard sets what protects every answer and asks who wants it.
@@ -369,6 +392,8 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, store.ErrNone):
 		status = http.StatusNotFound
+	case errors.Is(err, errMethod):
+		status = http.StatusMethodNotAllowed
 	case errors.As(err, &bad):
 		status = http.StatusBadRequest
 	case errors.Is(err, errRole), errors.Is(err, errForeign), errors.Is(err, errScope),
@@ -391,6 +416,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	p := s.page(r, "")
+	p.Estates = nil // there is nothing to choose an estate for
 	if status == http.StatusBadRequest {
 		what = bad.In(p.Lang)
 	}

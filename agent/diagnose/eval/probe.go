@@ -128,6 +128,9 @@ func (l *look) history() {
 		if w.newTerminal {
 			f["approvals_1h"] = 0.0
 			delete(f, "last_approval_age_s")
+			if w.chance(0.7) { // the agent counts for an hour before it says so
+				f["no_approval_s"] = float64(3600 + w.IntN(80000))
+			}
 			delete(f, "first_seen_age_s")
 		}
 		if w.badUpdate {

@@ -11,6 +11,12 @@ import (
 	"path/filepath"
 )
 
+// What makes a change durable, so that a test can hold the order and let each step fail.
+var (
+	sync   = (*os.File).Sync
+	rename = os.Rename
+)
+
 // Replace puts b in place of a file, with mode 0600, and returns when that is durable. What a power cut left of an
 // earlier attempt is taken away first: its name is always the same, so that nothing piles up.
 func Replace(path string, b []byte) error {
@@ -25,13 +31,13 @@ func Replace(path string, b []byte) error {
 	}
 	_, err = f.Write(b)
 	if err == nil {
-		err = f.Sync()
+		err = sync(f)
 	}
 	if e := f.Close(); err == nil {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(fresh, path)
+		err = rename(fresh, path)
 	}
 	if err != nil {
 		os.Remove(fresh)
@@ -42,7 +48,7 @@ func Replace(path string, b []byte) error {
 		return err
 	}
 	defer dir.Close()
-	return dir.Sync()
+	return sync(dir)
 }
 
 // Read reads a file of at most limit bytes. Of a larger one it returns the beginning too, one byte past the limit.

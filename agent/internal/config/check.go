@@ -24,6 +24,7 @@ import (
 
 	"posdx/agent/enroll"
 	"posdx/agent/internal/say"
+	"posdx/agent/internal/sshsig"
 	"posdx/agent/report"
 )
 
@@ -166,6 +167,11 @@ func (k *checker) console() {
 	}
 	if n := len(c.PIN); n > 0 && (n < minPIN || n > maxPIN || strings.Trim(c.PIN, "0123456789") != "") {
 		k.bad("console.pin", "no-pin", minPIN, maxPIN)
+	}
+	for i, line := range c.Keys {
+		if _, err := sshsig.ParseKey(line); err != nil {
+			k.bad(fmt.Sprintf("console.keys[%d]", i), "no-ssh-key", line)
+		}
 	}
 	if time.Duration(c.Idle) < minIdle {
 		k.bad("console.idle", "idle-too-short", time.Duration(c.Idle), minIdle)

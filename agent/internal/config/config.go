@@ -207,8 +207,9 @@ type Console struct {
 	Language string `toml:"language"` // zh or en; empty is the terminal's
 	// 4 to 8 digits, asked on a serial line before anything but the verdict is shown; empty asks for none
 	PIN    string   `toml:"pin"`
+	Keys   []string `toml:"keys"`   // of technicians, lines as in authorized_keys; whoever signs with one needs no PIN
 	Plain  bool     `toml:"plain"`  // lines only, for a terminal without cursor addressing
-	Locked string   `toml:"locked"` // what is shown before the PIN: verdict or nothing
+	Locked string   `toml:"locked"` // what is shown before PIN or key: verdict or nothing
 	Idle   Duration `toml:"idle"`   // after which a serial line is locked again
 }
 

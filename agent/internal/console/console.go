@@ -1,14 +1,13 @@
 // Package console is what a technician at the terminal sees: a screen of 80 columns and 24 rows for a serial line,
 // keys that every terminal program has, Chinese and English.
 //
-// On a serial line it may ask for a PIN before it shows more than the verdict; elsewhere login is the system's
-// business.
+// On a serial line it may ask for a PIN, or for a signature, before it shows more than the verdict; elsewhere login is
+// the system's business.
 package console
 
 import (
 	"cmp"
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/charset"
+	"posdx/agent/internal/sshsig"
 	"posdx/agent/internal/zmodem"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -40,9 +40,6 @@ const (
 	probeWait  = time.Second            // for the terminal to say what it is: 20 characters at 300 baud
 	writeWait  = 20 * time.Second       // a full screen at 1200 baud; after that the line is held (XOFF) or unplugged
 	escWait    = 100 * time.Millisecond // the rest of a key's sequence follows Esc at once, Esc alone is a key
-	pinTries   = 5                      // wrong PINs in a row, whoever types them, before none is taken for a while
-	pinWait    = 5 * time.Minute        // at first; doubled with each further wrong one
-	maxPINWait = 24 * time.Hour
 )
 
 // A Console serves one terminal, one Run after the other.
@@ -67,29 +64,22 @@ type Console struct {
 	// Carrier tells whether somebody is on the line, as its DCD says; a line that falls is locked. Nil: the line has none.
 	Carrier func() (up, known bool)
 
-	wrong int       // PINs in a row
-	until time.Time // when the next one is taken
+	// Keys are of those who need no PIN: they sign what the console shows them. Terminal is this one's name, which is part
+	// of it.
+	Keys     []sshsig.Key
+	Terminal string
+
+	pins, signatures tries
 }
 
-// unlock tries a PIN. Wrong ones are counted over all who come to the line: hanging up does not begin anew.
-func (c *Console) unlock(pin string, now time.Time) (ok bool, wait time.Duration) {
-	if wait := c.until.Sub(now); wait > 0 {
-		return false, wait
-	}
-	log := cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	if subtle.ConstantTimeCompare([]byte(pin), []byte(c.PIN)) == 1 {
-		c.wrong = 0
-		log.Info("console unlocked")
-		return true, 0
-	}
-	c.wrong++
-	if over := c.wrong - pinTries; over >= 0 {
-		wait = min(pinWait<<min(over, 10), maxPINWait)
-		c.until = now.Add(wait)
-	}
-	log.Warn("console: wrong PIN", "in_a_row", c.wrong, "locked_for", wait)
-	return false, wait
-}
+// A phase is how far a session with a person has come.
+type phase byte
+
+const (
+	waiting phase = iota // for a person to press Enter
+	asking               // the terminal what it is
+	serving
+)
 
 func (c *Console) idle() time.Duration { return cmp.Or(c.Idle, lookedAt) }
 
@@ -121,7 +111,7 @@ type session struct {
 	keys    decoder
 	model   model
 	screen  screen
-	phase   byte // 'w' waits for a person, 'a' asks the terminal what it is, 's' serves
+	phase   phase
 	dumb    bool
 	text    string // what a dumb terminal shows
 	typing  bool   // it shows an entry
@@ -166,14 +156,14 @@ func (s *session) run(ctx context.Context) error {
 	for {
 		var err error
 		var tick <-chan time.Time
-		if s.phase == 's' && !s.idle {
+		if s.phase == serving && !s.idle {
 			tick = time.After(refresh)
-			if len(s.model.watching()) > 0 {
+			if s.model.watches() {
 				tick = time.After(watchEvery)
 			}
 		}
 		var dcd <-chan time.Time
-		if s.c.Stay && s.c.Carrier != nil && s.phase != 'w' {
+		if s.c.Stay && s.c.Carrier != nil && s.phase != waiting {
 			dcd = time.After(dcdEvery)
 		}
 		var esc <-chan time.Time
@@ -190,7 +180,7 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		case b := <-s.in:
 			s.lastKey, s.idle = time.Now(), false
-			var keys []key
+			keys := make([]key, 0, len(b)) // grown, it would leave copies behind that nobody zeroes
 			for _, c := range b {
 				if k, ok := s.keys.push(c); ok {
 					keys = append(keys, k)
@@ -213,7 +203,7 @@ func (s *session) run(ctx context.Context) error {
 			err = s.begin(ctx, s.answers == 0)
 		case f := <-s.events:
 			f(&s.model)
-			if s.phase == 's' {
+			if s.phase == serving {
 				err = s.paint()
 			}
 		case <-dcd:
@@ -221,7 +211,7 @@ func (s *session) run(ctx context.Context) error {
 				s.carrier = true
 			} else if known && s.carrier {
 				s.carrier = false
-				cmp.Or(s.c.Log, slog.New(slog.DiscardHandler)).Info("console locked: the line has fallen")
+				s.c.log().Info("console locked: the line has fallen")
 				err = s.wait()
 			}
 		case <-tick:
@@ -251,14 +241,14 @@ func (s *session) take(ctx context.Context, keys []key, probe *<-chan time.Time)
 	changed := false
 	for _, k := range keys {
 		switch s.phase {
-		case 'w':
+		case waiting:
 			if k.r == keyEnter {
 				if err := s.ask(probe); err != nil {
 					return false, err
 				}
 			}
 			continue
-		case 'a':
+		case asking:
 			if k.r != keyCursor {
 				continue
 			}
@@ -276,51 +266,63 @@ func (s *session) take(ctx context.Context, keys []key, probe *<-chan time.Time)
 		if k.r == keyCursor {
 			continue
 		}
-		changed = true
-		switch a := s.model.press(k); a.kind {
-		case 'q':
-			if !s.c.Stay {
-				return true, nil
-			}
-			return false, s.wait()
-		case 'p':
-			if err := s.ask(probe); err != nil {
-				return false, err
-			}
-			changed = false
-		case 'r':
-			s.state(ctx)
-		case 'h':
-			s.state(ctx)
-			s.readPast(ctx)
-		case 'w':
-			s.look(ctx)
-		case 'z':
-			if err := s.send(ctx); err != nil {
-				return false, err
-			}
-		case 'u':
-			ok, wait := s.c.unlock(a.code, time.Now())
-			s.model.unlocked(ok, wait)
-		case 'c':
-			s.job(ctx, func(in context.Context) error {
-				list, err := s.c.Backend.Check(in, a.names)
-				if err == nil {
-					s.tell(ctx, func(m *model) { m.gotResults(list) })
-				}
-				return err
-			})
-		case 'd':
-			lang := s.model.lang
-			s.job(ctx, func(in context.Context) error {
-				return s.c.Backend.Diagnose(in, lang, a.code, "", report.OriginUnknown, func(d report.Diagnosis) {
-					s.tell(ctx, func(m *model) { m.gotDiagnosis(d) })
-				})
-			})
+		a := s.model.press(k)
+		if left, err := s.do(ctx, a, probe); left || err != nil || s.phase == waiting {
+			return left, err // what was typed ahead of leaving is dropped
 		}
+		changed = a.kind != actRepaint
 	}
-	if changed && s.phase == 's' {
+	if changed && s.phase == serving {
 		return false, s.paint()
+	}
+	return false, nil
+}
+
+// do does what a key asks for.
+func (s *session) do(ctx context.Context, a action, probe *<-chan time.Time) (left bool, err error) {
+	switch a.kind {
+	case actLeave:
+		if !s.c.Stay {
+			return true, nil
+		}
+		return false, s.wait()
+	case actRepaint:
+		return false, s.ask(probe)
+	case actSend:
+		return false, s.send(ctx)
+	case actRefresh:
+		s.state(ctx)
+	case actHistory:
+		s.state(ctx)
+		s.readPast(ctx)
+	case actWatch:
+		s.look(ctx)
+	case actUnlock:
+		ok, wait := s.c.unlock(a.code, time.Now())
+		s.model.unlocked(ok, wait)
+	case actChallenge:
+		if s.model.challenge == "" {
+			s.model.challenge = s.c.challenge(time.Now())
+		}
+	case actVerify:
+		ok, wait := s.c.verify(a.code, s.model.challenge, time.Now())
+		s.model.challenge = "" // one is good for one try
+		s.model.unlocked(ok, wait)
+	case actCheck:
+		s.job(ctx, func(in context.Context) error {
+			list, err := s.c.Backend.Check(in, a.names)
+			if err == nil {
+				s.tell(ctx, func(m *model) { m.gotResults(list) })
+			}
+			return err
+		})
+	case actDiagnose:
+		lang := s.model.lang
+		s.job(ctx, func(in context.Context) error {
+			return s.c.Backend.Diagnose(in, lang, a.code, "", report.OriginUnknown, func(d report.Diagnosis) {
+				s.tell(ctx, func(m *model) { m.gotDiagnosis(d) })
+			})
+		})
 	}
 	return false, nil
 }
@@ -328,12 +330,13 @@ func (s *session) take(ctx context.Context, keys []key, probe *<-chan time.Time)
 // wait shows that somebody is at home, and nothing more, until Enter is pressed.
 func (s *session) wait() error {
 	clear := ""
-	if s.phase == 's' && !s.dumb {
+	if s.phase == serving && !s.dumb {
 		clear = "\x1b[0m\x1b[2J\x1b[H"
 	}
-	s.phase = 'w'
+	s.phase = waiting
 	s.model = emptyModel(s.c.Lang, s.c.Knowledge(), s.c.Contacts)
-	s.model.locked = s.c.Stay && s.c.PIN != ""
+	s.model.pin, s.model.key = s.c.PIN != "", len(s.c.Keys) > 0
+	s.model.locked = s.c.Stay && (s.model.pin || s.model.key)
 	s.model.hidden = s.model.locked && s.c.Hidden
 	s.screen = screen{}
 	if !s.c.Stay {
@@ -354,14 +357,14 @@ func (s *session) ask(probe *<-chan time.Time) error {
 		s.chinese = true
 		return s.begin(context.Background(), true)
 	}
-	s.phase, s.answers, s.chinese = 'a', 0, false
+	s.phase, s.answers, s.chinese = asking, 0, false
 	*probe = time.After(probeWait)
 	return s.write([]byte("\r中\x1b[6n\x1b[999;999H\x1b[6n"))
 }
 
 // begin serves, with or without cursor addressing.
 func (s *session) begin(ctx context.Context, dumb bool) error {
-	s.phase, s.dumb, s.screen, s.text, s.typing = 's', dumb, screen{}, "", false
+	s.phase, s.dumb, s.screen, s.text, s.typing = serving, dumb, screen{}, "", false
 	if !s.chinese && !s.c.GBK {
 		s.model.lang, s.model.narrow = "en", true
 	}
@@ -398,8 +401,11 @@ func (s *session) state(ctx context.Context) {
 
 // look has what a person is putting right checked again, one time after the other.
 func (s *session) look(ctx context.Context) {
+	if s.looking || s.model.busy || s.model.state.InSale {
+		return
+	}
 	names := s.model.watching()
-	if len(names) == 0 || s.looking || s.model.busy || s.model.state.InSale {
+	if s.model.looks++; len(names) == 0 {
 		return
 	}
 	s.looking = true
@@ -456,7 +462,7 @@ func (s *session) send(ctx context.Context) error {
 	}
 	err = zmodem.Send(ctx, rawWriter{s.rw}, s.in, name, time.Now(), file, receiverWait)
 	s.screen, s.text, s.lastKey, s.keys = screen{}, "", time.Now(), decoder{}
-	cmp.Or(s.c.Log, slog.New(slog.DiscardHandler)).Info("console sent a bundle", "bytes", len(file), "err", err)
+	s.c.log().Info("console sent a bundle", "bytes", len(file), "err", err)
 	switch {
 	case err == nil:
 		s.model.note = fmt.Sprintf(wordSent.In(s.model.lang), name)
@@ -520,7 +526,7 @@ func (s *session) paint() error {
 	}
 	text := string(plain(lines))
 	if s.model.entering() {
-		echo := "\r> " + s.model.entry + " \b"
+		echo := "\r> " + s.model.typed() + " \b"
 		if s.typing {
 			return s.write([]byte(echo))
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"posdx/agent/internal/sshsig"
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -114,9 +115,30 @@ func TestScreens(t *testing.T) {
 			{"history", func(m *model) { withPast(m); typeText(m, "7j") }},
 			{"found", func(m *model) { withPast(m); typeText(m, "7/97\r") }},
 			{"past", func(m *model) { withPast(m); typeText(m, "7j\r") }},
+			{"ledger-in-the-other", func(m *model) {
+				d := cutOff()
+				m.know, m.state.Last = guidable(), &d
+				m.press(key{r: 'e'})
+				m.press(key{r: 'l'})
+			}},
+			{"path", func(m *model) {
+				m.state.Last, m.state.Evidence = nil, but(saw("modem.sim", "modem0", report.CannotTell, report.Facts{"reason": "in-use"}),
+					saw("net.tcp", "host-primary", report.Bad, report.Facts{"outcome": "timeout", "ms": 3000.0}),
+					saw("net.tls", "host-primary", report.NotRun, report.Facts{"reason": "masked"}), unknownOf("net.path", "host-primary"),
+					saw("txn.answer", "txn", report.Bad, report.Facts{"host_answer_seen": false, "sent": false}))
+				m.press(key{r: screenPath})
+			}},
 			{"locked", func(m *model) { m.locked = true }},
 			{"hidden", func(m *model) { m.locked, m.hidden = true, true }},
-			{"pin", func(m *model) { m.locked = true; typeText(m, "12") }},
+			{"pin", func(m *model) { m.locked, m.pin = true, true; typeText(m, "12") }},
+			{"pin-or-key", func(m *model) {
+				m.locked, m.pin, m.key, m.challenge = true, true, true, "t1@20261121T1200Z-K7QZJ4M2XW5RT6YB3NHC"
+				typeText(m, "12")
+			}},
+			{"key", func(m *model) {
+				m.locked, m.key, m.challenge = true, true, "t1@20261121T1200Z-K7QZJ4M2XW5RT6YB3NHC"
+				typeText(m, sshsig.Begin+"\rU1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAgh0\rAAAA")
+			}},
 			{"gone", func(m *model) { m.gone = errors.New("no daemon listens on /run/posdx/hook.sock") }},
 			{"no-such-key", func(m *model) { m.press(key{r: 'x'}) }},
 			{"abstained", func(m *model) {
@@ -309,7 +331,7 @@ func TestHostileTextStaysText(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
-		{"a1", "a 1"}, {"\r\n", "13"}, {"\n", "13"}, {"\r\r", "13 13"}, {"\x1b[A\x1bOPx", "-2 x"}, {"\x1b[24;3R", "-1:24:3"}, {"\x1bq", "q"}, {"\x1b[5~\x1b[6~\x1bOB", "-4 -5 -3"}, {"\x1b[3~", ""}, {"\x1b[3R", ""},
+		{"a1", "a 1"}, {"\r\n", "13"}, {"\n", "13"}, {"\r\r", "13 13"}, {"\x1b[A\x1bOPx", "-2 -8 x"}, {"\x1b[24;3R", "-1:24:3"}, {"\x1bq", "q"}, {"\x1b[5~\x1b[6~\x1bOB", "-4 -5 -3"}, {"\x1b[3~", "-8"}, {"\x1b[3R", "-8"}, {"\x1b[1\x1b[Bq", "-3 q"},
 		{"\x00\x00\xff\x80q", "q"}, {"\x1b[" + strings.Repeat("1", 100) + "q", ""}, {"\x1b\x1b[Aq", "27 -2 q"}, {"\x1b[1;\x00q", "q"}, {"\b\x7f", "127 127"},
 	} {
 		var d decoder
@@ -335,6 +357,45 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// What the keys of terminal programs send, each in its usual setting: PuTTY's manual (the terminal keyboard panel) and
+// its rxvt and SCO choices, SecureCRT's VT100 and Linux key maps, the terminfo entries of xterm, screen and tmux, linux,
+// and minicom, which sends what the terminal that it runs in does.
+func TestKeysOfTerminalPrograms(t *testing.T) {
+	const up, down, home, end, pageUp, pageDown = keyUp, keyDown, keyHome, keyEnd, keyPageUp, keyPageDown
+	for program, sends := range map[string]map[string]rune{
+		"PuTTY": {"\x1b[A": up,
+			"\x1b[B": down, "\x1bOA": up, "\x1bOB": down, "\x1b[1~": home, "\x1b[4~": end, "\x1b[5~": pageUp,
+			"\x1b[6~": pageDown, "\x7f": keyBackspace, "\x1b[11~": keyOther, "\x1b[2~": keyOther, "\x1b[3~": keyOther,
+			"\x1b[C": keyOther},
+		"PuTTY, rxvt keys":  {"\x1b[H": home, "\x1bOw": keyOther, "\x1b[7~": home, "\x1b[8~": end},
+		"PuTTY, Linux keys": {"\x1b[[A": keyOther, "\x1b[[E": keyOther},
+		"PuTTY, SCO keys":   {"\x1b[H": home, "\x1b[F": end, "\x1b[M": keyOther},
+		"SecureCRT, VT100": {"\x1b[A": up,
+			"\x1bOA": up, "\x1bOP": keyOther, "\x1bOS": keyOther, "\b": keyBackspace, "\x1b[1~": home, "\x1b[4~": end},
+		"xterm": {"\x1bOA": up, "\x1b[1;5A": up, "\x1bOH": home, "\x1bOF": end, "\x1b[5~": pageUp, "\x1b[6;2~": keyOther, "\x1bOP": keyOther,
+			"\x1b[15~": keyOther, "\x1b[200~": keyOther, "\x1b[Z": keyOther},
+		"screen and tmux": {"\x1bOA": up, "\x1b[1~": home, "\x1b[4~": end, "\x1b[5~": pageUp, "\x1b[6~": pageDown},
+		"linux, minicom":  {"\x1b[[B": keyOther, "\x1b[17~": keyOther, "\x1b[1~": home, "\x1b[4~": end},
+	} {
+		for sent, want := range sends {
+			var d decoder
+			var got []rune
+			for i := range len(sent) {
+				if k, ok := d.push(sent[i]); ok {
+					got = append(got, k.r)
+				}
+			}
+			if len(got) != 1 || got[0] != want || d.pending() {
+				t.Errorf("%s: %q is %d, want %d", program, sent, got, want)
+			}
+		}
+	}
+	m := newModel("en")
+	if m.press(key{r: keyOther}); !strings.Contains(m.note, "this key does nothing") {
+		t.Errorf("of a function key it says %q", m.note)
+	}
+}
+
 // FuzzConsole presses any keys and paints after each: no panic, no line too wide, memory bounded.
 func FuzzConsole(f *testing.F) {
 	f.Add([]byte("1234567\r l 2nnpp 5 96\rq"))
@@ -351,9 +412,9 @@ func FuzzConsole(f *testing.F) {
 				continue
 			}
 			switch a := m.press(k); a.kind {
-			case 'c':
+			case actCheck:
 				m.gotResults(append(evidence("net.gateway", "gateway", report.OK, nil), m.state.Evidence...))
-			case 'd':
+			case actDiagnose:
 				if a.code == "" || len(a.code) > maxEntry {
 					t.Fatalf("asks for code %q", a.code)
 				}
@@ -624,8 +685,8 @@ func TestATypedCodeIsThatCode(t *testing.T) {
 	for _, r := range "97" {
 		m.press(key{r: r})
 	}
-	if a := m.press(key{r: keyEnter}); a.kind != 'd' || a.code != "97" {
-		t.Errorf("asks %c %q, want 97", a.kind, a.code)
+	if a := m.press(key{r: keyEnter}); a.kind != actDiagnose || a.code != "97" {
+		t.Errorf("asks %v %q, want 97", a.kind, a.code)
 	}
 }
 
@@ -665,6 +726,14 @@ func TestEscSwallowsNothing(t *testing.T) {
 		synctest.Wait()
 		if s := term.sent(); !strings.Contains(s, "reader0") {
 			t.Errorf("Esc and 2 sent %q, want the devices", s)
+		}
+		fmt.Fprint(term, "\x1b[") // a sequence that was cut off swallows nothing either
+		time.Sleep(2 * escWait)
+		synctest.Wait()
+		fmt.Fprint(term, "6")
+		synctest.Wait()
+		if s := term.sent(); !strings.Contains(s, "逐字") {
+			t.Errorf("6 after half a sequence sent %q", s)
 		}
 		fmt.Fprint(term, "4abc\x1b")
 		time.Sleep(2 * escWait)
@@ -784,17 +853,17 @@ func TestPIN(t *testing.T) {
 			t.Errorf("without a PIN: %q, asked %q", s, back.questions())
 		}
 		fmt.Fprint(term, "\x03")
-		for range pinTries - 2 { // two were tried above: "A0" and what followed are no PIN either
+		for range mostTries - 2 { // two were tried above: "A0" and what followed are no PIN either
 			try("0000")
 			fmt.Fprint(term, "q")
 			synctest.Wait()
 			enter()
 		}
-		for range pinTries {
+		for range mostTries {
 			try("1234")
 		}
 		if s := try("4711"); strings.Contains(s, "2设备") {
-			t.Errorf("the right PIN right after %d wrong ones was taken: %q", pinTries, s)
+			t.Errorf("the right PIN right after %d wrong ones was taken: %q", mostTries, s)
 		}
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -31,6 +30,31 @@ func fitted(list []report.Evidence) []report.Evidence {
 	return list
 }
 
+func (m *model) deviceLines() []string {
+	if len(m.state.Evidence) == 0 {
+		return text.Wrap(wordNoFacts.In(m.lang), m.cols, 0)
+	}
+	return devices(m.state.Evidence, m.know, m.lang, m.cols, m.at)
+}
+
+func (m *model) pressDevices(r rune) (a action, taken bool) {
+	n := len(fitted(m.state.Evidence))
+	if n > 0 && r == keyEnter {
+		m.showAt(screenFacts, m.at)
+		return action{}, true
+	}
+	return action{}, m.move(r, n)
+}
+
+// factLines are all that was measured of the device that is chosen.
+func (m *model) factLines() []string {
+	list := fitted(m.state.Evidence)
+	if len(list) == 0 {
+		return text.Wrap(wordNoFacts.In(m.lang), m.cols, 0)
+	}
+	return device(list[min(m.at, len(list)-1)], m.know, m.lang, m.cols)
+}
+
 // devices is a line for each thing that was looked at, in words, and one for all that is not fitted.
 func devices(list []report.Evidence, k *codes.Knowledge, lang string, cols, at int) (lines []string) {
 	for i, e := range fitted(list) {
@@ -40,9 +64,9 @@ func devices(list []report.Evidence, k *codes.Knowledge, lang string, cols, at i
 		}
 		what := StatusWord(e.Status, lang)
 		if reason, ok := e.Facts.Str("reason"); ok {
-			what += " (" + word("reason", reason, lang) + ")"
+			what += bracketed(word("reason", reason, lang), lang)
 		} else if level, ok := e.Facts.Str("level"); ok && e.Status == report.OK && level == "poor" {
-			what += " (" + word("level", level, lang) + ")"
+			what += bracketed(word("level", level, lang), lang)
 		}
 		line := lead + text.Pad(checkTitle(k, e.Check, lang), 36) + " " + text.Pad(text.Clean(e.Subject), 16) + " " + what
 		lines = append(lines, text.Cut(line, cols))
@@ -54,7 +78,7 @@ func devices(list []report.Evidence, k *codes.Knowledge, lang string, cols, at i
 		}
 	}
 	if len(absent) > 0 {
-		lines = append(lines, text.Cut(wordFitted.In(lang)+strings.Join(absent, codes.Text{ZH: "、", EN: ", "}.In(lang)), cols))
+		lines = append(lines, text.Cut(wordFitted.In(lang)+strings.Join(absent, wordAnd.In(lang)), cols))
 	}
 	return lines
 }
@@ -76,71 +100,4 @@ func device(e report.Evidence, k *codes.Knowledge, lang string, cols int) (lines
 		lines = append(lines, text.Wrap("  "+text.Pad(text.Clean(name), 24)+" "+text.Clean(value(e.Facts[name])), cols, 27)...)
 	}
 	return lines
-}
-
-// history is what is kept of the past, newest first, of the code that is searched for.
-func (m *model) history() (list []report.Recent) {
-	if m.past == nil {
-		list = slices.Clone(m.state.Recent)
-	}
-	for i := range m.past {
-		list = append(list, report.InOneLine(&m.past[i]))
-	}
-	if m.find == "" {
-		return list
-	}
-	want := codes.Normalise(m.find)
-	return slices.DeleteFunc(list, func(r report.Recent) bool {
-		_, bare, _ := strings.Cut(r.Code, ":")
-		return !strings.EqualFold(r.Code, want) && !strings.EqualFold(bare, want)
-	})
-}
-
-func (m *model) historyLines() []string {
-	list := m.history()
-	head := fmt.Sprintf(wordHistory.In(m.lang), len(list))
-	if m.find != "" {
-		head = text.Clean(fmt.Sprintf(wordOnlyCode.In(m.lang), m.find, len(list)))
-	}
-	lines := []string{text.Cut(head, m.cols)}
-	if len(list) == 0 && m.find == "" {
-		return text.Wrap(wordNoPast.In(m.lang), m.cols, 0)
-	}
-	for i, r := range list {
-		lead := strings.Repeat(" ", len(marker))
-		if i == m.at {
-			lead = marker
-		}
-		cause := title(m.know, r.Cause, r.Cause, m.lang) + " " + percent(r.Probability)
-		if r.Abstained {
-			cause = word("verdict", "abstained", m.lang)
-		}
-		code := text.Clean(r.Code)
-		if r.Repeats > 0 {
-			code += fmt.Sprintf(" x%d", r.Repeats+1)
-		}
-		lines = append(lines, text.Cut(lead+r.Time.Local().Format("01-02 15:04")+"  "+text.Pad(code, 14)+" "+
-			text.Pad(word("retry.short", r.Retry, m.lang), 12)+" "+text.Clean(cause), m.cols))
-	}
-	return lines
-}
-
-// open shows the diagnosis that is chosen in the history.
-func (m *model) open() {
-	list := m.history()
-	want := list[min(m.at, len(list)-1)].ID
-	i := slices.IndexFunc(m.past, func(d report.Diagnosis) bool { return d.ID == want })
-	if i < 0 {
-		m.note = wordNoDetail.In(m.lang)
-		return
-	}
-	at := m.at
-	m.chosen = &m.past[i]
-	m.show(screenPast)
-	m.at = at
-}
-
-func (m *model) gotPast(list []report.Diagnosis) {
-	m.past = list
-	m.at = min(m.at, max(0, len(m.history())-1)) // a person may have typed ahead
 }

@@ -31,6 +31,22 @@ type exercise struct {
 // mostLooks bounds how often one opening of the page asks the reader: some three minutes.
 const mostLooks = 45
 
+func (m *model) tryContent() content {
+	return content{
+		lines: func(m *model) []string { return m.try.lines(m.lang, m.cols) },
+		opened: func(m *model) action {
+			m.try = begun(m.state.Evidence)
+			return action{kind: actWatch}
+		},
+		watch: func(int) []string {
+			if m.try.over() {
+				return nil
+			}
+			return []string{slotCheck, readsCheck}
+		},
+	}
+}
+
 // begun is an exercise that begins now.
 func begun(list []report.Evidence) exercise {
 	var x exercise

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"posdx/agent/internal/text"
@@ -42,9 +43,31 @@ func (c Contacts) of(actor string) (who, number string) {
 	return "", ""
 }
 
-// firstPage is the verdict for somebody who has five seconds: what happened, the money, the cause with at most this
-// many proofs, one thing to do, whom to call, the hand-off code. What else there is stands on the page of details.
-func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string, cols, proofs int) (lines []string) {
+// verdictLines is the first page with as many proofs as the line has time for.
+func (m *model) verdictLines() []string {
+	d := m.spoken()
+	if d == nil {
+		return text.Wrap(wordNone.In(m.lang), m.cols, 0)
+	}
+	outcome := Outcome(m.state.Outcome, d, m.know, m.lang, m.cols)
+	for proofs := mostProofs; ; proofs-- {
+		lines := append(slices.Clip(outcome), firstPage(d, m.know, m.contacts, m.lang, m.cols, extent{proofs: proofs})...)
+		var fresh screen
+		if proofs == 1 || len(fresh.paint(m.framed(lines), m.cols)) <= firstBytes-askBytes {
+			return lines
+		}
+	}
+}
+
+// An extent is how much is told: at most this many proofs, every step or the first.
+type extent struct {
+	proofs int
+	steps  bool
+}
+
+// firstPage is the verdict for somebody who has five seconds: what happened, the money, the cause with its proofs, one
+// thing to do, whom to call, the hand-off code. What else there is stands on the page of details.
+func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string, cols int, e extent) (lines []string) {
 	add := func(label codes.Text, what string) {
 		if what = text.Clean(what); what != "" {
 			lines = append(lines, text.Wrap(text.Pad(label.In(lang), labelWidth)+what, cols, labelWidth)...)
@@ -71,6 +94,11 @@ func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string
 	}
 	first := d.Causes[0]
 	know, _ := k.Cause(first.ID)
+	toDo := know.FirstStepFor
+	if e.steps {
+		toDo = know.StepsFor
+	}
+	advice := know.AdviceOf(first.Act.Step, d.Money.Retry)
 	switch {
 	case d.Abstained:
 		add(wordCause, wordUndecided.In(lang))
@@ -84,26 +112,26 @@ func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string
 		case d.NextTest != nil:
 			add(wordAct, wordGuideTest.In(lang)+nextHow(d, k, lang))
 		case know.ID != "":
-			add(wordAct, know.FirstStepFor(d.Money.Retry).In(lang))
+			add(wordAct, toDo(advice).In(lang))
 		}
 	case first.ID == "none":
 		add(wordCause, title(k, first.ID, first.Title, lang))
 	default:
 		add(wordCause, title(k, first.ID, first.Title, lang)+"  "+chanceOf(first, lang))
 		label := wordFor
-		for _, r := range first.For[:min(len(first.For), mostProofs, proofs)] {
+		for _, r := range first.For[:min(len(first.For), mostProofs, e.proofs)] {
 			add2(label, r.Say)
 			label = codes.Text{}
 		}
 		step := first.Act.Step
 		if know.ID != "" {
-			step = know.FirstStepFor(d.Money.Retry).In(lang)
+			step = toDo(advice).In(lang)
 		}
 		who := word("actor", first.Act.By, lang)
 		if first.Act.Visit {
-			who += ", " + word("visit", "yes", lang)
+			who += wordComma.In(lang) + word("visit", "yes", lang)
 		}
-		add(wordAct, who+": "+step)
+		add(wordAct, who+wordColon.In(lang)+step)
 	}
 	if !d.Abstained || d.NextTest == nil {
 		if who, number := to.of(first.Act.By); who != "" {
@@ -139,7 +167,7 @@ func headline(d *report.Diagnosis, k *codes.Knowledge, lang string) string {
 		meaning = meaning[:i]
 	}
 	if d.Code.Disputed {
-		meaning += " (" + wordDisputed.In(lang) + ")"
+		meaning += bracketed(whyOpen(d.Code, lang), lang)
 	}
 	return strings.Join(append(parts, meaning), "  ")
 }

@@ -21,6 +21,10 @@ type Guide struct {
 	// Plan is what to ask or check, best first; it is empty when the guide is over. Step is its first, or nil.
 	Plan []diagnose.Step
 	Step *diagnose.Step
+	// Contacts are whom to call at its end.
+	Contacts Contacts
+	// Became is what became of the diagnosis since; nil as long as nothing is known.
+	Became *report.Outcome
 
 	base   report.Diagnosis
 	know   *codes.Knowledge
@@ -147,19 +151,29 @@ func (g *Guide) Say(answer string, at time.Time) bool {
 // watched are the checks whose findings change before one's eyes: a plug, a lamp, a card in its slot.
 var watched = [...]string{"net.link", "reader.usb", "reader.port", "modem.port", "modem.sim", "pinpad.port", "printer.status"}
 
-// live are those of them that open no device: they may be made every few seconds. A port that the payment application
-// may want at any moment is not opened again and again; what the daemon finds there by itself is taken as it comes.
+// live are those of them that open no device: they may be made every few seconds. Of the others a port has to be opened
+// that the payment application may want at any moment: they are made now and then, and not for ever. What the daemon
+// finds there by itself is taken as it comes.
 var live = [...]string{"net.link", "reader.usb"}
 
-// Watching are the checks to be looked at again and again while the guide is on the screen: what is broken or was not
-// to be told, and what answers the question that is asked.
-func (g *Guide) Watching() (names []string) {
-	have := g.evidence()
-	for _, check := range live {
+const (
+	portsEvery = 5 // looks at what is live: some twenty seconds
+	mostPorts  = 15
+)
+
+// Watching are the checks to be looked at while the guide is on the screen, in the look of this number: what is broken
+// or was not to be told, and what answers the question that is asked; at its end what is broken behind a port as well.
+func (g *Guide) Watching(look int) (names []string) {
+	have := g.current()
+	for _, check := range watched {
+		port := !slices.Contains(live[:], check)
+		if port && (g.Step != nil || look%portsEvery != portsEvery-1 || look >= portsEvery*mostPorts) {
+			continue
+		}
 		there, ill := false, false
 		for _, e := range have {
 			if e.Check == check && !notFitted(e) {
-				there, ill = true, ill || e.Status != report.OK
+				there, ill = true, ill || e.Status == report.Bad || e.Status != report.OK && !port
 			}
 		}
 		if there && slices.Contains(g.checks, check) && (ill || g.Step != nil && answeredBy[g.Step.Check] == check) {
@@ -171,14 +185,9 @@ func (g *Guide) Watching() (names []string) {
 
 // Seen takes what the terminal noticed by itself: a finding of now that is another than the one the guide goes by.
 // While it asks, that is an answer; at its end it is what a person has put right, and changes nothing in what was
-// wrong. It returns the first of these.
-func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
-	have := g.evidence()
-	for _, e := range g.since {
-		if i := indexOf(have, e); i >= 0 {
-			have[i] = e
-		}
-	}
+// wrong. It returns these.
+func (g *Guide) Seen(list []report.Evidence) (seen []report.Evidence) {
+	have, asking := g.current(), g.Step != nil
 	for _, e := range list {
 		if !slices.Contains(watched[:], e.Check) || e.Status != report.OK && e.Status != report.Bad {
 			continue
@@ -187,14 +196,27 @@ func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
 		if i < 0 || have[i].Status == e.Status || !e.At.After(have[i].At) {
 			continue
 		}
-		if g.Step == nil {
-			g.since = append(g.since, e)
-		} else {
+		if seen = append(seen, e); asking {
 			g.give(given{step: e.Check, seen: true, list: []report.Evidence{e}})
+		} else {
+			if i := indexOf(g.since, e); i >= 0 {
+				g.since = slices.Delete(g.since, i, i+1)
+			}
+			g.since = append(g.since, e)
 		}
-		return e, true
 	}
-	return seen, false
+	return seen
+}
+
+// current is the evidence with what was seen after the guide's end.
+func (g *Guide) current() []report.Evidence {
+	have := g.evidence()
+	for _, e := range g.since {
+		if i := indexOf(have, e); i >= 0 {
+			have[i] = e
+		}
+	}
+	return have
 }
 
 // indexOf finds what a list holds about the same thing, -1 if nothing.
@@ -342,37 +364,10 @@ func (g *Guide) Lines(cols int) (lines []string) {
 		lines = append(lines, text.Wrap(lead+text.Clean(what), cols, text.Width(lead))...)
 	}
 	label := func(t codes.Text) string { return text.Pad(t.In(lang), 9) }
-	said := func() {
-		lead := label(wordGiven)
-		for _, s := range g.said() {
-			item(lead, s)
-			lead = text.Pad("", 9)
-		}
-	}
-	first := g.Now.Causes[0]
 	if g.Step == nil {
-		switch {
-		case first.ID == "none":
-			item("", wordNoFault.In(lang))
-		case first.Verdict == "confirmed":
-			item("", wordConfirmed.In(lang))
-		default:
-			item("", wordOver.In(lang))
-		}
-		elsewhere := g.Elsewhere()
-		for _, s := range elsewhere[:min(len(elsewhere), 2)] {
-			item(label(wordElsewhere), s.How+" ("+s.Check+")")
-		}
-		said()
-		for _, e := range g.since {
-			item(label(wordSince), checkTitle(g.know, e.Check, lang)+" "+e.Subject+": "+StatusWord(e.Status, lang)+wordSeen.In(lang))
-		}
-		if first.ID != "none" {
-			item("", wordWatch.In(lang))
-		}
-		lines = append(lines, "")
-		return append(lines, Verdict(&g.Now, g.know, lang, cols)...)
+		return g.ending(cols)
 	}
+	lines = Outcome(g.Became, &g.Now, g.know, lang, cols)
 	item(label(wordCode), strings.TrimSpace(g.Now.Event.Code+"  "+g.Now.Code.Scheme)+"  "+g.Now.Event.Time.Local().Format("2006-01-02 15:04"))
 	for i, c := range g.Now.Causes[:min(len(g.Now.Causes), 3)] {
 		lead := text.Pad("", 9)
@@ -403,8 +398,73 @@ func (g *Guide) Lines(cols int) (lines []string) {
 	}
 	item("  0  ", wordSkip.In(lang))
 	lines = append(lines, "")
-	said()
+	return append(lines, g.known(cols)...)
+}
+
+// known lists what was answered.
+func (g *Guide) known(cols int) (lines []string) {
+	lead := text.Pad(wordGiven.In(g.o.Lang), labelWidth)
+	for _, s := range g.said() {
+		lines = append(lines, text.Wrap(lead+text.Clean(s), cols, labelWidth)...)
+		lead = text.Pad("", labelWidth)
+	}
 	return lines
+}
+
+// ending is the page at the guide's end: how sure it is, what to do with every step, what is being watched, what was
+// seen since.
+func (g *Guide) ending(cols int) (lines []string) {
+	lang := g.o.Lang
+	item := func(t codes.Text, what string) {
+		lines = append(lines, text.Wrap(text.Pad(t.In(lang), labelWidth)+text.Clean(what), cols, labelWidth)...)
+	}
+	end := wordOver
+	first := g.Now.Causes[0]
+	switch {
+	case first.ID == "none":
+		end = wordNoFault
+	case first.Verdict == "confirmed":
+		end = wordConfirmed
+	}
+	lines = append(Outcome(g.Became, &g.Now, g.know, lang, cols), text.Wrap(end.In(lang), cols, 0)...)
+	label := wordSince
+	for _, e := range g.since {
+		item(label, checkTitle(g.know, e.Check, lang)+wordColon.In(lang)+StatusWord(e.Status, lang)+wordSeen.In(lang))
+		label = codes.Text{}
+	}
+	switch ill := g.ill(); {
+	case first.ID == "none" || g.sold():
+	case len(ill) > 0:
+		item(wordWatched, strings.Join(ill, wordAnd.In(lang))+wordUntil.In(lang))
+		item(codes.Text{}, wordWatch.In(lang))
+	case len(g.since) > 0:
+		item(codes.Text{}, wordTrySale.In(lang))
+	default:
+		item(codes.Text{}, wordWatch.In(lang))
+	}
+	lines = append(lines, firstPage(&g.Now, g.know, g.Contacts, lang, cols, extent{proofs: mostProofs, steps: true})...)
+	elsewhere := g.Elsewhere()
+	for _, s := range elsewhere[:min(len(elsewhere), 2)] {
+		item(wordElsewhere, s.How)
+	}
+	return append(lines, g.known(cols)...)
+}
+
+// sold reports whether what became of it is known from a sale.
+func (g *Guide) sold() bool {
+	o := g.Became
+	return o != nil && o.Diagnosis == g.Now.ID && (o.Outcome != report.OutcomeMended || o.Check == "")
+}
+
+// ill are the things that are broken still and will be seen when they are well again, in words.
+func (g *Guide) ill() (list []string) {
+	for _, e := range g.current() {
+		if what := checkTitle(g.know, e.Check, g.o.Lang); e.Status == report.Bad && slices.Contains(watched[:], e.Check) &&
+			slices.Contains(g.checks, e.Check) && !slices.Contains(list, what) {
+			list = append(list, what)
+		}
+	}
+	return list
 }
 
 // said lists what was answered.
@@ -415,7 +475,8 @@ func (g *Guide) said() (list []string) {
 			continue
 		}
 		for _, e := range v.list {
-			what := checkTitle(g.know, e.Check, g.o.Lang) + " " + e.Subject + ": " + StatusWord(e.Status, g.o.Lang)
+			what := checkTitle(g.know, e.Check, g.o.Lang) + " " + e.Subject + wordColon.In(g.o.Lang)
+			what += StatusWord(e.Status, g.o.Lang)
 			if v.seen {
 				what += wordSeen.In(g.o.Lang)
 			}

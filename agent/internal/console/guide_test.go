@@ -177,7 +177,7 @@ func TestGuideToTheEnd(t *testing.T) {
 	before := fmt.Sprint(m.guide.Now.Causes)
 	m.until(t, "net.gateway")
 	a := m.press(key{r: '1'})
-	if a.kind != 'c' || !slices.Equal(a.names, []string{"net.gateway"}) || !m.busy {
+	if a.kind != actCheck || !slices.Equal(a.names, []string{"net.gateway"}) || !m.busy {
 		t.Fatalf("1 led to %+v, want the check run", a)
 	}
 	if a := m.press(key{r: '1'}); a.kind != 0 || m.note == "" || m.guide.Step.Check != "net.gateway" {
@@ -346,7 +346,7 @@ func TestCheckOneOfTheList(t *testing.T) {
 			t.Errorf("%q: %+v before Enter", in, a)
 		}
 		a := m.press(key{r: keyEnter})
-		if strings.Join(a.names, " ") != want || (a.kind == 'c') != (want != "") || (m.note == "") != (want != "") {
+		if strings.Join(a.names, " ") != want || (a.kind == actCheck) != (want != "") || (m.note == "") != (want != "") {
 			t.Errorf("%q asked for %q, want %q; note %q", in, a.names, want, m.note)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,6 +27,8 @@ type guidedFault struct {
 	world []report.Evidence // what a check finds that the guide has run; a check that is not here cannot be run
 	truth string
 	keys  int // at most, from the first page to the end: G, and one for each step
+	// what the terminal sees by itself when it is put right; none where only a sale shows it
+	back []report.Evidence
 }
 
 func saw(check, subject string, s report.Status, facts report.Facts) report.Evidence {
@@ -51,17 +54,37 @@ func guidedFaults() []guidedFault {
 			Channel: report.ChannelHook, ClockTrusted: true,
 			Txn: &report.Txn{MTI: "0210", Entry: "chip", Sent: &yes, HostAnswerSeen: &yes}}
 	}
+	noSIM := []report.Evidence{
+		saw("modem.port", "modem0", report.OK, report.Facts{"outcome": "ok", "model": "EC200S"}),
+		saw("modem.sim", "modem0", report.Bad, report.Facts{"state": "missing"}),
+		saw("modem.registration", "modem0", report.Bad, report.Facts{"state": "idle"}),
+		saw("modem.bearer", "modem0", report.Bad, report.Facts{"attached": false, "context_active": false}),
+		saw("net.link", "wwan0", report.Bad, report.Facts{"iface": "wwan0", "kind": "cellular", "carrier": false, "flaps_1h": 0.0}),
+		saw("net.tcp", "host-primary", report.Bad, report.Facts{"target": "host-primary", "outcome": "unreachable", "ms": 1.0}),
+	}
+	unplugged := []report.Evidence{
+		saw("reader.port", "reader0", report.Bad, report.Facts{"outcome": "gone"}),
+		saw("reader.usb", "reader0", report.Bad, report.Facts{"disconnects_1h": 1.0}),
+		saw("board.kernel", "system", report.Bad, report.Facts{"usb_disconnects_24h": 1.0, "io_errors_24h": 0.0,
+			"under_voltage_24h": 0.0, "hung_tasks_24h": 0.0, "oom_24h": 0.0}),
+	}
 	return []guidedFault{
 		{"97-not-registered", answered("97"), []report.Evidence{saw("txn.answer", "txn", report.OK, report.Facts{"host_answer_seen": true, "sent": true})},
-			[]report.Evidence{saw("txn.history", "txn", report.OK, report.Facts{"same_code_1h": 3.0, "cards_same_code_1h": 3.0, "approvals_1h": 0.0})}, "terminal.not-registered", 4},
+			[]report.Evidence{saw("txn.history", "txn", report.OK, report.Facts{"same_code_1h": 3.0, "cards_same_code_1h": 3.0, "approvals_1h": 0.0})}, "terminal.not-registered", 4, nil},
 		{"cable-out", failed("ConnectError"), []report.Evidence{unanswered}, []report.Evidence{
-			saw("net.link", "eth0", report.Bad, report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": false, "flaps_1h": 1.0}), dead, out, elsewhere}, "lan.cable", 6},
-		{"router-dead", failed("ConnectError"), []report.Evidence{unanswered, wire}, []report.Evidence{wire, dead, out, elsewhere}, "lan.gateway", 6},
-		{"line-down", failed("ConnectError"), []report.Evidence{unanswered, wire, router}, []report.Evidence{wire, router, out, elsewhere}, "wan.outage", 6},
+			saw("net.link", "eth0", report.Bad, report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": false, "flaps_1h": 1.0}), dead, out, elsewhere}, "lan.cable", 6, []report.Evidence{wire}},
+		{"router-dead", failed("ConnectError"), []report.Evidence{unanswered, wire}, []report.Evidence{wire, dead, out, elsewhere}, "lan.gateway", 6, nil},
+		{"line-down", failed("ConnectError"), []report.Evidence{unanswered, wire, router}, []report.Evidence{wire, router, out, elsewhere}, "wan.outage", 6, nil},
 		{"one-card", failed("newpos:E12"), []report.Evidence{unanswered, saw("txn.history", "txn", report.OK, report.Facts{"same_code_1h": 1.0, "cards_same_code_1h": 1.0, "approvals_1h": 3.0})},
-			nil, "card.damaged", 6},
+			nil, "card.damaged", 6, nil},
 		{"reader-dirty", failed("newpos:E12"), []report.Evidence{unanswered, saw("reader.port", "reader0", report.CannotTell, report.Facts{"reason": "in-use"}),
-			saw("txn.history", "txn", report.OK, report.Facts{"same_code_1h": 4.0, "cards_same_code_1h": 3.0, "approvals_1h": 3.0})}, nil, "reader.dirty", 6},
+			saw("txn.history", "txn", report.OK, report.Facts{"same_code_1h": 4.0, "cards_same_code_1h": 3.0, "approvals_1h": 3.0})}, nil, "reader.dirty", 6, nil},
+		// What the checks have confirmed nobody is asked about: the guide begins with what to do.
+		{"sim-missing", failed("ConnectError"), append(noSIM, unanswered), noSIM, "modem.sim", 1, []report.Evidence{
+			saw("modem.sim", "modem0", report.OK, report.Facts{"state": "ready"})}},
+		{"reader-unplugged", failed("mpt:drv-icc"), append(unplugged, unanswered), unplugged, "reader.disconnected", 1, []report.Evidence{
+			saw("reader.usb", "reader0", report.OK, report.Facts{"disconnects_1h": 1.0}),
+			saw("reader.port", "reader0", report.OK, report.Facts{"outcome": "ok"})}},
 	}
 }
 
@@ -76,6 +99,7 @@ func guidedRun(t *testing.T, f guidedFault, lang string) (page string, keys int,
 		checks = append(checks, e.Check)
 	}
 	g = NewGuide(d, k, "unionpay", lang, checks)
+	g.Contacts = Contacts{Acquirer: "95516", Carrier: "10086", Service: "400-820-8820"}
 	var b strings.Builder
 	ranking := func() {
 		for _, c := range g.Now.Causes[:min(3, len(g.Now.Causes))] {
@@ -119,8 +143,32 @@ func guidedRun(t *testing.T, f guidedFault, lang string) (page string, keys int,
 		ranking()
 	}
 	fmt.Fprintf(&b, "\n%s: %d\n\n", codes.Text{ZH: "按键", EN: "keys"}.In(lang), keys)
-	for _, l := range g.Lines(cols) {
-		b.WriteString(strings.TrimRight(l, " ") + "\n")
+	show := func() {
+		for _, l := range g.Lines(cols) {
+			b.WriteString(strings.TrimRight(l, " ") + "\n")
+		}
+	}
+	show()
+	if f.back == nil {
+		return b.String(), keys, g
+	}
+	if len(g.ill()) == 0 {
+		t.Errorf("%s: nothing is watched at the end:\n%s", f.name, b.String())
+	}
+	for i, e := range f.back {
+		e.At = noon.Add(time.Duration(i+1) * time.Minute)
+		before := g.Now.Causes[0]
+		if seen := g.Seen([]report.Evidence{e}); len(seen) != 1 || g.Now.Causes[0].ID != before.ID {
+			t.Errorf("%s: %s is back, seen %v, first cause %s", f.name, e.Check, seen, g.Now.Causes[0].ID)
+		}
+	}
+	b.WriteString("\n\n")
+	show()
+	b.WriteString("\n\n")
+	g.Became = &report.Outcome{Diagnosis: g.Now.ID, Cause: f.truth, Outcome: report.OutcomeBorneOut,
+		Check: f.back[0].Check, Time: noon.Add(5 * time.Minute)}
+	if show(); strings.Contains(b.String()[strings.LastIndex(b.String(), "\n\n"):], wordWatch.In(lang)) {
+		t.Errorf("%s: after a good sale it waits for one:\n%s", f.name, b.String())
 	}
 	return b.String(), keys, g
 }
@@ -199,7 +247,7 @@ func TestTheWayToA97(t *testing.T) {
 	typed.gotState(report.State{Time: noon, ClockTrusted: true, Profile: "unionpay"})
 	keys := "497\r"
 	for _, r := range keys {
-		if a := typed.press(key{r: r}); a.kind == 'd' {
+		if a := typed.press(key{r: r}); a.kind == actDiagnose {
 			asked := d
 			asked.Event.Origin, asked.Asked = report.OriginUnknown, true
 			typed.gotDiagnosis(diagnose.Explain(asked.Event, nil, k, diagnose.Options{Lang: "en", Profile: profile, Final: true}))

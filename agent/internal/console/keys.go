@@ -21,6 +21,7 @@ const (
 	keyPageDown  rune = -5
 	keyHome      rune = -6
 	keyEnd       rune = -7
+	keyOther     rune = -8 // one that is sent as a sequence which means nothing here: F1, Insert
 )
 
 // maxSequence bounds an escape sequence; the longest that a VT100 sends has 8 bytes.
@@ -32,45 +33,56 @@ const maxSequence = 16
 //
 //	text --ESC--> escape --[ or O--> sequence --final byte, or too long--> text
 type decoder struct {
-	state  byte // 't' or 0 text, 'e' after ESC, 's' in a sequence
+	state  decoderState
 	seq    []byte
 	wasCR  bool
 	broken int // bytes that made no sense
 }
 
+type decoderState byte
+
+const (
+	inText decoderState = iota
+	afterEsc
+	inSequence
+)
+
 func (d *decoder) push(b byte) (k key, ok bool) {
 	wasCR := d.wasCR
 	d.wasCR = false
 	switch d.state {
-	case 'e':
-		d.state = 0
+	case afterEsc:
+		d.state = inText
 		if b == '[' || b == 'O' {
-			d.state, d.seq = 's', d.seq[:0]
+			d.state, d.seq = inSequence, d.seq[:0]
 			return k, false
 		}
 		if b == 0x1b {
-			d.state = 'e'
+			d.state = afterEsc
 			return key{r: keyEsc}, true
 		}
-	case 's':
-		if b < 0x20 || b > 0x7e {
-			d.state = 0
+	case inSequence:
+		switch {
+		case b == 0x1b:
+			d.state = afterEsc // the sequence before it was cut off
+			return k, false
+		case b < 0x20 || b > 0x7e:
+			d.state = inText
 			d.broken++
 			return k, false
-		}
-		if b >= 0x40 {
-			d.state = 0
+		case b >= 0x40 && (b != '[' || len(d.seq) > 0): // the Linux console's F1 is ESC [ [ A
+			d.state = inText
 			return sequence(d.seq, b)
 		}
 		if d.seq = append(d.seq, b); len(d.seq) > maxSequence {
-			d.state = 0
+			d.state = inText
 			d.broken++
 		}
 		return k, false
 	}
 	switch {
 	case b == 0x1b:
-		d.state = 'e'
+		d.state = afterEsc
 	case b == '\n' && wasCR:
 	case b == '\r', b == '\n':
 		d.wasCR = b == '\r'
@@ -85,21 +97,22 @@ func (d *decoder) push(b byte) (k key, ok bool) {
 	return k, false
 }
 
-// pending reports whether Esc came and nothing yet after it.
-func (d *decoder) pending() bool { return d.state == 'e' }
+// pending reports whether Esc came and nothing yet after it, or a sequence that has no end yet.
+func (d *decoder) pending() bool { return d.state != inText }
 
-// flush takes an Esc after which nothing came for a key of its own.
+// flush takes an Esc after which nothing came for a key of its own, and forgets a sequence that was cut off.
 func (d *decoder) flush() (k key, ok bool) {
-	if d.state != 'e' {
-		return k, false
-	}
-	d.state = 0
-	return key{r: keyEsc}, true
+	ok = d.state == afterEsc
+	d.state = inText
+	return key{r: keyEsc}, ok
 }
 
 // sequence is the key that sent an escape sequence, or the terminal's answer (ECMA-48, and VT220 for the keys that turn
 // pages).
 func sequence(params []byte, final byte) (k key, ok bool) {
+	if len(params) > 0 && params[0] == '[' {
+		return key{r: keyOther}, true
+	}
 	switch final {
 	case 'A':
 		return key{r: keyUp}, true
@@ -111,13 +124,16 @@ func sequence(params []byte, final byte) (k key, ok bool) {
 		return key{r: keyEnd}, true
 	case '~':
 		named := map[string]rune{"1": keyHome, "4": keyEnd, "5": keyPageUp, "6": keyPageDown, "7": keyHome, "8": keyEnd}
-		r, ok := named[string(params)]
-		return key{r: r}, ok
+		if r, ok := named[string(params)]; ok {
+			return key{r: r}, true
+		}
 	case 'R':
 		row, column, ok := cursorAt(params)
-		return key{keyCursor, row, column}, ok
+		if ok {
+			return key{keyCursor, row, column}, true
+		}
 	}
-	return k, false
+	return key{r: keyOther}, true
 }
 
 // cursorAt reads the parameters of a cursor position report: row;column.

@@ -1,13 +1,10 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
 
-	"posdx/agent/diagnose"
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -16,10 +13,9 @@ import (
 // The size of a screen that does not say how large it is. The last column stays empty: a terminal that wraps there
 // would scroll.
 const (
-	rows     = 24
-	cols     = 79
-	frame    = 4 // rows of every screen: head, empty line, message, keys
-	maxEntry = 64
+	rows  = 24
+	cols  = 79
+	frame = 4 // rows of every screen: head, empty line, message, keys
 )
 
 // Sizes that are made use of.
@@ -41,6 +37,7 @@ const (
 	screenLedger  = 'e'
 	screenOne     = '9' // of the list of checks, from screenCheck
 	screenHistory = '7'
+	screenPath    = '8' // to the host, hop by hop
 	screenFind    = '/' // a code in the history
 	screenPast    = 'o' // one of the history
 	screenDetails = 'd'
@@ -49,40 +46,104 @@ const (
 	screenTry     = 't' // of the reader, with any card
 )
 
-// model is what the console shows: values in, lines out. It does no I/O.
-type model struct {
-	lang      string
-	narrow    bool // the terminal does not count Chinese as it is wide
-	know      *codes.Knowledge
-	screen    rune
-	page      int
-	state     report.State
-	diagnosis *report.Diagnosis // a newer one than the state's
-	results   []report.Evidence // of the last check
-	group     group             // that it was of
-	entry     string
-	card      bool   // what is typed is a card: nothing of it is taken until it ends
-	looked    string // the code last looked up
-	busy      bool
-	note      string
-	guide     *Guide
-	checking  string // the step of the guide whose check is running
-	ledger    []string
-	said      *report.Diagnosis // a diagnosis in a language that its daemon did not say it in
-	saidFor   string
+// menu are the keys that lead to a screen from anywhere but a screen that takes the key for itself.
+var menu = string([]rune{screenVerdict, screenDevices, screenCheck, screenEnter, screenLookup, screenHandoff,
+	screenHistory, screenPath, screenHelp, screenGuide, screenLedger, screenDetails, screenTry})
 
-	locked     bool               // nothing but the verdict is shown
-	hidden     bool               // and that neither, while it is locked
-	rows, cols int                // of the terminal
-	contacts   Contacts           // whom to call
-	known      bool               // a state has come, or why there is none
-	gone       error              // why there is none
-	at         int                // the line chosen on a screen of choices
-	past       []report.Diagnosis // what is kept, newest first, once it was read
-	find       string             // the code that the history is searched for
-	chosen     *report.Diagnosis  // the one of the history that is shown
-	try        exercise
+// withoutDaemon are the screens that need no daemon: what they show stands in files, or in the program.
+var withoutDaemon = string([]rune{screenLookup, screenHelp, screenPIN, screenHistory, screenFind, screenPast})
+
+// model is what the console shows: values in, lines out. It does no I/O. What one screen alone knows is declared beside
+// that screen.
+type model struct {
+	lang       string
+	narrow     bool // the terminal does not count Chinese as it is wide
+	know       *codes.Knowledge
+	contacts   Contacts // whom to call
+	rows, cols int      // of the terminal
+
+	state     report.State
+	known     bool              // a state has come, or why there is none
+	gone      error             // why there is none
+	diagnosis *report.Diagnosis // a newer one than the state's
+	busy      bool              // what takes time is running
+	note      string            // said at the foot until the next key
+
+	screen rune
+	page   int // of the screen, where it is longer than the terminal
+	at     int // the line chosen on a screen of choices
+	looks  int // at what is watched, since the screen was opened
+	lockState
+	entryState
+	lookupState
+	checkState
+	historyState
+	detailState
+	guideState
+	try exercise
 }
+
+// content is what a screen shows, and what it does that no other does.
+type content struct {
+	lines   func(*model) []string                     // all of it, however long
+	opened  func(*model) action                       // when a key of the menu leads here
+	press   func(*model, rune) (a action, taken bool) // the keys that it takes for itself
+	entered func(m *model, line string) action        // a line is typed here, and this is what becomes of it
+	watch   func(look int) []string                   // the checks made again and again while it is looked at
+	back    rune                                      // where Esc leads; 0: to the verdict
+	keys    codes.Text                                // its last line; empty: that of most screens
+	hint    codes.Text                                // said at the foot where nothing else is
+}
+
+// content is that of the screen which is shown.
+func (m *model) content() content {
+	switch m.screen {
+	case screenDevices:
+		return content{lines: (*model).deviceLines, opened: refreshed, press: (*model).pressDevices, hint: wordMove}
+	case screenFacts:
+		return content{lines: (*model).factLines, back: screenDevices}
+	case screenCheck:
+		return content{lines: (*model).checkLines, press: (*model).pressCheck}
+	case screenOne:
+		return content{lines: (*model).oneLines, entered: (*model).checkOne, back: screenCheck}
+	case screenEnter:
+		return content{lines: func(m *model) []string { return m.prompt(wordEnter) }, entered: (*model).diagnoseEntered}
+	case screenLookup:
+		return m.lookupContent()
+	case screenHandoff:
+		return content{lines: func(m *model) []string { return handoff(m.last(), m.lang, m.cols) }, opened: refreshed}
+	case screenPath:
+		return content{lines: (*model).pathLines, opened: refreshed, press: (*model).pressPath, hint: wordCheckPath}
+	case screenHistory:
+		return content{lines: (*model).historyLines, opened: (*model).openHistory, press: (*model).pressHistory,
+			hint: wordMove}
+	case screenFind:
+		return content{lines: func(m *model) []string { return m.prompt(wordFind) }, entered: (*model).findEntered,
+			back: screenHistory}
+	case screenPast:
+		return content{lines: (*model).pastLines, press: (*model).pressPast, back: screenHistory, hint: wordAgain}
+	case screenDetails:
+		return content{lines: (*model).detailLines, opened: refreshed}
+	case screenLedger:
+		return content{lines: (*model).ledgerLines, opened: (*model).openLedger}
+	case screenGuide:
+		return m.guideContent()
+	case screenTry:
+		return m.tryContent()
+	case screenHelp:
+		return content{lines: (*model).helpLines}
+	case screenPIN:
+		return content{lines: (*model).pinLines, entered: (*model).pinEntered}
+	}
+	verdict := content{lines: (*model).verdictLines, opened: refreshed}
+	if m.gone == nil {
+		verdict.keys = wordFirstKeys
+	}
+	return verdict
+}
+
+// refreshed asks for the newest state.
+func refreshed(*model) action { return action{kind: actRefresh} }
 
 // emptyModel is a console that knows nothing yet, of the usual size.
 func emptyModel(lang string, k *codes.Knowledge, to Contacts) model {
@@ -96,14 +157,29 @@ func (m *model) resize(r, c int) {
 
 func (m *model) bodyRows() int { return m.rows - frame }
 
-// An action is what the console's loop has to do after a key.
+// An action is what the console's loop has to do after a key: at least paint.
 type action struct {
-	// 0 nothing but paint, 'q' leave, 'r' refresh, 'c' check, 'd' diagnose, 'h' read the history, 'u' unlock, 'p' paint
-	// anew, 'w' look at what is watched, 'z' send the bundle
-	kind  rune
-	names []string
-	code  string
+	kind  actionKind
+	names []string // of the checks to be made
+	code  string   // to be diagnosed, or the PIN or signature
 }
+
+type actionKind byte
+
+const (
+	actNothing actionKind = iota // but paint
+	actLeave
+	actRefresh
+	actRepaint // and find out again what the terminal is
+	actCheck
+	actDiagnose
+	actHistory // read what is kept
+	actWatch   // look at what is watched
+	actUnlock
+	actChallenge // show one, unless one is shown
+	actVerify    // the signature of it
+	actSend      // the bundle
+)
 
 // last is the newest diagnosis there is.
 func (m *model) last() *report.Diagnosis {
@@ -129,16 +205,11 @@ func (m *model) spoken() *report.Diagnosis {
 	return m.said
 }
 
-func (m *model) entering() bool {
-	return m.screen == screenEnter || m.screen == screenFind || m.screen == screenPIN || m.screen == screenOne ||
-		m.screen == screenLookup && m.looked == ""
-}
-
 // press takes a key.
 func (m *model) press(k key) action {
 	m.note = ""
 	if k.r == keyRepaint {
-		return action{kind: 'p'}
+		return action{kind: actRepaint}
 	}
 	if m.entering() {
 		return m.enter(k)
@@ -147,89 +218,39 @@ func (m *model) press(k key) action {
 	if r >= 'A' && r <= 'Z' {
 		r += 'a' - 'A'
 	}
-	if m.locked && !strings.ContainsRune("lrnpq", r) && r != keyCancel && r != keyEsc {
-		m.show(screenPIN)
-		if r >= '0' && r <= '9' {
-			m.entry = string(r)
-		}
-		return action{}
+	if a, taken := m.pressLocked(r); taken {
+		return a
 	}
-	if m.screen == screenGuide && m.guide != nil {
-		if a, taken := m.guided(r); taken {
+	if press := m.content().press; press != nil {
+		if a, taken := press(m, r); taken {
 			return a
 		}
 	}
-	if m.choose(k.r) {
+	if r == 'h' {
+		r = screenHelp
+	}
+	switch {
+	case strings.ContainsRune(menu, r):
+		m.show(r)
+		if opened := m.content().opened; opened != nil {
+			return opened(m)
+		}
+		return action{}
+	case m.turn(r):
 		return action{}
 	}
-	if m.screen == screenCheck && m.results == nil {
-		for _, g := range checkGroups {
-			if r == rune(g.key) {
-				m.group = g
-				return m.start(action{kind: 'c', names: g.prefixes})
-			}
-		}
-		if r == screenOne {
-			m.show(r)
-			return action{}
-		}
-	}
 	switch r {
-	case screenVerdict, screenDevices, screenHandoff, screenHelp, screenCheck, screenEnter, screenLookup, screenDetails,
-		screenHistory, 'h':
-		if r == 'h' {
-			r = screenHelp
-		}
-		m.show(r)
-		switch r {
-		case screenVerdict, screenDevices, screenHandoff, screenDetails:
-			return action{kind: 'r'}
-		case screenHistory:
-			m.find = ""
-			return action{kind: 'h'}
-		}
-	case 'n', ' ', keyPageDown, keyDown:
-		m.page++
-	case 'p', '-', keyPageUp, keyUp:
-		m.page = max(0, m.page-1)
-	case keyHome:
-		m.page = 0
-	case keyEnd:
-		m.page = 1 << 16
 	case keyEsc:
 		m.back()
 	case keyEnter, keyClear, keyBackspace:
-	case screenTry:
-		m.show(r)
-		m.try = begun(m.state.Evidence)
-		return action{kind: 'w'}
-	case screenGuide:
-		m.show(r)
-		m.beginGuide()
-		return action{kind: 'w'}
-	case screenLedger:
-		m.show(r)
-		if d := m.last(); d != nil {
-			m.ledger = strings.Split(diagnose.Ledger(d.Event, d.Evidence, m.know, options(d, m.know, m.state.Profile, m.lang)), "\n")
-		}
 	case 'l':
-		if m.lang == "en" {
-			m.lang = "zh"
-		} else {
-			m.lang = "en"
-		}
-		if m.narrow && m.lang != "en" {
-			m.note = wordNarrow.In(m.lang)
-		}
-		if m.guide != nil {
-			m.guide.Speak(m.lang)
-		}
+		m.otherLanguage()
 	case 'z':
-		return action{kind: 'z'}
+		return action{kind: actSend}
 	case 'r':
-		return action{kind: 'r'}
+		return action{kind: actRefresh}
 	case 'q', keyCancel:
-		return action{kind: 'q'}
+		return action{kind: actLeave}
 	default:
 		name := wordOther.In(m.lang)
 		if k.r > ' ' && k.r < 0x7f {
@@ -240,58 +261,56 @@ func (m *model) press(k key) action {
 	return action{}
 }
 
-// back goes to where the person came from.
-func (m *model) back() {
-	switch {
-	case m.screen == screenFacts:
-		at := m.at
-		m.show(screenDevices)
-		m.at = at
-	case m.screen == screenPast:
-		at := m.at
-		m.show(screenHistory)
-		m.at = at
-	case m.screen == screenHistory && m.find != "":
-		m.show(screenHistory)
-		m.find = ""
-	case m.screen == screenOne:
-		m.show(screenCheck)
+// turn turns the pages of a long screen.
+func (m *model) turn(r rune) (taken bool) {
+	switch r {
+	case 'n', ' ', keyPageDown, keyDown:
+		m.page++
+	case 'p', '-', keyPageUp, keyUp:
+		m.page = max(0, m.page-1)
+	case keyHome:
+		m.page = 0
+	case keyEnd:
+		m.page = 1 << 16
 	default:
-		m.show(screenVerdict)
+		return false
+	}
+	return true
+}
+
+func (m *model) otherLanguage() {
+	if m.lang == "en" {
+		m.lang = "zh"
+	} else {
+		m.lang = "en"
+	}
+	if m.narrow && m.lang != "en" {
+		m.note = wordNarrow.In(m.lang)
+	}
+	if m.guide != nil {
+		m.guide.Speak(m.lang)
+	}
+	if m.screen == screenLedger {
+		m.openLedger()
 	}
 }
 
-// choose takes a key on a screen of choices: the arrows move, Enter opens.
-func (m *model) choose(r rune) (taken bool) {
-	n := 0
-	switch m.screen {
-	case screenDevices:
-		n = len(fitted(m.state.Evidence))
-	case screenHistory:
-		n = len(m.history())
-	}
+// back goes to where the person came from, on the line that was chosen there.
+func (m *model) back() { m.showAt(cmp.Or(m.content().back, screenVerdict), m.at) }
+
+// move moves the choice among n lines.
+func (m *model) move(r rune, n int) (taken bool) {
 	switch {
-	case r == '/' && m.screen == screenHistory:
-		m.show(screenFind)
-	case n == 0 && m.busy && m.screen == screenHistory && (r == keyDown || r == 'j' || r == 'J'):
-		m.at++ // typed ahead of what is still being read
 	case n == 0:
 		return false
-	case r == keyUp || r == 'k' || r == 'K':
+	case r == keyUp || r == 'k':
 		m.at = max(0, m.at-1)
-		m.page = m.pageOf()
-	case r == keyDown || r == 'j' || r == 'J':
+	case r == keyDown || r == 'j':
 		m.at = min(n-1, m.at+1)
-		m.page = m.pageOf()
-	case r == keyEnter && m.screen == screenDevices:
-		at := m.at
-		m.show(screenFacts)
-		m.at = at
-	case r == keyEnter:
-		m.open()
 	default:
 		return false
 	}
+	m.page = m.pageOf()
 	return true
 }
 
@@ -305,54 +324,13 @@ func (m *model) pageOf() int {
 	return 0
 }
 
-func (m *model) show(screen rune) {
-	m.at = 0
-	m.screen, m.page, m.entry, m.looked, m.results, m.ledger = screen, 0, "", "", nil, nil
-}
+func (m *model) show(screen rune) { m.showAt(screen, 0) }
 
-// guideOld is the age from which a diagnosis may no longer say how things are.
-const guideOld = 30 * time.Minute
-
-// beginGuide begins with the newest diagnosis, or goes on where the person left.
-func (m *model) beginGuide() {
-	d := m.last()
-	if d == nil || len(d.Causes) == 0 {
-		m.guide = nil
-		return
-	}
-	if m.guide == nil || m.guide.base.ID != d.ID {
-		m.guide = NewGuide(*d, m.know, m.state.Profile, m.lang, Worthwhile(m.state))
-	}
-	m.guide.Speak(m.lang)
-	if age := m.state.Time.Sub(d.Event.Time); age > guideOld && m.guide.Step != nil {
-		m.note = fmt.Sprintf(wordOld.In(m.lang), int(age.Minutes()))
-	}
-}
-
-// guided takes a key while a question is on the screen.
-func (m *model) guided(r rune) (a action, taken bool) {
-	g := m.guide
-	switch {
-	case r == 'b':
-		if m.page = 0; !g.Back() {
-			m.note = wordBegin.In(m.lang)
-		}
-	case r == 'q' || r == keyCancel || r == screenGuide || r == keyEsc:
-		m.show(screenVerdict)
-	case g.Step == nil || r < '0' || r > '9':
-		return action{}, false
-	case r == '0':
-		m.page = 0
-		g.Skip()
-	case r == '1' && !g.Asks():
-		if a = m.start(action{kind: 'c', names: []string{g.Step.Check}}); a.kind != 0 {
-			m.checking = g.Step.Check
-		}
-		return a, true
-	case g.Answer(int(r-'0'), m.state.Time):
-		m.page = 0
-	}
-	return action{}, true
+// showAt shows a screen from its first page on, with a line chosen. What the screen before kept for its time only is
+// forgotten.
+func (m *model) showAt(screen rune, at int) {
+	m.screen, m.page, m.at, m.looks = screen, 0, at, 0
+	m.entry, m.looked, m.signature, m.results, m.ledger = "", "", "", nil, nil
 }
 
 // start begins what takes time, unless something is running.
@@ -363,102 +341,6 @@ func (m *model) start(a action) action {
 	}
 	m.busy = true
 	return a
-}
-
-// enter takes a key while a code is typed.
-func (m *model) enter(k key) action {
-	if k.r == keyEnter || k.r == keyCancel || k.r == keyClear || k.r == keyEsc {
-		ended := m.card
-		if m.card = false; ended {
-			return action{}
-		}
-	}
-	switch {
-	case m.card:
-		m.note = wordNoCard.In(m.lang)
-	case k.r == keyEnter && strings.TrimSpace(m.entry) == "", k.r == keyCancel, k.r == keyEsc:
-		if m.screen == screenFind {
-			m.show(screenHistory)
-		} else {
-			m.back()
-		}
-	case k.r == keyEnter && m.screen == screenFind:
-		m.find = strings.TrimSpace(m.entry)
-		m.show(screenHistory)
-	case k.r == keyEnter && m.screen == screenPIN:
-		pin := m.entry
-		m.show(screenVerdict)
-		return action{kind: 'u', code: pin}
-	case k.r == keyEnter && m.screen == screenLookup:
-		m.looked = strings.TrimSpace(m.entry)
-	case k.r == keyEnter && m.screen == screenOne:
-		return m.checkOne(strings.TrimSpace(m.entry))
-	case k.r == keyEnter:
-		code := strings.TrimSpace(m.entry)
-		a := m.start(action{kind: 'd', code: code})
-		if a.kind != 0 {
-			m.show(screenVerdict)
-		}
-		return a
-	case k.r == keyBackspace:
-		m.entry = m.entry[:max(0, len(m.entry)-1)]
-	case k.r == keyClear:
-		m.entry = ""
-	case k.r >= 0x20 && k.r < 0x7f && len(m.entry) < maxEntry:
-		if k.r >= '0' && k.r <= '9' && digits(m.entry) == codeDigits {
-			m.entry, m.card, m.note = "", true, wordNoCard.In(m.lang) // a card swiped into the field, or typed
-			return action{}
-		}
-		m.entry += string(k.r)
-	}
-	return action{}
-}
-
-// codeDigits is the most digits a code has: an entry never holds as many as tell a card.
-const codeDigits = 8
-
-func digits(s string) (n int) {
-	for i := range len(s) {
-		if s[i] >= '0' && s[i] <= '9' {
-			n++
-		}
-	}
-	return n
-}
-
-// checkOne runs the check with this number in the list, or those whose names begin so.
-func (m *model) checkOne(entry string) action {
-	var names []string
-	if n, err := strconv.Atoi(entry); err == nil && n >= 1 && n <= len(m.state.Checks) {
-		names = []string{m.state.Checks[n-1]}
-	} else {
-		begin := strings.TrimSuffix(entry, "*")
-		names = slices.DeleteFunc(slices.Clone(m.state.Checks), func(c string) bool { return !strings.HasPrefix(c, begin) })
-	}
-	if len(names) == 0 {
-		m.note, m.entry = text.Clean(fmt.Sprintf(wordNoCheck.In(m.lang), entry)), ""
-		return action{}
-	}
-	m.group = group{prefixes: names}
-	m.show(screenCheck)
-	return m.start(action{kind: 'c', names: names})
-}
-
-func (g group) has(check string) bool {
-	begins := func(p string) bool { return strings.HasPrefix(check, p) }
-	return len(g.prefixes) == 0 || slices.ContainsFunc(g.prefixes, begins)
-}
-
-// unlocked takes what became of a PIN.
-func (m *model) unlocked(ok bool, wait time.Duration) {
-	switch {
-	case ok:
-		m.locked = false
-	case wait > 0:
-		m.note = fmt.Sprintf(wordPINWait.In(m.lang), int(wait.Minutes()+0.99))
-	default:
-		m.note = wordPINWrong.In(m.lang)
-	}
 }
 
 // Things that happened outside.
@@ -472,13 +354,21 @@ func (m *model) gotState(s report.State) {
 
 // watching are the checks to be made again and again while this screen is looked at.
 func (m *model) watching() []string {
-	switch {
-	case m.screen == screenTry && !m.try.over():
-		return []string{slotCheck, readsCheck}
-	case m.screen == screenGuide && m.guide != nil:
-		return m.guide.Watching()
+	if watch := m.content().watch; watch != nil {
+		return watch(m.looks)
 	}
 	return nil
+}
+
+// watches reports whether this look or one soon after it has something to look at.
+func (m *model) watches() bool {
+	watch := m.content().watch
+	for i := range portsEvery {
+		if watch != nil && len(watch(m.looks+i)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // gotWatched takes what these checks found.
@@ -488,46 +378,20 @@ func (m *model) gotWatched(list []report.Evidence) {
 	m.seen(list)
 }
 
-// seen tells the guide what the terminal noticed by itself, and the person that it did.
-func (m *model) seen(list []report.Evidence) {
-	if m.guide == nil || m.screen != screenGuide || m.checking != "" {
-		return
-	}
-	if e, ok := m.guide.Seen(list); ok {
-		what := checkTitle(m.know, e.Check, m.lang)
-		m.note = text.Clean(fmt.Sprintf(wordSeenNow.In(m.lang), what, StatusWord(e.Status, m.lang)))
-	}
-}
-
 func (m *model) gotDiagnosis(d report.Diagnosis) {
 	m.diagnosis = &d
 	m.rebase()
 }
 
-// rebase lets the guide know of a newer revision of what it is about.
-func (m *model) rebase() {
-	if d := m.last(); m.guide != nil && d != nil && d.ID == m.guide.base.ID && d.Revision > m.guide.base.Revision {
-		m.guide.Rebase(*d)
-	}
-}
-
 func (m *model) gotResults(list []report.Evidence) {
 	m.busy = false
-	if m.checking != "" {
-		if m.guide != nil && m.guide.Step != nil && m.guide.Step.Check == m.checking {
-			m.guide.Got(m.checking, list)
-			m.page = 0
-		}
-		m.checking = ""
-		return
-	}
-	if m.screen == screenCheck {
-		m.page, m.results = 0, []report.Evidence{}
-		for _, e := range list {
-			if m.group.has(e.Check) {
-				m.results = append(m.results, e)
-			}
-		}
+	switch {
+	case m.checking != "":
+		m.gotStep(list)
+	case m.screen == screenCheck:
+		m.gotChecked(list)
+	case m.screen == screenPath:
+		m.renew(list)
 	}
 }
 
@@ -547,91 +411,10 @@ func (m *model) body() []string {
 	if m.locked && m.hidden && m.screen != screenPIN {
 		return text.Wrap(wordHidden.In(m.lang), cols, 0)
 	}
-	if m.gone != nil && m.screen != screenLookup && m.screen != screenHelp {
+	if m.gone != nil && !strings.ContainsRune(withoutDaemon, m.screen) {
 		return gone(m.gone, m.lang, cols)
 	}
-	switch m.screen {
-	case screenDevices:
-		if len(m.state.Evidence) == 0 {
-			return text.Wrap(wordNoFacts.In(m.lang), cols, 0)
-		}
-		return devices(m.state.Evidence, m.know, m.lang, cols, m.at)
-	case screenFacts:
-		list := fitted(m.state.Evidence)
-		if len(list) == 0 {
-			return text.Wrap(wordNoFacts.In(m.lang), cols, 0)
-		}
-		return device(list[min(m.at, len(list)-1)], m.know, m.lang, cols)
-	case screenHistory:
-		return m.historyLines()
-	case screenFind:
-		return []string{wordFind.In(m.lang), "", "  > " + m.entry}
-	case screenPIN:
-		return []string{wordPIN.In(m.lang), "", "  > " + strings.Repeat("*", len(m.entry))}
-	case screenDetails, screenPast:
-		d := m.spoken()
-		var lines []string
-		if m.screen == screenDetails {
-			lines = Outcome(m.state.Outcome, d, m.know, m.lang, cols)
-		}
-		return append(lines, Verdict(d, m.know, m.lang, cols)...)
-	case screenTry:
-		return m.try.lines(m.lang, cols)
-	case screenCheck:
-		if m.results != nil {
-			return append([]string{wordChecked.In(m.lang)}, Table(m.results, m.lang, cols)...)
-		}
-		lines := []string{wordChoose.In(m.lang), ""}
-		for _, g := range checkGroups {
-			lines = append(lines, fmt.Sprintf("  %c  %s", g.key, g.title.In(m.lang)))
-		}
-		return append(lines, fmt.Sprintf("  %c  %s", screenOne, wordList.In(m.lang)))
-	case screenOne:
-		return append(checkList(m.state.Checks, m.bodyRows()), wordOneOf.In(m.lang), "  > "+m.entry)
-	case screenGuide:
-		if m.guide == nil {
-			return text.Wrap(wordGuided.In(m.lang), cols, 0)
-		}
-		return append(Outcome(m.state.Outcome, &m.guide.Now, m.know, m.lang, cols), m.guide.Lines(cols)...)
-	case screenLedger:
-		if m.ledger == nil {
-			return text.Wrap(wordNone.In(m.lang), cols, 0)
-		}
-		var lines []string
-		for _, l := range m.ledger {
-			if lines = append(lines, text.Wrap(text.Clean(l), cols, 4)...); l == "" {
-				lines = append(lines, "")
-			}
-		}
-		return lines
-	case screenEnter:
-		return []string{wordEnter.In(m.lang), "", "  > " + m.entry}
-	case screenLookup:
-		if m.looked == "" {
-			return []string{wordLook.In(m.lang), "", "  > " + m.entry}
-		}
-		return Meanings(m.know, m.looked, m.lang, cols)
-	case screenHandoff:
-		return handoff(m.last(), m.lang, cols)
-	case screenHelp:
-		var lines []string
-		for _, t := range help {
-			lines = append(lines, text.Wrap(t.In(m.lang), cols, 3)...)
-		}
-		return lines
-	}
-	d := m.spoken()
-	if d == nil {
-		return text.Wrap(wordNone.In(m.lang), cols, 0)
-	}
-	outcome := Outcome(m.state.Outcome, d, m.know, m.lang, cols)
-	for proofs := mostProofs; ; proofs-- {
-		lines := append(slices.Clip(outcome), firstPage(d, m.know, m.contacts, m.lang, cols, proofs)...)
-		var fresh screen
-		if proofs == 1 || len(fresh.paint(m.framed(lines), cols)) <= firstBytes-askBytes {
-			return lines
-		}
-	}
+	return m.content().lines(m)
 }
 
 // view is the screen: as many lines as the terminal has rows, none wider than it.
@@ -671,18 +454,17 @@ func (m *model) framed(body []string) []string {
 	if m.note != "" {
 		note = append(note, m.note)
 	}
-	if len(note) == 0 && m.gone == nil && (m.screen == screenDevices || m.screen == screenHistory) {
-		note = append(note, wordMove.In(m.lang))
+	shown := m.content()
+	if hint := shown.hint.In(m.lang); len(note) == 0 && m.gone == nil && hint != "" {
+		note = append(note, hint)
 	}
 	lines[m.rows-2] = text.Cut(strings.Join(note, "   "), cols)
 	keys := wordKeys
 	switch {
-	case m.screen == screenGuide && m.guide != nil && m.guide.Step != nil:
-		keys = wordGuideKeys
 	case m.locked:
 		keys = wordLocked
-	case m.screen == screenVerdict && m.gone == nil:
-		keys = wordFirstKeys
+	case shown.keys != codes.Text{}:
+		keys = shown.keys
 	}
 	lines[m.rows-1] = text.Cut(keys.In(m.lang), cols)
 	return lines

@@ -48,7 +48,7 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 			return m.Text.In(lang)
 		})
 		if d.Code.Disputed {
-			code += " (" + wordDisputed.In(lang) + ")"
+			code += bracketed(whyOpen(d.Code, lang), lang)
 		}
 	}
 	if d.Repeats > 0 {
@@ -59,7 +59,7 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 	if !d.Final {
 		item("", wordPartial.In(lang))
 	}
-	item(wordMoney.In(lang), word("money", d.Money.State, lang)+"; "+word("retry", d.Money.Retry, lang))
+	item(wordMoney.In(lang), word("money", d.Money.State, lang)+wordThenOr.In(lang)+word("retry", d.Money.Retry, lang))
 	shown := func(i int) bool { return i == 0 || i <= 2 && d.Causes[i].Probability >= 0.05 }
 	if d.Abstained {
 		item(wordCause.In(lang), wordAbstain.In(lang))
@@ -91,9 +91,10 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		}
 		step := c.Act.Step
 		if know, ok := k.Cause(c.ID); ok {
-			step = inLanguage(step, lang, func() string { return know.StepsFor(d.Money.Retry).In(lang) })
+			step = inLanguage(know.StepIn(step, lang), lang,
+				func() string { return know.StepsFor(d.Money.Retry).In(lang) })
 		}
-		item(wordAct.In(lang), word("actor", c.Act.By, lang)+" ("+visit+"): "+step)
+		item(wordAct.In(lang), word("actor", c.Act.By, lang)+bracketed(visit, lang)+wordColon.In(lang)+step)
 	}
 	for _, id := range d.CannotSeparate {
 		if i := slices.IndexFunc(d.Causes, func(c report.Cause) bool { return c.ID == id }); i < 0 || !shown(i) {
@@ -134,6 +135,14 @@ func title(k *codes.Knowledge, id, written, lang string) string {
 	return written
 }
 
+// whyOpen says why a code's meaning may be another one here.
+func whyOpen(c report.CodeInfo, lang string) string {
+	if c.Borrowed {
+		return word("reading", "borrowed", lang)
+	}
+	return word("reading", "disputed", lang)
+}
+
 // inLanguage returns a text that a document carries, or the same from the knowledge if the document speaks another
 // language.
 func inLanguage(text, lang string, own func() string) string {
@@ -148,18 +157,6 @@ func inLanguage(text, lang string, own func() string) string {
 
 func hasHan(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Han, r) })
-}
-
-// checkList numbers checks in three columns, as many as a screen has room for.
-func checkList(checks []string, rows int) []string {
-	const columns = 3
-	most := max(1, rows-3)
-	lines := make([]string, min(most, (len(checks)+columns-1)/columns))
-	for i, c := range checks[:min(len(checks), columns*most)] {
-		row := &lines[i%len(lines)]
-		*row = text.Pad(*row, i/len(lines)*26) + text.Cut(fmt.Sprintf("%2d  %s", i+1, text.Clean(c)), 25)
-	}
-	return append(lines, "")
 }
 
 // Table lays evidence out: check, subject, outcome, facts. Bad news first.
@@ -219,7 +216,10 @@ func value(v any) string {
 
 // Head says in one line what this terminal is and how it stands with the fleet.
 func Head(s report.State, lang string) string {
-	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04")}
+	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04 MST")}
+	if s.InSale {
+		parts = append(parts, wordInSale.In(lang))
+	}
 	if !s.ClockTrusted {
 		parts = append(parts, wordNoClock.In(lang))
 	}
@@ -231,37 +231,5 @@ func Head(s report.State, lang string) string {
 	if s.Uplink.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf(wordWaiting.In(lang), s.Uplink.Waiting))
 	}
-	if s.InSale {
-		parts = append(parts, wordInSale.In(lang))
-	}
 	return text.Clean(strings.Join(parts, "  "))
-}
-
-// Meanings lays out what the tables say about a code.
-func Meanings(k *codes.Knowledge, code, lang string, cols int) (lines []string) {
-	all := k.All(code)
-	if len(all) == 0 {
-		return []string{text.Clean(fmt.Sprintf(wordNoneOf.In(lang), code))}
-	}
-	for _, m := range all {
-		meaning := m.Text.In(lang)
-		if m.Class != "" {
-			meaning += " [" + m.Class + "]"
-		}
-		if m.Disputed {
-			meaning += " (" + wordDisputed.In(lang) + ")"
-		}
-		head := text.Pad(text.Clean(m.Scheme), 19) + " " + text.Pad(text.Clean(m.Code), 8)
-		lines = append(lines, text.Wrap(head+" "+text.Clean(meaning), cols, 29)...)
-	}
-	return lines
-}
-
-// handoff spells the hand-off code of a diagnosis for the phone.
-func handoff(d *report.Diagnosis, lang string, cols int) []string {
-	if d == nil || d.Handoff == "" {
-		return text.Wrap(wordNone.In(lang), cols, 0)
-	}
-	return []string{wordReadOut.In(lang), "", "    " + strings.Join(strings.Split(text.Clean(d.Handoff), ""), " "), "",
-		wordDecode.In(lang)}
 }

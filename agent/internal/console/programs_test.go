@@ -15,6 +15,7 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 )
 
 // lineSpeed is 9600 baud, 8N1, in bytes a second.
@@ -29,7 +30,7 @@ func (l slowLine) Write(b []byte) (n int, err error) {
 		var k int
 		k, err = l.File.Write(b[n:min(len(b), n+step)])
 		n += k
-		time.Sleep(time.Second * time.Duration(k) / lineSpeed)
+		time.Sleep(time.Second * time.Duration(k) / lineSpeed) // the pace of the line
 	}
 	return n, err
 }
@@ -78,15 +79,11 @@ func (w window) keys(keys ...string) {
 // shows waits until the screen is what it should be, and says how it differs if that never comes.
 func (w window) shows(what string, is func(screen string) bool) string {
 	w.t.Helper()
-	for end := time.Now().Add(40 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		s := w.screen()
-		if is(s) {
-			return s
-		}
-		if time.Now().After(end) {
-			w.t.Fatalf("never shows %s; it is\n%s", what, s)
-		}
+	s := ""
+	if !housetest.Within(housetest.Patience, func() bool { s = w.screen(); return is(s) }) {
+		w.t.Fatalf("never shows %s; it is\n%s", what, s)
 	}
+	return s
 }
 
 // spare is a screen without its empty lines: a program that keeps a row for itself has one less.

@@ -20,23 +20,34 @@ var (
 	wordNoNumber   = codes.Text{ZH: "（本机没有存号码）", EN: "(no number is stored here)"}
 	wordFitted     = codes.Text{ZH: "未装配：", EN: "Not fitted: "}
 	wordMove       = codes.Text{ZH: "上下键选择，回车看详情", EN: "arrows choose, Enter shows details"}
-	wordHistory    = codes.Text{ZH: "共 %d 条，新的在前；/ 按应答码查找", EN: "%d diagnoses, newest first; / finds a code"}
-	wordOnlyCode   = codes.Text{ZH: "应答码 %s：共 %d 条；Esc 看全部", EN: "code %s: %d diagnoses; Esc shows all"}
+	wordHistory    = codes.Text{ZH: "共 %d 条，新的在前；/ 按应答码或日期查找", EN: "%d diagnoses, newest first; / finds a code or a day"}
+	wordOnlyCode   = codes.Text{ZH: "%s：共 %d 条；Esc 看全部", EN: "%s: %d diagnoses; Esc shows all"}
 	wordNoPast     = codes.Text{ZH: "没有诊断记录。", EN: "No diagnosis is kept."}
 	wordNoDetail   = codes.Text{ZH: "这条记录只留下一行，没有详情", EN: "only this line was kept of it"}
-	wordFind       = codes.Text{ZH: "要找的应答码，按回车（空行取消）: ", EN: "Code to find, then Enter (empty: cancel): "}
+	wordFind       = codes.Text{ZH: "要找的应答码或日期（如 11-21），按回车（空行取消）: ", EN: "Code or day (11-21) to find, then Enter (empty: cancel): "}
+	wordAgain      = codes.Text{ZH: "A：用现在的知识再判断一次", EN: "A judges it again with what is known today"}
+	wordAgainSame  = codes.Text{ZH: "再判断一次，结论一样；当时：%s", EN: "judged again, it is the same; then: %s"}
+	wordAgainOther = codes.Text{ZH: "再判断一次，结论不同；当时：%s", EN: "judged again, it is another; then: %s"}
 	wordNoKey      = codes.Text{ZH: "%s 键在这里没有作用，可用的键见下行", EN: "%s does nothing here; the line below shows what does"}
 	wordOther      = codes.Text{ZH: "这个", EN: "this key"}
 	wordWaitState  = codes.Text{ZH: "正在读取终端状态...", EN: "reading the terminal's state..."}
-	wordFirstKeys  = codes.Text{ZH: "G引导 D详情 2设备 7历史 6交接 ?更多 L English Q退出", EN: "Guide Details 2=devices 7=history 6=hand-off ?=more L=Chinese Quit"}
+	wordFirstKeys  = codes.Text{ZH: "G引导 D详情 2设备 8路径 7历史 6交接 ?更多 L English Q退出", EN: "Guide Details 2=devices 8=path 7=history 6=hand-off ?=more L=Chinese Quit"}
 	wordPIN        = codes.Text{ZH: "输入控制台密码后按回车（空行取消）: ", EN: "Console PIN, then Enter (empty: cancel): "}
-	wordPINWrong   = codes.Text{ZH: "密码不对", EN: "wrong PIN"}
-	wordPINWait    = codes.Text{ZH: "密码错误次数太多，%d 分钟后再试", EN: "too many wrong PINs; try again in %d minutes"}
-	wordHidden     = codes.Text{ZH: "控制台已锁定。按回车输入密码。", EN: "The console is locked. Enter asks for the PIN."}
-	wordLocked     = codes.Text{ZH: "已锁定：按回车输入密码   L English R刷新 Q退出", EN: "locked: Enter asks for the PIN   L=Chinese Refresh Quit"}
+	wordPINWrong   = codes.Text{ZH: "不对，没有解锁", EN: "wrong; the console stays locked"}
+	wordOrSign     = codes.Text{ZH: "或在电脑上运行下面两行，把输出全部粘贴到这里：", EN: "or run these two lines on your computer, and paste all they print:"}
+	wordSign       = codes.Text{ZH: "在电脑上运行下面两行，把输出全部粘贴到这里（Esc 取消）：", EN: "Run these two lines on your computer, and paste all they print (Esc: cancel):"}
+	wordSigLines   = codes.Text{ZH: "签名，已收到 %d 行", EN: "signature, %d lines so far"}
+	wordKeyOnly    = codes.Text{ZH: "这里不用密码，只认签名", EN: "no PIN is taken here, a signature is"}
+	wordPINWait    = codes.Text{ZH: "错误次数太多，%d 分钟后再试", EN: "too many wrong ones; try again in %d minutes"}
+	wordHidden     = codes.Text{ZH: "控制台已锁定。按回车解锁。", EN: "The console is locked. Enter unlocks it."}
+	wordLocked     = codes.Text{ZH: "已锁定：按回车解锁   L English R刷新 Q退出", EN: "locked: Enter unlocks   L=Chinese Refresh Quit"}
 	wordSeen       = codes.Text{ZH: "（终端自己看到的）", EN: " (the terminal saw it)"}
 	wordSeenNow    = codes.Text{ZH: "看到了：%s %s", EN: "seen: %s %s"}
 	wordWatch      = codes.Text{ZH: "处理好以后做一笔交易：结果会显示在这里。", EN: "When it is put right make a sale: what comes of it is shown here."}
+	wordWatched    = codes.Text{ZH: "留意着", EN: "Watched"}
+	wordUntil      = codes.Text{ZH: "：恢复时这里会说", EN: ": it is said here when this is well again"}
+	wordAnd        = codes.Text{ZH: "、", EN: ", "}
+	wordTrySale    = codes.Text{ZH: "现在做一笔交易：结果会显示在这里。", EN: "Now make a sale: what comes of it is shown here."}
 	wordSince      = codes.Text{ZH: "之后", EN: "Since"}
 	wordMoney      = codes.Text{ZH: "款项", EN: "Money"}
 	wordCause      = codes.Text{ZH: "原因", EN: "Cause"}
@@ -50,7 +61,6 @@ var (
 	wordPartial    = codes.Text{ZH: "初步结论，检查还在进行", EN: "first finding, checks are running"}
 	wordRepeats    = codes.Text{ZH: "又出现 %d 次", EN: "came %d more times"}
 	wordUnknown    = codes.Text{ZH: "码表中没有这个应答码", EN: "no table has this code"}
-	wordDisputed   = codes.Text{ZH: "各来源说法不一", EN: "sources disagree"}
 	wordNoneOf     = codes.Text{ZH: "哪个码表都没有 %s。", EN: "No table has %s."}
 	wordEnter      = codes.Text{ZH: "输入应答码后按回车（空行取消）: ", EN: "Response code, then Enter (empty: cancel): "}
 	wordLook       = codes.Text{ZH: "要查的应答码，按回车（空行取消）: ", EN: "Code to look up, then Enter (empty: cancel): "}
@@ -91,7 +101,7 @@ var (
 	wordNoCheck    = codes.Text{ZH: "没有这项检查：%s", EN: "no such check: %s"}
 	wordList       = codes.Text{ZH: "从列表中选一项", EN: "one of the list"}
 	wordGuideKeys  = codes.Text{ZH: "数字=回答 0=不知道 B上一步 N P翻页 L English Q离开引导", EN: "digit=answer 0=not known Back N P=page L=Chinese Q=leave the guide"}
-	wordKeys       = codes.Text{ZH: "1结论 2设备 3检查 4诊断 5查码 6交接 7历史 G引导 D详情 E计算 ?帮助 Q退出", EN: "1verdict 2devices 3check 4diagnose 5code 6hand-off 7history Guide Details ?help"}
+	wordKeys       = codes.Text{ZH: "1结论 2设备 3检查 4诊断 5查码 6交接 7历史 8路径 G引导 D详情 ?帮助 Q退出", EN: "1verdict 2devices 3check 4code 5look-up 6hand-off 7history 8path Guide ?help"}
 	wordTry        = codes.Text{ZH: "试读卡器：用任意一张不用的卡（会员卡、测试卡都行）。不读取也不保存卡里的任何内容。", EN: "Try the reader with any card that is not needed, a loyalty or test card. Nothing on it is read or kept."}
 	wordTryNone    = codes.Text{ZH: "没有配置读卡器。", EN: "No reader is configured."}
 	wordTryIn      = codes.Text{ZH: "插入卡片", EN: "Put the card in"}
@@ -115,6 +125,17 @@ var (
 	wordNoReceiver = codes.Text{ZH: "对方没有开始接收", EN: "nobody began to receive"}
 	wordNotTaken   = codes.Text{ZH: "对方取消，或已有同名文件", EN: "the other side cancelled, or has that file already"}
 	wordNoBundle   = codes.Text{ZH: "这里不能打包", EN: "there is no bundle to be had here"}
+	wordStops      = codes.Text{ZH: "断在：%s（* 那一行）", EN: "It stops at: %s (the line with *)"}
+	wordPathUnseen = codes.Text{ZH: "这条路还没有检查过。", EN: "Nothing is known of the way yet."}
+	wordPathWhole  = codes.Text{ZH: "一直通到主机应答。", EN: "It is good all the way to the host's answer."}
+	wordPathAsFar  = codes.Text{ZH: "通到：%s；再往后没有查到什么", EN: "It is good as far as: %s; beyond that nothing is known"}
+	wordPassed     = codes.Text{ZH: "虽然通，但有异常：%s", EN: "It passes, but this is bad: %s"}
+	wordCheckPath  = codes.Text{ZH: "回车：现在检查这条路", EN: "Enter checks the way now"}
+	wordColon      = codes.Text{ZH: "：", EN: ": "}
+	wordComma      = codes.Text{ZH: "，", EN: ", "}
+	wordSecondsAgo = codes.Text{ZH: "%d 秒前", EN: "%d s ago"}
+	wordMinutesAgo = codes.Text{ZH: "%d 分钟前", EN: "%d min ago"}
+	wordHoursAgo   = codes.Text{ZH: "%d 小时前", EN: "%d h ago"}
 	wordPress      = codes.Text{ZH: "按回车开始", EN: "press Enter"}
 	wordBye        = codes.Text{ZH: "再见", EN: "bye"}
 )
@@ -134,7 +155,8 @@ var help = [...]codes.Text{
 	{ZH: "4  输入应答码，进行诊断", EN: "4  enter a response code and have it diagnosed"},
 	{ZH: "5  查应答码的含义", EN: "5  look a code up"},
 	{ZH: "6  交接码，用于电话报修", EN: "6  the hand-off code, for the phone"},
-	{ZH: "7  历史：以前的诊断，可按应答码查找", EN: "7  history: earlier diagnoses, to be searched by code"},
+	{ZH: "7  历史：以前的诊断，可按应答码或日期查找", EN: "7  history: earlier diagnoses, to be searched by code or day"},
+	{ZH: "8  到主机的路径，一段一段：好、坏、量到多少、断在哪里", EN: "8  the way to the host, hop by hop: good, bad, what was measured, where it stops"},
 	{ZH: "D  详情：全部依据、反证和步骤", EN: "D  details: every proof, what speaks against it, all steps"},
 	{ZH: "G  引导：一问一答，逐步找到原因", EN: "G  guide: question by question to the cause"},
 	{ZH: "T  用任意一张卡试读卡器，不读卡里的内容", EN: "T  try the reader with any card; nothing on it is read"},
@@ -146,25 +168,20 @@ var help = [...]codes.Text{
 	{ZH: "正在使用的设备和进行中的交易不会被打扰。", EN: "Devices in use and running sales are never touched."},
 }
 
-// A group is what one letter of the check screen runs.
-type group struct {
-	key      byte
-	title    codes.Text
-	prefixes []string // of the checks' names; none means all
-}
-
-var checkGroups = [...]group{
-	{'a', codes.Text{ZH: "网络", EN: "network"}, []string{"net."}},
-	{'b', codes.Text{ZH: "通信模块", EN: "modem"}, []string{"modem."}},
-	{'c', codes.Text{ZH: "读卡器", EN: "card reader"}, []string{"reader."}},
-	{'d', codes.Text{ZH: "密码键盘和打印机", EN: "PIN pad and printer"}, []string{"pinpad.", "printer."}},
-	{'e', codes.Text{ZH: "主板、电源、存储、时钟", EN: "board, power, storage, clock"}, []string{"board."}},
-	{'f', codes.Text{ZH: "支付应用", EN: "payment app"}, []string{"app."}},
-	{'0', codes.Text{ZH: "全部", EN: "everything"}, nil},
+func (m *model) helpLines() (lines []string) {
+	for _, t := range help {
+		lines = append(lines, text.Wrap(t.In(m.lang), m.cols, 3)...)
+	}
+	return lines
 }
 
 // StatusWord returns the word for a check's outcome.
 func StatusWord(s report.Status, lang string) string { return word("status", string(s), lang) }
+
+// bracketed is what stands in brackets behind something.
+func bracketed(s, lang string) string {
+	return codes.Text{ZH: "（" + s + "）", EN: " (" + s + ")"}.In(lang)
+}
 
 // word returns what an id is called; one that is not known is shown as far as it can be.
 func word(kind, id, lang string) string { return text.Clean(codes.Builtin().Word(kind, id).In(lang)) }

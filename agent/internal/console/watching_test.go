@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -97,7 +98,7 @@ func TestTheReaderIsTriedWithAnyCard(t *testing.T) {
 	for _, lang := range []string{"zh", "en"} {
 		m := newModel(lang)
 		m.state.Evidence = append(m.state.Evidence, slot("present")...) // one was in all the time: that is not this one
-		if a := m.press(key{r: 't'}); a.kind != 'w' || strings.Join(m.watching(), " ") != "reader.slot reader.reads" {
+		if a := m.press(key{r: 't'}); a.kind != actWatch || strings.Join(m.watching(), " ") != "reader.slot reader.reads" {
 			t.Fatalf("T led to %+v, watches %v", a, m.watching())
 		}
 		page := func() string { return strings.Join(m.view(), "\n") }
@@ -173,6 +174,35 @@ func TestHistoryTakesWhatIsTypedAhead(t *testing.T) {
 	}
 }
 
+// A day is found as a code is, and one of the past is judged again with what is known today.
+func TestThePastIsFoundByDayAndJudgedAgain(t *testing.T) {
+	for _, lang := range []string{"zh", "en"} {
+		m := newModel(lang)
+		day := func(d report.Diagnosis, at time.Time) report.Diagnosis {
+			d.Event.Time = at
+			return d
+		}
+		d := cutOff()
+		d.Causes = slices.Clone(d.Causes)
+		d.Causes[0].ID, d.Causes[0].Title = "wan.outage", "wrong"
+		m.know, m.past = guidable(), []report.Diagnosis{day(d, noon), day(cutOff(), noon.AddDate(0, 0, -1))}
+		for find, want := range map[string]int{"11-21": 1, "11-20": 1, "2026-11-21": 1, "11-21 12": 1, "11-2": 0, "12-21": 0, "ConnectError": 2, "21": 0} {
+			typeText(m, "7/"+find+"\r")
+			if n := len(m.history()); n != want {
+				t.Errorf("%q finds %d, want %d", find, n, want)
+			}
+		}
+		typeText(m, "7/11-21\r\ra")
+		if page := strings.Join(m.view(), "\n"); m.chosen.Causes[0].ID == "wan.outage" || !strings.Contains(page, wordAgainOther.In(lang)[:20]) {
+			t.Errorf("%s: judged again:\n%s", lang, page)
+		}
+		typeText(m, "a")
+		if page := strings.Join(m.view(), "\n"); !strings.Contains(page, wordAgainSame.In(lang)[:20]) {
+			t.Errorf("%s: once more:\n%s", lang, page)
+		}
+	}
+}
+
 // Where the configuration says so, whoever has no PIN sees nothing of what happened.
 func TestNothingIsShownBeforeThePIN(t *testing.T) {
 	serve(t, Console{Stay: true, PIN: "4711", Hidden: true}, 3, func(term *terminal, _ *fakeBackend) {
@@ -203,8 +233,26 @@ func TestWatchingOpensNoPortForEver(t *testing.T) {
 		m.guide.base.Evidence = append(m.guide.base.Evidence, report.Evidence{Check: c, Subject: "x", Status: report.Bad,
 			At: noon})
 	}
-	if got := strings.Join(m.watching(), " "); got != "net.link reader.usb" {
-		t.Errorf("the guide looks at %q", got)
+	ports := func() (n int) {
+		for m.looks = 0; m.looks < 1000; m.looks++ {
+			got := strings.Join(m.watching(), " ")
+			if got != "net.link reader.usb" {
+				n++
+			}
+			if !strings.HasPrefix(got, "net.link reader.") {
+				t.Fatalf("look %d is at %q", m.looks, got)
+			}
+		}
+		return n
+	}
+	if n := ports(); n != 0 {
+		t.Errorf("while the guide asks it opens ports %d times", n)
+	}
+	for m.guide.Step != nil {
+		m.press(key{r: '0'})
+	}
+	if n := ports(); n != mostPorts {
+		t.Errorf("at its end it opens ports %d times, want %d", n, mostPorts)
 	}
 	m.state.Evidence = slot("absent")
 	m.press(key{r: 't'})

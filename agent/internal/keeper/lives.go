@@ -178,7 +178,7 @@ func (l *Lives) Reduced() (why string, bare bool) {
 		return "", false
 	}
 	n := len(l.kept.Crashes)
-	return fmt.Sprintf("%d crashes in %v: codes are answered from the tables, nothing is checked", n, stormWindow), n >= BareAfter
+	return fmt.Sprintf("%d crashes in %s: codes are answered from the tables, nothing is checked", n, stormWindow), n >= BareAfter
 }
 
 // Watch is what health, birth and state say of this.

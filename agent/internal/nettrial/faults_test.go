@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"posdx/firmware-build/housetest"
 )
 
 // A fault is made in a world and may be mended.
@@ -68,12 +70,13 @@ func both(list ...func(*world) error) func(*world) error {
 // carrier waits until the terminal's own kernel has seen what became of its cable.
 func carrier(up bool) func(*world) error {
 	return func(*world) error {
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-			if i, err := net.InterfaceByName("eth0"); err == nil && (i.Flags&net.FlagRunning != 0) == up {
-				return nil
-			}
+		if !housetest.Within(housetest.Patience, func() bool {
+			i, err := net.InterfaceByName("eth0")
+			return err == nil && (i.Flags&net.FlagRunning != 0) == up
+		}) {
+			return fmt.Errorf("the carrier is not seen")
 		}
-		return fmt.Errorf("the carrier is not seen")
+		return nil
 	}
 }
 
@@ -106,7 +109,10 @@ func garbage(c net.Conn) {
 // slowly waits before it speaks.
 func slowly(d time.Duration) func(*world) error {
 	return func(w *world) error {
-		w.host.does(func(c net.Conn) { time.Sleep(d); w.host.speak(c) })
+		w.host.does(func(c net.Conn) {
+			time.Sleep(d) // the fault
+			w.host.speak(c)
+		})
 		return nil
 	}
 }
@@ -172,12 +178,9 @@ func hostAddress(there bool) func(*world) error {
 
 // again opens the host's port as soon as it can be: the kernel may be late with an address.
 func again(w *world) error {
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		err := w.host.open(w.host.addr)
-		if err == nil || time.Now().After(end) {
-			return err
-		}
-	}
+	var err error
+	housetest.Within(5*time.Second, func() bool { err = w.host.open(w.host.addr); return err == nil })
+	return err
 }
 
 func gatewayAddress(there bool) func(*world) error {

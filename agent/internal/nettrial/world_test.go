@@ -109,24 +109,6 @@ func chain(hook, rules string) string {
 	return "table inet lab {\nchain c {\ntype filter hook " + hook + " priority 0\n" + rules + "\n}\n}\n"
 }
 
-// in runs f on a thread inside a namespace.
-func in(ns string, f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		fd, err := unix.Open("/run/netns/"+ns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			err = unix.Setns(fd, unix.CLONE_NEWNET)
-			unix.Close(fd)
-		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	return <-done
-}
-
 func build(dir string, six, secure bool) (*world, error) {
 	w := &world{six: six, tls: secure, dir: dir}
 	for _, err := range []error{
@@ -146,7 +128,7 @@ func build(dir string, six, secure bool) (*world, error) {
 		return nil, err
 	}
 	for _, ns := range []string{"r", "i", "x"} {
-		err := in(ns, func() error {
+		err := housetest.In(ns, func() error {
 			for _, s := range []string{"all", "default", "r0", "r1", "i0", "i1", "x0"} { // addresses are ready at once
 				_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+s+"/accept_dad", []byte("0"), 0)
 			}
@@ -206,20 +188,22 @@ func build(dir string, six, secure bool) (*world, error) {
 
 // settle waits until the outside answers.
 func (w *world) settle() error {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	if !housetest.Within(housetest.Patience, func() bool {
 		c, err := net.DialTimeout("tcp", net.JoinHostPort(w.at().place, strconv.Itoa(placePort)), time.Second)
 		if err == nil {
 			c.Close()
-			return nil
 		}
+		return err == nil
+	}) {
+		return errors.New("the world never came up")
 	}
-	return errors.New("the world never came up")
+	return nil
 }
 
 // wire is the outer link: two taps and a goroutine for each direction.
 func (w *world) wire() error {
 	open := func(ns, name string) (f *os.File, err error) {
-		err = in(ns, func() (err error) {
+		err = housetest.In(ns, func() (err error) {
 			f, err = housetest.Tap(name)
 			return err
 		})
@@ -250,21 +234,15 @@ type server struct {
 
 func (s *server) open(addr string) error {
 	s.addr = addr
-	return in("x", func() (err error) {
+	return housetest.In("x", func() (err error) {
 		if s.l, err = net.Listen("tcp", addr); err != nil {
 			return err
 		}
 		l := s.l
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				s.got.Add(1)
-				go func() { defer c.Close(); (*s.manner.Load())(c) }()
-			}
-		}()
+		go housetest.Accept(l, func(c net.Conn) {
+			s.got.Add(1)
+			(*s.manner.Load())(c)
+		})
 		return nil
 	})
 }
@@ -322,7 +300,7 @@ func (w *world) open() error {
 	}
 	w.name(map[string]string{hostName: a.host, placeName: a.place})
 	for _, ip := range []string{a.resolver, a.second} {
-		err := in("x", func() error {
+		err := housetest.In("x", func() error {
 			p, err := net.ListenPacket("udp", net.JoinHostPort(ip, "53"))
 			if err != nil {
 				return err
@@ -424,7 +402,7 @@ func (w *world) certifyOther(a *authority) error {
 func (w *world) full() (func(), error) {
 	w.host.l.Close()
 	var fd int
-	err := in("x", func() (err error) {
+	err := housetest.In("x", func() (err error) {
 		family, sa := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: hostPort, Addr: netip.MustParseAddr("0.0.0.0").As4()})
 		if w.six {
 			family, sa = unix.AF_INET6, &unix.SockaddrInet6{Port: hostPort}
@@ -440,7 +418,7 @@ func (w *world) full() (func(), error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	for range 4 { // one or two are taken into the queue, the others wait
-		_ = in("x", func() error {
+		_ = housetest.In("x", func() error {
 			d := net.Dialer{}
 			go func() {
 				runtime.LockOSThread()

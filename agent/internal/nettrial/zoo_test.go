@@ -25,6 +25,7 @@ import (
 	lab "posdx/firmware-build/lab/world"
 
 	"golang.org/x/sys/unix"
+	"posdx/firmware-build/housetest"
 )
 
 // A path is a way on which the payment application gets through. Each stands for a kind that was met in the field:
@@ -133,7 +134,7 @@ func (w *world) proxy() (string, error) {
 // refusing is a proxy that answers every request with a status; empty: it opens the tunnel.
 func (w *world) refusing(status string) (addr string, err error) {
 	addr = net.JoinHostPort(w.at().gateway, "3128")
-	return addr, in("r", func() error {
+	return addr, housetest.In("r", func() error {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
 			return err
@@ -154,7 +155,7 @@ func (w *world) refusing(status string) (addr string, err error) {
 					var b net.Conn
 					_, port, _ := net.SplitHostPort(r.Host)
 					to := map[string]string{strconv.Itoa(hostPort): w.host.addr, strconv.Itoa(placePort): w.other.addr}[port]
-					err = in("r", func() (err error) { b, err = net.DialTimeout("tcp", to, 5*time.Second); return err })
+					err = housetest.In("r", func() (err error) { b, err = net.DialTimeout("tcp", to, 5*time.Second); return err })
 					if err != nil {
 						fmt.Fprint(c, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
 						return

@@ -18,6 +18,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/drivers/board"
+	"posdx/firmware-build/housetest"
 )
 
 var boardNow = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
@@ -263,20 +264,13 @@ func feed(t *testing.T, b *Board, lines []string) {
 	ctx := t.Context()
 	go func() { done <- b.Run(ctx) }()
 	t.Cleanup(func() { <-done })
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		if b.log.Err() == nil {
-			n := 0
-			for _, c := range []board.Complaint{board.UnderVoltage, board.IOError, board.HungTask, board.USBDisconnect} {
-				n += b.log.Count(c, 2*time.Hour, day)
-			}
-			if n == len(lines) {
-				return
-			}
+	housetest.Until(t, "the log is read", func() bool {
+		n := 0
+		for _, c := range []board.Complaint{board.UnderVoltage, board.IOError, board.HungTask, board.USBDisconnect} {
+			n += b.log.Count(c, 2*time.Hour, day)
 		}
-		if time.Now().After(end) {
-			t.Fatal("the log was not read: ", b.log.Err())
-		}
-	}
+		return b.log.Err() == nil && n == len(lines)
+	})
 }
 
 func TestBoardWithoutItsLog(t *testing.T) {

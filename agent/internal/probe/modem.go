@@ -114,13 +114,9 @@ func (s *modemState) request() modem.Config {
 }
 
 // visit asks over one port. Only the configured one may be ours alone.
-func (s *modemState) visit(ctx context.Context, port string, dedicated bool) (r modem.Report, err error) {
-	p, err := openOurs(serial.Config{Path: port, Baud: s.config.Baud, HoldDTR: true}, dedicated)
-	if err != nil {
-		return r, err
-	}
-	defer p.Close()
-	return modem.Ask(ctx, p, s.request())
+func (s *modemState) visit(ctx context.Context, port string, dedicated bool) (modem.Report, error) {
+	return askOurs(ctx, serial.Config{Path: port, Baud: s.config.Baud}, 0, dedicated,
+		func(ctx context.Context, p serial.Link) (modem.Report, error) { return modem.Ask(ctx, p, s.request()) })
 }
 
 func inUse(err error) bool { return errors.Is(err, serial.ErrBusy) || errors.Is(err, modem.ErrFrames) }

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -240,12 +239,10 @@ func TestModemOverManager(t *testing.T) {
 
 	probes := Modem(ModemConfig{Port: "/dev/" + tty, APN: "cmiot", Sys: usbModem(tty, virtual), Bus: socket})
 	var got map[string]report.Evidence
-	for range 300 { // ModemManager learns of the registration by and by
-		if got = ran(t, probes); show(got["modem.registration"], "state") == "ok home" {
-			break
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
+	housetest.Within(housetest.Patience, func() bool { // ModemManager learns of the registration by and by
+		got = ran(t, probes)
+		return show(got["modem.registration"], "state") == "ok home"
+	})
 	for what, want := range map[string]string{
 		show(got["modem.port"], "outcome", "model", "via"):                      "ok ok simulated 27.007 modem ModemManager",
 		show(got["modem.sim"], "state", "via"):                                  "ok ready ModemManager",
@@ -266,22 +263,7 @@ func TestModemOverManager(t *testing.T) {
 // serveAt serves a modem on a socket until the test ends.
 func serveAt(t *testing.T, address string, m *sim.Modem) {
 	t.Helper()
-	listener, err := net.Listen("unix", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { m.Serve(ctx, c) })
-		}
-	})
-	t.Cleanup(func() { listener.Close(); cancel(); serving.Wait() })
+	housetest.ServeAt(t, "unix", address, func(ctx context.Context, c net.Conn) { m.Serve(ctx, c) })
 }
 
 func onBus(socket, program string, args ...string) *exec.Cmd {
@@ -311,14 +293,13 @@ func startProgram(t *testing.T, socket, program string, args ...string) {
 func try(t *testing.T, socket, program string, args ...string) {
 	t.Helper()
 	var out []byte
-	for range 600 {
+	if !housetest.Within(2*time.Minute, func() (ok bool) {
 		var err error
-		if out, err = onBus(socket, "timeout", append([]string{"60", program}, args...)...).CombinedOutput(); err == nil {
-			return
-		}
-		time.Sleep(200 * time.Millisecond)
+		out, err = onBus(socket, "timeout", append([]string{"60", program}, args...)...).CombinedOutput()
+		return err == nil
+	}) {
+		t.Fatalf("never: %s %v: %s", program, args, out)
 	}
-	t.Fatalf("never: %s %v: %s", program, args, out)
 }
 
 // A sale that begins in the middle of a visit is not kept waiting.
@@ -407,17 +388,12 @@ func TestModemLeavesNothingBehind(t *testing.T) {
 	for i := range cycles {
 		visit(i)
 	}
-	for i := 0; housetest.Descriptors(t) > fds; i++ { // a port's close may take a moment
-		if i > 1000 {
-			t.Fatalf("%d cycles: %d descriptors before, %d after", cycles, fds, housetest.Descriptors(t))
-		}
-		time.Sleep(10 * time.Millisecond)
+	// A port's close may take a moment.
+	if !housetest.Within(housetest.Patience, func() bool { return housetest.Descriptors(t) <= fds }) {
+		t.Fatalf("%d cycles: %d descriptors before, %d after", cycles, fds, housetest.Descriptors(t))
 	}
-	for i := 0; runtime.NumGoroutine() > gos+2; i++ {
-		if i > 1e6 {
-			t.Fatalf("%d cycles: %d goroutines before, %d after", cycles, gos, runtime.NumGoroutine())
-		}
-		runtime.Gosched()
+	if !housetest.Within(housetest.Patience, func() bool { return runtime.NumGoroutine() <= gos+2 }) {
+		t.Fatalf("%d cycles: %d goroutines before, %d after", cycles, gos, runtime.NumGoroutine())
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +17,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/drivers/network"
+	"posdx/firmware-build/housetest"
 )
 
 // insideLab marks the child that runs in network and mount namespaces of its own.
@@ -71,20 +71,7 @@ func filter(t testing.TB, rules string) {
 // routerDoes runs f on a thread inside the router's namespace.
 func routerDoes(t testing.TB, f func() error) {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		fd, err := unix.Open("/run/netns/r", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			err = unix.Setns(fd, unix.CLONE_NEWNET)
-			unix.Close(fd)
-		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+	if err := housetest.In("r", f); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -120,20 +107,11 @@ func buildLab(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			go func() {
-				for {
-					c, err := l.Accept()
-					if err != nil {
-						return
-					}
-					go func() { // the acquirer's host must never be sent anything
-						if n, _ := c.Read(make([]byte, 10)); n > 0 && addr == "10.78.0.2:9000" {
-							t.Errorf("%s was sent %d bytes", addr, n)
-						}
-						c.Close()
-					}()
+			go housetest.Accept(l, func(c net.Conn) { // the acquirer's host must never be sent anything
+				if n, _ := c.Read(make([]byte, 10)); n > 0 && addr == "10.78.0.2:9000" {
+					t.Errorf("%s was sent %d bytes", addr, n)
 				}
-			}()
+			})
 			return nil
 		})
 	}

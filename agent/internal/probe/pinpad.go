@@ -64,7 +64,7 @@ func PINPad(c PINPadConfig) ([]Probe, error) {
 		Checks: checks, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: pinpadLimit, Fresh: deviceFresh,
 		Idle: c.Dedicated,
 		Run: func(ctx context.Context) []report.Evidence {
-			p, err := askPINPad(ctx, c)
+			p, err := askOurs(ctx, serial.Config{Path: c.Port, Baud: c.Baud}, pinpadBaud, c.Dedicated, pinpad.Ask)
 			list := []report.Evidence{pinpadEvidence(c.Name, p, err)}
 			if len(needed) > 0 {
 				list = append(list, keysEvidence(c.Name, p, err, needed))
@@ -83,19 +83,6 @@ func parseKey(s string) (keyPlace, error) {
 		}
 	}
 	return keyPlace{}, say.New("no-pinpad-key", s)
-}
-
-func askPINPad(ctx context.Context, c PINPadConfig) (pinpad.Report, error) {
-	line := serial.Config{Path: c.Port, Baud: c.Baud, HoldDTR: true}
-	if line.Baud == 0 {
-		line.Baud = pinpadBaud
-	}
-	p, err := openOurs(line, c.Dedicated)
-	if err != nil {
-		return pinpad.Report{}, err
-	}
-	defer p.Close()
-	return pinpad.Ask(ctx, p)
 }
 
 func pinpadEvidence(subject string, p pinpad.Report, err error) report.Evidence {

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -52,6 +53,19 @@ func outcome(err error) (outcome, reason string) {
 		return "", report.ReasonTimeout
 	}
 	return "", report.ReasonUnsupported
+}
+
+// askOurs opens a port as openOurs does, asks the device on it and closes the port again. baud is the speed where the
+// configuration names none.
+func askOurs[R any](ctx context.Context, c serial.Config, baud int, dedicated bool,
+	ask func(context.Context, serial.Link) (R, error)) (r R, err error) {
+	c.Baud, c.HoldDTR = cmp.Or(c.Baud, baud), true
+	p, err := openOurs(c, dedicated)
+	if err != nil {
+		return r, err
+	}
+	defer p.Close()
+	return ask(ctx, p)
 }
 
 // openOurs opens a port that nobody else holds. A port whose other holders we are not allowed to see counts as held,

@@ -56,16 +56,7 @@ func Printer(c PrinterConfig) ([]Probe, error) {
 }
 
 func askSerialPrinter(ctx context.Context, c PrinterConfig) (printer.Report, error) {
-	line := serial.Config{Path: c.Port, Baud: c.Baud, HoldDTR: true}
-	if line.Baud == 0 {
-		line.Baud = printerBaud
-	}
-	p, err := openOurs(line, c.Dedicated)
-	if err != nil {
-		return printer.Report{}, err
-	}
-	defer p.Close()
-	return printer.Ask(ctx, p)
+	return askOurs(ctx, serial.Config{Path: c.Port, Baud: c.Baud}, printerBaud, c.Dedicated, printer.Ask)
 }
 
 // askPortPrinter reads the port's own status first: it costs nothing, and bad news in it need no second witness.

@@ -142,21 +142,19 @@ func askReader(ctx context.Context, c ReaderConfig) (reader.Report, error) {
 	if !ok {
 		return reader.Report{}, errors.ErrUnsupported
 	}
-	line := serial.Config{Path: c.Port, StopBits: how.StopBits, RTSLow: how.RTSLow, HoldDTR: true}
+	line := serial.Config{Path: c.Port, StopBits: how.StopBits, RTSLow: how.RTSLow}
 	var r reader.Report
 	var err error
 	for _, b := range []int{cmp.Or(c.Baud, how.Baud), how.Second} {
 		if b == 0 {
 			break
 		}
-		line.Baud = b
-		var p *serial.Port
-		if p, err = openOurs(line, c.Dedicated); err != nil {
-			return r, err
-		}
-		r, err = how.Ask(ctx, p, address)
-		p.Close()
-		if err == nil || errors.Is(err, serial.ErrGone) || ctx.Err() != nil {
+		asked := false
+		r, err = askOurs(ctx, line, b, c.Dedicated, func(ctx context.Context, p serial.Link) (reader.Report, error) {
+			asked = true
+			return how.Ask(ctx, p, address)
+		})
+		if err == nil || !asked || errors.Is(err, serial.ErrGone) || ctx.Err() != nil {
 			break
 		}
 	}

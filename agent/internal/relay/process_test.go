@@ -221,7 +221,7 @@ func TestAVisitThatIsOverBeforeItIsSeen(t *testing.T) {
 	expect(t, r.device, r.connect(), "and it goes on")
 	// It waits again, and does not turn for nothing.
 	before := switches(t, c.Process.Pid)
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(300 * time.Millisecond) // that nothing happens is what is measured
 	if n := switches(t, c.Process.Pid) - before; n > 1000 {
 		t.Errorf("woke up %d times while nothing happened", n)
 	}
@@ -298,7 +298,7 @@ func pace(t testing.TB, from, to *os.File, baud, pieces int) (took []time.Durati
 	go func() {
 		b := make([]byte, size)
 		for i := range pieces {
-			time.Sleep(time.Until(begin.Add(time.Duration(i) * every)))
+			time.Sleep(time.Until(begin.Add(time.Duration(i) * every))) // the pace of the line
 			for j := range b {
 				b[j] = byte(i*size + j)
 			}

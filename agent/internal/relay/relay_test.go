@@ -382,8 +382,7 @@ func TestWaitsForADeviceThatIsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		for end := time.Now().Add(soon); time.Now().Before(end) && !r.log.has("waits for its port")(); time.Sleep(time.Millisecond) {
-		}
+		housetest.Within(soon, r.log.has("waits for its port"))
 		unix.Flock(int(near.Fd()), unix.LOCK_UN)
 	}()
 	r.run()
@@ -511,7 +510,7 @@ func TestTheDaemonHearsAndItsAbsenceCostsNothing(t *testing.T) {
 		}
 		say(serial.FromApp, "request")
 		say(serial.FromDevice, "answer")
-		time.Sleep(longEnough)
+		time.Sleep(longEnough) // copies wait for so long, and nothing tells when they are given up
 		daemon := ear(t, r.c.Copies)
 		last := fmt.Sprint("0200-", i)
 		say(serial.FromApp, last)

@@ -46,6 +46,7 @@ func (m Message) In(lang string) string {
 	if lang == "en" {
 		format, between = en, ", "
 	}
+	format = bounded.Replace(format)
 	if !strings.Contains(format, "%") {
 		return format // one language may need less than the other
 	}
@@ -62,6 +63,9 @@ func (m Message) In(lang string) string {
 	}
 	return fmt.Sprintf(format, args...)
 }
+
+// bounded cuts what is quoted: words from elsewhere can be as long as a line.
+var bounded = strings.NewReplacer("%q", "%.200q", "%[1]q", "%.200[1]q", "%[2]q", "%.200[2]q", "%[3]q", "%.200[3]q")
 
 func find(id string) (zh, en string) {
 	for i := range texts {

@@ -114,12 +114,33 @@ func Sleep(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
 	return true
 }
 
+// Keep runs what should not end until ctx ends, again after a pause each time that it has ended. tell gets the error
+// that it ended with, but not the same one twice in a row; f calls works once it does its work, and an error after that
+// is always told.
+func Keep(ctx context.Context, pause time.Duration, f func(works func()) error, tell func(error)) {
+	told := ""
+	for {
+		err := f(func() { told = "" })
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && err.Error() != told {
+			told = err.Error()
+			tell(err)
+		}
+		if !Sleep(ctx, pause, nil) {
+			return
+		}
+	}
+}
+
 // A Ticket follows one event. First gives revision 1, Final the last revision; each is closed, with or without a
 // diagnosis in it, when no more will come. Both hold one value, so nobody waits for a reader.
 type Ticket struct {
-	ID    string
-	First <-chan report.Diagnosis
-	Final <-chan report.Diagnosis
+	ID      string
+	First   <-chan report.Diagnosis
+	Final   <-chan report.Diagnosis
+	Warning string // what of the request nobody knows, "member: why"; empty if all is known
 }
 
 // A Daemon is what stands behind the local socket.

@@ -1,6 +1,8 @@
 package source
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -42,7 +44,31 @@ func CodeProblem(s string) string {
 	if Digits(s) >= CardDigits || CardLike(s) {
 		return "looks like a card number and was thrown away: give the response code only"
 	}
+	if wordy(s) {
+		return "has words in it, which may be a name, and was thrown away: give the response code only"
+	}
 	return ""
+}
+
+// nameLetters are the letters in a row from which on a part of a text is taken for a word.
+const nameLetters = 3
+
+// wordy reports whether text is more than one word, as a name, a sentence or a card's check number with its label are.
+// No table has such a code.
+func wordy(s string) bool {
+	apart := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" /^,;&", r) })
+	return len(apart) > 1 && slices.ContainsFunc(apart, func(part string) bool {
+		row := 0
+		for _, r := range part {
+			if row++; !unicode.IsLetter(r) {
+				row = 0
+			}
+			if row == nameLetters {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // plausibleCode bounds a code that no table knows and a person or the fleet asks for; payment applications and hosts
@@ -98,6 +124,38 @@ const traceDigits = 6
 // reference, which ends with the trace number, and may as well be the front of a card number; six tell a sale and no
 // card.
 func Trace(v []byte) []byte { return v[max(0, len(v)-traceDigits):] }
+
+// PartOfCard reports whether text[from:to] is a piece of a card number, a track or a masked card number in which it
+// stands: a pattern that takes six or twelve digits of a longer number takes what is nobody's trace number.
+func PartOfCard(text []byte, from, to int) bool {
+	grows := func(c byte) bool { return IsDigit(c) || bytes.IndexByte([]byte(" -*xX=^D"), c) >= 0 }
+	begin, end := from, to
+	for begin > 0 && from-begin < cardAround && grows(text[begin-1]) {
+		begin--
+	}
+	for end < len(text) && end-to < cardAround && grows(text[end]) {
+		end++
+	}
+	var around [2*cardAround + MaxCode]byte
+	if end-begin > len(around) {
+		return false
+	}
+	n := copy(around[:], text[begin:end])
+	defer clear(around[:])
+	if !report.Suspect(around[:n]) {
+		return false
+	}
+	if bytes.ContainsAny(around[:from-begin], "=^D") {
+		return true // the rest of a track
+	}
+	for i := from - begin; i < to-begin; i++ {
+		around[i] = '.' // what is left without it is a card of its own
+	}
+	return !report.Suspect(around[:n])
+}
+
+// cardAround is how far on either side of a value a card is looked for: the longest number, its separators and the date.
+const cardAround = 28
 
 // Word reports whether s is 1 to max of the characters of names: letters, digits and . _ - + : and no card number.
 func Word(s string, max int) bool {

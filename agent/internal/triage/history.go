@@ -322,6 +322,8 @@ func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
 	}
 	if !h.approved.IsZero() {
 		facts = append(facts, evidence.LastApprovalAgeS.Is(tenths(now.Sub(h.approved))))
+	} else if now.Sub(h.since) >= hour {
+		facts = append(facts, evidence.NoApprovalS.Is(tenths(now.Sub(h.since)))) // and none is on record from before
 	}
 	if t, ok := h.first[ev.Code]; ok {
 		facts = append(facts, evidence.FirstSeenAgeS.Is(tenths(now.Sub(t))))

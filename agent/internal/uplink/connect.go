@@ -25,6 +25,7 @@ func (s *session) connect(ctx context.Context) error {
 		return err
 	}
 	u.notes = nil
+	u.note(u.suspect.warning())
 	if u.short >= fightAfter {
 		u.note("sessions end soon after they begin: does another client use the id " + u.cfg.Address.Terminal + "?")
 	}

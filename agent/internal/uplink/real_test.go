@@ -284,6 +284,57 @@ func TestRevokedCertificateIsRefused(t *testing.T) {
 	housetest.Until(t, "t2 is refused, once its certificate is on the list too", func() bool { return comes("t2", other) != nil })
 }
 
+// TestNamesBelowATerminalsOwnReachLittle holds the shipped mosquitto rules against certificates whose name reaches into
+// another terminal's topics. Such a name mosquitto puts into its rules as it is: what t1/cmd may write as its own health is
+// the command health to t1. Nothing else comes through; posdx-fleet, which signs no such name, refuses it altogether.
+func TestNamesBelowATerminalsOwnReachLittle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a broker")
+	}
+	p := newPKI(t)
+	m := newMosquitto(t, p)
+	heard := make(chan string, 100)
+	client := func(cn, id string) mqtt.Client {
+		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID(id).SetTLSConfig(p.config(cn)).SetAutoReconnect(false))
+		if tok := c.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
+			t.Logf("%s is not let in: %v", cn, tok.Error())
+			return nil
+		}
+		t.Cleanup(func() { c.Disconnect(0) })
+		return c
+	}
+	victim := client("t1", "t1")
+	if victim == nil {
+		t.Fatal("t1 is not let in")
+	}
+	victim.Subscribe("pos/v1/shop/t1/cmd/+", 1, func(_ mqtt.Client, m mqtt.Message) { heard <- m.Topic() + " " + string(m.Payload()) }).WaitTimeout(patience)
+	for i, cn := range []string{"t1/cmd", "+", "#", "t1/#", "+/cmd"} {
+		c := client(cn, fmt.Sprint("thief", i))
+		if c == nil {
+			continue
+		}
+		stolen := make(chan string, 10)
+		c.SubscribeMultiple(map[string]byte{"pos/v1/shop/t1/cmd/+": 1, "pos/v1/shop/t1/cmd/ack": 1, "pos/v1/shop/+/ack": 1, "pos/v1/shop/#": 1},
+			func(_ mqtt.Client, m mqtt.Message) { stolen <- m.Topic() }).WaitTimeout(patience)
+		for _, name := range []string{"diagnose", "bundle", "knowledge", "ping"} {
+			c.Publish("pos/v1/shop/t1/cmd/"+name, 1, false, "forged").WaitTimeout(time.Second)
+		}
+		c.Publish("pos/v1/shop/t1/ack", 1, false, "forged").WaitTimeout(time.Second)
+		fleet := client("posdx-fleet", fmt.Sprint("fleet", i))
+		fleet.Publish("pos/v1/shop/t1/cmd/ping", 1, false, "true").WaitTimeout(patience)
+		fleet.Publish("pos/v1/shop/t1/ack", 1, false, "{}").WaitTimeout(patience)
+		if got := <-heard; got != "pos/v1/shop/t1/cmd/ping true" {
+			t.Errorf("%s: t1 hears %s", cn, got)
+		}
+		select {
+		case topic := <-stolen:
+			t.Errorf("%s hears %s", cn, topic)
+		default: // the fleet's command has been delivered before: what was stolen would be here
+		}
+		fleet.Disconnect(0)
+	}
+}
+
 // TestNATSRules holds the rules for nats-server: another terminal's topics are refused, one's own pass.
 func TestNATSRules(t *testing.T) {
 	conf, err := os.ReadFile("../../../firmware-build/broker/nats/posdx.conf")

@@ -36,6 +36,15 @@ type suspect struct {
 	size   int // plain
 	times  int // in a row
 	passed int // the largest that the broker has taken since it started
+	aside  int // the size of what was set aside last, until the broker takes as much
+}
+
+// warning is what people are told of it.
+func (s *suspect) warning() string {
+	if s.aside == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the broker does not take documents of %d bytes: raise its size limit", s.aside)
 }
 
 func (s *suspect) found() bool { return s.times >= packAfter }
@@ -44,6 +53,9 @@ func (s *suspect) found() bool { return s.times >= packAfter }
 func (s *suspect) taken(m message) {
 	if !m.packed {
 		s.passed = max(s.passed, len(m.payload))
+		if s.passed >= s.aside {
+			s.aside = 0
+		}
 	}
 	if keyOf(m) == s.key {
 		s.times = 0
@@ -78,7 +90,7 @@ func (s *session) blame(now time.Time) {
 	case key == u.suspect.key:
 		u.suspect.times++
 	case len(largest.payload) > u.suspect.passed:
-		u.suspect = suspect{key: key, size: len(largest.payload), times: 1, passed: u.suspect.passed}
+		u.suspect = suspect{key: key, size: len(largest.payload), times: 1, passed: u.suspect.passed, aside: u.suspect.aside}
 	}
 }
 
@@ -97,7 +109,11 @@ func (s *session) suspected(m message) message {
 	u.count.SetAside++
 	u.mu.Unlock()
 	u.log.Warn("uplink", "set aside", fmt.Sprintf("the broker does not take a %s document of %d bytes, hung up %d times: its size limit must be raised; what is behind it goes on", m.kind, u.suspect.size, u.suspect.times))
-	u.note(fmt.Sprintf("the broker does not take documents of %d bytes: raise its size limit", u.suspect.size))
+	if u.suspect.aside == 0 {
+		u.suspect.aside = u.suspect.size
+		u.note(u.suspect.warning())
+		u.warn()
+	}
 	empty := []byte("null")
 	at := u.cfg.Address
 	var env []byte

@@ -12,6 +12,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"posdx/drivers/frame"
 )
 
 // Frame types.
@@ -330,14 +332,7 @@ func (s *sender) hex(ctx context.Context, due <-chan time.Time) (kind byte, valu
 // crc is CRC-16/XMODEM; of bytes with their own check behind them it is 0.
 func crc(b []byte) (c uint16) {
 	for _, x := range b {
-		c ^= uint16(x) << 8
-		for range 8 {
-			if c&0x8000 != 0 {
-				c = c<<1 ^ 0x1021
-			} else {
-				c <<= 1
-			}
-		}
+		c = frame.CRC16(c, x)
 	}
 	return c
 }

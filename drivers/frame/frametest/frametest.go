@@ -18,7 +18,7 @@ func Unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// Answering is a device on a pipe that says to each read what the test says.
+// Answering is a device on a pipe that answers each read with what the test returns for it.
 func Answering(answer func([]byte) []byte) (net.Conn, func()) {
 	host, device := net.Pipe()
 	done := make(chan struct{})

@@ -113,29 +113,24 @@ func (c *Capture) Run(ctx context.Context, to source.Sink) error {
 		}
 	}
 	c.tracker.Store(t)
-	said := ""
-	for {
-		err := c.watch(ctx, t)
-		t.drop()
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, errPermission):
-			c.Log.Error("packets cannot be captured; the other sources go on", "err", err)
+	keepOpen(ctx, c.Log, "packets cannot be captured", c.reopen, func() error {
+		defer t.drop()
+		return c.watch(ctx, t)
+	})
+	return nil
+}
+
+// keepOpen watches until ctx ends, again after a pause where that fails, and logs why it does; without the right to
+// capture it waits for the end.
+func keepOpen(ctx context.Context, log *slog.Logger, fails string, pause time.Duration, watch func() error) {
+	source.Keep(ctx, pause, func(func()) error {
+		err := watch()
+		if errors.Is(err, errPermission) {
+			log.Error(fails+"; the other sources go on", "err", err)
 			<-ctx.Done()
-			return nil
-		case err.Error() != said:
-			said = err.Error()
-			c.Log.Error("packets cannot be captured now", "err", err)
 		}
-		pause := time.NewTimer(c.reopen)
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			return nil
-		case <-pause.C:
-		}
-	}
+		return err
+	}, func(err error) { log.Error(fails+" now", "err", err) })
 }
 
 // watch opens the socket and reads until it cannot.

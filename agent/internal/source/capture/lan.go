@@ -138,28 +138,19 @@ func (c *LAN) Run(ctx context.Context, to source.Sink) error {
 		t.ears[l.Terminal] = l.Listen(to)
 		endpoints = append(endpoints, l.Terminal)
 	}
-	said := ""
-	for {
-		err := c.watch(ctx, t, endpoints)
-		for _, x := range t.talks {
-			x.drop()
-		}
-		clear(t.talks)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, errPermission):
-			c.Log.Error("the register's network is not heard; the other sources go on", "err", err)
-			<-ctx.Done()
-			return nil
-		case err.Error() != said:
-			said = err.Error()
-			c.Log.Error("the register's network cannot be heard now", "err", err)
-		}
-		if !source.Sleep(ctx, reopenAfter, nil) {
-			return nil
-		}
+	keepOpen(ctx, c.Log, "the register's network cannot be heard", reopenAfter, func() error {
+		defer t.drop()
+		return c.watch(ctx, t, endpoints)
+	})
+	return nil
+}
+
+// drop forgets everything that is being heard.
+func (t *lanTracker) drop() {
+	for _, x := range t.talks {
+		x.drop()
 	}
+	clear(t.talks)
 }
 
 func (c *LAN) watch(ctx context.Context, t *lanTracker, endpoints []netip.AddrPort) error {

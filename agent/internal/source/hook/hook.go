@@ -31,9 +31,9 @@ const (
 	maxLine     = 8 << 10 // bytes of a request; the longest sensible one has about 600
 	maxSkip     = 1 << 20 // bytes of a longer line that are thrown away before the connection is
 	maxConns    = 16
-	maxPending  = 4 // requests of one connection that wait for an answer
-	outLines    = 8 // answers that wait for a slow reader
-	idleGive    = 10 * time.Second
+	maxPending  = 4               // requests of one connection that wait for an answer
+	outLines    = 8               // answers that wait for a slow reader
+	idleGive    = 2 * time.Second // since its last question, when others want in
 	lineWait    = 5 * time.Second // from a line's first byte to its end: half a line may hold anything and stays in memory
 	warnAgain   = time.Minute     // between two warnings of one kind
 	writeWait   = 2 * time.Second
@@ -88,23 +88,15 @@ func (h *Hook) warn(kind string, args ...any) {
 // Run listens until ctx ends. If the socket cannot be made it says so once and tries again: a terminal without its hook
 // still has its log, its console and its background checks.
 func (h *Hook) Run(ctx context.Context) error {
-	said := ""
-	for ctx.Err() == nil {
+	source.Keep(ctx, listenAgain, func(works func()) error {
 		l, err := h.listen()
-		if err == nil {
-			said = ""
-			h.Log.Info("hook listens", "socket", h.Path)
-			err = h.accept(ctx, l)
+		if err != nil {
+			return err
 		}
-		if err != nil && err.Error() != said {
-			said = err.Error()
-			h.Log.Error("hook is closed", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(listenAgain):
-		}
-	}
+		works()
+		h.Log.Info("hook listens", "socket", h.Path)
+		return h.accept(ctx, l)
+	}, func(err error) { h.Log.Error("hook is closed", "err", err) })
 	return nil
 }
 
@@ -265,8 +257,9 @@ func (h *Hook) admit(c *net.UnixConn) (uid uint32, err error) {
 	return p.uid, nil
 }
 
-// room finds a place for a connection. If all are taken the one that has been silent longest gives way, unless it
-// spoke a moment ago or waits for an answer: a client that forgets to close must not shut the others out.
+// room finds a place for a connection. If all are taken one gives way: of those that have not yet asked anything the
+// oldest, for a client asks as soon as it is let in; else the one that asked longest ago, unless that was a moment ago or
+// it waits for an answer. Neither who forgets to close nor who never ends a line shuts the others out.
 func (h *Hook) room(c *net.UnixConn) (*conn, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -275,10 +268,14 @@ func (h *Hook) room(c *net.UnixConn) (*conn, bool) {
 	}
 	if len(h.conns) >= maxConns {
 		var oldest *conn
-		limit := h.time().Add(-idleGive).UnixNano()
+		last := h.time().Add(-idleGive).UnixNano()
 		for k := range h.conns {
-			if at := k.spoke.Load(); at < limit && k.pending.Load() == 0 {
-				oldest, limit = k, at
+			at, mute := k.spoke.Load(), !k.asked.Load()
+			other := oldest != nil && !oldest.asked.Load() // a mute one that was found already
+			switch {
+			case k.pending.Load() > 0, other && !mute:
+			case mute && !other, at < last:
+				oldest, last = k, at
 			}
 		}
 		if oldest == nil {
@@ -308,7 +305,8 @@ type conn struct {
 	out     chan []byte
 	stop    context.CancelFunc // set by serve
 	once    sync.Once
-	spoke   atomic.Int64 // when, in Unix nanoseconds
+	spoke   atomic.Int64 // when it last asked, or came, in Unix nanoseconds
+	asked   atomic.Bool  // anything at all
 	pending atomic.Int32
 }
 
@@ -371,6 +369,7 @@ func (k *conn) read(f func(line []byte)) {
 				skipped = 0
 			} else {
 				k.spoke.Store(k.h.time().UnixNano())
+				k.asked.Store(true)
 				f(buf[:i+1])
 			}
 			left := copy(buf, buf[i+1:n])
@@ -462,13 +461,16 @@ func (h *Hook) begin(ctx context.Context, line []byte, room func() bool, say fun
 		}
 		a.InSale = q.kind == "diagnose" && h.To.State().InSale
 		t, err := h.To.Event(ctx, *q.seen)
+		if t.Warning != "" {
+			a.Warnings = append(a.Warnings, t.Warning)
+		}
 		switch {
 		case errors.Is(err, source.ErrBusy):
 			busy(&a)
 		case err != nil:
 			a.Result, a.Why = Refused, err.Error()
 		case q.wait == "none":
-			a.ID = t.ID
+			a.ID, a.MemoryOnly = t.ID, h.memoryOnly()
 		default:
 			a.ID = t.ID
 			return func() { h.follow(ctx, q, a, t, say) }
@@ -477,6 +479,9 @@ func (h *Hook) begin(ctx context.Context, line []byte, room func() bool, say fun
 	say(a)
 	return nil
 }
+
+// memoryOnly tells whether what is kept now is kept in memory alone.
+func (h *Hook) memoryOnly() bool { return h.To.State().Self["outbox_ram"] > 0 }
 
 func busy(a *Answer) { a.Result, a.Why = Busy, "try again a second later" }
 
@@ -516,7 +521,7 @@ func (h *Hook) follow(ctx context.Context, q request, a Answer, t source.Ticket,
 		}
 		due.Stop()
 		a.Result, a.More, a.Why = s.result, i+1 < len(stages), ""
-		a.Verdict, a.Diagnosis = nil, nil
+		a.Verdict, a.Diagnosis, a.MemoryOnly = nil, nil, h.memoryOnly()
 		if !ok {
 			// The event is kept and will be explained; only this client's patience, or ours, is over.
 			a.Result, a.Why = Accepted, "not explained yet: ask for the status later"

@@ -20,6 +20,7 @@ import (
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/sourcetest"
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 )
 
 // stuckDaemon takes a few events and explains none: a triage that hangs.
@@ -152,7 +153,7 @@ func TestHookLinesOverlap(t *testing.T) {
 	io.WriteString(l.c, line[:9])
 	lines := 0
 	for start := time.Now(); time.Since(start) < each*5/4; lines++ {
-		time.Sleep(each / 40)
+		time.Sleep(each / 40) // a slow writer's pace
 		io.WriteString(l.c, line[9:]+line[:9])
 		if a := l.answer(); a.Result != Accepted {
 			t.Fatalf("line %d: got %+v, want accepted", lines, a)
@@ -176,12 +177,13 @@ func BenchmarkHook(b *testing.B) {
 		return r.Decode(&a)
 	}
 	open := func() (net.Conn, *json.Decoder) {
-		for {
-			if c, err := net.Dial("unix", h.Path); err == nil {
-				return c, json.NewDecoder(c)
-			}
-			time.Sleep(time.Millisecond)
-		}
+		var c net.Conn
+		housetest.Until(b, "the hook listens", func() (ok bool) {
+			var err error
+			c, err = net.Dial("unix", h.Path)
+			return err == nil
+		})
+		return c, json.NewDecoder(c)
 	}
 	c, r := open()
 	defer c.Close()

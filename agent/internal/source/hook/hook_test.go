@@ -24,6 +24,7 @@ import (
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/sourcetest"
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 )
 
 // startHook runs a hook until the test ends and returns its socket once it answers.
@@ -50,16 +51,14 @@ func startHook(t *testing.T, d source.Daemon, change func(*Hook)) string {
 			t.Error("the socket outlives Run")
 		}
 	})
-	for end := time.Now().Add(10 * time.Second); ; {
-		if c, err := net.Dial("unix", h.Path); err == nil {
+	housetest.Until(t, "the hook listens", func() bool {
+		c, err := net.Dial("unix", h.Path)
+		if err == nil {
 			c.Close()
-			return h.Path
 		}
-		if time.Now().After(end) {
-			t.Fatal("the hook does not listen")
-		}
-		time.Sleep(time.Millisecond)
-	}
+		return err == nil
+	})
+	return h.Path
 }
 
 type line struct {
@@ -108,7 +107,13 @@ func TestHookAnswers(t *testing.T) {
 		{`{"type":"code","code":"96"}`, First, "", "later"},
 		{`{"v":1,"ref":"a-1","type":"code","code":"96","origin":"host","txn":{"mti":"0210","stan":"000123"},"wait":"first"}`, First, "", "a-1"},
 		{`{"type":"code"}`, Refused, "code", "missing"},
-		{`{"type":"code","code":96}`, Refused, "code", "missing"},
+		{`{"type":"code","code":96}`, Refused, "code", "lose its zeros"},
+		{`{"type":"code","code":[1]}`, Refused, "code", "want text in quotes"},
+		{`{"type":"code","code":null}`, Refused, "code", "missing"},
+		{`{"type":"code","code":"JOHN SMITH"}`, Refused, "code", "may be a name"},
+		{`{"type":"code","code":"SMITH/JOHN MR"}`, Refused, "code", "may be a name"},
+		{`{"type":"code","code":"cvv 123"}`, Refused, "code", "may be a name"},
+		{`{"type":"code","code":"RC 05"}`, First, "", ""},
 		{`{"type":"code","code":"4761739001010010"}`, Refused, "code", "card number"},
 		{`{"type":"code","code":"4761 7390 0101 0010"}`, Refused, "code", "card number"},
 		{`{"type":"code","code":"a\u0007"}`, Refused, "code", "printable"},
@@ -135,8 +140,8 @@ func TestHookAnswers(t *testing.T) {
 			t.Errorf("%s\n got %s\nwant result %q field %q with %q", c.ask, b, c.result, c.field, c.has)
 		}
 	}
-	if n := len(d.All()); n != 4 {
-		t.Errorf("got %d events, want 4", n)
+	if n := len(d.All()); n != 5 {
+		t.Errorf("got %d events, want 5", n)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/say"
+	"posdx/agent/internal/source"
 )
 
 // Bounds of the hook over HTTP.
@@ -123,27 +124,18 @@ func AskHTTP(ctx context.Context, address, tokenFile string) (about About, err e
 
 // Run listens until ctx ends. An address that is taken is tried again: the terminal still has its socket.
 func (s *HTTP) Run(ctx context.Context) error {
-	said := ""
-	for ctx.Err() == nil {
-		err := CheckHTTP(s.Address)
-		var l net.Listener
-		if err == nil {
-			l, err = net.Listen("tcp", s.Address)
+	source.Keep(ctx, listenAgain, func(works func()) error {
+		if err := CheckHTTP(s.Address); err != nil {
+			return err
 		}
-		if err == nil {
-			said = ""
-			s.Hook.Log.Info("hook listens", "http", s.Address)
-			err = s.accept(ctx, l)
+		l, err := net.Listen("tcp", s.Address)
+		if err != nil {
+			return err
 		}
-		if err != nil && err.Error() != said {
-			said = err.Error()
-			s.Hook.Log.Error("hook over http is closed", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(listenAgain):
-		}
-	}
+		works()
+		s.Hook.Log.Info("hook listens", "http", s.Address)
+		return s.accept(ctx, l)
+	}, func(err error) { s.Hook.Log.Error("hook over http is closed", "err", err) })
 	return nil
 }
 

@@ -23,6 +23,7 @@ import (
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/sourcetest"
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 )
 
 const testToken = "a-token-of-the-tests"
@@ -55,7 +56,7 @@ func startHTTP(t *testing.T, d source.Daemon, change func(*HTTP)) string {
 			t.Error("Run does not end with its context")
 		}
 	})
-	sourcetest.Until(t, "the hook listens", func() bool {
+	housetest.Until(t, "the hook listens", func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			c.Close()
@@ -333,9 +334,9 @@ func TestSlowHTTPClientsShutNobodyOut(t *testing.T) {
 			}
 		}()
 	}
-	sourcetest.Until(t, "all wait", func() bool { return len(d.All()) >= 5+maxVisits })
+	housetest.Until(t, "all wait", func() bool { return len(d.All()) >= 5+maxVisits })
 	var last *http.Response
-	sourcetest.Until(t, "it is full", func() bool {
+	housetest.Until(t, "it is full", func() bool {
 		c, err := net.Dial("tcp", address)
 		if err != nil {
 			return false

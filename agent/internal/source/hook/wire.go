@@ -27,16 +27,18 @@ const (
 
 // An Answer is one line from the daemon to its client.
 type Answer struct {
-	V        int      `json:"v"`
-	Ref      string   `json:"ref,omitempty"` // of the request
-	Result   string   `json:"result"`
-	More     bool     `json:"more,omitempty"` // another line will answer the same request
-	ID       string   `json:"id,omitempty"`   // the event's
-	Field    string   `json:"field,omitempty"`
-	Why      string   `json:"why,omitempty"`
-	InSale   bool     `json:"in_sale,omitempty"`  // of a check or diagnose: a sale runs, nothing was asked, this was known before
-	Warnings []string `json:"warnings,omitempty"` // members left out because their value was wrong
-	Ignored  []string `json:"ignored,omitempty"`  // members this version does not know
+	V      int    `json:"v"`
+	Ref    string `json:"ref,omitempty"` // of the request
+	Result string `json:"result"`
+	More   bool   `json:"more,omitempty"` // another line will answer the same request
+	ID     string `json:"id,omitempty"`   // the event's
+	Field  string `json:"field,omitempty"`
+	Why    string `json:"why,omitempty"`
+	InSale bool   `json:"in_sale,omitempty"` // of a check or diagnose: a sale runs, nothing was asked, this was known before
+	// MemoryOnly, of a code: flash takes nothing at the moment, so what was kept of this is lost with the power.
+	MemoryOnly bool     `json:"memory_only,omitempty"`
+	Warnings   []string `json:"warnings,omitempty"` // members left out because their value was wrong
+	Ignored    []string `json:"ignored,omitempty"`  // members this version does not know
 
 	Verdict   *Verdict          `json:"verdict,omitempty"`
 	Diagnosis *report.Diagnosis `json:"diagnosis,omitempty"` // if the request said "full": true
@@ -302,6 +304,10 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 			if m.word("channel", people) == string(report.ChannelConsole) {
 				s.Channel = report.ChannelConsole
 			}
+		}
+		if i := slices.IndexFunc(m.raw, func(p pair) bool { return string(p.name) == "code" }); i >= 0 &&
+			m.raw[i].value[0] != '"' && string(m.raw[i].value) != "null" {
+			return refuse("code", `want text in quotes, such as "05": a number would lose its zeros`)
 		}
 		problem := source.CodeProblem("")
 		s.Code = m.text("code", "want text in quotes", func(c string) bool { problem = source.CodeProblem(c); return problem == "" })

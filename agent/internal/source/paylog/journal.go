@@ -1,9 +1,9 @@
 package paylog
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -35,24 +35,11 @@ func (l *Logs) followJournal(ctx context.Context, file LogFile, unit string, to 
 	if err != nil {
 		return err
 	}
-	said := ""
-	for {
-		err := t.hearJournal(ctx, unit)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if text := fmt.Sprint(err); text != said {
-			said = text
-			l.Log.Error("the journal cannot be read: the daemon's user must be in the group systemd-journal", "unit", unit, "err", err)
-		}
-		again := l.again
-		if again == 0 {
-			again = journalAgain
-		}
-		if !source.Sleep(ctx, again, nil) {
-			return nil
-		}
-	}
+	hear := func(func()) error { return t.hearJournal(ctx, unit) }
+	source.Keep(ctx, cmp.Or(l.again, journalAgain), hear, func(err error) {
+		l.Log.Error("the journal cannot be read: the daemon's user must be in the group systemd-journal", "unit", unit, "err", err)
+	})
+	return nil
 }
 
 // hearJournal runs the reader until it ends.

@@ -11,6 +11,7 @@ import (
 
 	"posdx/agent/internal/source/sourcetest"
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 )
 
 // TestTheJournalIsReadThroughItsOwnReader puts a program in the reader's place, which is asked for the unit and its new
@@ -23,13 +24,13 @@ func TestTheJournalIsReadThroughItsOwnReader(t *testing.T) {
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	d := sourcetest.NewDaemon()
-	log := &sourcetest.Notebook{}
+	log := &housetest.Buffer{}
 	l := &Logs{Log: slog.New(slog.NewTextHandler(log, nil)), again: time.Millisecond,
 		Files: []LogFile{{Path: "journal:pay.service", Patterns: []*Pattern{pattern(t, `resp=(?P<code>\d+)`, Options{Origin: report.OriginHost})}}}}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx, d) }()
-	sourcetest.Until(t, "three messages", func() bool { return len(d.All()) >= 3 })
+	housetest.Until(t, "three messages", func() bool { return len(d.All()) >= 3 })
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -109,7 +109,8 @@ func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool)
 		text := hook.View(v)
 		switch g {
 		case "code":
-			if isCode = source.CodeProblem(text) == ""; isCode {
+			isCode = source.CodeProblem(text) == "" && !source.PartOfCard(record, at[2*i], at[2*i+1])
+			if isCode {
 				s.Code = string(v)
 			}
 		case "origin":
@@ -121,7 +122,7 @@ func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool)
 				s.Scheme = string(v)
 			}
 		case "stan":
-			if source.Numeric(text, 1, source.MaxSTAN) {
+			if source.Numeric(text, 1, source.MaxSTAN) && !source.PartOfCard(record, at[2*i], at[2*i+1]) {
 				t.STAN = string(source.Trace(v))
 			}
 		case "mti":
@@ -129,7 +130,7 @@ func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool)
 				t.MTI = string(v)
 			}
 		case "tid":
-			if source.Word(text, source.MaxTerminal) {
+			if source.Word(text, source.MaxTerminal) && !source.PartOfCard(record, at[2*i], at[2*i+1]) {
 				t.TerminalID = string(v)
 			}
 		case "entry":
@@ -164,7 +165,7 @@ func logTime(layout, v string, now time.Time) (time.Time, bool) {
 	if len(v) > maxTime || source.CardLike(v) || longestRun(v) > max(longestRun(layout), fraction) {
 		return now, false
 	}
-	w, err := time.ParseInLocation(layout, v, now.Location())
+	w, err := time.ParseInLocation(layout, englishMonth(layout, v), now.Location())
 	if err != nil {
 		return w, false
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/sourcetest"
+	"posdx/firmware-build/housetest"
 	"strings"
 	"testing"
 	"time"
@@ -59,16 +60,12 @@ func TestLogrotate(t *testing.T) {
 			next := 0
 			caughtUp := func() {
 				t.Helper()
-				for end := time.Now().Add(time.Minute); ; {
+				housetest.Until(t, "the newest line is seen", func() bool {
 					next++
 					w.line(next)
-					if time.Sleep(time.Millisecond); to.count(next) > 0 {
-						return
-					}
-					if time.Now().After(end) {
-						t.Fatalf("line %d is not seen", next)
-					}
-				}
+					time.Sleep(time.Millisecond) // the reader is told of the line, and takes it
+					return to.count(next) > 0
+				})
 			}
 			caughtUp()
 			first := next
@@ -97,7 +94,7 @@ func TestLogrotate(t *testing.T) {
 					case <-time.After(200 * time.Microsecond):
 					}
 				}
-				time.Sleep(pause)
+				time.Sleep(pause) // the interval between two turns is what is tried
 				// A writer that has not heard of a turn before the next writes to a file that is being compressed.
 				for w.waits() {
 					next++

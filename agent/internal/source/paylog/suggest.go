@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	_ "embed"
+	"errors"
 	"io"
 	"regexp"
 	"slices"
@@ -15,10 +16,12 @@ import (
 
 // Bounds of a suggestion.
 const (
-	suggestBytes = 4 << 20 // of the log's end that are looked at
-	suggestLeast = 2       // records that a pattern must catch
-	suggestMost  = 3       // patterns
-	suggestCodes = 64      // different values, above which they are no codes
+	suggestBytes  = 4 << 20  // of the log's end that are looked at
+	suggestSample = 1 << 20  // of these, in which names are looked for first
+	suggestHead   = 64 << 10 // of these, by which text is told from other data
+	suggestLeast  = 2        // records that a pattern must catch
+	suggestMost   = 3        // patterns
+	suggestCodes  = 64       // different values, above which they are no codes
 )
 
 // A Suggestion is a pattern for a log that nobody has configured. It holds no text of the log but the names of its
@@ -50,11 +53,27 @@ const (
 	valueOf = `[0-9A-Za-z]{1,8}`
 )
 
-// layouts are the times that stand at the beginning of a line, as Go writes them and as they look.
+// ErrNotText is what is suggested for a file that holds no text.
+var ErrNotText = errors.New("not a text file")
+
+// month is the name of a month in a line, cut to some letters, and hour a time of day.
+const (
+	month = `\pL{3,5}\.?`
+	hms   = `\d\d:\d\d:\d\d`
+)
+
+// layouts are the times that stand in a line, as Go writes them and as they look; those that say more before those that
+// are a part of them.
 var layouts = []struct{ layout, re string }{
-	{"2006-01-02T15:04:05", `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d`}, {"2006-01-02 15:04:05", `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`}, {"2006/01/02 15:04:05", `\d{4}/\d\d/\d\d \d\d:\d\d:\d\d`},
-	{"02/01/2006 15:04:05", `\d\d/\d\d/\d{4} \d\d:\d\d:\d\d`}, {"02.01.2006 15:04:05", `\d\d\.\d\d\.\d{4} \d\d:\d\d:\d\d`}, {"20060102 15:04:05", `\d{8} \d\d:\d\d:\d\d`},
-	{"Jan _2 15:04:05", `[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d`}, {"15:04:05", `\d\d:\d\d:\d\d`},
+	{"2006-01-02T15:04:05", `\d{4}-\d\d-\d\dT` + hms}, {"2006-01-02 15:04:05", `\d{4}-\d\d-\d\d ` + hms}, {"2006/01/02 15:04:05", `\d{4}/\d\d/\d\d ` + hms},
+	{"02/01/2006 15:04:05", `\d\d/\d\d/\d{4} ` + hms}, {"02.01.2006 15:04:05", `\d\d\.\d\d\.\d{4} ` + hms}, {"20060102 15:04:05", `\d{8} ` + hms},
+	{"02/Jan/2006:15:04:05 -0700", `\d\d/` + month + `/\d{4}:` + hms + ` [+-]\d{4}`}, {"02/Jan/2006:15:04:05", `\d\d/` + month + `/\d{4}:` + hms},
+	{"2-Jan-2006 15:04:05", `\d{1,2}-` + month + `-\d{4} ` + hms}, {"2 Jan 2006 15:04:05", `\d{1,2} ` + month + ` \d{4} ` + hms},
+	{"2/Jan/2006 15:04:05", `\d{1,2}/` + month + `/\d{4} ` + hms}, {"02-Jan-06 15:04:05", `\d\d-` + month + `-\d\d ` + hms},
+	{"2006-Jan-02 15:04:05", `\d{4}-` + month + `-\d\d ` + hms}, {"2006 Jan 2 15:04:05", `\d{4} ` + month + ` \d{1,2} ` + hms},
+	{"Jan 2, 2006 3:04:05 PM", month + ` \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d [AaPp][Mm]`}, {"Jan 2 2006 15:04:05", month + ` \d{1,2} \d{4} ` + hms},
+	{"Jan _2 15:04:05 2006", month + ` [ \d]\d ` + hms + ` \d{4}`}, {"Jan _2 15:04:05", month + ` [ \d]\d ` + hms},
+	{"01-02 15:04:05", `\d\d-\d\d ` + hms}, {"02/01/06 15:04:05", `\d\d/\d\d/\d\d ` + hms}, {"15:04:05", hms},
 }
 
 // fixed are the forms of known programs. jPOS writes an event as XML of several lines, one element a field.
@@ -66,6 +85,7 @@ var fixed = []Suggestion{
 }
 
 // Suggest looks at the text of a log and proposes patterns, the best first. name is its encoding, empty to find it out.
+// Of a file that is no text it returns ErrNotText.
 func Suggest(r io.ReaderAt, size int64, name string) ([]Suggestion, error) {
 	from := max(0, size-suggestBytes)
 	from -= from % 2
@@ -76,9 +96,23 @@ func Suggest(r io.ReaderAt, size int64, name string) ([]Suggestion, error) {
 		return nil, err
 	}
 	b = b[:n]
+	head := b[:min(len(b), suggestHead)]
+	start, err := utf8Text(head, cmp.Or(name, guessEncoding(head)))
+	if err != nil {
+		return nil, err
+	}
+	defer clear(start)
+	if !isText(start) {
+		return nil, ErrNotText
+	}
 	if name == "" {
 		name = guessEncoding(b)
 	}
+	text, err := utf8Text(b, name)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
 	var list []Suggestion
 	add := func(s Suggestion) bool {
 		s.Encoding = name
@@ -89,41 +123,83 @@ func Suggest(r io.ReaderAt, size int64, name string) ([]Suggestion, error) {
 		return false
 	}
 	for _, s := range fixed {
-		if add(s) {
+		if bytes.Contains(text, []byte(strings.TrimPrefix(s.Begin, `^\s*`))) && add(s) {
 			return list, nil // one event is not two
 		}
 	}
-	text, err := utf8Text(b, name)
-	if err != nil {
-		return nil, err
+	sample := text
+	if cut := len(text) - suggestSample; cut > 0 {
+		sample = text[cut+bytes.IndexByte(text[cut:], '\n')+1:]
 	}
-	defer clear(text)
-	for _, key := range foundKeys(text) {
+	keys := foundKeys(sample)
+	if len(keys) == 0 && len(sample) < len(text) {
+		keys, sample = foundKeys(text), text
+	}
+	for _, key := range keys {
 		if len(list) == suggestMost {
 			break
 		}
 		core := spelled(key) + joint + `(?P<code>` + valueOf + `)\b`
 		s := Suggestion{Pattern: core}
-		if stan, before, ok := besides(text, core); ok && before {
+		lines := matching(sample, core)
+		if stan, before, ok := besides(lines, core); ok && before {
 			s.Pattern = spelled(stan) + joint + `(?P<stan>\d{1,12})\b.*?` + core
 		} else if ok {
 			s.Pattern = core + `.*?` + spelled(stan) + joint + `(?P<stan>\d{1,12})\b`
 		}
-		if layout, re, ok := timed(text, core); ok {
-			s.Layout, s.Pattern = layout, `^\W?(?P<time>`+re+`).*?`+s.Pattern
+		if layout, re, ok := timed(lines); ok {
+			s.Layout, s.Pattern = layout, re+`.*?`+s.Pattern
 		}
 		add(s)
 	}
+	if len(list) > 0 {
+		return list, nil
+	}
+	for _, s := range columns(sample) {
+		if add(s); len(list) == suggestMost {
+			break
+		}
+	}
 	return list, nil
+}
+
+// isText tells text from the bytes of a program, an archive or a picture. A log may quote raw messages, and one whose
+// set was guessed wrong still has lines, digits and separators in ASCII.
+func isText(text []byte) bool {
+	controls, plain, all := 0, 0, 0
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRune(text[i:])
+		i += n
+		if r == 0 { // what was preallocated, or lost at a power cut
+			continue
+		}
+		all++
+		switch {
+		case r == '\t' || r == '\n' || r == '\r' || r >= ' ' && r < 0x7F:
+			plain++
+		case r < ' ', r >= 0x7F && r < 0xA0, r == utf8.RuneError:
+			controls++
+		}
+	}
+	return plain*4 >= all && (controls*10 <= all || controls*4 <= all && plain*10 >= all*7)
 }
 
 // spelled makes an expression of a name; a name of letters must not be the end of another.
 func spelled(key string) string {
 	quoted := regexp.QuoteMeta(key)
-	if r, _ := utf8.DecodeRuneInString(key); r < utf8.RuneSelf {
-		quoted = `\b` + quoted
+	if r, _ := utf8.DecodeRuneInString(key); r >= utf8.RuneSelf {
+		return quoted
 	}
-	return quoted
+	if key[0] <= '9' { // the number of a field, and no part of a time, an address or another number
+		return `(?:^|[^\d:.,/-])` + quoted + `\b`
+	}
+	return `\b` + quoted + `\b`
+}
+
+// named is spelled with the name itself as a group.
+func named(key string) string {
+	quoted := regexp.QuoteMeta(key)
+	return strings.Replace(spelled(key), quoted, `(`+quoted+`)`, 1)
 }
 
 // foundKeys returns the names of codes that the text has, as it spells them; those with more values first, and no name
@@ -136,8 +212,13 @@ func foundKeys(text []byte) (list []string) {
 		values map[string]bool
 	}
 	var all []*seen
+	lower := bytes.ToLower(text)
+	defer clear(lower)
 	for rank, key := range codeKeys {
-		re := regexp.MustCompile(`(?i)(` + spelled(key) + `)` + joint + `(` + valueOf + `)\b`)
+		if !bytes.Contains(lower, []byte(strings.ToLower(key))) {
+			continue
+		}
+		re := regexp.MustCompile(`(?i)` + named(key) + joint + `(` + valueOf + `)\b`)
 		for _, m := range re.FindAllSubmatchIndex(text, 20000) {
 			// A name and its value with nothing between are two words.
 			gap := text[m[3]:m[4]]
@@ -171,10 +252,9 @@ func foundKeys(text []byte) (list []string) {
 }
 
 // besides finds a trace number in the lines that have a code: its name, and whether it stands before.
-func besides(text []byte, core string) (key string, before, ok bool) {
-	lines := matching(text, core)
+func besides(lines [][]byte, core string) (key string, before, ok bool) {
 	for _, k := range stanKeys {
-		re := regexp.MustCompile(`(?i)(` + spelled(k) + `)` + joint + `\d{1,12}\b`)
+		re := regexp.MustCompile(`(?i)` + named(k) + joint + `\d{1,12}\b`)
 		in := regexp.MustCompile(core)
 		front, behind, spelling := 0, 0, ""
 		for _, l := range lines {
@@ -196,24 +276,28 @@ func besides(text []byte, core string) (key string, before, ok bool) {
 	return "", false, false
 }
 
-// timed finds the time at the beginning of the lines that have a code.
-func timed(text []byte, core string) (layout, re string, ok bool) {
-	lines := matching(text, core)
-	for _, l := range layouts {
-		at := regexp.MustCompile(`^\W?(` + l.re + `)`)
-		n := 0
-		for _, line := range lines {
-			if m := at.FindSubmatch(line); m != nil {
-				if _, err := time.Parse(l.layout, string(m[1])); err == nil {
+// timed finds the time in the lines that have a code: at their beginning, or behind a name or address there.
+func timed(lines [][]byte) (layout, re string, ok bool) {
+	for _, front := range []string{`^\W?`, `^.{0,80}?\b`} {
+		for _, l := range layouts {
+			at := regexp.MustCompile(front + `(` + l.re + `)`)
+			n := 0
+			for _, line := range lines {
+				if m := at.FindSubmatch(line); m != nil && isTime(l.layout, m[1]) {
 					n++
 				}
 			}
-		}
-		if n*10 >= len(lines)*9 && n >= suggestLeast {
-			return l.layout, l.re, true
+			if n*10 >= len(lines)*9 && n >= suggestLeast {
+				return l.layout, front + `(?P<time>` + l.re + `)`, true
+			}
 		}
 	}
 	return "", "", false
+}
+
+func isTime(layout string, v []byte) bool {
+	_, err := time.Parse(layout, englishMonth(layout, string(v)))
+	return err == nil
 }
 
 // matching returns some of the lines that an expression matches.

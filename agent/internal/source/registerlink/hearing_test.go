@@ -16,7 +16,7 @@ func TestALinkThatIsNotUnderstoodSaysSo(t *testing.T) {
 	far, path := housetest.HeldTTY(t)
 	d := sourcetest.NewDaemon()
 	e, log := hearAt(t, d, ecr.ZVT, time.Millisecond, path)
-	sourcetest.Until(t, "the port is open", open(e))
+	housetest.Until(t, "the port is open", open(e))
 	readable := func() (list []report.Evidence) {
 		d.Mu.Lock()
 		defer d.Mu.Unlock()
@@ -27,7 +27,7 @@ func TestALinkThatIsNotUnderstoodSaysSo(t *testing.T) {
 		}
 		return list
 	}
-	sourcetest.Until(t, "it is said", func() bool {
+	housetest.Until(t, "it is said", func() bool {
 		far.Write([]byte("\x020210|00|597029414300|75001088|4761739001010010|\x03\x55"))
 		time.Sleep(5 * time.Millisecond) // a pause: without it this is one burst more, and the next round tells
 		return len(readable()) == 1
@@ -38,9 +38,9 @@ func TestALinkThatIsNotUnderstoodSaysSo(t *testing.T) {
 	if s := log.String(); !strings.Contains(s, "no frame of its framing") || strings.Contains(s, "476173") {
 		t.Errorf("log:\n%s", s)
 	}
-	sourcetest.Until(t, "it is understood", func() bool {
+	housetest.Until(t, "it is understood", func() bool {
 		far.Write([]byte("\x10\x02\x06\x70\x00\x10\x03\xd9\xf9"))
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // a pause, as above
 		return len(readable()) == 2
 	})
 	if ev := readable()[1]; ev.Status != report.OK {

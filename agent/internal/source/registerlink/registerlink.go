@@ -73,7 +73,7 @@ func (e *Link) Check() error {
 		return say.New("link-port-count", e.Name, n)
 	}
 	if ecr.NewDecoder(e.Framing, true) == nil {
-		return say.New("no-framing", e.Name, e.Framing)
+		return say.New("no-framing", e.Name, e.Framing, ecr.Framings)
 	}
 	return nil
 }

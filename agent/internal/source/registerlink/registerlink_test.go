@@ -33,15 +33,15 @@ func misposResult(result string) []byte {
 
 // hear starts to listen and returns what stops it and waits for its end.
 // A busy machine delays bytes longer than a line does, so a frame is not given up but where that is the question.
-func hear(t *testing.T, d *sourcetest.FakeDaemon, framing string, paths ...string) (*Link, *sourcetest.Notebook) {
+func hear(t *testing.T, d *sourcetest.FakeDaemon, framing string, paths ...string) (*Link, *housetest.Buffer) {
 	t.Helper()
 	return hearAt(t, d, framing, sourcetest.Soon, paths...)
 }
 
 func hearAt(t *testing.T, d *sourcetest.FakeDaemon, framing string, quiet time.Duration, paths ...string) (*Link,
-	*sourcetest.Notebook) {
+	*housetest.Buffer) {
 	t.Helper()
-	log := &sourcetest.Notebook{}
+	log := &housetest.Buffer{}
 	e := &Link{Name: "ecr0", Framing: framing, Log: slog.New(slog.NewTextHandler(log, nil)), reopen: time.Millisecond,
 		quiet: quiet}
 	for _, p := range paths {
@@ -80,24 +80,24 @@ func TestECRHearsBothDirections(t *testing.T) {
 	register, b := housetest.HeldTTY(t)
 	d := sourcetest.NewDaemon()
 	e, log := hear(t, d, ecr.MISPOS, a, b)
-	sourcetest.Until(t, "both ports open", open(e))
+	housetest.Until(t, "both ports open", open(e))
 	register.Write([]byte("\x02\x00\x19\xDF\x01\x01\x00\xDF\x03\x0C000000012345\x03"))
 	// 000000012345 folds to 01
 	register.Write([]byte{0x00 ^ 0x19 ^ 0xDF ^ 0x01 ^ 0x01 ^ 0xDF ^ 0x03 ^ 0x0C ^ 0x01 ^ 0x03, 0x15})
-	sourcetest.Until(t, "the sale begins", func() bool { d.Mu.Lock(); defer d.Mu.Unlock(); return len(d.Marks) == 1 })
+	housetest.Until(t, "the sale begins", func() bool { d.Mu.Lock(); defer d.Mu.Unlock(); return len(d.Marks) == 1 })
 	if m := d.Marks[0]; m.Phase != source.PhaseStart || m.Channel != report.ChannelECR {
 		t.Errorf("mark %+v", m)
 	}
-	sourcetest.Until(t, "the NAK is counted", func() bool { return e.Lines()[1].Counts.NAKs == 1 })
+	housetest.Until(t, "the NAK is counted", func() bool { return e.Lines()[1].Counts.NAKs == 1 })
 	frame := misposResult("97")
 	terminal.Write(frame[:7])
 	terminal.Write(frame[7:])
-	sourcetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
+	housetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
 	terminal.Write(frame) // no ACK came: it is the same result
 	terminal.Write(misposResult("\x00\x01\x00\x14"))
-	sourcetest.Until(t, "the terminal's own error is seen", func() bool { return len(d.All()) == 2 })
+	housetest.Until(t, "the terminal's own error is seen", func() bool { return len(d.All()) == 2 })
 	terminal.Write(misposResult("00"))
-	sourcetest.Until(t, "the approval is told", func() bool { d.Mu.Lock(); defer d.Mu.Unlock(); return len(d.Marks) == 2 })
+	housetest.Until(t, "the approval is told", func() bool { d.Mu.Lock(); defer d.Mu.Unlock(); return len(d.Marks) == 2 })
 	if m := d.Marks[1]; m.Phase != source.PhaseEnd || m.Result != source.ResultApproved {
 		t.Errorf("mark %+v", m)
 	}
@@ -142,11 +142,11 @@ func TestECRKnowsThatTheHostHasAnswered(t *testing.T) {
 	far, path := housetest.HeldTTY(t)
 	d := sourcetest.NewDaemon()
 	e, _ := hear(t, d, ecr.MISPOS, path)
-	sourcetest.Until(t, "the port is open", open(e))
+	housetest.Until(t, "the port is open", open(e))
 	far.Write(frame)
 	far.Write(begin)
 	far.Write(frame) // the same code in another sale
-	sourcetest.Until(t, "both codes are seen", func() bool { return len(d.All()) == 2 })
+	housetest.Until(t, "both codes are seen", func() bool { return len(d.All()) == 2 })
 	s := d.All()[0]
 	if s.Code != "96" || s.Txn.MTI != "0210" || s.Txn.STAN != "000123" || s.Txn.TerminalID != "10077120" ||
 		s.Txn.HostAnswerSeen == nil || !*s.Txn.HostAnswerSeen {
@@ -158,12 +158,12 @@ func TestECRGivesUpAFrameThatStops(t *testing.T) {
 	far, path := housetest.HeldTTY(t)
 	d := sourcetest.NewDaemon()
 	e, _ := hearAt(t, d, ecr.MISPOS, 0, path)
-	sourcetest.Until(t, "the port is open", open(e))
+	housetest.Until(t, "the port is open", open(e))
 	frame := misposResult("97")
 	far.Write([]byte("\x02\x09\x99\xDF\x01")) // 999 bytes that never come
-	sourcetest.Until(t, "the frame is given up", func() bool { return e.Lines()[0].Counts.Cut == 1 })
+	housetest.Until(t, "the frame is given up", func() bool { return e.Lines()[0].Counts.Cut == 1 })
 	far.Write(frame)
-	sourcetest.Until(t, "the next is read", func() bool { return len(d.All()) == 1 })
+	housetest.Until(t, "the next is read", func() bool { return len(d.All()) == 1 })
 }
 
 func TestECRWaitsForAHeldPortAndSaysItOnce(t *testing.T) {
@@ -178,16 +178,16 @@ func TestECRWaitsForAHeldPortAndSaysItOnce(t *testing.T) {
 	}
 	d := sourcetest.NewDaemon()
 	e, log := hear(t, d, ecr.MISPOS, path)
-	sourcetest.Until(t, "it is said", func() bool { return strings.Contains(log.String(), "held by another") })
+	housetest.Until(t, "it is said", func() bool { return strings.Contains(log.String(), "held by another") })
 	far.Write([]byte("still his"))
 	time.Sleep(20 * time.Millisecond) // some more tries: the count below can only be too small with fewer
 	if n := strings.Count(log.String(), "held by another"); n != 1 {
 		t.Errorf("said %d times:\n%s", n, log)
 	}
 	syscall.Flock(int(holder.Fd()), syscall.LOCK_UN)
-	sourcetest.Until(t, "the port is taken", open(e))
+	housetest.Until(t, "the port is taken", open(e))
 	far.Write(misposResult("91"))
-	sourcetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
+	housetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
 }
 
 func TestECROpensAgainAfterUnplugging(t *testing.T) {
@@ -198,15 +198,15 @@ func TestECROpensAgainAfterUnplugging(t *testing.T) {
 	}
 	d := sourcetest.NewDaemon()
 	e, log := hear(t, d, ecr.ZVT, path)
-	sourcetest.Until(t, "the port is open", open(e))
+	housetest.Until(t, "the port is open", open(e))
 	os.Remove(path)
 	far.Close()
-	sourcetest.Until(t, "the loss is said", func() bool { return strings.Contains(log.String(), "not there") })
+	housetest.Until(t, "the loss is said", func() bool { return strings.Contains(log.String(), "not there") })
 	far, near = housetest.HeldTTY(t)
 	if err := os.Symlink(near, path); err != nil {
 		t.Fatal(err)
 	}
-	sourcetest.Until(t, "the port is open again", func() bool { return strings.Count(log.String(), "is listened to") == 2 && open(e)() })
+	housetest.Until(t, "the port is open again", func() bool { return strings.Count(log.String(), "is listened to") == 2 && open(e)() })
 	far.Write([]byte("\x10\x02\x06\x1E\x01\xA1\x10\x03"))
 	sum := uint16(0)
 	for _, c := range []byte("\x06\x1E\x01\xA1\x03") {
@@ -219,7 +219,7 @@ func TestECROpensAgainAfterUnplugging(t *testing.T) {
 		}
 	}
 	far.Write([]byte{byte(sum), byte(sum >> 8)})
-	sourcetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
+	housetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
 	if s := d.All()[0]; s.Code != "zvt:0xA1" || s.Origin != report.OriginTerminal {
 		t.Errorf("%+v", s)
 	}
@@ -230,15 +230,15 @@ func TestECRKeepsCodesForAFullSink(t *testing.T) {
 	d := sourcetest.NewDaemon()
 	d.Room = -1
 	e, _ := hear(t, d, ecr.MISPOS, path)
-	sourcetest.Until(t, "the port is open", open(e))
+	housetest.Until(t, "the port is open", open(e))
 	for i := range linkQueue + 2 {
 		far.Write(misposResult(fmt.Sprintf("%02d", 51+i)))
 	}
-	sourcetest.Until(t, "the oldest are dropped and counted", func() bool { d.Mu.Lock(); defer d.Mu.Unlock(); return d.Losses["link code"] == 2 })
+	housetest.Until(t, "the oldest are dropped and counted", func() bool { d.Mu.Lock(); defer d.Mu.Unlock(); return d.Losses["link code"] == 2 })
 	d.Mu.Lock()
 	d.Room = 100
 	d.Mu.Unlock()
-	sourcetest.Until(t, "the others come", func() bool { return len(d.All()) == linkQueue })
+	housetest.Until(t, "the others come", func() bool { return len(d.All()) == linkQueue })
 	if s := d.All()[0]; s.Code != "53" {
 		t.Errorf("first %+v", s)
 	}

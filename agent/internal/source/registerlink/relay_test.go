@@ -28,7 +28,7 @@ type fakeRelay struct {
 
 func (r *fakeRelay) send(c serial.Copy) {
 	r.t.Helper()
-	sourcetest.Until(r.t, "the daemon takes a copy", func() bool {
+	housetest.Until(r.t, "the daemon takes a copy", func() bool {
 		if r.c == nil {
 			var err error
 			if r.c, err = net.DialUnix("unixgram", nil, &net.UnixAddr{Name: r.path, Net: "unixgram"}); err != nil {
@@ -43,9 +43,9 @@ func (r *fakeRelay) send(c serial.Copy) {
 }
 
 // listenTo starts to hear copies.
-func listenTo(t *testing.T, d *sourcetest.FakeDaemon, framing, path string) (*Link, *sourcetest.Notebook, func()) {
+func listenTo(t *testing.T, d *sourcetest.FakeDaemon, framing, path string) (*Link, *housetest.Buffer, func()) {
 	t.Helper()
-	log := &sourcetest.Notebook{}
+	log := &housetest.Buffer{}
 	e := &Link{Name: "ecr0", Framing: framing, Copies: path, Log: slog.New(slog.NewTextHandler(log, nil)),
 		reopen: time.Millisecond, quiet: sourcetest.Soon}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -84,7 +84,7 @@ func TestCopiesOfARelay(t *testing.T) {
 		r.send(serial.Copy{From: serial.FromDevice, Device: true, App: true, Data: frame[i : i+1],
 			Errors: serial.Counters{Parity: 4}})
 	}
-	sourcetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
+	housetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
 	if s := d.All()[0]; s.Code != "97" || s.Channel != "ecr" {
 		t.Errorf("%+v", s)
 	}
@@ -97,7 +97,7 @@ func TestCopiesOfARelay(t *testing.T) {
 		t.Errorf("the socket: %v, %v", info.Mode(), err)
 	}
 	r.send(serial.Copy{})
-	sourcetest.Until(t, "the device is away", func() bool { l := e.Lines(); return !l[0].Open && !l[1].Open })
+	housetest.Until(t, "the device is away", func() bool { l := e.Lines(); return !l[0].Open && !l[1].Open })
 	if s := fmt.Sprintf("%+v %s", d.All(), log); strings.Contains(s, "622202") {
 		t.Errorf("a card number came out: %s", s)
 	}
@@ -113,7 +113,7 @@ func TestAGapIsNoFaultOfTheLine(t *testing.T) {
 			frame := resultFrames[framing]
 			r.send(serial.Copy{Data: bytes.Clone(frame[:len(frame)/2])})
 			r.send(serial.Copy{Data: append(bytes.Clone(frame[len(frame)-2:]), frame...), Lost: uint32(len(frame)/2 - 2)})
-			sourcetest.Until(t, "the code behind the gap is seen", func() bool { return len(d.All()) == 1 })
+			housetest.Until(t, "the code behind the gap is seen", func() bool { return len(d.All()) == 1 })
 			if l := e.Lines()[0]; l.Counts != (ecr.Counts{Frames: 1}) || l.Missed != uint64(len(frame)/2-2) {
 				t.Errorf("%+v", l)
 			}
@@ -137,7 +137,7 @@ func TestCopiesAfterARestart(t *testing.T) {
 		_, _, stop := listenTo(t, d, ecr.MISPOS, path)
 		r := &fakeRelay{t: t, path: path}
 		r.send(serial.Copy{Data: misposResult("91")})
-		sourcetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
+		housetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
 		stop()
 	}
 }
@@ -155,7 +155,7 @@ func TestCopiesThatAreNone(t *testing.T) {
 		}
 	}
 	r.send(serial.Copy{Data: misposResult("91"), Device: true})
-	sourcetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
+	housetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
 	if l := e.Lines(); l[0].Counts != (ecr.Counts{Frames: 1}) {
 		t.Errorf("%+v", l)
 	}
@@ -166,7 +166,7 @@ func TestPingOfAllThatListens(t *testing.T) {
 	_, b := housetest.HeldTTY(t)
 	d := sourcetest.NewDaemon()
 	e, _ := hear(t, d, ecr.MISPOS, a, b)
-	sourcetest.Until(t, "both ports open", open(e))
+	housetest.Until(t, "both ports open", open(e))
 	frame := misposResult("97")
 	far.Write(frame[:7])
 	for range 20 { // a question in the middle of a frame cuts nothing
@@ -179,7 +179,7 @@ func TestPingOfAllThatListens(t *testing.T) {
 		}
 	}
 	far.Write(frame[7:])
-	sourcetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
+	housetest.Until(t, "the code is seen", func() bool { return len(d.All()) == 1 })
 	// Only an ear that hangs does not answer.
 	e.pulses[1].mu.Lock()
 	e.pulses[1].port = deaf{}

@@ -2,7 +2,6 @@
 package sourcetest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,33 +86,6 @@ func (d *FakeDaemon) Check(_ context.Context, names []string) ([]report.Evidence
 
 // Soon is long for a machine that does nothing else.
 const Soon = 20 * time.Second
-
-// A Notebook is a log that tests read while it grows.
-type Notebook struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (n *Notebook) Write(p []byte) (int, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.b.Write(p)
-}
-
-func (n *Notebook) String() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.b.String()
-}
-
-func Until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(Soon); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
 
 const (
 	PlantedCard  = "4761739001010010"

@@ -1,0 +1,307 @@
+package console
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"posdx/agent/internal/text"
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// A hop is a part of the way from the terminal to the host that a check looks at.
+type hop struct {
+	title   codes.Text
+	check   string
+	kind    hopKind
+	figures []figure
+}
+
+// A hopKind is what it means that a hop is well.
+type hopKind byte
+
+const (
+	thing   hopKind = iota // it is there; that it is says nothing of others
+	passage                // somebody got so far: what lies before it is passed
+	radio                  // a thing or a passage of the modem, on the way only where no cable and no Wi-Fi is
+)
+
+// A figure is what a fact says of a hop.
+type figure struct {
+	fact string
+	say  codes.Text // %s is the value; empty: the value alone
+	is   string     // said only where the value is this one; "" for any
+}
+
+func measured(fact, zh, en string) figure { return figure{fact: fact, say: codes.Text{ZH: zh, EN: en}} }
+func where(fact, is, zh, en string) figure {
+	return figure{fact: fact, is: is, say: codes.Text{ZH: zh, EN: en}}
+}
+
+const proxyStatus = "proxy_status" // of net.tcp: what the proxy answered on the way to the host
+
+// path are the hops from the terminal outward.
+var path = [...]hop{
+	{codes.Text{ZH: "SIM卡", EN: "SIM card"}, "modem.sim", radio, []figure{{fact: "state"}}},
+	{codes.Text{ZH: "移动网络注册", EN: "mobile network"}, "modem.registration", radio, []figure{{fact: "state"}, {fact: "operator"}}},
+	{codes.Text{ZH: "移动信号", EN: "mobile signal"}, "modem.signal", radio, []figure{measured("rsrp_dbm", "RSRP %s dBm", "RSRP %s dBm"),
+		measured("rssi_dbm", "RSSI %s dBm", "RSSI %s dBm")}},
+	{codes.Text{ZH: "移动数据", EN: "mobile data"}, "modem.bearer", radio, []figure{where("attached", "no", "没有附着", "not attached"),
+		where("context_active", "no", "没有数据连接", "no connection"), where("context_active", "yes", "已连接", "connected")}},
+	{codes.Text{ZH: "网络接口", EN: "interface"}, "net.link", thing, []figure{{fact: "kind"}, {fact: "outcome"}, where("enabled", "no", "被关闭", "switched off"),
+		where("carrier", "no", "没有信号", "no carrier"), measured("speed_mbps", "%s Mbit/s", "%s Mbit/s")}},
+	{codes.Text{ZH: "Wi-Fi", EN: "Wi-Fi"}, "net.wifi", thing, []figure{where("associated", "no", "没有连上", "not connected"), {fact: "auth"},
+		measured("rssi_dbm", "%s dBm", "%s dBm")}},
+	{codes.Text{ZH: "IP地址和路由", EN: "address and route"}, "net.address", thing, []figure{{fact: "address"}, where("default_routes", "0", "没有默认路由", "no route"),
+		where("duplicate", "yes", "地址重复", "address used twice"), where("conflict", "yes", "网段冲突", "networks overlap")}},
+	{codes.Text{ZH: "店内路由器", EN: "shop's router"}, "net.gateway", passage, []figure{{fact: "ip"}, where("neighbour", "failed", "没有应答", "no answer"),
+		measured("rtt_ms", "%s 毫秒", "%s ms"), measured("loss_pct", "丢包 %s%%", "loss %s %%")}},
+	{codes.Text{ZH: "域名解析", EN: "names (DNS)"}, "net.dns", passage, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"),
+		where("blocked", "yes", "被拦截", "blocked")}},
+	{codes.Text{ZH: "外网另一处", EN: "elsewhere outside"}, "net.internet", passage, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"),
+		where("portal", "yes", "要先在网页上登录", "a log-in page is in the way")}},
+	{codes.Text{ZH: "代理", EN: "proxy"}, proxyStatus, passage, []figure{measured(proxyStatus, "答复 %s", "answers %s")}},
+	{codes.Text{ZH: "主机连接", EN: "host (TCP)"}, "net.tcp", passage, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"), {fact: "stopped"}}},
+	{codes.Text{ZH: "沿途丢包时延", EN: "loss on the way"}, "net.path", passage, []figure{measured("loss_pct", "丢包 %s%%", "loss %s %%"),
+		measured("rtt_ms", "%s 毫秒", "%s ms")}},
+	{codes.Text{ZH: "加密和证书", EN: "encryption (TLS)"}, "net.tls", passage, []figure{{fact: "outcome"}, measured("days_left", "证书剩 %s 天", "%s days left"),
+		measured("ms", "%s 毫秒", "%s ms")}},
+	{codes.Text{ZH: "那笔交易的应答", EN: "the sale's answer"}, "txn.answer", passage, []figure{where("sent", "no", "没有发出", "nothing was sent"),
+		where("host_answer_seen", "no", "没有应答", "no answer"), measured("response_ms", "%s 毫秒", "%s ms")}},
+}
+
+// found is what is known of a hop.
+type found struct {
+	hop
+	list   []report.Evidence
+	status report.Status // of the hop as a whole: one good way is a way
+	aside  bool          // the way does not lead over it
+}
+
+// wellFirst: a hop of which one part is well is passed.
+var wellFirst = [...]report.Status{report.OK, report.Bad, report.CannotTell, report.NotRun}
+
+func better(a, b report.Status) bool {
+	return slices.Index(wellFirst[:], a) < slices.Index(wellFirst[:], b)
+}
+
+// follow sorts what the checks found by hop. Of several hosts the primary one is the way.
+func follow(list []report.Evidence) (way []found) {
+	fixed := slices.ContainsFunc(list, func(e report.Evidence) bool {
+		kind, _ := e.Facts.Str("kind")
+		return e.Check == "net.link" && e.Status == report.OK && (kind == "ethernet" || kind == "wifi")
+	})
+	for _, h := range path {
+		f := found{hop: h, status: report.NotRun}
+		for _, e := range list {
+			if h.check == proxyStatus && e.Check == "net.tcp" {
+				e = behindProxy(e)
+			}
+			if e.Check != h.check || notFitted(e) {
+				continue
+			}
+			f.list = append(f.list, e)
+			backup := strings.HasPrefix(e.Subject, "host-") && !strings.HasPrefix(e.Subject, "host-primary")
+			if !backup && better(e.Status, f.status) {
+				f.status = e.Status
+			}
+		}
+		if better(f.status, report.CannotTell) { // what was found counts, not what else was not looked at
+			f.list = slices.DeleteFunc(f.list, func(e report.Evidence) bool { return !better(e.Status, report.CannotTell) })
+		}
+		f.aside = h.kind == radio && fixed
+		if len(f.list) > 0 || slices.Contains(always[:], h.check) {
+			way = append(way, f)
+		}
+	}
+	return way
+}
+
+// always are the hops that every way has: that one was not looked at is said.
+var always = [...]string{"net.link", "net.address", "net.gateway", "net.dns", "net.internet", "net.tcp", "net.tls", "txn.answer"}
+
+// behindProxy is what a connection to the host tells of the proxy that it went through; not fitted where there is none.
+func behindProxy(e report.Evidence) report.Evidence {
+	status, ok := e.Facts.Num(proxyStatus)
+	e.Check = proxyStatus
+	switch e.Subject = ""; {
+	case !ok:
+		e.Status, e.Facts = report.NotRun, report.Facts{"reason": report.ReasonAbsent}
+	case status >= 200 && status < 300:
+		e.Status = report.OK
+	default:
+		e.Status = report.Bad
+	}
+	return e
+}
+
+// stops finds where the way ends: the first hop that is bad behind the last that was passed. What is bad before that
+// is passed all the same. Neither: -1. What a sale met says nothing of the way as it was found since.
+func stops(way []found) (last, stop int) {
+	last, stop = -1, -1
+	newest := int64(-1)
+	for i, f := range way {
+		if f.check == "txn.answer" && len(f.list) > 0 && newest >= 0 && f.list[0].AgeMS > newest+saleAgo {
+			break
+		}
+		switch {
+		case f.aside:
+		case f.status == report.OK && (f.kind == passage || f.check == "modem.registration" || f.check == "modem.bearer"):
+			last, stop = i, -1
+			for _, e := range f.list {
+				if e.Status == report.OK && (newest < 0 || e.AgeMS < newest) {
+					newest = e.AgeMS
+				}
+			}
+		case f.status == report.OK && stop < 0:
+			last = i
+		case f.status == report.Bad && stop < 0:
+			stop = i
+		}
+	}
+	return last, stop
+}
+
+// saleAgo is how much older than a check, in milliseconds, a sale may be to be met by the same way.
+const saleAgo = 5000
+
+// pathLines is the way to the host, a line for each hop, with what was measured there and how long ago.
+func (m *model) pathLines() (lines []string) {
+	list := slices.Clone(m.state.Evidence)
+	if d := m.last(); d != nil {
+		for _, e := range d.Evidence { // what only a sale tells, and has aged since
+			if indexOf(list, e) < 0 {
+				if !e.At.IsZero() {
+					e.AgeMS = max(e.AgeMS, m.state.Time.Sub(e.At).Milliseconds())
+				}
+				list = append(list, e)
+			}
+		}
+	}
+	way := follow(list)
+	last, stop := stops(way)
+	say := func(s string) { lines = append(lines, text.Wrap(s, m.cols, 2)...) }
+	at := func(t codes.Text, i int) { say(fmt.Sprintf(t.In(m.lang), way[i].title.In(m.lang))) }
+	var passed []string
+	for i, f := range way {
+		if f.status == report.Bad && (i < last || f.aside) {
+			passed = append(passed, f.title.In(m.lang))
+		}
+	}
+	switch {
+	case stop >= 0:
+		at(wordStops, stop)
+	case last < 0:
+		say(wordPathUnseen.In(m.lang))
+	case last == len(way)-1:
+		say(wordPathWhole.In(m.lang))
+	default:
+		at(wordPathAsFar, last)
+	}
+	if len(passed) > 0 {
+		say(fmt.Sprintf(wordPassed.In(m.lang), strings.Join(passed, wordAnd.In(m.lang))))
+	}
+	lines = append(lines, "")
+	for i, f := range way {
+		if len(f.list) == 0 {
+			lines = append(lines, text.Cut("  "+hopHead(f.hop, report.NotRun, m.lang), m.cols))
+		}
+		for _, e := range f.list {
+			lead := "  "
+			if i == stop && e.Status == report.Bad {
+				lead = "* "
+			}
+			for _, l := range m.hopLine(f, e) {
+				lines = append(lines, lead+l)
+				lead = "  "
+			}
+		}
+	}
+	return lines
+}
+
+// hopLine is what one check found of a hop: a line, or two where the terminal is narrow.
+func (m *model) hopLine(h found, e report.Evidence) []string {
+	var said []string
+	if reason, ok := e.Facts.Str("reason"); ok {
+		said = append(said, word("reason", reason, m.lang))
+	}
+	for _, f := range h.figures {
+		v, ok := e.Facts[f.fact]
+		if !ok {
+			continue
+		}
+		s := value(v)
+		if id, isWord := v.(string); isWord {
+			if id == "ok" {
+				continue
+			}
+			s = word(codes.KindFact, id, m.lang)
+		}
+		switch {
+		case f.is != "" && value(v) == f.is:
+			said = append(said, f.say.In(m.lang))
+		case f.is != "":
+		case f.say == codes.Text{}:
+			said = append(said, s)
+		default:
+			said = append(said, fmt.Sprintf(f.say.In(m.lang), s))
+		}
+	}
+	head, figures := hopHead(h.hop, e.Status, m.lang), strings.Join(said, wordComma.In(m.lang))
+	if e.Subject != "" && (len(h.list) > 1 || !slices.Contains(aloneSubjects[:], e.Subject)) {
+		figures = e.Subject + "  " + figures
+	}
+	room := m.cols - ageWidth - 2 - text.Width(head)
+	age := ago(time.Duration(e.AgeMS)*time.Millisecond, m.lang)
+	if figures = text.Clean(figures); room < leastFigures {
+		return append([]string{head + age}, text.Wrap("    "+figures, m.cols-2, 4)...)
+	}
+	return []string{head + text.Pad(text.Cut(figures, room), room) + " " + age}
+}
+
+// leastFigures is how many columns what was measured needs beside its hop; on a narrower terminal it stands below.
+const leastFigures = 24
+
+const ageWidth = 11
+
+// pressPath has the whole way looked at now.
+func (m *model) pressPath(r rune) (a action, taken bool) {
+	if r != keyEnter {
+		return action{}, false
+	}
+	return m.start(action{kind: actCheck, names: []string{"net.", "modem."}}), true
+}
+
+// renew puts what a check found just now in the place of what was known.
+func (m *model) renew(list []report.Evidence) {
+	known := slices.Clone(m.state.Evidence)
+	for _, e := range list {
+		if i := indexOf(known, e); i >= 0 {
+			known[i] = e
+		} else {
+			known = append(known, e)
+		}
+	}
+	m.state.Evidence = known
+}
+
+func hopHead(h hop, s report.Status, lang string) string {
+	return text.Pad(h.title.In(lang), 17) + " " + text.Pad(StatusWord(s, lang), 11) + " "
+}
+
+// aloneSubjects say no more than the hop does.
+var aloneSubjects = [...]string{"gateway", "uplink", "txn", "internet", "resolver"}
+
+// ago is how long ago something was, in the largest unit that says it.
+func ago(d time.Duration, lang string) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf(wordSecondsAgo.In(lang), int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf(wordMinutesAgo.In(lang), int(d.Minutes()))
+	}
+	return fmt.Sprintf(wordHoursAgo.In(lang), int(d.Hours()))
+}

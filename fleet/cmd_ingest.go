@@ -1,0 +1,156 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"posdx/codes"
+	"posdx/fleet/ingest"
+	"posdx/fleet/metrics"
+	"posdx/fleet/store"
+)
+
+// ingestConfig is what the flags of ingest say.
+type ingestConfig struct {
+	store, data, metrics string
+	mqtt                 ingest.Config
+	nats                 ingest.NATSConfig
+}
+
+func runIngest(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "ingest", "--store postgres://… (--nats URL | --broker URL) [OPTIONS]",
+		"Takes in what terminals report and keeps it, and nothing else: one of several workers on one PostgreSQL. Behind a NATS\n"+
+			"cluster each worker pulls its part of the terminals; behind another broker they share by --share. posdx-fleet serve\n"+
+			"--view shows what they keep.",
+		"posdx-fleet ingest --nats nats://n1:4222,nats://n2:4222,nats://n3:4222 --store postgres://fleet@db/fleet\n"+
+			"posdx-fleet ingest --broker ssl://mqtt.example.com:8883 --share workers --store postgres://fleet@db/fleet")
+	var c ingestConfig
+	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store, postgres://…; a password is taken from the environment as libpq does")
+	f.StringVar(&c.metrics, "metrics", "", "`ADDRESS` where Prometheus finds the counters under /metrics, such as 127.0.0.1:9464 (loopback only)")
+	f.StringVar(&c.nats.URL, "nats", "", "`URL` of the NATS cluster whose MQTT listeners the terminals use; several nodes parted by commas")
+	f.StringVar(&c.nats.Creds, "nats-creds", "", "`FILE` with the credentials of the NATS account that the terminals are in")
+	f.IntVar(&c.nats.Partitions, "partitions", ingest.DefaultPartitions, "into how many parts the terminals go, `N`; the same for all workers, and not fewer than there will be")
+	f.IntVar(&c.nats.Replicas, "replicas", 3, "how many nodes hold each document until it is kept, `N`")
+	gigabytes := f.Int("stream-gb", 10, "how much waits in the cluster, `GB`; beyond, the terminals keep what they have")
+	f.StringVar(&c.mqtt.URL, "broker", "", "`URL` of an MQTT broker instead: tcp://host:1883 or ssl://host:8883")
+	f.StringVar(&c.mqtt.Share, "share", "", "`GROUP` of workers that this broker shares documents among ($share/GROUP/…)")
+	f.StringVar(&c.mqtt.ClientID, "client-id", "", "MQTT client `ID`, another for each worker; the broker keeps its session (default: one made for --data)")
+	f.StringVar(&c.data, "data", "", "`DIR` that keeps the client ID between starts; without it and --client-id the session ends with the process")
+	f.StringVar(&c.mqtt.CAFile, "ca", "", "`FILE` with the CA of broker or cluster (PEM); the system's by default")
+	f.StringVar(&c.mqtt.CertFile, "cert", "", "`FILE` with the client certificate (PEM)")
+	f.StringVar(&c.mqtt.KeyFile, "key", "", "`FILE` with its key")
+	f.StringVar(&c.mqtt.ServerName, "server-name", "", "`NAME` in the broker's certificate, if not the URL's")
+	f.StringVar(&c.mqtt.User, "user", "", "MQTT user `NAME`")
+	f.StringVar(&c.mqtt.PassFile, "password-file", "", "`FILE` with the MQTT password")
+	verbose := f.Bool("verbose", false, "say more on stderr")
+	if _, code, ok := parse(s, f, args, 0); !ok {
+		return code
+	}
+	c.nats.MaxBytes = int64(*gigabytes) << 30
+	level := slog.LevelInfo
+	if *verbose {
+		level = slog.LevelDebug
+	}
+	if err := c.check(); err != nil {
+		fmt.Fprintf(s.err, "posdx-fleet ingest: %v\n", err)
+		return exitUsage
+	}
+	if err := takeIn(ctx, c, slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))); err != nil {
+		return failed(s, "ingest", err)
+	}
+	return exitOK
+}
+
+func (c ingestConfig) check() error {
+	switch {
+	case c.store == "":
+		return errors.New("--store: where are the documents kept? several workers share one postgres://…")
+	case (c.nats.URL == "") == (c.mqtt.URL == ""):
+		return errors.New("want one of --nats and --broker")
+	case c.mqtt.URL == "embedded":
+		return errors.New("--broker embedded: the embedded broker is posdx-fleet serve's, which takes in itself")
+	case c.nats.Partitions < 1 || c.nats.Partitions > 256:
+		return errors.New("--partitions: want 1 to 256")
+	case c.nats.Replicas < 1 || c.nats.Replicas > 5:
+		return errors.New("--replicas: want 1 to 5, at most as many as there are nodes")
+	case c.nats.MaxBytes < 1<<30:
+		return errors.New("--stream-gb: want 1 or more")
+	case c.metrics != "" && !loopback(c.metrics):
+		return fmt.Errorf("--metrics %s: want an address on loopback; nobody signs in to the counters", c.metrics)
+	}
+	return nil
+}
+
+// takeIn takes documents in until ctx ends or the store cannot be opened.
+func takeIn(ctx context.Context, c ingestConfig, log *slog.Logger) error {
+	claim, err := store.ClaimStore(c.store)
+	if err != nil {
+		return err
+	}
+	defer claim.Free()
+	db, err := store.Open(ctx, c.store)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	registry := metrics.Registry(&metrics.Fleet{Store: db, Log: log}, version, codes.Builtin().Version)
+	m := ingest.NewMetrics(registry)
+	changed := func() {}
+	var in *ingest.Ingest
+	if c.nats.URL != "" {
+		host, _ := os.Hostname()
+		c.nats.Worker = strings.ToLower(cmp.Or(strings.Map(keyLetter, host), "worker") + "-" + rand.Text()[:8])
+		c.nats.CAFile, c.nats.CertFile, c.nats.KeyFile = c.mqtt.CAFile, c.mqtt.CertFile, c.mqtt.KeyFile
+		in = ingest.NewNATS(c.nats, db, m, log, changed)
+	} else {
+		if c.mqtt.ClientID == "" {
+			if c.data != "" {
+				if err := os.MkdirAll(c.data, 0o700); err != nil {
+					return fmt.Errorf("make data directory: %w", err)
+				}
+				c.mqtt.ClientID, err = clientID(c.data)
+				if err != nil {
+					return err
+				}
+			} else {
+				c.mqtt.ClientID, c.mqtt.Clean = "posdx-fleet-"+strings.ToLower(rand.Text()[:8]), true
+			}
+		}
+		in = ingest.New(c.mqtt, db, m, log, changed, func(string, []byte) {})
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if c.metrics != "" {
+		l, err := net.Listen("tcp", c.metrics)
+		if err != nil {
+			return fmt.Errorf("listen for the counters: %w", err)
+		}
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+		server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+		defer context.AfterFunc(ctx, func() { server.Close() })()
+		wg.Go(func() { server.Serve(l) })
+		log.Info("counters", "page", "http://"+l.Addr().String()+"/metrics")
+	}
+	return in.Run(ctx)
+}
+
+// keyLetter keeps what may be in the name of a worker.
+func keyLetter(r rune) rune {
+	if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
+		return r
+	}
+	return -1
+}
