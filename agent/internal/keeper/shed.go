@@ -2,8 +2,8 @@ package keeper
 
 import (
 	"context"
-	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,15 +38,21 @@ func shed() error {
 		return err
 	}
 	for line := range strings.Lines(string(maps)) {
-		var from, to uintptr
-		var perms string
-		if !strings.HasSuffix(strings.TrimSpace(line), self) {
+		span, rest, _ := strings.Cut(line, " ") // 00010000-00576000 r-xp 00000000 fe:00 1692 /usr/bin/posdx
+		perms, _, _ := strings.Cut(rest, " ")
+		if !strings.HasSuffix(strings.TrimSpace(rest), self) || strings.Contains(perms, "w") {
 			continue
 		}
-		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &perms); err != nil || strings.Contains(perms, "w") {
-			continue
+		first, behind, _ := strings.Cut(span, "-")
+		from, err := strconv.ParseUint(first, 16, 64)
+		if err != nil {
+			return err
 		}
-		if _, _, errno := unix.RawSyscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED); errno != 0 {
+		to, err := strconv.ParseUint(behind, 16, 64)
+		if err != nil {
+			return err
+		}
+		if _, _, errno := unix.RawSyscall(unix.SYS_MADVISE, uintptr(from), uintptr(to-from), unix.MADV_DONTNEED); errno != 0 {
 			return errno
 		}
 	}
