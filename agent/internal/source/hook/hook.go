@@ -258,8 +258,8 @@ func (h *Hook) admit(c *net.UnixConn) (uid uint32, err error) {
 }
 
 // room finds a place for a connection. If all are taken one gives way: of those that have not yet asked anything the
-// oldest, for a client asks as soon as it is let in; else the one that asked longest ago, unless that was a moment ago or
-// it waits for an answer. Neither who forgets to close nor who never ends a line shuts the others out.
+// oldest, for a client asks as soon as it is let in; else the one that asked longest ago, unless that was a moment
+// ago or it waits for an answer. Neither who forgets to close nor who never ends a line shuts the others out.
 func (h *Hook) room(c *net.UnixConn) (*conn, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
