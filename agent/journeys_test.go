@@ -82,7 +82,7 @@ func TestJourneys(t *testing.T) {
 		keys       int // at most
 	}{
 		{"verdict", "", 4}, {"ask", "", 5}, {"history", "", 8}, {"devices", "", 5}, {"pin", "pin = \"4711\"\n", 16}, {"bundle", "", 2},
-		{"key", "keys = [\"KEY\"]\n", 3},
+		{"key", "keys = [\"KEY\"]\n", 3}, {"path", "", 3}, {"phone", "", 8}, {"try", "", 3}, {"plain", "plain = true\n", 4},
 	} {
 		for _, lang := range []string{"zh", "en"} {
 			t.Run(j.name+"-"+lang, func(t *testing.T) {

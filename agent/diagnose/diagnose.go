@@ -119,6 +119,7 @@ func (s *state) codeInfo(lang string) report.CodeInfo {
 	}
 	c.Scheme, c.Class, c.Meaning, c.Disputed, c.Sources = s.res.Scheme, m.Class, m.Text.In(lang), m.Disputed ||
 		!s.res.Usable, len(m.Sources)
+	c.Borrowed = c.Disputed && s.res.Rows < 2 && (s.res.Lent || !s.res.Usable) && s.res.Scheme != codes.SchemeAcquirer
 	if len(m.SentBy) > 0 {
 		c.SentBy = m.SentBy
 	}

@@ -446,6 +446,6 @@ func (h Handoff) Text(k *codes.Knowledge, lang string) string {
 	if h.Terminal != "" {
 		w.line(say("终端", "terminal"), "…"+h.Terminal)
 	}
-	w.line(say("时间", "time"), h.Hour.Format("2006-01-02 15:00 UTC"))
+	w.line(say("时间", "time"), h.Hour.Local().Format("2006-01-02 15:04 MST"))
 	return w.b.String()
 }

@@ -179,7 +179,7 @@ func (s *Store) Commands(ctx context.Context, in Estates, at report.Address, lim
 }
 
 // FoundNothing is what people find where nothing was wrong; every other find is a cause's id.
-const FoundNothing = "none"
+const FoundNothing = report.FoundNothing
 
 // A Find is what people found at a terminal that a diagnosis was about.
 type Find struct {
@@ -223,17 +223,7 @@ func (s *Store) Find(ctx context.Context, in Estates, at report.Address, id stri
 }
 
 // A Became is a diagnosis of which it is known what became.
-type Became struct {
-	Estate    string    `json:"estate"`
-	Terminal  string    `json:"terminal"`
-	Diagnosis string    `json:"diagnosis"`
-	Code      string    `json:"code"`
-	Cause     string    `json:"cause"`
-	P         float64   `json:"probability"`       // that the diagnosis gave it; 0: not known
-	Outcome   string    `json:"outcome,omitempty"` // as the terminal told
-	Found     string    `json:"found,omitempty"`   // as people told; their word goes before the terminal's
-	At        time.Time `json:"at"`
-}
+type Became = report.Became
 
 // Became lists what became of diagnoses, the newest first, of one cause or of all; the next call goes on before the
 // last one's time.

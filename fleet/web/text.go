@@ -197,6 +197,7 @@ var texts = map[string]codes.Text{
 
 	"unknown.code":    {ZH: "码表中没有此码", EN: "in no code table"},
 	"unknown.cause":   {ZH: "本平台的知识库里没有这个原因。", EN: "This program's catalogue does not have this cause."},
+	"borrowed":        {ZH: "按其他码表解读，写码方未必是这个意思", EN: "read by another table; its writer may mean something else"},
 	"disputed":        {ZH: "各来源说法不一", EN: "sources disagree"},
 	"sources":         {ZH: "来源", EN: "Sources"},
 	"origin":          {ZH: "由谁写出", EN: "Written by"},

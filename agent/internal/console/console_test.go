@@ -357,18 +357,21 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// What the keys of terminal programs send, each in its usual setting: PuTTY's manual (the terminal keyboard panel) and its
-// rxvt and SCO choices, SecureCRT's VT100 and Linux key maps, the terminfo entries of xterm, screen, tmux and linux, and
-// minicom, which sends what the terminal that it runs in does.
+// What the keys of terminal programs send, each in its usual setting: PuTTY's manual (the terminal keyboard panel) and
+// its rxvt and SCO choices, SecureCRT's VT100 and Linux key maps, the terminfo entries of xterm, screen and tmux, linux,
+// and minicom, which sends what the terminal that it runs in does.
 func TestKeysOfTerminalPrograms(t *testing.T) {
 	const up, down, home, end, pageUp, pageDown = keyUp, keyDown, keyHome, keyEnd, keyPageUp, keyPageDown
 	for program, sends := range map[string]map[string]rune{
-		"PuTTY": {"\x1b[A": up, "\x1b[B": down, "\x1bOA": up, "\x1bOB": down, "\x1b[1~": home, "\x1b[4~": end, "\x1b[5~": pageUp,
-			"\x1b[6~": pageDown, "\x7f": keyBackspace, "\x1b[11~": keyOther, "\x1b[2~": keyOther, "\x1b[3~": keyOther, "\x1b[C": keyOther},
+		"PuTTY": {"\x1b[A": up,
+			"\x1b[B": down, "\x1bOA": up, "\x1bOB": down, "\x1b[1~": home, "\x1b[4~": end, "\x1b[5~": pageUp,
+			"\x1b[6~": pageDown, "\x7f": keyBackspace, "\x1b[11~": keyOther, "\x1b[2~": keyOther, "\x1b[3~": keyOther,
+			"\x1b[C": keyOther},
 		"PuTTY, rxvt keys":  {"\x1b[H": home, "\x1bOw": keyOther, "\x1b[7~": home, "\x1b[8~": end},
 		"PuTTY, Linux keys": {"\x1b[[A": keyOther, "\x1b[[E": keyOther},
 		"PuTTY, SCO keys":   {"\x1b[H": home, "\x1b[F": end, "\x1b[M": keyOther},
-		"SecureCRT, VT100":  {"\x1b[A": up, "\x1bOA": up, "\x1bOP": keyOther, "\x1bOS": keyOther, "\b": keyBackspace, "\x1b[1~": home, "\x1b[4~": end},
+		"SecureCRT, VT100": {"\x1b[A": up,
+			"\x1bOA": up, "\x1bOP": keyOther, "\x1bOS": keyOther, "\b": keyBackspace, "\x1b[1~": home, "\x1b[4~": end},
 		"xterm": {"\x1bOA": up, "\x1b[1;5A": up, "\x1bOH": home, "\x1bOF": end, "\x1b[5~": pageUp, "\x1b[6;2~": keyOther, "\x1bOP": keyOther,
 			"\x1b[15~": keyOther, "\x1b[200~": keyOther, "\x1b[Z": keyOther},
 		"screen and tmux": {"\x1bOA": up, "\x1b[1~": home, "\x1b[4~": end, "\x1b[5~": pageUp, "\x1b[6~": pageDown},

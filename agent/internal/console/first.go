@@ -167,7 +167,7 @@ func headline(d *report.Diagnosis, k *codes.Knowledge, lang string) string {
 		meaning = meaning[:i]
 	}
 	if d.Code.Disputed {
-		meaning += bracketed(wordDisputed.In(lang), lang)
+		meaning += bracketed(whyOpen(d.Code, lang), lang)
 	}
 	return strings.Join(append(parts, meaning), "  ")
 }

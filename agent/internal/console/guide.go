@@ -185,9 +185,9 @@ func (g *Guide) Watching(look int) (names []string) {
 
 // Seen takes what the terminal noticed by itself: a finding of now that is another than the one the guide goes by.
 // While it asks, that is an answer; at its end it is what a person has put right, and changes nothing in what was
-// wrong. It returns the first of these.
-func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
-	have := g.current()
+// wrong. It returns these.
+func (g *Guide) Seen(list []report.Evidence) (seen []report.Evidence) {
+	have, asking := g.current(), g.Step != nil
 	for _, e := range list {
 		if !slices.Contains(watched[:], e.Check) || e.Status != report.OK && e.Status != report.Bad {
 			continue
@@ -196,14 +196,16 @@ func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
 		if i < 0 || have[i].Status == e.Status || !e.At.After(have[i].At) {
 			continue
 		}
-		if g.Step == nil {
-			g.since = append(g.since, e)
-		} else {
+		if seen = append(seen, e); asking {
 			g.give(given{step: e.Check, seen: true, list: []report.Evidence{e}})
+		} else {
+			if i := indexOf(g.since, e); i >= 0 {
+				g.since = slices.Delete(g.since, i, i+1)
+			}
+			g.since = append(g.since, e)
 		}
-		return e, true
 	}
-	return seen, false
+	return seen
 }
 
 // current is the evidence with what was seen after the guide's end.
@@ -473,7 +475,8 @@ func (g *Guide) said() (list []string) {
 			continue
 		}
 		for _, e := range v.list {
-			what := checkTitle(g.know, e.Check, g.o.Lang) + " " + e.Subject + wordColon.In(g.o.Lang) + StatusWord(e.Status, g.o.Lang)
+			what := checkTitle(g.know, e.Check, g.o.Lang) + " " + e.Subject + wordColon.In(g.o.Lang)
+			what += StatusWord(e.Status, g.o.Lang)
 			if v.seen {
 				what += wordSeen.In(g.o.Lang)
 			}

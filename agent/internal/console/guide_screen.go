@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"posdx/agent/internal/text"
@@ -88,9 +89,13 @@ func (m *model) seen(list []report.Evidence) {
 	if m.guide == nil || m.screen != screenGuide || m.checking != "" {
 		return
 	}
-	if e, ok := m.guide.Seen(list); ok {
+	var seen []string
+	for _, e := range m.guide.Seen(list) {
 		what := checkTitle(m.know, e.Check, m.lang)
-		m.note = text.Clean(fmt.Sprintf(wordSeenNow.In(m.lang), what, StatusWord(e.Status, m.lang)))
+		seen = append(seen, fmt.Sprintf(wordSeenNow.In(m.lang), what, StatusWord(e.Status, m.lang)))
+	}
+	if len(seen) > 0 {
+		m.note = text.Clean(strings.Join(seen, wordThenOr.In(m.lang)))
 	}
 }
 

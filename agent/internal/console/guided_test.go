@@ -158,7 +158,7 @@ func guidedRun(t *testing.T, f guidedFault, lang string) (page string, keys int,
 	for i, e := range f.back {
 		e.At = noon.Add(time.Duration(i+1) * time.Minute)
 		before := g.Now.Causes[0]
-		if _, seen := g.Seen([]report.Evidence{e}); !seen || g.Now.Causes[0].ID != before.ID {
+		if seen := g.Seen([]report.Evidence{e}); len(seen) != 1 || g.Now.Causes[0].ID != before.ID {
 			t.Errorf("%s: %s is back, seen %v, first cause %s", f.name, e.Check, seen, g.Now.Causes[0].ID)
 		}
 	}

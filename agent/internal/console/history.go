@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"posdx/agent/diagnose"
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -31,8 +33,15 @@ func (m *model) history() (list []report.Recent) {
 	want := codes.Normalise(m.find)
 	return slices.DeleteFunc(list, func(r report.Recent) bool {
 		_, bare, _ := strings.Cut(r.Code, ":")
-		return !strings.EqualFold(r.Code, want) && !strings.EqualFold(bare, want)
+		return !strings.EqualFold(r.Code, want) && !strings.EqualFold(bare, want) && !isDay(m.find, r.Time)
 	})
+}
+
+// isDay reports whether a time is of the day, or the hour of it, that is written: 11-21, 2026-11-21, 11-21 09.
+func isDay(written string, at time.Time) bool {
+	at = at.Local()
+	return len(written) >= len("01-02") && strings.Contains(written, "-") &&
+		(strings.HasPrefix(at.Format("01-02 15:04"), written) || strings.HasPrefix(at.Format("2006-01-02 15:04"), written))
 }
 
 func (m *model) historyLines() []string {
@@ -99,12 +108,35 @@ func (m *model) open() {
 	list := m.history()
 	want := list[min(m.at, len(list)-1)].ID
 	i := slices.IndexFunc(m.past, func(d report.Diagnosis) bool { return d.ID == want })
+	if d := m.last(); i < 0 && d != nil && d.ID == want {
+		m.chosen = d // kept elsewhere than this console can read, or not at all
+		m.showAt(screenPast, m.at)
+		return
+	}
 	if i < 0 {
 		m.note = wordNoDetail.In(m.lang)
 		return
 	}
 	m.chosen = &m.past[i]
 	m.showAt(screenPast, m.at)
+}
+
+// pressPast explains a diagnosis of the past again, with what is known today.
+func (m *model) pressPast(r rune) (a action, taken bool) {
+	if r != 'a' || m.chosen == nil || len(m.chosen.Causes) == 0 {
+		return action{}, false
+	}
+	then := m.chosen.Causes[0]
+	s := diagnose.Explain(m.chosen.Event, m.chosen.Evidence, m.know, options(m.chosen, m.know, m.state.Profile, m.lang))
+	s.ID, s.Agent.Knowledge = m.chosen.ID, m.know.Hash
+	m.chosen, m.saidFor, m.page = &s, "", 0
+	was := title(m.know, then.ID, then.Title, m.lang) + " " + percent(then.Probability)
+	if s.Causes[0].ID == then.ID {
+		m.note = text.Clean(fmt.Sprintf(wordAgainSame.In(m.lang), was))
+	} else {
+		m.note = text.Clean(fmt.Sprintf(wordAgainOther.In(m.lang), was))
+	}
+	return action{}, true
 }
 
 func (m *model) gotPast(list []report.Diagnosis) {

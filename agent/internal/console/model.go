@@ -121,7 +121,7 @@ func (m *model) content() content {
 		return content{lines: func(m *model) []string { return m.prompt(wordFind) }, entered: (*model).findEntered,
 			back: screenHistory}
 	case screenPast:
-		return content{lines: (*model).pastLines, back: screenHistory}
+		return content{lines: (*model).pastLines, press: (*model).pressPast, back: screenHistory, hint: wordAgain}
 	case screenDetails:
 		return content{lines: (*model).detailLines, opened: refreshed}
 	case screenLedger:

@@ -48,7 +48,7 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 			return m.Text.In(lang)
 		})
 		if d.Code.Disputed {
-			code += bracketed(wordDisputed.In(lang), lang)
+			code += bracketed(whyOpen(d.Code, lang), lang)
 		}
 	}
 	if d.Repeats > 0 {
@@ -135,6 +135,14 @@ func title(k *codes.Knowledge, id, written, lang string) string {
 	return written
 }
 
+// whyOpen says why a code's meaning may be another one here.
+func whyOpen(c report.CodeInfo, lang string) string {
+	if c.Borrowed {
+		return word("reading", "borrowed", lang)
+	}
+	return word("reading", "disputed", lang)
+}
+
 // inLanguage returns a text that a document carries, or the same from the knowledge if the document speaks another
 // language.
 func inLanguage(text, lang string, own func() string) string {
@@ -208,7 +216,10 @@ func value(v any) string {
 
 // Head says in one line what this terminal is and how it stands with the fleet.
 func Head(s report.State, lang string) string {
-	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04")}
+	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04 MST")}
+	if s.InSale {
+		parts = append(parts, wordInSale.In(lang))
+	}
 	if !s.ClockTrusted {
 		parts = append(parts, wordNoClock.In(lang))
 	}
@@ -219,9 +230,6 @@ func Head(s report.State, lang string) string {
 	}
 	if s.Uplink.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf(wordWaiting.In(lang), s.Uplink.Waiting))
-	}
-	if s.InSale {
-		parts = append(parts, wordInSale.In(lang))
 	}
 	return text.Clean(strings.Join(parts, "  "))
 }

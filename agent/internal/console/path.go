@@ -15,9 +15,18 @@ import (
 type hop struct {
 	title   codes.Text
 	check   string
+	kind    hopKind
 	figures []figure
-	need    bool // every way has it: that it was not looked at is said
 }
+
+// A hopKind is what it means that a hop is well.
+type hopKind byte
+
+const (
+	thing   hopKind = iota // it is there; that it is says nothing of others
+	passage                // somebody got so far: what lies before it is passed
+	radio                  // a thing or a passage of the modem, on the way only where no cable and no Wi-Fi is
+)
 
 // A figure is what a fact says of a hop.
 type figure struct {
@@ -35,32 +44,32 @@ const proxyStatus = "proxy_status" // of net.tcp: what the proxy answered on the
 
 // path are the hops from the terminal outward.
 var path = [...]hop{
-	{codes.Text{ZH: "SIM卡", EN: "SIM card"}, "modem.sim", []figure{{fact: "state"}}, false},
-	{codes.Text{ZH: "移动网络注册", EN: "mobile network"}, "modem.registration", []figure{{fact: "state"}, {fact: "operator"}}, false},
-	{codes.Text{ZH: "移动信号", EN: "mobile signal"}, "modem.signal", []figure{{fact: "tech"}, measured("rsrp_dbm", "RSRP %s dBm", "RSRP %s dBm"),
-		measured("rssi_dbm", "RSSI %s dBm", "RSSI %s dBm")}, false},
-	{codes.Text{ZH: "移动数据", EN: "mobile data"}, "modem.bearer", []figure{where("attached", "no", "没有附着", "not attached"),
-		where("context_active", "no", "没有数据连接", "no connection"), where("context_active", "yes", "已连接", "connected")}, false},
-	{codes.Text{ZH: "网络接口", EN: "interface"}, "net.link", []figure{{fact: "kind"}, {fact: "outcome"}, where("enabled", "no", "被关闭", "switched off"),
-		where("carrier", "no", "没有信号", "no carrier"), measured("speed_mbps", "%s Mbit/s", "%s Mbit/s")}, true},
-	{codes.Text{ZH: "Wi-Fi", EN: "Wi-Fi"}, "net.wifi", []figure{where("associated", "no", "没有连上", "not connected"), {fact: "auth"},
-		measured("rssi_dbm", "%s dBm", "%s dBm")}, false},
-	{codes.Text{ZH: "IP地址和路由", EN: "address and route"}, "net.address", []figure{{fact: "address"}, where("default_routes", "0", "没有默认路由", "no route"),
-		where("duplicate", "yes", "地址重复", "address used twice"), where("conflict", "yes", "网段冲突", "networks overlap")}, true},
-	{codes.Text{ZH: "店内路由器", EN: "shop's router"}, "net.gateway", []figure{{fact: "ip"}, where("neighbour", "failed", "没有应答", "no answer"),
-		measured("rtt_ms", "%s 毫秒", "%s ms"), measured("loss_pct", "丢包 %s%%", "loss %s %%")}, true},
-	{codes.Text{ZH: "域名解析", EN: "names (DNS)"}, "net.dns", []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"),
-		where("blocked", "yes", "被拦截", "blocked")}, true},
-	{codes.Text{ZH: "外网另一处", EN: "elsewhere outside"}, "net.internet", []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"),
-		where("portal", "yes", "要先在网页上登录", "a log-in page is in the way")}, true},
-	{codes.Text{ZH: "代理", EN: "proxy"}, proxyStatus, []figure{measured(proxyStatus, "答复 %s", "answers %s")}, false},
-	{codes.Text{ZH: "主机连接", EN: "host (TCP)"}, "net.tcp", []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"), {fact: "stopped"}}, true},
-	{codes.Text{ZH: "沿途丢包时延", EN: "loss on the way"}, "net.path", []figure{measured("loss_pct", "丢包 %s%%", "loss %s %%"),
-		measured("rtt_ms", "%s 毫秒", "%s ms")}, false},
-	{codes.Text{ZH: "加密和证书", EN: "encryption (TLS)"}, "net.tls", []figure{{fact: "outcome"}, measured("days_left", "证书还有 %s 天", "%s days left"),
-		measured("ms", "%s 毫秒", "%s ms")}, true},
-	{codes.Text{ZH: "应用收到应答", EN: "host's answer"}, "txn.answer", []figure{where("sent", "no", "没有发出", "nothing was sent"),
-		where("host_answer_seen", "no", "没有应答", "no answer"), measured("response_ms", "%s 毫秒", "%s ms")}, true},
+	{codes.Text{ZH: "SIM卡", EN: "SIM card"}, "modem.sim", radio, []figure{{fact: "state"}}},
+	{codes.Text{ZH: "移动网络注册", EN: "mobile network"}, "modem.registration", radio, []figure{{fact: "state"}, {fact: "operator"}}},
+	{codes.Text{ZH: "移动信号", EN: "mobile signal"}, "modem.signal", radio, []figure{measured("rsrp_dbm", "RSRP %s dBm", "RSRP %s dBm"),
+		measured("rssi_dbm", "RSSI %s dBm", "RSSI %s dBm")}},
+	{codes.Text{ZH: "移动数据", EN: "mobile data"}, "modem.bearer", radio, []figure{where("attached", "no", "没有附着", "not attached"),
+		where("context_active", "no", "没有数据连接", "no connection"), where("context_active", "yes", "已连接", "connected")}},
+	{codes.Text{ZH: "网络接口", EN: "interface"}, "net.link", thing, []figure{{fact: "kind"}, {fact: "outcome"}, where("enabled", "no", "被关闭", "switched off"),
+		where("carrier", "no", "没有信号", "no carrier"), measured("speed_mbps", "%s Mbit/s", "%s Mbit/s")}},
+	{codes.Text{ZH: "Wi-Fi", EN: "Wi-Fi"}, "net.wifi", thing, []figure{where("associated", "no", "没有连上", "not connected"), {fact: "auth"},
+		measured("rssi_dbm", "%s dBm", "%s dBm")}},
+	{codes.Text{ZH: "IP地址和路由", EN: "address and route"}, "net.address", thing, []figure{{fact: "address"}, where("default_routes", "0", "没有默认路由", "no route"),
+		where("duplicate", "yes", "地址重复", "address used twice"), where("conflict", "yes", "网段冲突", "networks overlap")}},
+	{codes.Text{ZH: "店内路由器", EN: "shop's router"}, "net.gateway", passage, []figure{{fact: "ip"}, where("neighbour", "failed", "没有应答", "no answer"),
+		measured("rtt_ms", "%s 毫秒", "%s ms"), measured("loss_pct", "丢包 %s%%", "loss %s %%")}},
+	{codes.Text{ZH: "域名解析", EN: "names (DNS)"}, "net.dns", passage, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"),
+		where("blocked", "yes", "被拦截", "blocked")}},
+	{codes.Text{ZH: "外网另一处", EN: "elsewhere outside"}, "net.internet", passage, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"),
+		where("portal", "yes", "要先在网页上登录", "a log-in page is in the way")}},
+	{codes.Text{ZH: "代理", EN: "proxy"}, proxyStatus, passage, []figure{measured(proxyStatus, "答复 %s", "answers %s")}},
+	{codes.Text{ZH: "主机连接", EN: "host (TCP)"}, "net.tcp", passage, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"), {fact: "stopped"}}},
+	{codes.Text{ZH: "沿途丢包时延", EN: "loss on the way"}, "net.path", passage, []figure{measured("loss_pct", "丢包 %s%%", "loss %s %%"),
+		measured("rtt_ms", "%s 毫秒", "%s ms")}},
+	{codes.Text{ZH: "加密和证书", EN: "encryption (TLS)"}, "net.tls", passage, []figure{{fact: "outcome"}, measured("days_left", "证书剩 %s 天", "%s days left"),
+		measured("ms", "%s 毫秒", "%s ms")}},
+	{codes.Text{ZH: "那笔交易的应答", EN: "the sale's answer"}, "txn.answer", passage, []figure{where("sent", "no", "没有发出", "nothing was sent"),
+		where("host_answer_seen", "no", "没有应答", "no answer"), measured("response_ms", "%s 毫秒", "%s ms")}},
 }
 
 // found is what is known of a hop.
@@ -68,10 +77,22 @@ type found struct {
 	hop
 	list   []report.Evidence
 	status report.Status // of the hop as a whole: one good way is a way
+	aside  bool          // the way does not lead over it
+}
+
+// wellFirst: a hop of which one part is well is passed.
+var wellFirst = [...]report.Status{report.OK, report.Bad, report.CannotTell, report.NotRun}
+
+func better(a, b report.Status) bool {
+	return slices.Index(wellFirst[:], a) < slices.Index(wellFirst[:], b)
 }
 
 // follow sorts what the checks found by hop. Of several hosts the primary one is the way.
 func follow(list []report.Evidence) (way []found) {
+	fixed := slices.ContainsFunc(list, func(e report.Evidence) bool {
+		kind, _ := e.Facts.Str("kind")
+		return e.Check == "net.link" && e.Status == report.OK && (kind == "ethernet" || kind == "wifi")
+	})
 	for _, h := range path {
 		f := found{hop: h, status: report.NotRun}
 		for _, e := range list {
@@ -83,19 +104,23 @@ func follow(list []report.Evidence) (way []found) {
 			}
 			f.list = append(f.list, e)
 			backup := strings.HasPrefix(e.Subject, "host-") && !strings.HasPrefix(e.Subject, "host-primary")
-			if !backup && slices.Index(wellFirst[:], e.Status) < slices.Index(wellFirst[:], f.status) {
+			if !backup && better(e.Status, f.status) {
 				f.status = e.Status
 			}
 		}
-		if h.need || len(f.list) > 0 {
+		if better(f.status, report.CannotTell) { // what was found counts, not what else was not looked at
+			f.list = slices.DeleteFunc(f.list, func(e report.Evidence) bool { return !better(e.Status, report.CannotTell) })
+		}
+		f.aside = h.kind == radio && fixed
+		if len(f.list) > 0 || slices.Contains(always[:], h.check) {
 			way = append(way, f)
 		}
 	}
 	return way
 }
 
-// wellFirst: a hop of which one part is well is passed.
-var wellFirst = [...]report.Status{report.OK, report.Bad, report.CannotTell, report.NotRun}
+// always are the hops that every way has: that one was not looked at is said.
+var always = [...]string{"net.link", "net.address", "net.gateway", "net.dns", "net.internet", "net.tcp", "net.tls", "txn.answer"}
 
 // behindProxy is what a connection to the host tells of the proxy that it went through; not fitted where there is none.
 func behindProxy(e report.Evidence) report.Evidence {
@@ -112,14 +137,26 @@ func behindProxy(e report.Evidence) report.Evidence {
 	return e
 }
 
-// stops finds where the way ends: the first hop that is bad behind the last that is good. What is bad before that is
-// passed all the same. Neither: -1.
+// stops finds where the way ends: the first hop that is bad behind the last that was passed. What is bad before that
+// is passed all the same. Neither: -1. What a sale met says nothing of the way as it was found since.
 func stops(way []found) (last, stop int) {
 	last, stop = -1, -1
+	newest := int64(-1)
 	for i, f := range way {
+		if f.check == "txn.answer" && len(f.list) > 0 && newest >= 0 && f.list[0].AgeMS > newest+saleAgo {
+			break
+		}
 		switch {
-		case f.status == report.OK:
+		case f.aside:
+		case f.status == report.OK && (f.kind == passage || f.check == "modem.registration" || f.check == "modem.bearer"):
 			last, stop = i, -1
+			for _, e := range f.list {
+				if e.Status == report.OK && (newest < 0 || e.AgeMS < newest) {
+					newest = e.AgeMS
+				}
+			}
+		case f.status == report.OK && stop < 0:
+			last = i
 		case f.status == report.Bad && stop < 0:
 			stop = i
 		}
@@ -127,12 +164,18 @@ func stops(way []found) (last, stop int) {
 	return last, stop
 }
 
+// saleAgo is how much older than a check, in milliseconds, a sale may be to be met by the same way.
+const saleAgo = 5000
+
 // pathLines is the way to the host, a line for each hop, with what was measured there and how long ago.
 func (m *model) pathLines() (lines []string) {
 	list := slices.Clone(m.state.Evidence)
 	if d := m.last(); d != nil {
-		for _, e := range d.Evidence { // what only a sale tells
+		for _, e := range d.Evidence { // what only a sale tells, and has aged since
 			if indexOf(list, e) < 0 {
+				if !e.At.IsZero() {
+					e.AgeMS = max(e.AgeMS, m.state.Time.Sub(e.At).Milliseconds())
+				}
 				list = append(list, e)
 			}
 		}
@@ -143,7 +186,7 @@ func (m *model) pathLines() (lines []string) {
 	at := func(t codes.Text, i int) { say(fmt.Sprintf(t.In(m.lang), way[i].title.In(m.lang))) }
 	var passed []string
 	for i, f := range way {
-		if f.status == report.Bad && i < last {
+		if f.status == report.Bad && (i < last || f.aside) {
 			passed = append(passed, f.title.In(m.lang))
 		}
 	}
@@ -170,14 +213,17 @@ func (m *model) pathLines() (lines []string) {
 			if i == stop && e.Status == report.Bad {
 				lead = "* "
 			}
-			lines = append(lines, text.Cut(lead+m.hopLine(f.hop, e), m.cols))
+			for _, l := range m.hopLine(f, e) {
+				lines = append(lines, lead+l)
+				lead = "  "
+			}
 		}
 	}
 	return lines
 }
 
-// hopLine is what one check found of a hop.
-func (m *model) hopLine(h hop, e report.Evidence) string {
+// hopLine is what one check found of a hop: a line, or two where the terminal is narrow.
+func (m *model) hopLine(h found, e report.Evidence) []string {
 	var said []string
 	if reason, ok := e.Facts.Str("reason"); ok {
 		said = append(said, word("reason", reason, m.lang))
@@ -204,17 +250,20 @@ func (m *model) hopLine(h hop, e report.Evidence) string {
 			said = append(said, fmt.Sprintf(f.say.In(m.lang), s))
 		}
 	}
-	line := hopHead(h, e.Status, m.lang)
-	if e.Subject != "" && !slices.Contains(aloneSubjects[:], e.Subject) {
-		line += e.Subject + "  "
+	head, figures := hopHead(h.hop, e.Status, m.lang), strings.Join(said, wordComma.In(m.lang))
+	if e.Subject != "" && (len(h.list) > 1 || !slices.Contains(aloneSubjects[:], e.Subject)) {
+		figures = e.Subject + "  " + figures
 	}
-	line = text.Clean(line + strings.Join(said, wordComma.In(m.lang)))
-	age := time.Duration(e.AgeMS) * time.Millisecond
-	if !e.At.IsZero() {
-		age = max(age, m.state.Time.Sub(e.At)) // what a diagnosis holds has aged since
+	room := m.cols - ageWidth - 2 - text.Width(head)
+	age := ago(time.Duration(e.AgeMS)*time.Millisecond, m.lang)
+	if figures = text.Clean(figures); room < leastFigures {
+		return append([]string{head + age}, text.Wrap("    "+figures, m.cols-2, 4)...)
 	}
-	return text.Pad(text.Cut(line, m.cols-ageWidth-2), m.cols-ageWidth-2) + " " + ago(age, m.lang)
+	return []string{head + text.Pad(text.Cut(figures, room), room) + " " + age}
 }
+
+// leastFigures is how many columns what was measured needs beside its hop; on a narrower terminal it stands below.
+const leastFigures = 24
 
 const ageWidth = 11
 

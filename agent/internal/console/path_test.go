@@ -45,6 +45,12 @@ func but(other ...report.Evidence) (list []report.Evidence) {
 	return list
 }
 
+// long is what was found five minutes ago.
+func long(e report.Evidence) report.Evidence {
+	e.AgeMS = 5 * 60 * 1000
+	return e
+}
+
 func unknownOf(check, subject string) report.Evidence {
 	return report.Evidence{Check: check, Subject: subject}
 }
@@ -61,20 +67,75 @@ func TestWhereTheWayStops(t *testing.T) {
 		want string
 		row  string // a row that must be there, a pattern
 	}{
-		"all well":                           {theWay(), "all the way", `host \(TCP\) +ok +host-primary  41.25 ms`},
-		"nothing known":                      {nil, "Nothing is known", `interface +not run`},
-		"cable out":                          {but(saw("net.link", "eth0", report.Bad, report.Facts{"kind": "ethernet", "carrier": false}), unknownOf("net.address", "eth0"), dead("net.dns", "resolver", "unreachable"), dead("net.gateway", "gateway", "x"), dead("net.internet", "internet", "unreachable"), dead("net.tcp", "host-primary", "unreachable"), dead("net.tcp", "host-backup", "unreachable"), unknownOf("net.tls", "host-primary"), unknownOf("net.path", "host-primary"), unanswered), "stops at: interface", `\* interface +bad +eth0  cable, no carrier`},
-		"router dead":                        {but(saw("net.gateway", "gateway", report.Bad, report.Facts{"ip": "192.168.1.1", "neighbour": "failed"}), dead("net.dns", "resolver", "timeout"), dead("net.internet", "internet", "timeout"), dead("net.tcp", "host-primary", "timeout"), dead("net.tcp", "host-backup", "timeout"), unknownOf("net.tls", "host-primary"), unknownOf("net.path", "host-primary"), unanswered), "stops at: shop's router", `\* shop's router +bad +192.168.1.1, no answer`},
-		"router is silent, the host answers": {but(saw("net.gateway", "gateway", report.Bad, report.Facts{"ip": "192.168.1.1", "neighbour": "stale", "loss_pct": 100.0})), "all the way", `this is bad: shop's router`},
-		"host refuses":                       {but(dead("net.tcp", "host-primary", "refused"), unknownOf("net.tls", "host-primary"), unknownOf("net.path", "host-primary"), unanswered), "stops at: host", `\* host \(TCP\) +bad +host-primary  refused, 3000 ms`},
-		"certificate":                        {but(saw("net.tls", "host-primary", report.Bad, report.Facts{"outcome": "expired", "days_left": -3.0}), unanswered), "stops at: encryption", `\* encryption \(TLS\) +bad +host-primary  expired, -3 days left`},
-		"no answer":                          {but(saw("txn.answer", "txn", report.Bad, report.Facts{"host_answer_seen": false, "sent": true})), "stops at: host's answer", `\* host's answer +bad +no answer`},
-		"TLS not to tell":                    {but(busy, unknownOf("txn.answer", "txn")), "as far as: loss on the way", `encryption \(TLS\) +cannot tell +host-primary  beyond the budget`},
-		"proxy": {but(saw("net.tcp", "host-primary", report.Bad, report.Facts{"target": "host-primary", "outcome": "refused", "proxy_status": 407.0}), unknownOf("net.tls", "host-primary"), unknownOf("net.path", "host-primary"), unanswered),
+		"all well":      {theWay(), "all the way", `host \(TCP\) +ok +host-primary  41.25 ms`},
+		"nothing known": {nil, "Nothing is known", `interface +not run`},
+		"cable out": {but(
+			saw("net.link", "eth0", report.Bad, report.Facts{"kind": "ethernet", "carrier": false}),
+			unknownOf("net.address", "eth0"),
+			dead("net.dns", "resolver", "unreachable"),
+			dead("net.gateway", "gateway", "x"),
+			dead("net.internet", "internet", "unreachable"),
+			dead("net.tcp", "host-primary", "unreachable"),
+			dead("net.tcp", "host-backup", "unreachable"),
+			unknownOf("net.tls", "host-primary"),
+			unknownOf("net.path", "host-primary"),
+			unanswered),
+			"stops at: interface", `\* interface +bad +eth0  cable, no carrier`},
+		"router dead": {but(
+			saw("net.gateway", "gateway", report.Bad, report.Facts{"ip": "192.168.1.1", "neighbour": "failed"}),
+			dead("net.dns", "resolver", "timeout"),
+			dead("net.internet", "internet", "timeout"),
+			dead("net.tcp", "host-primary", "timeout"),
+			dead("net.tcp", "host-backup", "timeout"),
+			unknownOf("net.tls", "host-primary"),
+			unknownOf("net.path", "host-primary"),
+			unanswered),
+			"stops at: shop's router", `\* shop's router +bad +192.168.1.1, no answer`},
+		"router is silent, the host answers": {but(
+			saw("net.gateway", "gateway", report.Bad, report.Facts{"ip": "192.168.1.1", "neighbour": "stale", "loss_pct": 100.0})),
+			"all the way", `this is bad: shop's router`},
+		"host refuses": {but(
+			dead("net.tcp", "host-primary", "refused"),
+			unknownOf("net.tls", "host-primary"),
+			unknownOf("net.path", "host-primary"),
+			unanswered),
+			"stops at: host", `\* host \(TCP\) +bad +host-primary  refused, 3000 ms`},
+		"certificate": {but(
+			saw("net.tls", "host-primary", report.Bad, report.Facts{"outcome": "expired", "days_left": -3.0}),
+			unanswered),
+			"stops at: encryption", `\* encryption \(TLS\) +bad +host-primary  expired, -3 days left`},
+		"no answer": {but(
+			saw("txn.answer", "txn", report.Bad, report.Facts{"host_answer_seen": false, "sent": true})),
+			"stops at: the sale's answer", `\* the sale's answer +bad +no answer`},
+		"TLS not to tell": {but(
+			busy,
+			unknownOf("txn.answer", "txn")),
+			"as far as: loss on the way", `encryption \(TLS\) +cannot tell +host-primary  beyond the budget`},
+		"proxy": {but(
+			saw("net.tcp", "host-primary", report.Bad, report.Facts{"target": "host-primary", "outcome": "refused", "proxy_status": 407.0}),
+			unknownOf("net.tls", "host-primary"),
+			unknownOf("net.path", "host-primary"),
+			unanswered),
 			"stops at: proxy", `\* proxy +bad +answers 407`},
-		"no SIM in a terminal that lives by it": {[]report.Evidence{saw("modem.sim", "modem0", report.Bad, report.Facts{"state": "missing"}), saw("net.link", "wwan0", report.Bad, report.Facts{"kind": "cellular", "carrier": false}), dead("net.tcp", "host-primary", "unreachable")},
+		"no SIM in a terminal that lives by it": {[]report.Evidence{saw("modem.sim", "modem0", report.Bad, report.Facts{"state": "missing"}),
+			saw("net.link", "wwan0", report.Bad, report.Facts{"kind": "cellular", "carrier": false}),
+			dead("net.tcp", "host-primary", "unreachable")},
 			"stops at: SIM card", `\* SIM card +bad +modem0  missing`},
-		"no SIM, the cable carries": {but(saw("modem.sim", "modem0", report.Bad, report.Facts{"state": "missing"}), saw("net.link", "wwan0", report.Bad, report.Facts{"kind": "cellular", "carrier": false})),
+		"no SIM, the network is heard": {[]report.Evidence{saw("modem.sim", "modem0", report.Bad, report.Facts{"state": "missing"}),
+			saw("modem.registration", "modem0", report.Bad, report.Facts{"state": "idle"}), saw("modem.signal", "modem0", report.OK, report.Facts{"rsrp_dbm": -85.0}),
+			saw("net.link", "wwan0", report.Bad, report.Facts{"kind": "cellular", "carrier": false}), saw("net.link", "uplink", report.NotRun, report.Facts{"reason": "in-sale"})},
+			"stops at: SIM card", `mobile signal +ok +modem0  RSRP -85 dBm`},
+		"no SIM, and the router is dead": {but(
+			saw("modem.sim", "modem0", report.Bad, report.Facts{"state": "missing"}),
+			saw("net.gateway", "gateway", report.Bad, report.Facts{"ip": "192.168.1.1", "neighbour": "failed"}),
+			dead("net.dns", "resolver", "timeout"), dead("net.internet", "internet", "timeout"), dead("net.tcp", "host-primary", "timeout"), unknownOf("net.tls", "host-primary"), unknownOf("net.path", "host-primary"), unanswered),
+			"stops at: shop's router", `SIM card`},
+		"put right since the sale": {but(
+			long(saw("txn.answer", "txn", report.Bad, report.Facts{"host_answer_seen": false, "sent": false}))),
+			"as far as: encryption", `the sale's answer +bad .* 5 min ago`},
+		"no SIM, the cable carries": {but(
+			saw("modem.sim", "modem0", report.Bad, report.Facts{"state": "missing"}),
+			saw("net.link", "wwan0", report.Bad, report.Facts{"kind": "cellular", "carrier": false})),
 			"all the way", `this is bad: SIM card`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,11 +20,14 @@ var (
 	wordNoNumber   = codes.Text{ZH: "（本机没有存号码）", EN: "(no number is stored here)"}
 	wordFitted     = codes.Text{ZH: "未装配：", EN: "Not fitted: "}
 	wordMove       = codes.Text{ZH: "上下键选择，回车看详情", EN: "arrows choose, Enter shows details"}
-	wordHistory    = codes.Text{ZH: "共 %d 条，新的在前；/ 按应答码查找", EN: "%d diagnoses, newest first; / finds a code"}
-	wordOnlyCode   = codes.Text{ZH: "应答码 %s：共 %d 条；Esc 看全部", EN: "code %s: %d diagnoses; Esc shows all"}
+	wordHistory    = codes.Text{ZH: "共 %d 条，新的在前；/ 按应答码或日期查找", EN: "%d diagnoses, newest first; / finds a code or a day"}
+	wordOnlyCode   = codes.Text{ZH: "%s：共 %d 条；Esc 看全部", EN: "%s: %d diagnoses; Esc shows all"}
 	wordNoPast     = codes.Text{ZH: "没有诊断记录。", EN: "No diagnosis is kept."}
 	wordNoDetail   = codes.Text{ZH: "这条记录只留下一行，没有详情", EN: "only this line was kept of it"}
-	wordFind       = codes.Text{ZH: "要找的应答码，按回车（空行取消）: ", EN: "Code to find, then Enter (empty: cancel): "}
+	wordFind       = codes.Text{ZH: "要找的应答码或日期（如 11-21），按回车（空行取消）: ", EN: "Code or day (11-21) to find, then Enter (empty: cancel): "}
+	wordAgain      = codes.Text{ZH: "A：用现在的知识再判断一次", EN: "A judges it again with what is known today"}
+	wordAgainSame  = codes.Text{ZH: "再判断一次，结论一样；当时：%s", EN: "judged again, it is the same; then: %s"}
+	wordAgainOther = codes.Text{ZH: "再判断一次，结论不同；当时：%s", EN: "judged again, it is another; then: %s"}
 	wordNoKey      = codes.Text{ZH: "%s 键在这里没有作用，可用的键见下行", EN: "%s does nothing here; the line below shows what does"}
 	wordOther      = codes.Text{ZH: "这个", EN: "this key"}
 	wordWaitState  = codes.Text{ZH: "正在读取终端状态...", EN: "reading the terminal's state..."}
@@ -58,7 +61,6 @@ var (
 	wordPartial    = codes.Text{ZH: "初步结论，检查还在进行", EN: "first finding, checks are running"}
 	wordRepeats    = codes.Text{ZH: "又出现 %d 次", EN: "came %d more times"}
 	wordUnknown    = codes.Text{ZH: "码表中没有这个应答码", EN: "no table has this code"}
-	wordDisputed   = codes.Text{ZH: "各来源说法不一", EN: "sources disagree"}
 	wordNoneOf     = codes.Text{ZH: "哪个码表都没有 %s。", EN: "No table has %s."}
 	wordEnter      = codes.Text{ZH: "输入应答码后按回车（空行取消）: ", EN: "Response code, then Enter (empty: cancel): "}
 	wordLook       = codes.Text{ZH: "要查的应答码，按回车（空行取消）: ", EN: "Code to look up, then Enter (empty: cancel): "}
@@ -153,7 +155,7 @@ var help = [...]codes.Text{
 	{ZH: "4  输入应答码，进行诊断", EN: "4  enter a response code and have it diagnosed"},
 	{ZH: "5  查应答码的含义", EN: "5  look a code up"},
 	{ZH: "6  交接码，用于电话报修", EN: "6  the hand-off code, for the phone"},
-	{ZH: "7  历史：以前的诊断，可按应答码查找", EN: "7  history: earlier diagnoses, to be searched by code"},
+	{ZH: "7  历史：以前的诊断，可按应答码或日期查找", EN: "7  history: earlier diagnoses, to be searched by code or day"},
 	{ZH: "8  到主机的路径，一段一段：好、坏、量到多少、断在哪里", EN: "8  the way to the host, hop by hop: good, bad, what was measured, where it stops"},
 	{ZH: "D  详情：全部依据、反证和步骤", EN: "D  details: every proof, what speaks against it, all steps"},
 	{ZH: "G  引导：一问一答，逐步找到原因", EN: "G  guide: question by question to the cause"},

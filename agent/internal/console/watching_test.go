@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -170,6 +171,35 @@ func TestHistoryTakesWhatIsTypedAhead(t *testing.T) {
 	m.press(key{r: keyEnter})
 	if m.chosen == nil || m.chosen.Event.Code != "97" {
 		t.Errorf("opened %+v", m.chosen)
+	}
+}
+
+// A day is found as a code is, and one of the past is judged again with what is known today.
+func TestThePastIsFoundByDayAndJudgedAgain(t *testing.T) {
+	for _, lang := range []string{"zh", "en"} {
+		m := newModel(lang)
+		day := func(d report.Diagnosis, at time.Time) report.Diagnosis {
+			d.Event.Time = at
+			return d
+		}
+		d := cutOff()
+		d.Causes = slices.Clone(d.Causes)
+		d.Causes[0].ID, d.Causes[0].Title = "wan.outage", "wrong"
+		m.know, m.past = guidable(), []report.Diagnosis{day(d, noon), day(cutOff(), noon.AddDate(0, 0, -1))}
+		for find, want := range map[string]int{"11-21": 1, "11-20": 1, "2026-11-21": 1, "11-21 12": 1, "11-2": 0, "12-21": 0, "ConnectError": 2, "21": 0} {
+			typeText(m, "7/"+find+"\r")
+			if n := len(m.history()); n != want {
+				t.Errorf("%q finds %d, want %d", find, n, want)
+			}
+		}
+		typeText(m, "7/11-21\r\ra")
+		if page := strings.Join(m.view(), "\n"); m.chosen.Causes[0].ID == "wan.outage" || !strings.Contains(page, wordAgainOther.In(lang)[:20]) {
+			t.Errorf("%s: judged again:\n%s", lang, page)
+		}
+		typeText(m, "a")
+		if page := strings.Join(m.view(), "\n"); !strings.Contains(page, wordAgainSame.In(lang)[:20]) {
+			t.Errorf("%s: once more:\n%s", lang, page)
+		}
 	}
 }
 
