@@ -85,3 +85,41 @@ func TestAMessageAboveTheLimitComesOnce(t *testing.T) {
 		})
 	}
 }
+
+// Sessions that end soon after they begin, while documents wait and the broker is well again, bring no wait of ten
+// minutes: that is for two clients of one name, which have nothing to say to each other.
+func TestShortSessionsHoldUpNoDocuments(t *testing.T) {
+	for _, waiting := range []int{0, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			box := newBox(t)
+			fill(t, box, waiting)
+			s := newScript(t)
+			short := 3 * fightAfter
+			s.publish = func(l *link, p *packets.PublishPacket) string {
+				if l.n <= short && strings.HasSuffix(p.TopicName, report.KindBirth) {
+					return "refuse"
+				}
+				return ""
+			}
+			r := start(t, s, box, Config{}, Handlers{})
+			defer r.stop()
+			began, longest := time.Now(), time.Duration(0)
+			for !r.State().Connected || s.connections() <= short {
+				if rest(time.Second); time.Since(began) > 5*time.Hour {
+					t.Fatalf("%d waiting: not back after %d sessions", waiting, s.connections())
+				}
+			}
+			rest(time.Minute)
+			dials := s.dials()
+			for i := 1; i < len(dials); i++ {
+				longest = max(longest, dials[i].Sub(dials[i-1]))
+			}
+			if waiting > 0 && (longest > time.Minute+time.Second || box.Stats().Records > 0) {
+				t.Errorf("%d documents waited %v at most between two tries, %d are left", waiting, longest, box.Stats().Records)
+			}
+			if waiting == 0 && longest < time.Minute {
+				t.Errorf("with nothing to say it came again within %v each time: this test could not fail", longest)
+			}
+		})
+	}
+}
