@@ -114,7 +114,7 @@ fuzz-short:
 .PHONY: bench
 bench: ## benchmarks: explaining, decoding, storing
 	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./drivers/... ./codes/... ./fleet/localise
-	$(GO) test -run '^$$' -bench Backlog -benchtime 1x ./fleet
+	$(GO) test -run '^$$' -bench Ingest -benchtime 1x ./fleet
 
 .PHONY: cluster
 cluster: ## three nats-servers, three workers, one PostgreSQL: a worker and a node killed in full flow; the long form
