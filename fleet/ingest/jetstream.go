@@ -41,7 +41,7 @@ const DefaultPartitions = 24
 var captured = []string{report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth, report.KindTally,
 	report.KindDropped, report.KindOutcome, report.KindAsked, "reply.>"}
 
-// NATSConfig says how to reach a NATS cluster whose MQTT listeners the terminals use.
+// NATSConfig is how to reach a NATS cluster whose MQTT listeners the terminals use.
 type NATSConfig struct {
 	URL                       string // nats://host:4222, several parted by commas
 	Creds                     string // file of the account that the terminals are in

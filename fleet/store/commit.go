@@ -29,17 +29,17 @@ const (
 	reasonGaps = "too many gaps"
 )
 
-// ReasonFlood is the rejection of what a terminal sends beyond its measure. It is counted by terminal, and one row a
-// batch tells of it, so that a flood does not push other rejections out.
+// ReasonFlood is the rejection of documents beyond what a terminal may send. They are counted by terminal, and one row
+// for each batch records them, so that they do not push other rejections out.
 const ReasonFlood = "more than one terminal may send"
 
-// An Ack goes back to one terminal.
+// An Ack is the acknowledgement for one terminal.
 type Ack struct {
 	To  report.Address
 	Ack report.Ack
 }
 
-// A Result tells what became of a batch.
+// A Result is what became of a batch.
 type Result struct {
 	Acks                         []Ack // of every stream that had a document in the batch, duplicates included
 	Stored, Duplicates, Rejected int

@@ -200,8 +200,8 @@ func (s *Store) Months(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// dropBefore drops the tables of months that ended at a moment or before, and says how many diagnoses went. A table that
-// somebody reads for long is dropped by a later sweep: who waits for it would hold up ingest.
+// dropBefore drops the tables of months that ended at a moment or before, and returns how many diagnoses were in them.
+// A table that is being read for long is dropped by a later sweep, since waiting for it would hold up ingest.
 func (s *Store) dropBefore(ctx context.Context, cut time.Time) (int64, error) {
 	list, err := s.parts(ctx)
 	if err != nil {

@@ -88,7 +88,7 @@ func liteAddress(path string) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)"
 }
 
-// Close lets go of the store; no other call may be under way.
+// Close closes the store; no other call may be running.
 func (s *Store) Close() error {
 	if s.read != nil && s.read != s.write {
 		s.read.Close()
@@ -96,7 +96,7 @@ func (s *Store) Close() error {
 	return s.write.Close()
 }
 
-// Alive tells whether the store can be written to.
+// Alive returns an error if the store cannot be written to.
 func (s *Store) Alive(ctx context.Context) error {
 	_, err := s.write.ExecContext(ctx, s.sql("UPDATE meta SET alive = ? WHERE only_row = 1"), time.Now().UnixMilli())
 	if err != nil {

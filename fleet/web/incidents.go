@@ -252,8 +252,8 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "incident", v)
 }
 
-// lifts are the values that the terminals which report share most against the others, those of the incident's place
-// first.
+// lifts are the values of dimensions that the terminals which report have far more often than the others, those of the
+// incident's place first.
 func (s *Site) lifts(ctx context.Context, i store.Incident, causes []string, from, to time.Time, in,
 	out store.Share) ([]lift, error) {
 	shares, err := s.Source.Shares(ctx, i.Estate, causes, from, to)
@@ -281,8 +281,8 @@ func (s *Site) lifts(ctx context.Context, i store.Incident, causes []string, fro
 	return list[:min(len(list), 10)], nil
 }
 
-// examples finds the first and the last terminal that told of an incident, and three that did of late with what speaks
-// for the cause.
+// examples finds the first and the last terminal that reported an incident, and three recent ones with the proofs of
+// the cause.
 func (s *Site) examples(r *http.Request, p *page, i store.Incident, from, to time.Time, first, last **line,
 	list *[]example) error {
 	f := store.Filter{In: p.Viewer.Estates, Estate: i.Estate, Cause: i.Cause, Place: i.Place, Since: from, Until: to,

@@ -1,4 +1,4 @@
-// Package web is the fleet as people and programs see it: pages, JSON and the news that something changed.
+// Package web serves the fleet to people and programs: pages, JSON, and the notice that something changed.
 package web
 
 import (
@@ -223,8 +223,8 @@ func (m *mux) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Reque
 
 var errMethod = errors.New("not by this method")
 
-// allowed lists the methods that an address is there for; empty if there is no such address. The pattern of everything
-// keeps http.ServeMux from saying so itself.
+// allowed lists the methods that an address accepts; empty if there is no such address. http.ServeMux does not answer
+// that itself, because there is a pattern that matches every address.
 func (m *mux) allowed(r *http.Request) string {
 	var list []string
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
