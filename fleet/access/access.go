@@ -337,7 +337,7 @@ func (k *Keeper) ChangeAccount(
 	if err != nil {
 		return err
 	}
-	if err := u.within(before, a.Estates); err != nil { // nobody changes whom it could not have made
+	if err := u.within(before, a.Estates); err != nil { // an account that the user could not have made cannot be changed by it
 		return err
 	}
 	was := a

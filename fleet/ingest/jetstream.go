@@ -24,7 +24,7 @@ import (
 const (
 	memberEvery = 2 * time.Second  // between a worker's signs of life
 	memberLife  = 8 * time.Second  // without one its partitions go to others
-	ackWait     = 30 * time.Second // until what a dead worker had taken comes to another
+	ackWait     = 30 * time.Second // until what a crashed worker had taken is given to another
 	ackMost     = 1000             // documents of one partition that are taken and not acknowledged
 	pullAhead   = 200              // of these, in the worker's memory before they are decoded
 	adminWait   = 10 * time.Second // for the cluster to answer about its streams

@@ -24,7 +24,7 @@ type Part struct {
 // A Weakness is a vulnerability that a document names, with the result of its analysis.
 type Weakness struct {
 	ID    string   // CVE-2026-1234, or another database's
-	State string   // of its analysis: exploitable in_triage not_affected resolved …; empty: nobody looked
+	State string   // of its analysis: exploitable in_triage not_affected resolved …; empty: not analysed
 	Parts []string // names and versions of what it is in
 }
 

@@ -35,7 +35,7 @@ type Truth struct {
 	From  time.Time         `json:"from"`
 	To    time.Time         `json:"to"`
 
-	// Third is when the third terminal told of it, zero if fewer did.
+	// Third is when the third terminal reported it, zero if fewer did.
 	Third time.Time `json:"third,omitzero"`
 
 	Segment string       `json:"-"`

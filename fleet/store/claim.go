@@ -29,7 +29,7 @@ func ClaimFile(what, path string) (*Claim, error) {
 		by, _ := io.ReadAll(io.LimitReader(f, 20))
 		return nil, fmt.Errorf("%s (process %s): %w", what, by, ErrInUse)
 	}
-	// Who it is helps whoever is refused; without it the claim holds as well.
+	// The name of the holder is for the message to the next process; the claim holds without it.
 	if f.Truncate(0) == nil {
 		fmt.Fprint(f, os.Getpid())
 	}

@@ -329,7 +329,7 @@ func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
 	case d.Presence != nil:
 		when := millis(d.Received)
 		if d.Retained && d.Presence.State == "offline" {
-			when = 0 // it went while this fleet was away; nobody knows when
+			when = 0 // it went offline while this fleet did not run; when is not known
 		}
 		return b.update(ctx, d.At, "state = ?, reason = ?, state_at = ?", "AND (state <> ? OR reason <> ?)",
 			clean(d.Presence.State), clean(d.Presence.Reason), when, clean(d.Presence.State), clean(d.Presence.Reason))

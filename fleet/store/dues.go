@@ -17,7 +17,7 @@ type Due struct {
 	Terminal string    `json:"terminal"`
 	Kind     string    `json:"kind"`          // the check and the fact that told: net.tls.days_left
 	Subject  string    `json:"subject"`       // of the check
-	At       time.Time `json:"due,omitzero"`  // zero: nobody can say yet
+	At       time.Time `json:"due,omitzero"`  // zero: not known yet
 	Value    float64   `json:"value"`         // the fact
 	Seen     time.Time `json:"seen"`          // when it was told
 	Site     string    `json:"site,omitzero"` // of the terminal, where it is recorded

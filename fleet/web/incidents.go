@@ -177,7 +177,7 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		Changes     []store.ChangeCount
 		Others      []store.Incident // that it can be merged with
 		Owners      []string         // that it can be given to
-		Free        bool             // nobody signs in, so that any name will do
+		Free        bool             // people do not sign in, so any name is accepted
 		Muted       bool
 		All         string // address of its diagnoses, with scope and time
 		Mutes       any
@@ -364,7 +364,7 @@ func (s *Site) owner(r *http.Request, v Viewer, i store.Incident) (string, error
 	if err != nil || name == "" {
 		return "", err
 	}
-	if s.Access == nil { // nobody has an account
+	if s.Access == nil { // there are no accounts
 		if access.CheckName(name) != nil {
 			return "", refuse("owner：%q 不是姓名", "owner: %q is not a name", name)
 		}

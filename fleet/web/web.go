@@ -94,12 +94,12 @@ type Site struct {
 	Connected func() bool // is there a session with the broker?
 	Log       *slog.Logger
 	Stop      context.Context // its end lets go of the open pages
-	Bills     []*sbom.Bill    // of what terminals run; none: nobody gave any
+	Bills     []*sbom.Bill    // of what terminals run; empty: none were given
 
 	// Send hands a command to the broker; nil: no command can be sent.
 	Send func(ctx context.Context, topic string, payload []byte) error
 
-	// Audit keeps what a form did, or why it was refused; nil: nobody does. What it returns, the reader is told.
+	// Audit keeps what a form did, or why it was refused; nil: it is not kept. An error of it is shown to the reader.
 	Audit func(ctx context.Context, v Viewer, d Deed, refused error) error
 
 	Access *access.Keeper // lets people and programs in; nil: the site is open
@@ -107,7 +107,7 @@ type Site struct {
 	OIDC   *access.OIDC   // another way to sign in; nil: none
 	Secure bool           // reached by https only
 
-	Enroll  *enroll.Authority // issues terminals' certificates; nil: nobody does
+	Enroll  *enroll.Authority // issues terminals' certificates; nil: none are issued
 	Proxied bool              // a proxy on this machine hands requests on and says from whom
 
 	alive   aliveness
