@@ -74,7 +74,8 @@ func ppp(ctx context.Context, l *lab) (string, error) {
 		return "", err
 	}
 	cause := firstCause(out)
-	if !strings.HasPrefix(cause, "modem.") && !strings.HasPrefix(cause, "bearer.") && !strings.HasPrefix(cause, "lan.") && !strings.HasPrefix(cause, "wan.") {
+	if !strings.HasPrefix(cause, "modem.") && !strings.HasPrefix(cause, "bearer.") &&
+		!strings.HasPrefix(cause, "lan.") && !strings.HasPrefix(cause, "wan.") {
 		return "", fmt.Errorf("the far side is gone and the cause is %q: %s", cause, out)
 	}
 	return "two pppd over two 16550A: link and host reached, the port that pppd holds is left alone (in use); far side killed: " + cause, nil

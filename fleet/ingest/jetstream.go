@@ -235,7 +235,9 @@ func owner(partition int, workers []string) string {
 	if len(workers) == 0 {
 		return ""
 	}
-	return slices.MaxFunc(workers, func(a, b string) int { return cmp.Or(cmp.Compare(weight(a), weight(b)), strings.Compare(a, b)) })
+	return slices.MaxFunc(workers, func(a, b string) int {
+		return cmp.Or(cmp.Compare(weight(a), weight(b)), strings.Compare(a, b))
+	})
 }
 
 // pull takes one partition's documents until ctx ends.

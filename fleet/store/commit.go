@@ -176,7 +176,9 @@ func (b *batch) load(ctx context.Context, docs []Document) error {
 	if err := b.lookup(ctx, find, lock, terminals, each); err != nil {
 		return err
 	}
-	unknown := slices.DeleteFunc(terminals, func(row []any) bool { return known[report.Address{Estate: row[0].(string), Terminal: row[1].(string)}] })
+	unknown := slices.DeleteFunc(terminals, func(row []any) bool {
+		return known[report.Address{Estate: row[0].(string), Terminal: row[1].(string)}]
+	})
 	if err := b.admit(ctx, known); err != nil {
 		return err
 	}

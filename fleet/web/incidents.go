@@ -357,8 +357,8 @@ func (s *Site) owners(ctx context.Context, v Viewer, i store.Incident) ([]string
 	return names, nil
 }
 
-// owner reads whom an incident is given to; empty: nobody. Where people sign in it is somebody who can: an incident that
-// is with a name that nobody has is with nobody, and looks as if it were not.
+// owner reads whom an incident is given to; empty: nobody. Where people sign in it is somebody who can: an incident
+// that is with a name that nobody has is with nobody, and looks as if it were not.
 func (s *Site) owner(r *http.Request, v Viewer, i store.Incident) (string, error) {
 	name, err := said(r, "owner", maxName)
 	if err != nil || name == "" {

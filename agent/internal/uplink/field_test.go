@@ -14,10 +14,11 @@ import (
 	"posdx/agent/report"
 )
 
-// Brokers that hang up at a packet above their limit, as they were met: the document is found out and stood in for, what
-// stands behind it goes through, and the session does not flap for ever. By eclipse/paho.mqtt.c #47 (4 kB), mqttjs/MQTT.js
-// #768 (64 kB), aws/aws-iot-device-sdk-js-v2 #535 and eclipse/paho.mqtt.python #760 (128 kB and a byte, whatever the broker
-// announces: gigabytes over mobile networks), eclipse-mosquitto/mosquitto #3515 (the header is counted, or is not).
+// Brokers that hang up at a packet above their limit, as they were met: the document is found out and stood in for,
+// what stands behind it goes through, and the session does not flap for ever. By eclipse/paho.mqtt.c #47 (4 kB),
+// mqttjs/MQTT.js #768 (64 kB), aws/aws-iot-device-sdk-js-v2 #535 and eclipse/paho.mqtt.python #760 (128 kB and a byte,
+// whatever the broker announces: gigabytes over mobile networks), eclipse-mosquitto/mosquitto #3515 (the header is
+// counted, or is not).
 func TestBrokersLimitsOfTheField(t *testing.T) {
 	const largest = 60 << 10 // of a document: the outbox takes 64 kB
 	for _, limit := range []int{4 << 10, 4<<10 + 4, 32 << 10, 64 << 10, 128 << 10} {
@@ -63,8 +64,8 @@ func TestBrokersLimitsOfTheField(t *testing.T) {
 }
 
 // A message that is larger than the client takes comes again at every connection, for as long as the session lives:
-// thin-edge/thin-edge.io #3124 (1 MiB), nanomq/nanomq #1236, eclipse-mosquitto/mosquitto #3503 (a broker holds none back).
-// It is passed over, acknowledged and answered, whatever its topic, and the session lives.
+// thin-edge/thin-edge.io #3124 (1 MiB), nanomq/nanomq #1236, eclipse-mosquitto/mosquitto #3503 (a broker holds none
+// back). It is passed over, acknowledged and answered, whatever its topic, and the session lives.
 func TestAMessageAboveTheLimitComesOnce(t *testing.T) {
 	for _, name := range []string{"cmd/knowledge", "cmd/nobody", "ack"} {
 		synctest.Test(t, func(t *testing.T) {

@@ -18,7 +18,8 @@ import (
 
 // Bounds of a log.
 const (
-	maxBacklog = 1 << 20 // bytes read of what was written while this program did not run: some hours of a verbose payment app
+	// Bytes read of what was written while this program did not run: some hours of a verbose payment app.
+	maxBacklog = 1 << 20
 	readAtOnce = 32 << 10
 	turnBytes  = 1 << 20 // read of one file before the others have their turn
 	// records of which none matches, after which it is said: no payment application writes more at its start
