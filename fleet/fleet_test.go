@@ -31,10 +31,17 @@ import (
 const asFleet = "POSDX_TEST_AS_FLEET"
 
 func TestMain(m *testing.M) {
+	os.Setenv("LANG", "en_US.UTF-8") // what commands say is held against English, unless a test asks for Chinese
+	os.Unsetenv("LC_ALL")
+	os.Unsetenv("LC_MESSAGES")
 	if os.Getenv(asFleet) != "" {
 		main()
 	}
+	if dir := os.Getenv(asNode); dir != "" {
+		runNode(dir)
+	}
 	code := m.Run()
+	housetest.StopPostgres()
 	if _, err := os.Stat(defaultData); err == nil {
 		fmt.Fprintf(os.Stderr, "a test ran without --data and left %s in the source tree\n", defaultData)
 		code = max(code, 1)

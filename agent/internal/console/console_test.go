@@ -115,6 +115,12 @@ func TestScreens(t *testing.T) {
 			{"history", func(m *model) { withPast(m); typeText(m, "7j") }},
 			{"found", func(m *model) { withPast(m); typeText(m, "7/97\r") }},
 			{"past", func(m *model) { withPast(m); typeText(m, "7j\r") }},
+			{"checked-one", func(m *model) {
+				m.press(key{r: '3'})
+				m.press(key{r: '0'})
+				m.gotResults(m.state.Evidence)
+				typeText(m, "j\r")
+			}},
 			{"ledger-in-the-other", func(m *model) {
 				d := cutOff()
 				m.know, m.state.Last = guidable(), &d
