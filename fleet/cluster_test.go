@@ -140,7 +140,8 @@ type carrier struct {
 }
 
 func (c *carrier) run(t *testing.T, brokers []string, sent func()) {
-	o := mqtt.NewClientOptions().SetClientID(c.At.Terminal).SetProtocolVersion(4).SetCleanSession(false).SetAutoReconnect(true).
+	o := mqtt.NewClientOptions().SetClientID(c.At.Terminal).SetProtocolVersion(4).SetCleanSession(false).
+		SetAutoReconnect(true).
 		SetConnectRetry(true).SetConnectRetryInterval(200 * time.Millisecond).SetMaxReconnectInterval(time.Second).
 		SetConnectTimeout(5 * time.Second).SetKeepAlive(5 * time.Second).SetPingTimeout(5 * time.Second).
 		SetWriteTimeout(5 * time.Second)
