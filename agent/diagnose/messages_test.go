@@ -59,7 +59,7 @@ func TestTextsGoWithTheMessage(t *testing.T) {
 			n := turn
 			everyCode(k, mti, func(ev report.Event) {
 				// Every code is read with a type of every kind, and every type with its share of the codes.
-				if n++; n%len(types) != 0 || testing.Short() && n/len(types)%5 != 0 {
+				if n++; n%len(types) != 0 || testing.Short() && n/len(types)%10 != 0 {
 					return
 				}
 				for _, lang := range []string{"zh", "en"} {
