@@ -26,7 +26,7 @@ type Asker struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: as usual
 }
 
-// CheckURL returns what is wrong with a fleet's address, nil if nothing is.
+// CheckURL parses a fleet's address; the error is what is wrong with it.
 func CheckURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {

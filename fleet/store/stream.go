@@ -48,7 +48,7 @@ type Stream struct {
 	Duplicates uint64 `json:"duplicates"`
 }
 
-// A Verdict is what a sequence number means to its stream: new, a repeat, …
+// A Verdict is what a sequence number is to its stream: a repeat, a new one, or one that is refused.
 type Verdict int
 
 // Verdicts.
