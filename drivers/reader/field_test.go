@@ -17,8 +17,8 @@ func TestAnswersOfTheField(t *testing.T) {
 		refused     bool
 		mute        uint64
 	}{
-		// LudovicRousseau/CCID #158: a SIM reader answers GetSlotStatus with "Command not supported or not allowed" until the
-		// card has been powered off once.
+		// LudovicRousseau/CCID #158: a SIM reader answers GetSlotStatus with "Command not supported or not allowed" until
+		// the card has been powered off once.
 		{name: "does not know the status of its slot", status: 0x40, err: 0x00, slot: SlotUnknown, refused: true},
 		// LudovicRousseau/PCSC #66: 81 00 00 00 00 00 00 42 FE 01, a reader without a card: failed, mute, no card there.
 		{name: "no card, called mute", status: 0x42, err: 0xFE, slot: SlotAbsent},
