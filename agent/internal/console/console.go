@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/charset"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/sshsig"
 	"posdx/agent/internal/zmodem"
 	"posdx/agent/report"
@@ -482,7 +483,7 @@ func sendProblem(err error, lang string) string {
 	case errors.Is(err, zmodem.ErrCancelled), errors.Is(err, zmodem.ErrRefused):
 		return wordNotTaken.In(lang)
 	}
-	return err.Error()
+	return say.Error(err, lang)
 }
 
 // A rawWriter writes to the line as it is, without waiting for ever.

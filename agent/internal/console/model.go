@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -397,7 +398,7 @@ func (m *model) gotResults(list []report.Evidence) {
 
 func (m *model) failed(err error) {
 	m.busy, m.checking = false, ""
-	m.note = text.Clean(err.Error())
+	m.note = text.Clean(say.Error(err, m.lang))
 }
 
 func (m *model) done() { m.busy, m.checking = false, "" }
