@@ -482,8 +482,8 @@ func (c *serveConfig) embeddedBroker(ctx context.Context, log *slog.Logger) (*br
 	return b, err
 }
 
-// safe refuses what would let anyone in, and says which role everybody has who reaches an open site: none if people
-// sign in.
+// safe refuses flags that would give strangers access, and returns the role of everybody who reaches an open site: none
+// if people sign in.
 func (c serveConfig) safe() (web.Role, error) {
 	if (c.webCert == "") != (c.webKey == "") {
 		return 0, errors.New("--web-cert and --web-key belong together")
@@ -635,8 +635,8 @@ func readSunsets(file string) ([]digest.Sunset, error) {
 	return list, nil
 }
 
-// clientID is the name of this process's session with the broker, made once for its data directory: two fleets with one
-// name would throw each other out.
+// clientID is the name of this process's session with the broker, made once for its data directory: of two fleets with
+// the same name, each would end the session of the other.
 func clientID(dir string) (string, error) {
 	file := filepath.Join(dir, "client-id")
 	b, err := os.ReadFile(file)
