@@ -109,7 +109,7 @@ func readAnswer(r io.Reader) (Answer, error) {
 		)
 	}
 	if a.Error != "" || status != 200 {
-		return Answer{}, fmt.Errorf("the fleet refuses: %.300q", a.Error)
+		return Answer{}, fmt.Errorf("the fleet refuses: %q", a.Error)
 	}
 	return a, nil
 }
