@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6aa1ecde33a9d3568f33825fceae4e40333d9caad71fe33ca4a19cdd792779f6", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:559ac8b5fba15c26f4da1c83c66453d296a55351083fc4a03720e126262a8311", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3325,6 +3325,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6aa1ecde33a9d3568f3
 	Word{Kind: "outcome", ID: "mended", Text: Text{ZH: "故障已消失", EN: "well again"}},
 	Word{Kind: "outcome", ID: "refuted", Text: Text{ZH: "后来的情况不支持这个原因", EN: "what happened since speaks against this cause"}},
 	Word{Kind: "outcome", ID: "untested", Text: Text{ZH: "没有后续情况", EN: "nothing has told since"}},
+	Word{Kind: "reading", ID: "borrowed", Text: Text{ZH: "按其他码表解读，写码方未必是这个意思", EN: "read by another table; its writer may mean something else"}},
+	Word{Kind: "reading", ID: "disputed", Text: Text{ZH: "各来源说法不一", EN: "sources disagree"}},
 	Word{Kind: "reason", ID: "absent", Text: Text{ZH: "没有安装", EN: "not fitted"}},
 	Word{Kind: "reason", ID: "accepted", Text: Text{ZH: "主机已接受这个请求", EN: "the host accepted the request"}},
 	Word{Kind: "reason", ID: "budget", Text: Text{ZH: "流量或次数受限", EN: "beyond the budget"}},

@@ -146,6 +146,7 @@ func (k *Knowledge) All(code string) []Meaning {
 type Resolution struct {
 	Meaning Meaning // the zero value if the code is not known
 	Known   bool    // some table searched has the code
+	Lent    bool    // another scheme's table lends the meaning
 	Usable  bool    // the meaning holds here: the table suits who wrote the code, and its sources do not leave several
 	Scheme  string  // the table that has it
 	// the base scheme's code inside a longer one, by a rule of the profile or as the source prints it; "" if none
@@ -193,7 +194,7 @@ func (k *Knowledge) resolve(p Profile, scheme, code, origin string) Resolution {
 				r = Resolution{Searched: r.Searched}
 				continue
 			}
-			r.Known, r.Scheme = true, r.Meaning.Scheme
+			r.Known, r.Scheme, r.Lent = true, r.Meaning.Scheme, name == lent && r.Meaning.Code != "00"
 			r.Usable = r.Usable && suits(name, origin)
 			return r
 		}

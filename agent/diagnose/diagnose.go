@@ -119,6 +119,7 @@ func (s *state) codeInfo(lang string) report.CodeInfo {
 	}
 	c.Scheme, c.Class, c.Meaning, c.Disputed, c.Sources = s.res.Scheme, m.Class, m.Text.In(lang), m.Disputed ||
 		!s.res.Usable, len(m.Sources)
+	c.Borrowed = c.Disputed && s.res.Rows < 2 && (s.res.Lent || !s.res.Usable) && s.res.Scheme != codes.SchemeAcquirer
 	if len(m.SentBy) > 0 {
 		c.SentBy = m.SentBy
 	}
@@ -266,7 +267,7 @@ func (s *state) also(lang string) []report.Also {
 		}
 		if db := s.says[best].db; db < alsoShare*s.f.Settings.Strong &&
 			(g.news != codes.BadNews || db < alsoShare*s.f.Settings.Moderate) {
-			continue // poor, or not clear enough to trouble anybody with
+			continue // poor, or not clear enough to act on
 		}
 		do := s.whoActs(c.Cause)
 		do.Step = c.StepsFor("").In(lang)

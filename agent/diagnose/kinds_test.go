@@ -271,3 +271,28 @@ func TestUncountedCardsAreNotWell(t *testing.T) {
 		}
 	}
 }
+
+// TestBorrowedReadingIsCalledThat: a meaning that is read by another table, for want of one of whoever wrote the code,
+// is not called one on which sources disagree.
+func TestBorrowedReadingIsCalledThat(t *testing.T) {
+	k := knowledge(t)
+	cashier := report.Event{Code: "96", Origin: report.OriginCashier, Channel: report.ChannelECR}
+	for _, c := range []struct {
+		ev                 report.Event
+		disputed, borrowed bool
+	}{
+		{sold("96", "unionpay"), false, false}, {cashier, true, true}, {sold("12", "cb2a-fr"), true, true},
+		{sold("05", "unionpay"), true, false}, {local("9997"), true, false},
+	} {
+		for _, lang := range []string{"zh", "en"} {
+			d := Explain(c.ev, nil, k, Options{Lang: lang})
+			head := headline(&d, lang)
+			if d.Code.Disputed != c.disputed || d.Code.Borrowed != c.borrowed {
+				t.Errorf("%s %s: disputed %v, borrowed %v: %s", d.Code.Scheme, c.ev.Code, d.Code.Disputed, d.Code.Borrowed, head)
+			}
+			if borrowed := k.Word("reading", "borrowed").In(lang); strings.Contains(head, borrowed) != c.borrowed {
+				t.Errorf("%s %s: %s", d.Code.Scheme, c.ev.Code, head)
+			}
+		}
+	}
+}

@@ -101,7 +101,8 @@ func headline(d *report.Diagnosis, lang string) string {
 	case d.Code.Disputed && d.Code.Scheme == codes.SchemeAcquirer:
 		text += "  " + say("各家含义不同，不能单凭它判断", "means something else at every acquirer")
 	case d.Code.Disputed:
-		text += "  " + d.Code.Meaning + say("（说法不一）", " (disputed)")
+		why := codes.Builtin().Word("reading", evidence.Choose(d.Code.Borrowed, "borrowed", "disputed")).In(lang)
+		text += "  " + d.Code.Meaning + fmt.Sprintf(say("（%s）", " (%s)"), why)
 	default:
 		text += "  " + d.Code.Meaning
 	}
@@ -168,3 +169,6 @@ func (w *textWriter) line(label, what string) {
 		w.b.WriteByte('\n')
 	}
 }
+
+// Wrap breaks a text into lines of at most width columns, as Render does: at blanks and between Chinese characters.
+func Wrap(s string, width int) []string { return text.Wrap(s, width, 0) }

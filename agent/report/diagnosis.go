@@ -19,7 +19,7 @@ type Diagnosis struct {
 	Set            []string `json:"set,omitempty"`   // the causes of which one holds with 95 %
 	// independent ones for the first cause, the code among them where its writer knows
 	Witnesses int        `json:"witnesses"`
-	NextTest  *NextTest  `json:"next_test,omitempty"` // none while abstained: no test here can change what anybody does
+	NextTest  *NextTest  `json:"next_test,omitempty"` // none while abstained: no test here can change what is to be done
 	Evidence  []Evidence `json:"evidence"`
 	Handoff   string     `json:"handoff"`
 	Asked     bool       `json:"asked,omitempty"` // a person or the fleet asked: no sale failed
@@ -33,8 +33,9 @@ type CodeInfo struct {
 	Known    bool     `json:"known"`
 	Class    string   `json:"class"` // UnionPay action class A to E, or the table's own word; empty when unknown
 	Meaning  string   `json:"meaning"`
-	SentBy   []string `json:"sent_by"` // acquirer switch issuer terminal cashier
-	Disputed bool     `json:"disputed"`
+	SentBy   []string `json:"sent_by"`            // acquirer switch issuer terminal cashier
+	Disputed bool     `json:"disputed"`           // it may mean something else here: its sources disagree, or it is borrowed
+	Borrowed bool     `json:"borrowed,omitempty"` // read by another table than its writer's, for want of one
 	Sources  int      `json:"sources"`
 	Searched []string `json:"searched,omitempty"` // the tables looked in, when the code is in none
 }

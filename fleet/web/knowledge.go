@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/diagnose/reliability"
 	"posdx/codes"
 	"posdx/fleet/store"
 )
@@ -279,8 +280,8 @@ func (s *Site) cause(w http.ResponseWriter, r *http.Request) {
 		Codes     []store.Tallied
 		Total     int
 		Cut       bool // only the newest diagnoses were counted
-		Bins      []bin
-		Sum       sum
+		Bins      []reliability.Bin
+		Sum       reliability.Sum
 		Incidents []store.Incident
 		Lines     []line
 		All       string
@@ -339,7 +340,7 @@ func (s *Site) cause(w http.ResponseWriter, r *http.Request) {
 		v.Total += c.Diagnoses
 	}
 	v.Cut = v.Total >= store.Sample
-	v.Bins, v.Sum = reliability(became)
+	v.Bins, v.Sum = reliability.Of(became)
 	v.All = p.Link("/diagnoses", "cause", id)
 	s.render(w, r, http.StatusOK, "cause", v)
 }

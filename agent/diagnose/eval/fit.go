@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/evidence"
+	"posdx/agent/report"
 	"posdx/codes"
 )
 
@@ -33,15 +35,20 @@ var fitted = []struct {
 
 // A prepared trial is read and can be weighed again and again.
 type prepared struct {
-	t *trial
-	w *diagnose.Weighing
+	t      *trial // nil for what became of a diagnosis in the field
+	w      *diagnose.Weighing
+	right  func(cause string) bool
+	not    bool // right tells what it was not
+	weight float64
 }
 
 func prepare(k *codes.Knowledge, list []trial) []prepared {
 	p, _ := k.Profile("unionpay")
 	out := make([]prepared, len(list))
 	for i := range list {
-		out[i] = prepared{&list[i], diagnose.Read(list[i].ev, list[i].evidence, k, p)}
+		t := &list[i]
+		out[i] = prepared{t: t, w: diagnose.Read(t.ev, t.evidence, k, p), right: t.right,
+			weight: evidence.Choose(t.told, 1, untoldShare)}
 	}
 	return out
 }
@@ -50,8 +57,25 @@ func prepare(k *codes.Knowledge, list []trial) []prepared {
 // life does.
 const untoldShare = 0.3
 
-// surprise is the mean logarithmic loss: a proper score, so that the probabilities are right when it is least.
-func surprise(list []prepared, f *codes.Inference) float64 {
+// priorCount is for how many diagnoses of the field all made trials stand together: with as many lessons half of what
+// is fitted comes of them.
+const priorCount = 500
+
+// A lot is what is fitted on: trials, and what became of diagnoses in the field.
+type lot struct{ trials, lessons []prepared }
+
+// surprise is the mean logarithmic loss: a proper score, so that the probabilities are right when it is least. What
+// became of diagnoses counts by number against the trials' prior.
+func (l *lot) surprise(f *codes.Inference) float64 {
+	made := loss(l.trials, f) / float64(len(l.trials))
+	if len(l.lessons) == 0 {
+		return made
+	}
+	return (priorCount*made + loss(l.lessons, f)) / (priorCount + float64(len(l.lessons)))
+}
+
+// loss is the sum of the logarithmic losses.
+func loss(list []prepared, f *codes.Inference) float64 {
 	n := runtime.GOMAXPROCS(0)
 	sums := make([]float64, n)
 	var wg sync.WaitGroup
@@ -61,15 +85,14 @@ func surprise(list []prepared, f *codes.Inference) float64 {
 				x := &list[i]
 				p := 0.0
 				x.w.Weigh(f, func(cause string, q float64) {
-					if x.t.right(cause) {
+					if x.right(cause) {
 						p += q
 					}
 				})
-				weight := 1.0
-				if !x.t.told {
-					weight = untoldShare
+				if x.not {
+					p = 1 - p
 				}
-				sums[part] -= weight * math.Log(math.Max(p, 1e-3))
+				sums[part] -= x.weight * math.Log(math.Max(p, 1e-3))
 			}
 		})
 	}
@@ -78,13 +101,13 @@ func surprise(list []prepared, f *codes.Inference) float64 {
 	for _, s := range sums {
 		total += s
 	}
-	return total / float64(len(list))
+	return total
 }
 
 // fit searches for the settings of the least surprise, one after the other with falling steps.
-func fit(list []prepared, from codes.Inference, rounds int, say func(string, ...any)) codes.Settings {
+func fit(on lot, from codes.Inference, rounds int, say func(string, ...any)) codes.Settings {
 	f := from
-	best := surprise(list, &f)
+	best := on.surprise(&f)
 	steps := make([]float64, len(fitted))
 	for i := range steps {
 		steps[i] = fitted[i].step
@@ -99,7 +122,7 @@ func fit(list []prepared, from codes.Inference, rounds int, say func(string, ...
 				if !ordered(&f.Settings) {
 					continue
 				}
-				if s := surprise(list, &f); s < best-1e-5 {
+				if s := on.surprise(&f); s < best-1e-5 {
 					best, moved = s, true
 					break
 				}
@@ -115,7 +138,7 @@ func fit(list []prepared, from codes.Inference, rounds int, say func(string, ...
 		at := f.Settings.Field(x.name)
 		*at = math.Round(*at*1000) / 1000
 	}
-	f.Settings.SetAbove = setAbove(list, &f)
+	f.Settings.SetAbove = setAbove(on.trials, &f)
 	return f.Settings
 }
 
@@ -143,17 +166,22 @@ func setAbove(list []prepared, f *codes.Inference) float64 {
 }
 
 // fitAll fits the settings on all mechanisms, and for each part on the others, and writes both.
-func fitAll(k *codes.Knowledge, data, out string, n int, seed uint64, rounds int) error {
+// What became of diagnoses in the field has its part in the settings, and none in judging the parts.
+func fitAll(k *codes.Knowledge, data, out string, field []report.Lesson, n int, seed uint64, rounds int) error {
 	list := prepare(k, trials(n, seed+1000)) // not the trials that are judged by
 	// Where nothing was looked at there is nothing to learn: the fault is there, and no probability is the true one.
 	list = slices.DeleteFunc(list, func(x prepared) bool { return x.t.kind == blind })
 	say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-	all := fit(list, k.Inference, rounds, say)
+	all := fit(lot{list, lessons(k, field)}, k.Inference, rounds, say)
 	if err := writeSettings(data+"/inference/settings.tsv", &all); err != nil {
 		return err
 	}
 	from := k.Inference
 	from.Settings = all
+	if len(field) > 0 {
+		say("the parts are fitted without what became of diagnoses: %s is left as it is", out)
+		return nil
+	}
 	var b strings.Builder
 	b.WriteString("# The fitted settings for judging each part of the mechanisms: fitted on all the others. Written by `eval -fit`.\nfold")
 	for _, x := range fitted {
@@ -168,7 +196,7 @@ func fitAll(k *codes.Knowledge, data, out string, n int, seed uint64, rounds int
 			}
 		}
 		say("part %d, %d trials of the others", part, len(others))
-		s := fit(others, from, max(2, rounds/3), say)
+		s := fit(lot{trials: others}, from, max(2, rounds/3), say)
 		fmt.Fprintf(&b, "%d", part)
 		for _, x := range fitted {
 			b.WriteString("\t" + strconv.FormatFloat(*s.Field(x.name), 'g', -1, 64))

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/report"
 	"posdx/codes"
 )
 
@@ -64,19 +65,26 @@ func main() {
 	refit := flag.Bool("fit", false, "fit the settings, and those of every part of the mechanisms by the others; writes both into the sources")
 	most := flag.Bool("ceiling", false, "estimate instead how often anybody could be right: somebody who has learned other trials of the same mechanisms")
 	rounds := flag.Int("rounds", 9, "of fitting")
+	outcomes := flag.String("outcomes", "", "what a fleet's /api/v1/outcomes answered: print what was said against what came of it; with -fit, count it")
 	flag.Parse()
 	if *most {
 		ceiling(*n, *seed)
 		return
 	}
-	if *refit {
-		if err := refitAll(*data, *n, *seed, *rounds); err != nil {
-			fmt.Fprintln(os.Stderr, "eval:", err)
-			os.Exit(1)
-		}
-		return
+	field, err := []report.Lesson(nil), error(nil)
+	if *outcomes != "" {
+		field, err = readLessons(*outcomes)
 	}
-	if err := run(*n, *seed, *data, *misses, *show, *write); err != nil {
+	switch {
+	case err != nil:
+	case *refit:
+		err = refitAll(*data, field, *n, *seed, *rounds)
+	case *outcomes != "":
+		err = tellOutcomes(*data, field)
+	default:
+		err = run(*n, *seed, *data, *misses, *show, *write)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "eval:", err)
 		os.Exit(1)
 	}
@@ -124,7 +132,16 @@ func knowledge(data string) (*codes.Knowledge, error) {
 	return k, nil
 }
 
-func refitAll(data string, n int, seed uint64, rounds int) error {
+func tellOutcomes(data string, field []report.Lesson) error {
+	k, err := knowledge(data)
+	if err != nil {
+		return err
+	}
+	printReliability(os.Stdout, k, field)
+	return nil
+}
+
+func refitAll(data string, field []report.Lesson, n int, seed uint64, rounds int) error {
 	if data == "" {
 		return errors.New("-fit writes into a folder of data files: name it with -data")
 	}
@@ -132,7 +149,7 @@ func refitAll(data string, n int, seed uint64, rounds int) error {
 	if err != nil {
 		return err
 	}
-	return fitAll(k, data, "agent/diagnose/eval/folds.tsv", n, seed, rounds)
+	return fitAll(k, data, "agent/diagnose/eval/folds.tsv", field, n, seed, rounds)
 }
 
 const openMark, closeMark = "<!-- eval: written by `make eval` -->\n", "<!-- /eval -->\n"

@@ -108,7 +108,7 @@ func Meanings(k *codes.Knowledge, code, lang string, cols int) (lines []string) 
 			meaning += bracketed(word("class", m.Class, lang), lang)
 		}
 		if m.Disputed {
-			meaning += bracketed(wordDisputed.In(lang), lang)
+			meaning += bracketed(word("reading", "disputed", lang), lang)
 		}
 		head := text.Pad(text.Clean(m.Scheme), 19) + " " + text.Pad(text.Clean(m.Code), 8)
 		lines = append(lines, text.Wrap(head+" "+text.Clean(meaning), cols, 29)...)

@@ -30,8 +30,8 @@ type Contacts struct {
 	Acquirer, Carrier, Service string
 }
 
-// of says whom to call about a cause that this actor has to act on: who it is, a word of the kind actor, and the
-// number. Nobody is called about what the customer and his bank settle between them.
+// of returns whom to call about a cause on which this actor has to act: who it is, as a word of the kind actor, and the
+// number. Both are empty for what the customer and his bank settle between them.
 func (c Contacts) of(actor string) (who, number string) {
 	switch actor {
 	case "acquirer":
@@ -66,8 +66,8 @@ type extent struct {
 	steps  bool
 }
 
-// firstPage is the verdict for somebody who has five seconds: what happened, the money, the cause with its proofs, one
-// thing to do, whom to call, the hand-off code. What else there is stands on the page of details.
+// firstPage is the verdict for a person who has five seconds: what happened, the money, the cause with its proofs, one
+// thing to do, whom to call, the hand-off code. Everything else stands on the page of details.
 func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string, cols int, e extent) (lines []string) {
 	add := func(label codes.Text, what string) {
 		if what = text.Clean(what); what != "" {
@@ -168,13 +168,13 @@ func headline(d *report.Diagnosis, k *codes.Knowledge, lang string) string {
 		meaning = meaning[:i]
 	}
 	if d.Code.Disputed {
-		meaning += bracketed(wordDisputed.In(lang), lang)
+		meaning += bracketed(whyOpen(d.Code, lang), lang)
 	}
 	return strings.Join(append(parts, meaning), "  ")
 }
 
-// moneyLine says what became of the money and whether to try again, as the diagnosis worded it where that is in the
-// language of the screen.
+// moneyLine is what became of the money and whether to try again: the text of the diagnosis where that is in the
+// language of the screen, else the same from the tables.
 func moneyLine(d *report.Diagnosis, k *codes.Knowledge, lang string) string {
 	return inLanguage(d.Money.Say, lang, func() string {
 		return k.Word("money", d.Money.State).Sentence().And(k.Word("retry", d.Money.Retry).Sentence()).In(lang)

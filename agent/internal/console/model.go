@@ -335,8 +335,8 @@ func (m *model) pageOf() int {
 
 func (m *model) show(screen rune) { m.showAt(screen, 0) }
 
-// showAt shows a screen from its first page on, with a line chosen. What the screen before kept for its time only is
-// forgotten.
+// showAt shows a screen from its first page on, with a line chosen. State that the screen before needed only while it
+// was shown is dropped.
 func (m *model) showAt(screen rune, at int) {
 	if screen != screenFacts && (screen != screenCheck || m.screen != screenFacts) {
 		m.results = nil

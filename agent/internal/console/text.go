@@ -61,7 +61,6 @@ var (
 	wordPartial    = codes.Text{ZH: "初步结论，检查还在进行", EN: "first finding, checks are running"}
 	wordRepeats    = codes.Text{ZH: "又出现 %d 次", EN: "came %d more times"}
 	wordUnknown    = codes.Text{ZH: "码表中没有这个应答码", EN: "no table has this code"}
-	wordDisputed   = codes.Text{ZH: "各来源说法不一", EN: "sources disagree"}
 	wordNoneOf     = codes.Text{ZH: "哪个码表都没有 %s。", EN: "No table has %s."}
 	wordEnter      = codes.Text{ZH: "输入应答码后按回车（空行取消）: ", EN: "Response code, then Enter (empty: cancel): "}
 	wordLook       = codes.Text{ZH: "要查的应答码，按回车（空行取消）: ", EN: "Code to look up, then Enter (empty: cancel): "}

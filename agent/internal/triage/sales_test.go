@@ -169,6 +169,13 @@ func TestSalesOfTheFieldAreCountedExactly(t *testing.T) {
 			{at: at(30000), channel: hook, stan: "7"}, {at: at(31000), channel: log, stan: "000007"}}, 2},
 		{"a frame of the link sent again", []sighting{{at: at(0), channel: "ecr", stan: "7"}, {at: at(2000), channel: "ecr", stan: "7"}}, 1},
 		{"a reference that ends with the trace number", []sighting{{at: at(0), channel: wire, stan: "000123"}, {at: at(90000), channel: log, stan: "112113000123"}}, 1},
+		// hps/heartland-ios #22: the host answers the second with a code for duplicates and the trace number of the first.
+		{"a second try that the host calls a duplicate", []sighting{{at: at(0), channel: hook, code: "100011", stan: "000041"}, {at: at(700), channel: log, code: "100011", stan: "41"}}, 1},
+		// sumup/sumup-android-sdk #47: the line is lost, and the same sale is tried again with a number of its own.
+		{"tried again with another number", []sighting{{at: at(0), channel: hook, stan: "41"}, {at: at(300), channel: log, stan: "000041"},
+			{at: at(20000), channel: hook, stan: "42"}, {at: at(20400), channel: log, stan: "000042"}}, 2},
+		// braintree/braintree_ruby #8: the same card and amount at once again.
+		{"the same again at once", []sighting{{at: at(0), channel: hook}, {at: at(1200), channel: hook}}, 2},
 		{"trace numbers of nothing but zeroes", []sighting{{at: at(0), channel: hook, stan: "000000"}, {at: at(8000), channel: hook, stan: "000000"}}, 2},
 	} {
 		var all sales

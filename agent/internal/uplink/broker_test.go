@@ -190,6 +190,9 @@ func (s *script) onPublish(l *link, p *packets.PublishPacket) {
 		s.take(l, p)
 		l.conn.Close()
 		return
+	case "refuse": // not taken, and the connection ends
+		l.conn.Close()
+		return
 	case "lose": // acknowledged and lost, as brokers do whose queue is full
 		l.puback(p.MessageID)
 		return

@@ -25,6 +25,7 @@ func (s *session) connect(ctx context.Context) error {
 		return err
 	}
 	u.notes = nil
+	u.note(u.suspect.warning())
 	if u.short >= fightAfter {
 		u.note("sessions end soon after they begin: does another client use the id " + u.cfg.Address.Terminal + "?")
 	}
@@ -155,9 +156,9 @@ func (s *session) open(ctx context.Context, b *url.URL, config *tls.Config) (net
 // helloWait is how long a first hello is given: a path that swallows large ones is silent for ever.
 const helloWait = 10 * time.Second
 
-// handshake makes the TLS session. The library's first message carries a post-quantum key share and fills more than one
-// packet; some lines swallow it. When it gets no answer, a small one is tried on a new connection, kept to from then
-// on, and said. It closes conn when it fails.
+// handshake makes the TLS session. The first message of the library carries a post-quantum key share and fills more
+// than one packet; some lines drop it. When it gets no answer, a small one is tried on a new connection, used from then
+// on, and logged. conn is closed on failure.
 func (u *Uplink) handshake(ctx context.Context, broker, host string, conn net.Conn, config *tls.Config) (*tls.Conn,
 	error) {
 	small := func() *tls.Config {

@@ -9,8 +9,9 @@ import (
 	"posdx/agent/report"
 )
 
-// A broker or a carrier's box that takes no packet above some size hangs up at it, and gives no reason (MQTT 3.1.1 has
-// none to give). What was sent last when it hung up, time after time, is what it does not take.
+// A broker, or a device of the carrier, that accepts no packet above some size closes the connection when one comes,
+// and gives no reason (MQTT 3.1.1 has none). If the same message was the last one sent each time, that is the one which
+// is not accepted.
 const (
 	hangUpWithin = 10 * time.Second // after it was sent
 	packAfter    = 3                // hang-ups at one document; then it is sent packed
@@ -36,6 +37,15 @@ type suspect struct {
 	size   int // plain
 	times  int // in a row
 	passed int // the largest that the broker has taken since it started
+	aside  int // the size of what was set aside last, until the broker takes as much
+}
+
+// warning is what people are told of it.
+func (s *suspect) warning() string {
+	if s.aside == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the broker does not take documents of %d bytes: raise its size limit", s.aside)
 }
 
 func (s *suspect) found() bool { return s.times >= packAfter }
@@ -44,6 +54,9 @@ func (s *suspect) found() bool { return s.times >= packAfter }
 func (s *suspect) taken(m message) {
 	if !m.packed {
 		s.passed = max(s.passed, len(m.payload))
+		if s.passed >= s.aside {
+			s.aside = 0
+		}
 	}
 	if keyOf(m) == s.key {
 		s.times = 0
@@ -53,8 +66,8 @@ func (s *suspect) taken(m message) {
 // accusable leaves out what opens every session: when another client with our id throws us out, that was sent last too.
 func accusable(m message) bool { return m.kind != report.KindStatus && m.kind != report.KindBirth }
 
-// blame looks for the document at which the broker hung up: the largest of those that were on their way, if it is
-// larger than all that it has taken.
+// blame finds the document at which the broker closed the connection: the largest of those that were on their way, if
+// it is larger than all that the broker has accepted.
 func (s *session) blame(now time.Time) {
 	u := s.u
 	if !s.broke {
@@ -78,12 +91,12 @@ func (s *session) blame(now time.Time) {
 	case key == u.suspect.key:
 		u.suspect.times++
 	case len(largest.payload) > u.suspect.passed:
-		u.suspect = suspect{key: key, size: len(largest.payload), times: 1, passed: u.suspect.passed}
+		u.suspect = suspect{key: key, size: len(largest.payload), times: 1, passed: u.suspect.passed, aside: u.suspect.aside}
 	}
 }
 
-// suspected is the form in which a message goes out: plain, packed if the broker hung up at it before, or, if that did
-// not help either, empty in its place, counted and said.
+// suspected is the form in which a message is sent: plain; packed, if the broker closed the connection at it before;
+// or, if that did not help either, an empty one in its place, counted and logged.
 func (s *session) suspected(m message) message {
 	u := s.u
 	if keyOf(m) != u.suspect.key || u.suspect.times < packAfter {
@@ -97,7 +110,11 @@ func (s *session) suspected(m message) message {
 	u.count.SetAside++
 	u.mu.Unlock()
 	u.log.Warn("uplink", "set aside", fmt.Sprintf("the broker does not take a %s document of %d bytes, hung up %d times: its size limit must be raised; what is behind it goes on", m.kind, u.suspect.size, u.suspect.times))
-	u.note(fmt.Sprintf("the broker does not take documents of %d bytes: raise its size limit", u.suspect.size))
+	if u.suspect.aside == 0 {
+		u.suspect.aside = u.suspect.size
+		u.note(u.suspect.warning())
+		u.warn()
+	}
 	empty := []byte("null")
 	at := u.cfg.Address
 	var env []byte
