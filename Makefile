@@ -153,8 +153,8 @@ sign: ## sign what is in dist/: KEY=ed25519.pem (openssl genpkey -algorithm ed25
 	@sh $(KIT)/sign.sh dist "$(KEY)"
 
 .PHONY: vuln
-vuln: ## known weaknesses in what is linked, by govulncheck; VULNDB=file:///… where its database is not reached
-	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(if $(VULNDB),-db $(VULNDB)) ./agent ./fleet
+vuln: ## known weaknesses in what is linked, by govulncheck; VULNDB=file:///… where no database is reached
+	@GO="$(GO)" VULNDB="$(VULNDB)" sh $(KIT)/vuln.sh
 
 .PHONY: install-test
 install-test: packages ## every package, first process and fault point of an installation, and real Debians (root; fetches 400 MB once)

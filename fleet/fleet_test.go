@@ -30,6 +30,9 @@ import (
 const asFleet = "POSDX_TEST_AS_FLEET"
 
 func TestMain(m *testing.M) {
+	os.Setenv("LANG", "en_US.UTF-8") // what commands say is held against English, unless a test asks for Chinese
+	os.Unsetenv("LC_ALL")
+	os.Unsetenv("LC_MESSAGES")
 	if os.Getenv(asFleet) != "" {
 		main()
 	}

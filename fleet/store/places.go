@@ -270,6 +270,38 @@ func (s *Store) Shares(ctx context.Context, estate string, causes []string, from
 	return list, nil
 }
 
+// Reporting counts, in each step from a moment on, the terminals of a place that reported one of some causes in it.
+func (s *Store) Reporting(ctx context.Context, estate string, place map[string]string, causes []string, from time.Time,
+	steps int, each time.Duration) ([]float64, error) {
+	low, err := s.placeAt(ctx, from)
+	if err != nil {
+		return nil, fmt.Errorf("count reports: %w", err)
+	}
+	to := from.Add(time.Duration(steps) * each)
+	args := []any{millis(from), each.Milliseconds(), low, millis(from), millis(to), clean(estate)}
+	for _, c := range causes {
+		args = append(args, clean(c))
+	}
+	cond, where := within("d", place)
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT (d.received - ?) / ? AS step, count(DISTINCT d.terminal) FROM diagnoses AS d
+		WHERE d.place >= ? AND d.received >= ? AND d.received < ? AND d.estate = ? AND d.historical = 0
+		AND d.cause IN (`+strings.TrimSuffix(strings.Repeat("?, ", len(causes)), ", ")+`) AND `+cmp.Or(cond, "1 = 1")+` GROUP BY step`),
+		append(args, where...)...)
+	if err != nil {
+		return nil, fmt.Errorf("count reports: %w", err)
+	}
+	defer rows.Close()
+	list := make([]float64, steps)
+	for rows.Next() {
+		var step, n int
+		if err := rows.Scan(&step, &n); err != nil {
+			return nil, fmt.Errorf("count reports: %w", err)
+		}
+		list[min(max(step, 0), steps-1)] += float64(n)
+	}
+	return list, rows.Err()
+}
+
 // InAndOut counts the terminals of a place, and the others of its estate, and how many of each reported one of some
 // causes.
 func (s *Store) InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from,

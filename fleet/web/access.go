@@ -610,6 +610,20 @@ func (s *Site) apiWhoami(w http.ResponseWriter, r *http.Request) {
 	}{v.Name, access.Role(v.Role).String(), v.Estates, v.user.Scope})
 }
 
+// refusedEnd ends the word of what was tried and refused.
+const refusedEnd = ".refused"
+
+// Did says what an entry of the audit log is about, in the reader's language; a word of a newer release is shown as it is.
+func (p *page) Did(what string) string {
+	if t, ok := texts["did."+strings.TrimSuffix(what, refusedEnd)]; ok {
+		return t.In(p.Lang)
+	}
+	return what
+}
+
+// Refused tells whether an entry is of something that was refused.
+func (p *page) Refused(what string) bool { return strings.HasSuffix(what, refusedEnd) }
+
 // RoleName is the role's word.
 func (v Viewer) RoleName() string { return access.Role(v.Role).String() }
 

@@ -66,6 +66,8 @@ type source interface {
 	Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]store.Share, error)
 	InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from, to time.Time) (in,
 		out store.Share, err error)
+	Reporting(ctx context.Context, estate string, place map[string]string, causes []string, from time.Time, steps int,
+		each time.Duration) ([]float64, error)
 	ChangesIn(ctx context.Context, estate string, place map[string]string, from, to time.Time) ([]store.ChangeCount, error)
 
 	Codes(ctx context.Context, in store.Estates, from time.Time, steps, hours int, code string) ([]store.Point, error)

@@ -45,8 +45,8 @@ func (s *screen) paint(lines []string, cols int) []byte {
 	return []byte(b.String())
 }
 
-// common returns how many ASCII characters two lines begin with in common: before them a column is a byte, whatever a
-// terminal thinks of wide characters.
+// common returns how many ASCII characters two lines have in common at their beginning: up to there a column is a byte,
+// however wide the terminal shows other characters.
 func common(a, b string) (n int) {
 	for n < len(a) && n < len(b) && a[n] == b[n] && a[n] < 0x80 {
 		n++

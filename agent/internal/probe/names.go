@@ -10,8 +10,8 @@ import (
 	"posdx/drivers/network"
 )
 
-// names resolves the targets' names. The checks of one run ask once; what an earlier run was told is not used again,
-// but for the addresses, which are tried when a name cannot be resolved any more.
+// names resolves the targets' names, once in each run for all checks. What an earlier run was told is not used again,
+// except that its addresses are tried when a name can no longer be resolved.
 type names struct {
 	c    NetworkConfig
 	mu   sync.Mutex

@@ -124,7 +124,7 @@ func (p *appEnd) get() (*unix.Termios, error) { return unix.IoctlGetTermios(p.ma
 
 func (p *appEnd) set(t *unix.Termios) error { return unix.IoctlSetTermios(p.master, unix.TCSETS2, t) }
 
-// tells says whether the kernel tells of changed settings.
+// tells reports whether the kernel tells of changed settings.
 func (p *appEnd) tells() bool { return !p.local }
 
 // line reads the application's settings. EXTPROC, by which the kernel tells of changes, switches off much of what a tty
@@ -227,8 +227,9 @@ func (p *appEnd) hangUp(dev *port) {
 	}
 }
 
-// tidy makes the pty what a closed port is: without old bytes, open to all. One that its user made exclusive stays so
-// for ever, and even we cannot open it unless we are root: then there is a new one with the same settings.
+// tidy brings the pty into the state of a closed port: without old bytes, open to all. A pty that its user made
+// exclusive stays so for ever, and without being root even this process cannot open it: then a new one with the same
+// settings is made.
 func (p *appEnd) tidy() error {
 	_ = unix.IoctlSetInt(p.master, unix.TCFLSH, unix.TCOFLUSH)
 	slave, err := unix.Open(p.path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

@@ -210,8 +210,8 @@ func (s *session) incoming(m mqtt.Message) {
 	}
 }
 
-// sender hands messages to the client in order. Publish may wait for a dead connection, so it does so here and not in
-// the loop.
+// sender passes messages to the client in order. Publish may wait for a dead connection, so it is called here and not
+// in the loop.
 func (s *session) sender() {
 	var packer report.Packer
 	for m := range s.send {

@@ -186,8 +186,8 @@ func (t *tail) readOld() (more, blocked bool) {
 	return more, blocked
 }
 
-// turn makes the file one that is only read on, and the path's new one the log. That is done until the old file is gone
-// or the log is renamed again: writers learn late, or never, that their file has another name.
+// turn goes over to the new file of the path, and keeps reading the old one until it is deleted or the log is renamed
+// again: a writer notices late, or never, that its file was renamed.
 func (t *tail) turn() {
 	if t.old != nil {
 		t.old.endAll()
@@ -339,8 +339,8 @@ func (t *tail) forget() {
 
 var errNotRegular = errors.New("not a regular file")
 
-// openLog opens a regular file. Anything else is left alone: opening a pipe waits for its writer, and a terminal's line
-// changes with it.
+// openLog opens a regular file and nothing else: opening a pipe would wait for its writer, and opening a tty would
+// change its settings.
 func openLog(path string) (*os.File, fs.FileInfo, error) {
 	fi, err := os.Stat(path)
 	if err != nil {
@@ -364,8 +364,8 @@ func openLog(path string) (*os.File, fs.FileInfo, error) {
 	return f, fi, nil
 }
 
-// open finds the file, and the place in it where reading stopped. Without an error and without a file the rest of an
-// older one was read.
+// open finds the file, and the place in it where reading stopped. If there is neither an error nor a file, the rest of
+// an older file was read.
 func (t *tail) open() error {
 	if t.names != nil && t.path == "" {
 		if t.path = t.names.next("", t.now()); t.path == "" {
