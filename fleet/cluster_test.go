@@ -160,7 +160,7 @@ func (c *carrier) run(t *testing.T, brokers []string, sent func()) {
 	client.Connect()
 	defer client.Disconnect(100)
 	far := func() uint64 { c.mu.Lock(); defer c.mu.Unlock(); return c.acked }
-	for end := time.Now().Add(4 * time.Minute); far() < uint64(len(c.outbox)); {
+	for end := time.Now().Add(10 * time.Minute); far() < uint64(len(c.outbox)); {
 		if time.Now().After(end) {
 			t.Errorf("%s: acknowledged to %d of %d", c.At.Terminal, far(), len(c.outbox))
 			return
@@ -187,7 +187,7 @@ func (c *carrier) run(t *testing.T, brokers []string, sent func()) {
 func TestCluster(t *testing.T) {
 	terminals, each := 12, 40
 	if os.Getenv("POSDX_CLUSTER") == "full" {
-		terminals, each = 60, 500
+		terminals, each = 60, 200
 	}
 	address := housetest.Postgres(t)
 	cluster := startCluster(t)
@@ -233,7 +233,7 @@ func TestCluster(t *testing.T) {
 		t.Helper()
 		select {
 		case <-marks[n]:
-		case <-time.After(soon):
+		case <-time.After(5 * soon):
 			t.Fatalf("terminals do not publish: %d of %d", count, n)
 		}
 	}
