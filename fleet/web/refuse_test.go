@@ -58,7 +58,8 @@ func TestUnknownFilterValuesAreRefused(t *testing.T) {
 	}
 }
 
-// An address that is there, asked by a method that it does not take, says which it takes; one that is not there says so.
+// An address that is there, asked by a method that it does not take, says which it takes; one that is not there says
+// so.
 func TestOtherMethodsAreToldTheRightOnes(t *testing.T) {
 	h := closed(t)
 	diagnosis, incident := fill(t, h, "shop", "t1", false)
