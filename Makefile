@@ -114,7 +114,11 @@ fuzz-short:
 .PHONY: bench
 bench: ## benchmarks: explaining, decoding, storing
 	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./drivers/... ./codes/... ./fleet/localise
-	$(GO) test -run '^$$' -bench Backlog -benchtime 1x ./fleet
+	$(GO) test -run '^$$' -bench Ingest -benchtime 1x ./fleet
+
+.PHONY: cluster
+cluster: ## three nats-servers, three workers, one PostgreSQL: a worker and a node killed in full flow; the long form
+	POSDX_CLUSTER=full $(GO) test -count=1 -timeout 20m -run TestCluster -v ./fleet
 
 .PHONY: soak
 soak: ## an hour of faults on both sides; prints what was tried and lost

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -210,7 +211,12 @@ func blocks(t *testing.T, file, section string) map[string]string {
 
 // What README shows to whoever writes a payment application works as it stands there.
 func TestReadmeShowsWhatWorks(t *testing.T) {
-	examples := blocks(t, "../README.md", "From a payment application")
+	for file, section := range map[string]string{"README.md": "From a payment application", "README.zh.md": "支付应用接入"} {
+		t.Run(file, func(t *testing.T) { readmeWorks(t, blocks(t, "../"+file, section)) })
+	}
+}
+
+func readmeWorks(t *testing.T, examples map[string]string) {
 	_, client, stop := startWithHTTP(t)
 	defer stop()
 	here := func(s string) string { return strings.ReplaceAll(s, hook.SocketPath, client.Path) }
@@ -245,4 +251,65 @@ func TestReadmeShowsWhatWorks(t *testing.T) {
 			t.Errorf("%q", out)
 		}
 	})
+}
+
+// keysOf are the keys that a page's table of the configuration tells of.
+func keysOf(t *testing.T, file, section string) (keys []string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page, ok := strings.Cut(string(b), section)
+	if !ok {
+		t.Fatalf("%s has no %q", file, section)
+	}
+	page, _, _ = strings.Cut(page, "\n#")
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*) \\|").FindAllStringSubmatch(page, -1) {
+		keys = append(keys, row[1])
+	}
+	return keys
+}
+
+// TestReadmeInBothLanguages: each key of the configuration is told of in both, in the same order, and each command that
+// stands on either page is one, with options that it has.
+func TestReadmeInBothLanguages(t *testing.T) {
+	en, zh := keysOf(t, "../README.md", "\n### Every key\n"), keysOf(t, "../README.zh.md", "\n## 配置\n")
+	if len(en) < 50 || !slices.Equal(en, zh) {
+		for i := range max(len(en), len(zh)) {
+			if i >= len(en) || i >= len(zh) || en[i] != zh[i] {
+				t.Errorf("row %d: %q and %q", i+1, en[min(i, len(en)-1)], zh[min(i, len(zh)-1)])
+				break
+			}
+		}
+	}
+	options := map[string]manual{}
+	for _, c := range commands() {
+		options[c.name] = manualOf(c)
+	}
+	for _, file := range []string{"../README.md", "../README.zh.md"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		for _, m := range regexp.MustCompile("(?:^|[`\n ])posdx ([a-z]+)([^#`\n]*)").FindAllStringSubmatch(string(b), -1) {
+			command, ok := options[m[1]]
+			if !ok {
+				if m[1] != "help" && strings.Contains(m[0], "`") {
+					t.Errorf("%s: no command in %q", file, m[0])
+				}
+				continue
+			}
+			seen++
+			for _, o := range regexp.MustCompile(`--([a-z-]+)`).FindAllStringSubmatch(m[2], -1) {
+				if o[1] != "help" && command.flags.Lookup(o[1]) == nil {
+					t.Errorf("%s: posdx %s has no --%s", file, m[1], o[1])
+				}
+			}
+		}
+		if seen < 14 {
+			t.Errorf("%s: only %d commands", file, seen)
+		}
+	}
 }

@@ -163,7 +163,8 @@ func inChinese(t *testing.T, args []string, stdin string) {
 // sentence is a few English words after one another.
 var sentence = regexp.MustCompile(`[A-Za-z][a-z]+(?:,? [a-z]+){3,}`)
 
-// sentences lists the lines of a Chinese output that have an English sentence in them: not those of a log, nor commands.
+// sentences lists the lines of a Chinese output that have an English sentence in them: not those of a log, nor
+// commands.
 func sentences(said string) (list []string) {
 	for l := range strings.Lines(said) {
 		if sentence.MatchString(l) && !strings.Contains(l, "level=") && !strings.HasPrefix(strings.TrimSpace(l), "posdx ") {

@@ -560,7 +560,7 @@ func TestConfigurationIsRefusedInBothLanguages(t *testing.T) {
 		ssl tcp stan mti tid entry time scheme origin tty read A-Z a-z usb ssh-keygen VVVV PPPP hook.http broker.key pos.acquirer.example`
 	keys = append(keys, strings.Fields(values)...)
 	keys = append(keys, append(reader.Protocols(), "gempc-twin", "gemcore", "simpro", "sec", "msr", "ccid")...)
-	keys = append(keys, append(paylog.Encodings(), append(ecr.DialectNames(), append(ecr.LengthHeaderNames(), ecr.Framings...)...)...)...)
+	keys = slices.Concat(keys, paylog.Encodings(), ecr.DialectNames(), ecr.LengthHeaderNames(), ecr.Framings)
 	for _, c := range trials {
 		if c.level == good {
 			continue

@@ -5,6 +5,7 @@ import (
 	goparser "go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -77,6 +78,11 @@ func TestGlossary(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	page, err := os.ReadFile("../README.zh.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("README.zh.md", string(page))
 	if texts < 100 {
 		t.Errorf("only %d Chinese texts were found in the programs", texts)
 	}

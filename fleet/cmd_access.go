@@ -22,12 +22,12 @@ import (
 
 // addStore adds the flags that say which store a command works on; it may be that of a running fleet.
 func addStore(f *flag.FlagSet) (open func(ctx context.Context) (*store.Store, error)) {
-	return openStore(f, f.String("data", defaultData, "`DIR` of the fleet"))
+	return openStore(f, f.String("data", defaultData, "管理平台的数据目录 `DIR`\n`DIR` of the fleet"))
 }
 
 // openStore is addStore for a command that has the data directory's flag already.
 func openStore(f *flag.FlagSet, data *string) (open func(ctx context.Context) (*store.Store, error)) {
-	address := f.String("store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data)")
+	address := f.String("store", "", "数据库地址 `ADDRESS`：sqlite:PATH 或 postgres://…（默认用 --data 里的 sqlite）\n`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data)")
 	return func(ctx context.Context) (*store.Store, error) {
 		if *address != "" {
 			return store.Open(ctx, *address)
@@ -91,22 +91,22 @@ func runAccount(ctx context.Context, s stdio, args []string) int {
 		s,
 		"account",
 		"list | add NAME | change NAME [OPTIONS]",
-		"Says who may sign in to the pages. A password is read from stdin, without an echo at a terminal. A change ends the\n"+
-			"sessions of its account. It works beside a running fleet.",
+		"规定谁可以登录网页。口令从标准输入读取，在终端上输入时不回显。账户改动后，它已登录的会话随即结束。可在管理平台运行时使用。",
+		"Says who may sign in to the pages. A password is read from stdin, without an echo at a terminal. A change ends the sessions of its account. It works beside a running fleet.",
 		"posdx-fleet account add ann --role operator --estates shop,mall\nposdx-fleet account change ann --disable\nposdx-fleet account change ann --password <file",
 	)
 	open := addStore(f)
-	role := f.String("role", "", "`ROLE`: "+strings.Join(access.Roles(), " "))
+	role := f.String("role", "", roleUsage())
 	estates := f.String(
 		"estates",
 		"",
-		"`NAMES` of the estates that it sees, parted by commas; * for all (the default of add)",
+		"能看到的机构`名字`，用逗号分开；* 表示全部（add 的默认值）\n`NAMES` of the estates that it sees, parted by commas; * for all (the default of add)",
 	)
-	subject := f.String("subject", "", "`ISSUER#SUBJECT` at an OpenID provider; then no password is needed")
-	password := f.Bool("password", false, "change: read a new password from stdin")
-	disable := f.Bool("disable", false, "change: it may not sign in any more")
-	enable := f.Bool("enable", false, "change: it may sign in again")
-	asJSON := f.Bool("json", false, "list: print JSON")
+	subject := f.String("subject", "", "在 OpenID 提供方的身份 `ISSUER#SUBJECT`；这时不需要口令\n`ISSUER#SUBJECT` at an OpenID provider; then no password is needed")
+	password := f.Bool("password", false, "change：从标准输入读取新口令\nchange: read a new password from stdin")
+	disable := f.Bool("disable", false, "change：不能再登录\nchange: it may not sign in any more")
+	enable := f.Bool("enable", false, "change：可以重新登录\nchange: it may sign in again")
+	asJSON := f.Bool("json", false, "list：输出 JSON\nlist: print JSON")
 	words, code, ok := parseWords(s, f, args, 1, 2)
 	if !ok {
 		return code
@@ -187,14 +187,15 @@ func runAccount(ctx context.Context, s stdio, args []string) int {
 
 func runToken(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "token", "list | add NAME | revoke NUMBER [OPTIONS]",
+		"令牌让程序读取 JSON、指标，或执行操作。令牌只显示一次，平台只保存它的散列值。",
 		"Tokens let programs read the JSON, the metrics, or act. The token is printed once; only its hash is kept.",
 		"posdx-fleet token add prometheus --scope metrics >token\nposdx-fleet token revoke 3")
 	open := addStore(f)
-	role := f.String("role", "viewer", "`ROLE`: "+strings.Join(access.Roles(), " "))
-	scope := f.String("scope", "read", "`SCOPE`: metrics, read, or write")
-	estates := f.String("estates", "", "`NAMES` of the estates that it sees, parted by commas; * for all (the default)")
-	days := f.Int("days", 90, "how long it lives, `DAYS`, up to 366")
-	asJSON := f.Bool("json", false, "list: print JSON")
+	role := f.String("role", "viewer", roleUsage())
+	scope := f.String("scope", "read", "`范围`：metrics、read 或 write\n`SCOPE`: metrics, read, or write")
+	estates := f.String("estates", "", "能看到的机构`名字`，用逗号分开；* 表示全部（默认）\n`NAMES` of the estates that it sees, parted by commas; * for all (the default)")
+	days := f.Int("days", 90, "有效`天数`，最多 366\nhow long it lives, `DAYS`, up to 366")
+	asJSON := f.Bool("json", false, "list：输出 JSON\nlist: print JSON")
 	words, code, ok := parseWords(s, f, args, 1, 2)
 	if !ok {
 		return code
@@ -262,17 +263,17 @@ func runAudit(ctx context.Context, s stdio, args []string) int {
 		s,
 		"audit",
 		"[verify] [OPTIONS]",
-		"Prints what was done at the fleet view, newest first: when, by whom, from where, what, on what. With verify it computes\n"+
-			"every entry's sum anew and prints the last one's number and sum: keep them elsewhere, and a log that was cut short shows.",
+		"输出在管理平台上做过什么，新的在前：何时、谁、从哪里、做了什么、对什么。verify 重新计算每一条的校验和，并输出最后一条的编号和校验和：请另存一份，日志若被截短就看得出来。",
+		"Prints what was done at the fleet view, newest first: when, by whom, from where, what, on what. With verify it computes every entry's sum anew and prints the last one's number and sum: keep them elsewhere, and a log that was cut short shows.",
 		"posdx-fleet audit --who ann --limit 20\nposdx-fleet audit verify",
 	)
 	open := addStore(f)
 	var q store.AuditFilter
-	f.StringVar(&q.Who, "who", "", "only of this `ACCOUNT`")
-	f.StringVar(&q.What, "what", "", "only this `DEED`: login, account.change, …")
-	f.IntVar(&q.Limit, "limit", 50, "at most `N`, up to 500")
-	f.Int64Var(&q.Before, "before", 0, "entries before this `NUMBER`")
-	asJSON := f.Bool("json", false, "print JSON")
+	f.StringVar(&q.Who, "who", "", "只列这个`账户`的\nonly of this `ACCOUNT`")
+	f.StringVar(&q.What, "what", "", "只列这种`操作`：login、account.change、…\nonly this `DEED`: login, account.change, …")
+	f.IntVar(&q.Limit, "limit", 50, "最多 `N` 条，不超过 500\nat most `N`, up to 500")
+	f.Int64Var(&q.Before, "before", 0, "这个`编号`以前的条目\nentries before this `NUMBER`")
+	asJSON := f.Bool("json", false, "输出 JSON\nprint JSON")
 	words, code, ok := parseWords(s, f, args, 0, 1)
 	if !ok {
 		return code
@@ -321,4 +322,10 @@ func runAudit(ctx context.Context, s stdio, args []string) int {
 	}
 	w.Flush()
 	return exitOK
+}
+
+// roleUsage is the help of --role.
+func roleUsage() string {
+	roles := strings.Join(access.Roles(), " ")
+	return "`角色`：" + roles + "\n`ROLE`: " + roles
 }

@@ -166,7 +166,7 @@ func TestHelpStatesDefaults(t *testing.T) {
 		t.Fatal(talk.String())
 	}
 	for _, want := range []string{"(default 127.0.0.1:8080)", "(default fleet-data)", "(default 1000000)", "(default 180)", "(default embedded)", "(default 2000)"} {
-		if !strings.Contains(out.String(), want) {
+		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
 			t.Errorf("no %q", want)
 		}
 	}

@@ -19,12 +19,11 @@ func runBackup(ctx context.Context, s stdio, args []string) int {
 		s,
 		"backup",
 		"FILE [OPTIONS]",
-		"Keeps a copy of the store, of the keys of the terminals' authority and of the broker's session name in one file, while\n"+
-			"the fleet runs. The file must not be there yet. It holds password hashes and private keys: guard it. Of a PostgreSQL\n"+
-			"store pg_dump makes the copy.",
-		"posdx-fleet backup --data /var/lib/posdx-fleet /backup/fleet-$(date +%F).tar.gz",
+		"在管理平台运行时，把数据库、终端证书机构的密钥和消息服务器的会话名复制到一个文件里。该文件必须还不存在。其中有口令散列值和私钥，请妥善保管。PostgreSQL 数据库请用 pg_dump 备份。",
+		"Keeps a copy of the store, of the keys of the terminals' authority and of the broker's session name in one file, while the fleet runs. The file must not be there yet. It holds password hashes and private keys: guard it. Of a PostgreSQL store pg_dump makes the copy.",
+		"posdx-fleet backup --data /var/lib/posdx-fleet /backup/fleet.tar.gz",
 	)
-	data := f.String("data", defaultData, "`DIR` of the fleet")
+	data := f.String("data", defaultData, "管理平台的数据目录 `DIR`\n`DIR` of the fleet")
 	words, code, ok := parse(s, f, args, 1)
 	if !ok {
 		return code
@@ -47,12 +46,12 @@ func runRestore(ctx context.Context, s stdio, args []string) int {
 		s,
 		"restore",
 		"FILE --data DIR",
-		"Makes a data directory of a backup. DIR must not be there yet, or be empty. Every file is checked before anything is\n"+
-			"put in place; a store of an earlier release is raised when serve opens it.",
-		"posdx-fleet restore /backup/fleet-2026-11-28.tar.gz --data /var/lib/posdx-fleet",
+		"由备份建立数据目录。DIR 必须还不存在或是空的。所有文件都先检查过再放到位；较早版本的数据库在 serve 打开时升级。",
+		"Makes a data directory of a backup. DIR must not be there yet, or be empty. Every file is checked before anything is put in place; a store of an earlier release is raised when serve opens it.",
+		"posdx-fleet restore /backup/fleet.tar.gz --data /var/lib/posdx-fleet",
 	)
-	data := f.String("data", defaultData, "`DIR` to make")
-	crl := f.String("crl", "", "`FILE` with the newest revocation list that a broker has (crl.pem): what it says is taken over")
+	data := f.String("data", defaultData, "要建立的目录 `DIR`\n`DIR` to make")
+	crl := f.String("crl", "", "消息服务器手里最新的吊销列表 `FILE`（crl.pem）：其中所列照样吊销\n`FILE` with the newest revocation list that a broker has (crl.pem): what it says is taken over")
 	words, code, ok := parse(s, f, args, 1)
 	if !ok {
 		return code
@@ -114,14 +113,13 @@ func runStore(ctx context.Context, s stdio, args []string) int {
 		s,
 		"store",
 		"check | down --to VERSION [OPTIONS]",
-		"check reads a whole SQLite store and says its version, or what is wrong with it. down takes a store back to what the\n"+
-			"release before wrote: what only this release keeps (accounts, notes, the audit log) is lost, so make a backup first, and\n"+
-			"stop posdx-fleet. The way up is taken by serve itself.",
+		"check 读一遍整个 SQLite 数据库，说出它的版本，或者哪里有错。down 把数据库退回上一个版本的格式：只有本版本才保存的内容（账户、备注、审计日志）会丢失，所以请先备份，并停止 posdx-fleet。升级由 serve 自己完成。",
+		"check reads a whole SQLite store and says its version, or what is wrong with it. down takes a store back to what the release before wrote: what only this release keeps (accounts, notes, the audit log) is lost, so make a backup first, and stop posdx-fleet. The way up is taken by serve itself.",
 		"posdx-fleet store check\nposdx-fleet store down --to 2",
 	)
-	data := f.String("data", defaultData, "`DIR` of the fleet")
-	address := f.String("store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data)")
-	to := f.Int("to", 0, "down: the `VERSION` to take it to")
+	data := f.String("data", defaultData, "管理平台的数据目录 `DIR`\n`DIR` of the fleet")
+	address := f.String("store", "", "数据库地址 `ADDRESS`：sqlite:PATH 或 postgres://…（默认用 --data 里的 sqlite）\n`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data)")
+	to := f.Int("to", 0, "down：退到这个`版本`\ndown: the `VERSION` to take it to")
 	words, code, ok := parse(s, f, args, 1)
 	if !ok {
 		return code

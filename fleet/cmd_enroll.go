@@ -18,16 +18,15 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 		s,
 		"enroll",
 		"token ESTATE/TERMINAL | list ESTATE/TERMINAL | revoke ESTATE/TERMINAL [OPTIONS]",
-		"Certificates of terminals. token makes a token with which one terminal gets its first certificate, once: give it to\n"+
-			"posdx enroll there. list shows what was issued. revoke makes every certificate of a terminal worthless, and its unused\n"+
-			"tokens; brokers learn of it by the revocation list (authority/crl.pem, /crl.pem), the embedded one within a minute or at SIGHUP.",
+		"终端证书。token 生成令牌，一台终端凭它领取第一张证书，只能用一次：请交给那台终端上的 posdx enroll。list 列出已签发的。revoke 使一台终端的全部证书和未用的令牌失效；消息服务器从吊销列表（authority/crl.pem，/crl.pem）得知，内置的在一分钟内或收到 SIGHUP 时得知。",
+		"Certificates of terminals. token makes a token with which one terminal gets its first certificate, once: give it to posdx enroll there. list shows what was issued. revoke makes every certificate of a terminal worthless, and its unused tokens; brokers learn of it by the revocation list (authority/crl.pem, /crl.pem), the embedded one within a minute or at SIGHUP.",
 		"posdx-fleet enroll token shop/t1 --life 24h\nposdx-fleet enroll revoke shop/t1 --reason stolen",
 	)
-	data := f.String("data", defaultData, "`DIR` of the fleet, where the authority's keys lie")
+	data := f.String("data", defaultData, "管理平台的数据目录 `DIR`，证书机构的密钥在其中\n`DIR` of the fleet, where the authority's keys lie")
 	open := openStore(f, data)
-	life := f.Duration("life", 24*time.Hour, "token: how long it may be used, `DURATION`, up to 720h")
-	reason := f.String("reason", "", "revoke: `WHY`, for the log")
-	asJSON := f.Bool("json", false, "list: print JSON")
+	life := f.Duration("life", 24*time.Hour, "token：可用`多久`，最长 720h\ntoken: how long it may be used, `DURATION`, up to 720h")
+	reason := f.String("reason", "", "revoke：`原因`，记入日志\nrevoke: `WHY`, for the log")
+	asJSON := f.Bool("json", false, "list：输出 JSON\nlist: print JSON")
 	words, code, ok := parse(s, f, args, 2)
 	if !ok {
 		return code

@@ -31,30 +31,29 @@ type ingestConfig struct {
 
 func runIngest(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "ingest", "--store postgres://… (--nats URL | --broker URL) [OPTIONS]",
-		"Takes in what terminals report and keeps it, and nothing else: one of several workers on one PostgreSQL. Behind a NATS\n"+
-			"cluster each worker pulls its part of the terminals; behind another broker they share by --share. posdx-fleet serve\n"+
-			"--view shows what they keep.",
-		"posdx-fleet ingest --nats nats://n1:4222,nats://n2:4222,nats://n3:4222 --store postgres://fleet@db/fleet\n"+
-			"posdx-fleet ingest --broker ssl://mqtt.example.com:8883 --share workers --store postgres://fleet@db/fleet")
+		"只接收终端上报的内容并保存：共用一个 PostgreSQL 的几个工作进程之一。用 NATS 集群时，每个进程各取一部分终端；用别的消息服务器时，以 --share 分担。posdx-fleet serve --view 显示它们保存的内容。",
+		"Takes in what terminals report and keeps it, and nothing else: one of several workers on one PostgreSQL. Behind a NATS cluster each worker pulls its part of the terminals; behind another broker they share by --share. posdx-fleet serve --view shows what they keep.",
+		"posdx-fleet ingest --nats nats://n1:4222,nats://n2:4222 --store postgres://db\n"+
+			"posdx-fleet ingest --broker ssl://mq:8883 --share w --store postgres://db")
 	var c ingestConfig
-	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store, postgres://…; a password is taken from the environment as libpq does")
-	f.StringVar(&c.metrics, "metrics", "", "`ADDRESS` where Prometheus finds the counters under /metrics, such as 127.0.0.1:9464 (loopback only)")
-	f.StringVar(&c.nats.URL, "nats", "", "`URL` of the NATS cluster whose MQTT listeners the terminals use; several nodes parted by commas")
-	f.StringVar(&c.nats.Creds, "nats-creds", "", "`FILE` with the credentials of the NATS account that the terminals are in")
-	f.IntVar(&c.nats.Partitions, "partitions", ingest.DefaultPartitions, "into how many parts the terminals go, `N`; the same for all workers, and not fewer than there will be")
-	f.IntVar(&c.nats.Replicas, "replicas", 3, "how many nodes hold each document until it is kept, `N`")
-	gigabytes := f.Int("stream-gb", 10, "how much waits in the cluster, `GB`; beyond, the terminals keep what they have")
-	f.StringVar(&c.mqtt.URL, "broker", "", "`URL` of an MQTT broker instead: tcp://host:1883 or ssl://host:8883")
-	f.StringVar(&c.mqtt.Share, "share", "", "`GROUP` of workers that this broker shares documents among ($share/GROUP/…)")
-	f.StringVar(&c.mqtt.ClientID, "client-id", "", "MQTT client `ID`, another for each worker; the broker keeps its session (default: one made for --data)")
-	f.StringVar(&c.data, "data", "", "`DIR` that keeps the client ID between starts; without it and --client-id the session ends with the process")
-	f.StringVar(&c.mqtt.CAFile, "ca", "", "`FILE` with the CA of broker or cluster (PEM); the system's by default")
-	f.StringVar(&c.mqtt.CertFile, "cert", "", "`FILE` with the client certificate (PEM)")
-	f.StringVar(&c.mqtt.KeyFile, "key", "", "`FILE` with its key")
-	f.StringVar(&c.mqtt.ServerName, "server-name", "", "`NAME` in the broker's certificate, if not the URL's")
-	f.StringVar(&c.mqtt.User, "user", "", "MQTT user `NAME`")
-	f.StringVar(&c.mqtt.PassFile, "password-file", "", "`FILE` with the MQTT password")
-	verbose := f.Bool("verbose", false, "say more on stderr")
+	f.StringVar(&c.store, "store", "", "数据库地址 `ADDRESS`，postgres://…；密码像 libpq 那样取自环境变量\n`ADDRESS` of the store, postgres://…; a password is taken from the environment as libpq does")
+	f.StringVar(&c.metrics, "metrics", "", "Prometheus 在这个`地址`的 /metrics 读取计数，如 127.0.0.1:9464（只限本机回环）\n`ADDRESS` where Prometheus finds the counters under /metrics, such as 127.0.0.1:9464 (loopback only)")
+	f.StringVar(&c.nats.URL, "nats", "", "终端所用 MQTT 监听所在的 NATS 集群 `URL`；几个节点用逗号分开\n`URL` of the NATS cluster whose MQTT listeners the terminals use; several nodes parted by commas")
+	f.StringVar(&c.nats.Creds, "nats-creds", "", "终端所在 NATS 账户的凭据 `FILE`\n`FILE` with the credentials of the NATS account that the terminals are in")
+	f.IntVar(&c.nats.Partitions, "partitions", ingest.DefaultPartitions, "把终端分成 `N` 份；各进程相同，且不少于将来的进程数\ninto how many parts the terminals go, `N`; the same for all workers, and not fewer than there will be")
+	f.IntVar(&c.nats.Replicas, "replicas", 3, "保存好之前每份文档放在 `N` 个节点上\nhow many nodes hold each document until it is kept, `N`")
+	gigabytes := f.Int("stream-gb", 10, "集群里最多积压多少 `GB`；再多就留在终端上\nhow much waits in the cluster, `GB`; beyond, the terminals keep what they have")
+	f.StringVar(&c.mqtt.URL, "broker", "", "改用 MQTT 消息服务器的 `URL`：tcp://host:1883 或 ssl://host:8883\n`URL` of an MQTT broker instead: tcp://host:1883 or ssl://host:8883")
+	f.StringVar(&c.mqtt.Share, "share", "", "消息服务器把文档分给这一`组`工作进程（$share/GROUP/…）\n`GROUP` of workers that this broker shares documents among ($share/GROUP/…)")
+	f.StringVar(&c.mqtt.ClientID, "client-id", "", "MQTT 客户端 `ID`，各进程不同；消息服务器替它保留会话（默认为 --data 生成一个）\nMQTT client `ID`, another for each worker; the broker keeps its session (default: one made for --data)")
+	f.StringVar(&c.data, "data", "", "重启后仍保留客户端 ID 的目录 `DIR`；它和 --client-id 都没有时，会话随进程结束\n`DIR` that keeps the client ID between starts; without it and --client-id the session ends with the process")
+	f.StringVar(&c.mqtt.CAFile, "ca", "", "消息服务器或集群的 CA `FILE`（PEM）；默认用系统的\n`FILE` with the CA of broker or cluster (PEM); the system's by default")
+	f.StringVar(&c.mqtt.CertFile, "cert", "", "客户端证书 `FILE`（PEM）\n`FILE` with the client certificate (PEM)")
+	f.StringVar(&c.mqtt.KeyFile, "key", "", "其密钥 `FILE`\n`FILE` with its key")
+	f.StringVar(&c.mqtt.ServerName, "server-name", "", "消息服务器证书里的`名字`，与 URL 里的不同时填\n`NAME` in the broker's certificate, if not the URL's")
+	f.StringVar(&c.mqtt.User, "user", "", "MQTT 用户`名`\nMQTT user `NAME`")
+	f.StringVar(&c.mqtt.PassFile, "password-file", "", "存放 MQTT 密码的 `FILE`\n`FILE` with the MQTT password")
+	verbose := f.Bool("verbose", false, "在标准错误上多说一些\nsay more on stderr")
 	if _, code, ok := parse(s, f, args, 0); !ok {
 		return code
 	}

@@ -14,16 +14,12 @@ import (
 
 func runInventory(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "inventory", "import FILE.csv | check FILE.csv | export [OPTIONS]",
-		"What terminals share with others: estate, terminal, and any of acquirer carrier bearer site region model firmware\n"+
-			"application. import takes a list in (UTF-8, UTF-16 or GB 18030; comma, semicolon or tab; names of columns in English or\n"+
-			"Chinese). Of terminals that are there already only the columns change that FILE has: an empty cell takes away what was\n"+
-			"said, a column that is not in FILE keeps it; other terminals stay. An unknown column is refused; remark, note and\n"+
-			"columns without a name are passed over. A running fleet reads it by itself, unless it has an --inventory of its own.\n"+
-			"check only reads the list. FILE may be - for stdin.",
+		"终端之间的共同点：estate、terminal，以及 acquirer carrier bearer site region model firmware application 中的任意几列。import 导入清单（UTF-8、UTF-16 或 GB 18030；逗号、分号或制表符；列名用英文或中文）。已有的终端只改 FILE 里有的列：空格子清除原来的值，FILE 里没有的列保持不变；其他终端不动。不认识的列会被拒绝；备注列和没有名字的列跳过。运行中的管理平台会自己读取，除非它另有 --inventory。check 只读清单，不改动。FILE 写 - 表示标准输入。",
+		"What terminals share with others: estate, terminal, and any of acquirer carrier bearer site region model firmware application. import takes a list in (UTF-8, UTF-16 or GB 18030; comma, semicolon or tab; names of columns in English or Chinese). Of terminals that are there already only the columns change that FILE has: an empty cell takes away what was said, a column that is not in FILE keeps it; other terminals stay. An unknown column is refused; remark, note and columns without a name are passed over. A running fleet reads it by itself, unless it has an --inventory of its own. check only reads the list. FILE may be - for stdin.",
 		"posdx-fleet inventory import terminals.csv --data /var/lib/posdx-fleet")
-	data := f.String("data", defaultData, "`DIR` of the fleet")
-	replace := f.Bool("replace", false, "import: what is not in the list is forgotten")
-	yesEmpty := f.Bool("yes-empty", false, "with --replace: take a list without terminals, which forgets all")
+	data := f.String("data", defaultData, "管理平台的数据目录 `DIR`\n`DIR` of the fleet")
+	replace := f.Bool("replace", false, "import：清单里没有的就忘掉\nimport: what is not in the list is forgotten")
+	yesEmpty := f.Bool("yes-empty", false, "配合 --replace：接受没有终端的清单，即全部忘掉\nwith --replace: take a list without terminals, which forgets all")
 	words, code, ok := parseWords(s, f, args, 1, 2)
 	if !ok {
 		return code

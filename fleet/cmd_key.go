@@ -14,8 +14,8 @@ import (
 
 func runAdvisoryKey(_ context.Context, s stdio, args []string) int {
 	f := flags(s, "advisory-key", "FILE",
-		"Makes a key that signs advisories, or reads one that is there, and prints its public half: the line for\n"+
-			"broker.advisory_keys in the terminals' configuration. A key that is there is never replaced.",
+		"生成签署通告的密钥，或读取已有的，并输出它的公钥：写进终端配置 broker.advisory_keys 的那一行。已有的密钥不会被替换。",
+		"Makes a key that signs advisories, or reads one that is there, and prints its public half: the line for broker.advisory_keys in the terminals' configuration. A key that is there is never replaced.",
 		"posdx-fleet advisory-key advisory.key\nposdx-fleet serve --advisory-key advisory.key")
 	words, code, ok := parse(s, f, args, 1)
 	if !ok {

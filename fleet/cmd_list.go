@@ -30,8 +30,8 @@ func addClient(f interface {
 	StringVar(p *string, name, value, usage string)
 }) (c *client, tokenFile *string) {
 	c, tokenFile = new(client), new(string)
-	f.StringVar(&c.base, "url", "http://127.0.0.1:8080", "`URL` of the running fleet")
-	f.StringVar(tokenFile, "token-file", "", "`FILE` with its token")
+	f.StringVar(&c.base, "url", "http://127.0.0.1:8080", "运行中的管理平台的地址 `URL`\n`URL` of the running fleet")
+	f.StringVar(tokenFile, "token-file", "", "存放令牌的 `FILE`\n`FILE` with its token")
 	return c, tokenFile
 }
 
@@ -81,21 +81,13 @@ func printJSON(w io.Writer, v any) int {
 }
 
 func runList(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "list", "[OPTIONS]", "Lists the newest diagnoses of a running fleet.", "posdx-fleet list --code 96 --limit 10")
+	f := flags(s, "list", "[OPTIONS]", "列出运行中的管理平台最新的诊断。", "Lists the newest diagnoses of a running fleet.", "posdx-fleet list --code 96 --limit 10")
 	c, tokenFile := addClient(f)
-	lang := "zh"
-	f.Func("lang", "language of the titles, `zh|en` (default zh)", func(v string) error {
-		if v != "zh" && v != "en" {
-			return errors.New("want zh or en")
-		}
-		lang = v
-		return nil
-	})
-	asJSON := f.Bool("json", false, "print JSON")
+	asJSON := f.Bool("json", false, "输出 JSON\nprint JSON")
 	q := url.Values{}
 	for _, o := range []struct{ name, usage string }{
-		{"estate", "only this `ESTATE`"}, {"terminal", "only this `TERMINAL`"}, {"code", "only this `CODE`"},
-		{"cause", "only this leading cause `ID`"}, {"segment", "only this `SEGMENT`"}, {"q", "only with this `TEXT`"}, {"limit", "at most `N`, up to 500"},
+		{"estate", "只列这个`机构`的\nonly this `ESTATE`"}, {"terminal", "只列这台`终端`的\nonly this `TERMINAL`"}, {"code", "只列这个`应答码`的\nonly this `CODE`"},
+		{"cause", "只列首要原因是这个 `ID` 的\nonly this leading cause `ID`"}, {"segment", "只列这一`段`的\nonly this `SEGMENT`"}, {"q", "只列含有这些`文字`的\nonly with this `TEXT`"}, {"limit", "最多 `N` 条，不超过 500\nat most `N`, up to 500"},
 	} {
 		f.Func(o.name, o.usage, func(v string) error { q.Set(o.name, v); return nil })
 	}
@@ -132,7 +124,7 @@ func runList(ctx context.Context, s stdio, args []string) int {
 		first := store.First(&d)
 		title := first.Title
 		if k, ok := codes.Builtin().Cause(first.ID); ok {
-			title = k.Title.In(lang)
+			title = k.Title.In(languageOf(args))
 		}
 		fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%.0f%%\t%s\n", r.Received.Local().Format("2006-01-02 15:04:05"), r.Estate,
 			r.Terminal, printable(d.Event.Code), first.ID, 100*first.Probability, printable(title))
@@ -142,9 +134,9 @@ func runList(ctx context.Context, s stdio, args []string) int {
 }
 
 func runShow(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "show", "ESTATE/TERMINAL [--json]", "Shows what a running fleet knows of one terminal.", "posdx-fleet show shop/t1")
+	f := flags(s, "show", "ESTATE/TERMINAL [--json]", "显示运行中的管理平台对一台终端所知的。", "Shows what a running fleet knows of one terminal.", "posdx-fleet show shop/t1")
 	c, tokenFile := addClient(f)
-	asJSON := f.Bool("json", false, "print JSON")
+	asJSON := f.Bool("json", false, "输出 JSON\nprint JSON")
 	words, code, ok := parse(s, f, args, 1)
 	if !ok {
 		return code

@@ -15,8 +15,8 @@ func runMCP(ctx context.Context, s stdio, args []string) int {
 		s,
 		"mcp",
 		"--token-file FILE [OPTIONS]",
-		"Shows a running fleet to an assistant that speaks the Model Context Protocol, on stdin and stdout. It asks what its\n"+
-			"token may read, of the estates that the token has, and changes nothing.",
+		"让会讲 Model Context Protocol 的 AI 助手通过标准输入输出查看运行中的管理平台。只能读它的令牌允许的机构和内容，什么也不改。",
+		"Shows a running fleet to an assistant that speaks the Model Context Protocol, on stdin and stdout. It asks what its token may read, of the estates that the token has, and changes nothing.",
 		"posdx-fleet token add assistant --estates shop >token\nposdx-fleet mcp --url https://fleet.example.com --token-file token",
 	)
 	c, tokenFile := addClient(f)

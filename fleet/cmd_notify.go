@@ -15,11 +15,11 @@ func runNotify(ctx context.Context, s stdio, args []string) int {
 		s,
 		"notify",
 		"check | test WAY --config FILE",
-		"check reads the file that serve --notify takes and says what is wrong with it, or lists the ways in it. test tells a\n"+
-			"test notice by one of them.",
+		"check 检查 serve --notify 所用的文件，说出哪里有错，或列出其中的通知渠道。test 用其中一个渠道试发一条通知。",
+		"check reads the file that serve --notify takes and says what is wrong with it, or lists the ways in it. test tells a test notice by one of them.",
 		"posdx-fleet notify check --config /etc/posdx-fleet/notify.toml\nposdx-fleet notify test ops --config /etc/posdx-fleet/notify.toml",
 	)
-	file := f.String("config", "/etc/posdx-fleet/notify.toml", "TOML `FILE`")
+	file := f.String("config", "/etc/posdx-fleet/notify.toml", "TOML `FILE`，即通知设置\nTOML `FILE`")
 	words, code, ok := parseWords(s, f, args, 1, 2)
 	if !ok {
 		return code

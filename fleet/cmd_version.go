@@ -9,8 +9,8 @@ import (
 )
 
 func runVersion(_ context.Context, s stdio, args []string) int {
-	f := flags(s, "version", "[--json]", "Prints the version of the program and of the knowledge inside.", "posdx-fleet version")
-	asJSON := f.Bool("json", false, "print JSON")
+	f := flags(s, "version", "[--json]", "显示程序的版本和内置的知识包。", "Prints the version of the program and of the knowledge inside.", "posdx-fleet version")
+	asJSON := f.Bool("json", false, "输出 JSON\nprint JSON")
 	if _, code, ok := parse(s, f, args, 0); !ok {
 		return code
 	}

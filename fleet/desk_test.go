@@ -12,8 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"posdx/firmware-build/housetest"
+	"posdx/fleet/access"
 	"posdx/fleet/store"
 )
 
@@ -156,22 +158,102 @@ func TestDeskPages(t *testing.T) {
 				q.Set("theme", w.theme)
 				u.RawQuery = q.Encode()
 				b.open(t, f.page+u.String(), w.width, w.height, w.dark)
-				name := fmt.Sprintf("%d-%s-%s", n, p.name, w.name)
-				b.picture(t, name)
-				if over := b.eval(t, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); over != 0.0 {
-					t.Errorf("%s: %v pixels too wide: %v", name, over, b.eval(t, "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth).map(e => e.tagName + '.' + e.className).slice(0, 8).join(' ')"))
-				}
-				if got := b.eval(t, "[...document.querySelectorAll('input,select,textarea')].filter(e => !e.labels?.length && !e.ariaLabel && e.type !== 'hidden').length"); got != 0.0 {
-					t.Errorf("%s: %v fields without a label", name, got)
-				}
-				if script != "" {
-					for _, v := range b.axe(t, script) {
-						t.Errorf("%s: axe: %s", name, v)
-					}
-				}
+				b.looksRight(t, script, fmt.Sprintf("%d-%s-%s", n, p.name, w.name))
 			}
 		}
 		f.stop(t)
+	}
+}
+
+// looksRight keeps a picture of the page that is open, and says what is wrong with it: too wide, things that lie over one
+// another, fields without a name, and what axe-core finds.
+func (b *browser) looksRight(t *testing.T, script, name string) {
+	t.Helper()
+	b.picture(t, name)
+	if over := b.eval(t, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); over != 0.0 {
+		t.Errorf("%s: %v pixels too wide: %v", name, over, b.eval(t, "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth).map(e => e.tagName + '.' + e.className).slice(0, 8).join(' ')"))
+	}
+	if got := b.eval(t, "[...document.querySelectorAll('input,select,textarea')].filter(e => !e.labels?.length && !e.ariaLabel && e.type !== 'hidden').length"); got != 0.0 {
+		t.Errorf("%s: %v fields without a label", name, got)
+	}
+	if got, _ := b.eval(t, overlaps).(string); got != "" {
+		t.Errorf("%s: lie over one another: %s", name, got)
+	}
+	if script != "" {
+		for _, v := range b.axe(t, script) {
+			t.Errorf("%s: axe: %s", name, v)
+		}
+	}
+}
+
+// overlaps finds cells of one row whose text runs into the next cell's, or is squeezed into a column of single letters.
+const overlaps = `[...document.querySelectorAll('main tr')].flatMap(row => {
+	const seen = cell => {
+		const rects = [], walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+		for (let node; node = walk.nextNode();) {
+			const range = document.createRange();
+			range.selectNodeContents(node);
+			let shown = {left: 0, top: -1e9, right: 1e9, bottom: 1e9};
+			for (let e = node.parentElement; e !== cell; e = e.parentElement)
+				if (getComputedStyle(e).overflow !== 'visible') shown = e.getBoundingClientRect();
+			for (const r of range.getClientRects()) {
+				const q = {left: Math.max(r.left, shown.left), right: Math.min(r.right, shown.right), top: Math.max(r.top, shown.top), bottom: Math.min(r.bottom, shown.bottom)};
+				if (q.right - q.left > 1 && q.bottom - q.top > 1) rects.push(q);
+			}
+		}
+		return rects;
+	};
+	const boxes = [...row.children].map(cell => ({cell, rects: seen(cell)}));
+	const found = [];
+	boxes.forEach((a, i) => {
+		const text = a.cell.innerText.trim();
+		if (a.rects.length && text.length > 6 && a.cell.getBoundingClientRect().width < 24) found.push('squeezed: ' + text.slice(0, 30));
+		boxes.slice(i + 1).forEach(b => {
+			if (a.rects.some(p => b.rects.some(q => p.left < q.right - 2 && q.left < p.right - 2 && p.top < q.bottom - 2 && q.top < p.bottom - 2)))
+				found.push(text.slice(0, 30) + ' / ' + b.cell.innerText.slice(0, 30));
+		});
+	});
+	return found;
+}).slice(0, 4).join(' | ')`
+
+// The pages of people who sign in: to do so, their account, and what admins see.
+func TestSignedInPages(t *testing.T) {
+	script := axeScript(t)
+	b := newBrowser(t)
+	dir := t.TempDir()
+	fill(t, dir, 120, 3)
+	const word = "correct horse battery"
+	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "fleet.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, root := &access.Keeper{Store: db}, access.User{Name: "root", Role: access.Admin}
+	for name, estates := range map[string]store.Estates{"ann": nil, "bob": {"sim"}, strings.Repeat("w", 64): {strings.Repeat("e", 60), "sim"}} {
+		if err := k.AddAccount(t.Context(), root, store.Account{Name: name, Role: "admin", Estates: estates}, word); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := k.MakeToken(t.Context(), root, "grafana", access.Viewer, access.Metrics, nil, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	k.Login(t.Context(), "ann", "wrong", "192.0.2.7")
+	db.Close()
+	f := start(t, dir, "--open", "", "--mqtt-listen", "127.0.0.1:0")
+	looks := []look{{"wide", "zh", "light", 1280, 900, false}, {"phone-dark", "en", "dark", 390, 844, true}}
+	show := func(name, path string) {
+		t.Helper()
+		for _, w := range looks {
+			b.open(t, f.page+path+"?lang="+w.lang+"&theme="+w.theme, w.width, w.height, w.dark)
+			b.looksRight(t, script, "signed-"+name+"-"+w.name)
+		}
+	}
+	show("login", "/login")
+	b.open(t, f.page+"/login?lang=en", 1280, 900, false)
+	b.eval(t, "document.querySelector('#name').value = 'ann', document.querySelector('#password').value = '"+word+"', true")
+	b.click(t, "form.sheet button")
+	for name, path := range map[string]string{"overview": "/", "account": "/account", "accounts": "/admin/accounts", "tokens": "/admin/tokens",
+		"audit": "/admin/audit", "incident": "/incident/2", "nowhere": "/nowhere"} {
+		show(name, path)
 	}
 }
 

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 
+	"posdx/agent/diagnose"
+	"posdx/codes"
 	"posdx/fleet/api"
 	"posdx/fleet/metrics"
 )
@@ -36,32 +39,33 @@ type stdio struct {
 
 // A command is one word after posdx-fleet.
 type command struct {
-	name, does string
-	run        func(ctx context.Context, s stdio, args []string) int
+	name   string
+	zh, en string // what it does, in a line
+	run    func(ctx context.Context, s stdio, args []string) int
 }
 
 func commands() []command {
 	return []command{
-		{"serve", "take in what terminals report, keep it and show it", runServe},
-		{"ingest", "take documents in as one of several workers", runIngest},
-		{"list", "list the newest diagnoses of a running fleet", runList},
-		{"show", "show what a running fleet knows of one terminal", runShow},
-		{"localise", "name what the failures of one moment have in common, from a CSV file", runLocalise},
-		{"account", "who may sign in: list, add, change", runAccount},
-		{"token", "tokens of programs: list, add, revoke", runToken},
-		{"enroll", "certificates of terminals: tokens, what was issued, revocation", runEnroll},
-		{"inventory", "what terminals share with others: take a list in", runInventory},
-		{"mcp", "show a running fleet to an assistant, read only", runMCP},
-		{"audit", "print the audit log, and prove that nothing in it was changed", runAudit},
-		{"backup", "keep a copy of everything while the fleet runs", runBackup},
-		{"restore", "make a data directory of such a copy", runRestore},
-		{"store", "look at a store, or take it back to the release before", runStore},
-		{"notify", "check who is told of incidents, or try it", runNotify},
-		{"openapi", "print the description of the JSON", printer("openapi", "Prints the description of the JSON, OpenAPI 3.1.", api.OpenAPI)},
-		{"rules", "print alerting rules for Prometheus", printer("rules", "Prints alerting rules for Prometheus over this fleet's metrics.", metrics.Rules)},
-		{"dashboard", "print a dashboard for Grafana", printer("dashboard", "Prints a dashboard to import into Grafana.", metrics.Dashboard)},
-		{"advisory-key", "make or show the key that signs what terminals are told", runAdvisoryKey},
-		{"version", "print the version and the knowledge inside", runVersion},
+		{"serve", "接收终端上报的内容，保存并显示", "take in what terminals report, keep it and show it", runServe},
+		{"ingest", "作为几个工作进程之一接收文档", "take documents in as one of several workers", runIngest},
+		{"list", "列出运行中的管理平台最新的诊断", "list the newest diagnoses of a running fleet", runList},
+		{"show", "显示运行中的管理平台对一台终端所知的", "show what a running fleet knows of one terminal", runShow},
+		{"localise", "从 CSV 文件找出某一时刻各次失败的共同点", "name what the failures of one moment in a CSV file share", runLocalise},
+		{"account", "谁可以登录：列出、添加、修改", "who may sign in: list, add, change", runAccount},
+		{"token", "程序用的令牌：列出、添加、吊销", "tokens of programs: list, add, revoke", runToken},
+		{"enroll", "终端证书：令牌、已签发的、吊销", "certificates of terminals: tokens, what was issued, revocation", runEnroll},
+		{"inventory", "终端之间的共同点：导入清单", "what terminals share with others: take a list in", runInventory},
+		{"mcp", "让 AI 助手查看运行中的管理平台，只读", "show a running fleet to an assistant, read only", runMCP},
+		{"audit", "输出审计日志，并证明其中没有改动", "print the audit log, and prove that nothing in it was changed", runAudit},
+		{"backup", "在运行中备份全部数据", "keep a copy of everything while the fleet runs", runBackup},
+		{"restore", "由备份建立数据目录", "make a data directory of such a copy", runRestore},
+		{"store", "检查数据库，或退回到上一个版本的格式", "look at a store, or take it back to the release before", runStore},
+		{"notify", "检查事件通知的设置，或试发一条", "check who is told of incidents, or try it", runNotify},
+		{"openapi", "输出 JSON 接口的说明", "print the description of the JSON", printer("openapi", "输出 JSON 接口的说明，OpenAPI 3.1。", "Prints the description of the JSON, OpenAPI 3.1.", api.OpenAPI)},
+		{"rules", "输出 Prometheus 告警规则", "print alerting rules for Prometheus", printer("rules", "输出针对本平台指标的 Prometheus 告警规则。", "Prints alerting rules for Prometheus over this fleet's metrics.", metrics.Rules)},
+		{"dashboard", "输出 Grafana 面板", "print a dashboard for Grafana", printer("dashboard", "输出可导入 Grafana 的面板。", "Prints a dashboard to import into Grafana.", metrics.Dashboard)},
+		{"advisory-key", "生成或显示给终端的通告所用的签名密钥", "make or show the key that signs what terminals are told", runAdvisoryKey},
+		{"version", "显示版本和内置的知识包", "print the version and the knowledge inside", runVersion},
 	}
 }
 
@@ -74,13 +78,14 @@ func main() {
 
 func run(ctx context.Context, s stdio, args []string) int {
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
-		w := s.out
+		w, lang := s.out, languageOf(args)
 		if len(args) == 0 {
 			w = s.err
 		}
-		fmt.Fprintln(w, "posdx-fleet shows what is wrong with which payment terminals, and why.\n\nusage: posdx-fleet COMMAND [ARGUMENTS]   (posdx-fleet COMMAND --help tells more)")
+		fmt.Fprintln(w, said(lang, "posdx-fleet 显示哪些支付终端出了什么故障，以及原因。\n\n用法：posdx-fleet 命令 [参数]   （posdx-fleet 命令 --help：查看该命令的说明）",
+			"posdx-fleet shows what is wrong with which payment terminals, and why.\n\nusage: posdx-fleet COMMAND [ARGUMENTS]   (posdx-fleet COMMAND --help tells more)"))
 		for _, c := range commands() {
-			fmt.Fprintf(w, "  %-12s %s\n", c.name, c.does)
+			fmt.Fprintf(w, "  %-12s %s\n", c.name, said(lang, c.zh, c.en))
 		}
 		if len(args) == 0 {
 			return exitUsage
@@ -96,18 +101,62 @@ func run(ctx context.Context, s stdio, args []string) int {
 	return exitUsage
 }
 
-// flags returns a flag set whose help names the arguments and gives an example.
-func flags(s stdio, name, args, does, example string) *flag.FlagSet {
+// languageOf is the language in which a command speaks: that of --lang, else of the environment, else Chinese.
+func languageOf(args []string) string {
+	for i, a := range args {
+		value, ok := strings.CutPrefix(strings.TrimLeft(a, "-"), "lang=")
+		if !ok && (a == "--lang" || a == "-lang") && i+1 < len(args) {
+			value = args[i+1]
+		}
+		if value == "zh" || value == "en" {
+			return value
+		}
+	}
+	return cmp.Or(codes.LanguageOf(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_MESSAGES"), os.Getenv("LANG"))), "zh")
+}
+
+func said(lang, zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
+
+// helpWidth is the width of help, in columns.
+const helpWidth = 80
+
+// flags returns a flag set whose help names the arguments and gives an example. What is said of the command is in
+// paragraphs of a line each; what is said of an option is two lines, in Chinese and in English. Every command takes
+// --lang.
+func flags(s stdio, name, args, zh, en, example string) *flag.FlagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.SetOutput(s.err)
+	lang := languageOf(nil)
+	f.Func("lang", "`语言`：zh 或 en；默认按环境（LANG）\n`language`, zh or en; default: the environment's (LANG)", func(v string) error {
+		if v != "zh" && v != "en" {
+			return errors.New("want zh or en")
+		}
+		lang = v
+		return nil
+	})
 	f.Usage = func() {
-		fmt.Fprintf(f.Output(), "usage: posdx-fleet %s %s\n\n%s\n\nexample:\n  %s\n\noptions:\n", name, args, does, strings.ReplaceAll(example, "\n", "\n  "))
-		f.VisitAll(func(o *flag.Flag) {
-			kind, usage := flag.UnquoteUsage(o)
-			if o.DefValue != "" && o.DefValue != "false" && !strings.Contains(usage, "(default") {
-				usage += " (default " + o.DefValue + ")"
+		w := f.Output()
+		lines := func(indent int, text string) {
+			for _, l := range diagnose.Wrap(text, helpWidth-indent) {
+				fmt.Fprintln(w, strings.Repeat(" ", indent)+l)
 			}
-			fmt.Fprintf(f.Output(), "  --%s %s\n        %s\n", o.Name, kind, usage)
+		}
+		lines(0, said(lang, "用法：", "usage: ")+"posdx-fleet "+name+" "+args)
+		for p := range strings.Lines(said(lang, zh, en)) {
+			fmt.Fprintln(w)
+			lines(0, strings.TrimSpace(p))
+		}
+		fmt.Fprintf(w, "\n%s\n  %s\n\n%s\n", said(lang, "例：", "example:"), strings.ReplaceAll(example, "\n", "\n  "), said(lang, "选项：", "options:"))
+		f.VisitAll(func(o *flag.Flag) {
+			zh, en, _ := strings.Cut(o.Usage, "\n")
+			one := *o
+			one.Usage = said(lang, zh, en)
+			kind, usage := flag.UnquoteUsage(&one)
+			if o.DefValue != "" && o.DefValue != "false" && !strings.Contains(en, "(default ") {
+				usage += fmt.Sprintf(said(lang, "（默认 %s）", " (default %s)"), o.DefValue)
+			}
+			fmt.Fprintf(w, "  --%s\n", strings.TrimSpace(o.Name+" "+kind))
+			lines(8, usage)
 		})
 	}
 	return f
@@ -124,7 +173,9 @@ func parseWords(s stdio, f *flag.FlagSet, args []string, least, most int) (words
 	for _, a := range args {
 		if a == "-h" || a == "-help" || a == "--help" {
 			f.SetOutput(s.out)
-			f.Usage()
+			if err := f.Set("lang", languageOf(args)); err == nil {
+				f.Usage()
+			}
 			return nil, exitOK, false
 		}
 	}
@@ -154,9 +205,9 @@ func parseWords(s stdio, f *flag.FlagSet, args []string, least, most int) (words
 }
 
 // printer is a command that prints a document.
-func printer(name, does string, doc func() []byte) func(context.Context, stdio, []string) int {
+func printer(name, zh, en string, doc func() []byte) func(context.Context, stdio, []string) int {
 	return func(_ context.Context, s stdio, args []string) int {
-		f := flags(s, name, "", does, "posdx-fleet "+name+" >FILE")
+		f := flags(s, name, "", zh, en, "posdx-fleet "+name+" >FILE")
 		if _, code, ok := parse(s, f, args, 0); !ok {
 			return code
 		}

@@ -169,3 +169,6 @@ func (w *textWriter) line(label, what string) {
 		w.b.WriteByte('\n')
 	}
 }
+
+// Wrap breaks a text into lines of at most width columns, as Render does: at blanks and between Chinese characters.
+func Wrap(s string, width int) []string { return text.Wrap(s, width, 0) }

@@ -19,14 +19,14 @@ import (
 // askWait bounds one question.
 const askWait = 30 * time.Second
 
-// An Asker asks the fleet. It speaks HTTP/1.0 over TLS itself: a terminal has no room for a whole client.
+// An Asker sends requests to the fleet. It has its own HTTP/1.0 over TLS: a terminal has no room for a whole client.
 type Asker struct {
 	URL  string // https://host:port of the fleet's pages; a path before /enroll is kept
 	TLS  *tls.Config
 	Dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: as usual
 }
 
-// CheckURL says what is wrong with a fleet's address.
+// CheckURL returns what is wrong with a fleet's address, nil if nothing is.
 func CheckURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {

@@ -1,10 +1,10 @@
-// Package enroll is how a terminal gets its client certificate from the fleet, and keeps having one: what travels, and
-// the state of the terminal's side. The fleet's side imports it.
+// Package enroll is how a terminal gets its client certificate from the fleet and renews it: the messages, and the
+// state on the terminal's side. The fleet's side imports it.
 //
 // A terminal keeps key and certificate in one file, so that the pair is replaced as one. A renewed pair lies beside it,
-// in FILE.next, until a broker has let the terminal in with it; then it takes the place of the old one. Until then the
-// old one is there to go back to. When a renewal is due the fleet decides, by its clock: the terminal's may be wrong by
-// decades. A request is signed with the key that is to be replaced, so it may cross a proxy that ends TLS.
+// in FILE.next, until a broker has accepted it; then it takes the place of the old one. Until then the old one can
+// still be used. When a renewal is due the fleet decides, by its clock: the terminal's may be wrong by decades. A
+// request is signed with the key that is to be replaced, so it may cross a proxy that ends TLS.
 package enroll
 
 import (
@@ -30,7 +30,7 @@ type Request struct {
 	Signature   []byte `json:"signature,omitempty"`   // by its key, over the request; see digest
 }
 
-// An Answer is what the fleet says: a certificate, that none is due, or why there is none.
+// An Answer is the fleet's answer: a certificate, or that none is due, or why there is none.
 type Answer struct {
 	Chain       string `json:"chain,omitempty"`       // PEM; the terminal's own first
 	Authorities string `json:"authorities,omitempty"` // PEM; all that issue for this fleet
@@ -65,8 +65,8 @@ func (r Request) Check(c *x509.Certificate) error {
 	return nil
 }
 
-// New makes a key and a request for its certificate. name is the terminal's; the fleet decides what the certificate
-// says.
+// New makes a key and a request for its certificate. name is the terminal's; the fleet decides what stands in the
+// certificate.
 func New(name string) (*ecdsa.PrivateKey, Request, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -19,7 +19,7 @@ type Files interface {
 const refusals = 6
 
 // A Wallet is the state of a terminal's certificates. Whatever happens between two calls, a power cut included, a pair
-// that worked is there. Its methods may be called from several goroutines.
+// that a broker has accepted is there. Its methods may be called from several goroutines.
 type Wallet struct {
 	Files Files
 	Name  string // of the file with the pair in use
@@ -31,8 +31,8 @@ type Wallet struct {
 
 func (w *Wallet) next() string { return w.Name + ".next" }
 
-// Choose returns the pair to connect with: the renewed one while it waits to be proven, every other time the one in use
-// if it was refused.
+// Choose returns the pair to connect with: the renewed one until a broker has accepted it, or, if that was refused,
+// every other time the one in use.
 func (w *Wallet) Choose() (pair []byte, renewed bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -48,7 +48,7 @@ func (w *Wallet) Choose() (pair []byte, renewed bool, err error) {
 	return pair, false, err2
 }
 
-// Worked says that a broker let the terminal in with the pair that Choose returned.
+// Worked tells the wallet that a broker has accepted the pair that Choose returned.
 func (w *Wallet) Worked(pair []byte, renewed bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -74,7 +74,7 @@ func (w *Wallet) Worked(pair []byte, renewed bool) error {
 	return w.Files.Remove(w.next())
 }
 
-// Refused says that a broker did not let the terminal in with the pair that Choose returned, for the pair's sake.
+// Refused tells the wallet that a broker has refused the pair that Choose returned, because of the pair.
 func (w *Wallet) Refused(renewed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -86,7 +86,7 @@ func (w *Wallet) Refused(renewed bool) {
 	w.other = true
 }
 
-// Waiting tells whether a renewed pair waits to be proven: then none is asked for.
+// Waiting tells whether there is a renewed pair that no broker has accepted yet: then no other is asked for.
 func (w *Wallet) Waiting() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -214,7 +214,7 @@ func (d *Disks) readHosts(root fs.FS) {
 	}
 }
 
-// holds says that a device, as storageOf names it, holds a filesystem of the terminal's.
+// holds reports whether a device, as storageOf names it, holds a filesystem of the terminal's.
 func (d Disks) holds(device string) bool {
 	switch kind, name := deviceIn(device); {
 	case device == rawFlash:
@@ -230,7 +230,7 @@ func (d Disks) holds(device string) bool {
 	return false
 }
 
-// memory says that a disk is made of memory, of a file or of another machine.
+// memory reports whether a disk is made of memory, of a file or of another machine.
 func memory(name string) bool {
 	for _, p := range []string{"zram", "ram", "loop", "nbd", "sr", "fd"} {
 		if strings.HasPrefix(name, p) {
@@ -240,7 +240,7 @@ func memory(name string) bool {
 	return false
 }
 
-// host says that an MMC host carries a disk that holds a filesystem of the terminal's.
+// host reports whether an MMC host carries a disk that holds a filesystem of the terminal's.
 func (d Disks) host(device string) bool {
 	if strings.Count(device, ":") == 2 {
 		return false // a function of an SDIO card

@@ -232,7 +232,7 @@ func passedOn(text string) string {
 	return UnknownReset
 }
 
-// blankBetween says that a blank parts two parameters, rather than standing beside an equals sign.
+// blankBetween reports whether a blank parts two parameters, rather than standing beside an equals sign.
 func blankBetween(text string, i int) bool {
 	if text[i] != ' ' && text[i] != '\t' {
 		return false

@@ -208,8 +208,8 @@ func (w wording) fits(text string) bool {
 	return true
 }
 
-// announced says that a line announces a kill that the kernel tells of again when it has done it.
+// announced reports whether a line announces a kill that the kernel tells of again when it has done it.
 func announced(text string) bool { return strings.Contains(text, "or sacrifice child") }
 
-// told says that a line is the second of two: later kernels say in front why they kill, and say it once.
+// told reports whether a line is the second of two: later kernels say in front why they kill, and say it once.
 func told(text string) bool { return strings.HasPrefix(text, "Killed process") }

@@ -44,8 +44,9 @@ func abecsEnds(name string) bool {
 	return false
 }
 
-// read takes the command's name and RSP_STAT, three digits behind it. The blocks behind hold tracks and PIN blocks;
-// they are counted to see that this is an answer, and not looked at. Encrypted messages begin with DC2 and say nothing.
+// read takes the command's name and RSP_STAT, the three digits behind it. The blocks that follow hold tracks and PIN
+// blocks: they are counted, to know that this is an answer, and never read. Encrypted messages begin with DC2; nothing
+// can be known of them.
 func (a abecs) read(b []byte) (Found, bool) {
 	if a.answers && len(b) == 1 && b[0] == eot {
 		return Found{Kind: End}, true

@@ -33,8 +33,8 @@ func (transbank) cut(b []byte) (int, []byte, verdict) {
 	return n, body, v
 }
 
-// read takes the first, second and fourth of the fields of a result: type, answer, shop, terminal. What follows holds
-// the last digits of the card. The answers are the terminal's own list, not field 39. 0260 and 0280 repeat an old
+// read takes the first, second and fourth field of a result: type, answer, merchant, terminal. The fields after them
+// hold the last digits of the card. The answers are the terminal's own list, not field 39. 0260 and 0280 repeat an old
 // result.
 func (transbank) read(b []byte) (Found, bool) {
 	kind, rest, _ := bytes.Cut(b, []byte{'|'})
@@ -103,8 +103,8 @@ func (e *ecr17) cut(b []byte) (int, []byte, verdict) {
 	return n, body, v
 }
 
-// fits says whether a frame's check character differs from that of its text as this terminal's does. To take all four
-// ways at any time would miss every error in two bits of eight.
+// fits reports whether a frame's check character differs from that of its text in the way that this terminal's does. To
+// accept all four ways at any time would miss every error in two bits of eight.
 func (e *ecr17) fits(with byte) bool {
 	switch {
 	case with > 3:

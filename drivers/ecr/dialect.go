@@ -34,8 +34,8 @@ const (
 	raw                // b
 )
 
-// field says what stands in a message: kind, number of digits of the length before it (0 for a fixed length), and its
-// length, or greatest length, in digits, characters or bytes.
+// field is how a data element stands in a message: its kind, the number of digits of the length before it (0 for a
+// fixed length), and its length, or greatest length, in digits, characters or bytes.
 type field struct {
 	kind   kind
 	prefix int
@@ -43,7 +43,8 @@ type field struct {
 }
 
 // dialects are all that are known, in the order in which Parse tries them. Where two of them fit, they differ only in
-// fields above those that a Message holds. The bytes of a message are walked in hex by few hosts, so those come last.
+// fields that a Message does not hold. Few hosts write a message in hexadecimal characters, so those dialects come
+// last.
 var dialects = []*Dialect{
 	{Name: "bcd-1993", version: '1', fields: &iso1993},
 	{Name: "text-1993", version: '1', ASCII: true, fields: &iso1993},

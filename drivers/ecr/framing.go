@@ -8,7 +8,7 @@ import (
 	"posdx/drivers/frame"
 )
 
-// A LengthHeader is how a message says where it ends on a stream.
+// A LengthHeader is the way in which a stream tells the length of each message.
 type LengthHeader byte
 
 // The headers seen at POS hosts. All count the bytes behind them; those called Self count their own bytes, too.
@@ -67,7 +67,7 @@ func LengthHeaderNames() (list []string) {
 	return list
 }
 
-// ErrMore says that the message has not come whole yet.
+// ErrMore is the error of a message that has not come whole yet: with more bytes it may be read.
 var ErrMore = errors.New("message not complete")
 
 // Errors of a length header. They are made once: most bytes of a stream that is no such are no length.
@@ -196,8 +196,8 @@ func (l LengthHeader) Read(r io.Reader) ([]byte, error) {
 	return b, nil
 }
 
-// Detect finds the length header of a stream from its beginning: the one under which a whole message follows that a
-// dialect can read. ErrMore says that no header is excluded yet and more bytes may tell.
+// Detect finds the length header of a stream from its first bytes: the one behind which stands a whole message that a
+// dialect can read. With ErrMore more bytes may still decide it.
 func Detect(b []byte) (LengthHeader, error) {
 	return detect(b, lengthHeaders, nil)
 }

@@ -15,15 +15,16 @@ var (
 	ErrInconsistent = errors.New("inconsistent ISO 8583 message")
 )
 
-// errNoType is made once: most of what is no message begins with no message type.
+// errNoType is made once, not at each use: most bytes that are no message fail at the message type, so this error is
+// frequent.
 var errNoType = fmt.Errorf("read message: %w: no message type", ErrNotISO8583)
 
 // MaxMessage bounds a message without its length header. The largest seen at a POS host, a key or parameter download,
 // is below 1.5 kB.
 const MaxMessage = 4096
 
-// A Message is what may be known of one ISO 8583 message: the allow-list. A member that the message does not carry, or
-// whose characters are not those its field may have, is empty.
+// A Message is what may be known of one ISO 8583 message: the allow-list of its fields. A member is empty if the
+// message does not carry it, or if its characters are not those that the field may have.
 type Message struct {
 	Dialect    string // name of the Dialect it was read with
 	TPDU       string // ten digits: 60, destination, source; empty without one
@@ -36,25 +37,25 @@ type Message struct {
 	Code       string // field 39. In a request 04xx it is the terminal's own reason, no verdict of a host
 	Terminal   string // field 41
 	Length     int    // bytes without the length header
-	Card       Card   // whose it is, of fields 2 and 35, where somebody counts cards
+	Card       Card   // which card it is, told by fields 2 and 35; only where cards are counted
 }
 
-// Response says whether the message is an answer.
+// Response reports whether the message is an answer.
 func (m Message) Response() bool { return len(m.MTI) == 4 && (m.MTI[2]-'0')&1 == 1 }
 
-// Reversal says whether the message belongs to class 4: in its request field 39 is the terminal's reason.
+// Reversal reports whether the message belongs to class 4: in its request field 39 is the terminal's reason.
 func (m Message) Reversal() bool { return len(m.MTI) == 4 && m.MTI[1] == '4' }
 
-// Sale says whether the message is about a card and an amount: class 1, an authorisation (of a pre-authorisation, a
+// Sale reports whether the message is about a card and an amount: class 1, an authorisation (of a pre-authorisation, a
 // balance, in some countries every sale), or class 2, a financial one (sale, refund, completion, their cancelling and
 // advices of them).
 func (m Message) Sale() bool { return len(m.MTI) == 4 && (m.MTI[1] == '1' || m.MTI[1] == '2') }
 
-// Approves says whether field 39 is the one that all hosts answer with when all went well: 00, 000 (ISO 8583:1993),
+// Approves reports whether field 39 is the one that all hosts answer with when all went well: 00, 000 (ISO 8583:1993),
 // 0000.
 func (m Message) Approves() bool { return m.Code != "" && strings.Trim(m.Code, "0") == "" }
 
-// Scheme returns the code table of field 39 where the message itself says which: a version of ISO 8583 that has action
+// Scheme returns the code table of field 39 where the message itself tells it: of a version of ISO 8583 with action
 // codes of three or four digits. It is empty for the codes of two characters, of which every acquirer has its own.
 func (m Message) Scheme() string {
 	switch {
@@ -198,8 +199,8 @@ func (d *Dialect) begins(b []byte) bool {
 	return t[0] <= 2 && t[1] >= 1 && t[1] <= 8 && (d.version == 0 || t[0] == d.version-'0')
 }
 
-// walk reads message type, bitmaps and fields. clean says that all text that is taken is in the dialect's characters.
-// No error tells a value: it may be a card's.
+// walk reads message type, bitmaps and fields. clean tells that all text that is taken is in the characters of the
+// dialect. No error names a value: it may be card data.
 func (d *Dialect) walk(b []byte, tags *Tags) (m Message, clean bool, err error) {
 	clean = true
 	var card []byte
@@ -458,7 +459,7 @@ func allBCD(b []byte) bool {
 	return true
 }
 
-// packed says whether b holds n packed digits; with an odd n the nibble too many, at either end, may be anything.
+// packed reports whether b holds n packed digits; with an odd n the nibble too many, at either end, may be anything.
 func packed(b []byte, n int) bool {
 	if n%2 == 0 || len(b) == 0 {
 		return allBCD(b)

@@ -13,8 +13,8 @@ type StreamCounts struct {
 	Resyncs  int // times that the beginning of a message had to be looked for
 }
 
-// maxStarts bounds how many beginnings of segments are remembered within a message that is not whole. A message of
-// 1.5 kB takes two or three; with more, those in between are no place to begin anew.
+// maxStarts bounds how many beginnings of segments are remembered within a message that is not whole yet. A message of
+// 1.5 kB takes two or three. If there are more, those in between are not tried as the beginning of a message.
 const maxStarts = 16
 
 // A Stream reads the messages that one side of a connection sends. It belongs to one goroutine, holds at most one
@@ -35,7 +35,7 @@ type Stream struct {
 	said     bool  // this search for a beginning is counted
 }
 
-// NewStream returns a reader. Zero and none leave length header and dialect to be found out.
+// NewStream returns a reader. A length of 0 and no dialects mean that both are found out from the stream.
 func NewStream(l LengthHeader, dialects ...*Dialect) *Stream {
 	return &Stream{given: l, dialects: dialects, said: true}
 }
@@ -53,7 +53,7 @@ func DialectsByName(name string) ([]*Dialect, error) {
 	return nil, fmt.Errorf("find dialect: no dialect is called %q", name)
 }
 
-// Push takes in a segment as it came, hands on the messages that end in it, and zeroes it.
+// Push takes a segment as it came, returns the messages that end in it, and zeroes it.
 func (s *Stream) Push(segment []byte, got func(Message)) {
 	s.skip = false
 	for rest := segment; len(rest) > 0 && !s.skip; {
@@ -70,14 +70,14 @@ func (s *Stream) Push(segment []byte, got func(Message)) {
 	clear(segment)
 }
 
-// Lost says that bytes are missing between the last segment and the next.
+// Lost tells the stream that bytes are missing between the last segment and the next.
 func (s *Stream) Lost() {
 	s.stray()
 	s.drop(len(s.held))
 }
 
-// Turn says that the other side speaks. Between request and answer it does so only after a whole message, so what was
-// taken for the beginning of one, and is not known to be, was none.
+// Turn tells the stream that the other side has sent. Between a request and its answer that happens only after a whole
+// message. So what is still held as the beginning of a message, without proof that it is one, was none.
 func (s *Stream) Turn(got func(Message)) {
 	for s.length == 0 && len(s.held) > 0 {
 		s.refuse()

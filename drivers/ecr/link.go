@@ -13,7 +13,7 @@ const (
 	ISO8583   = "iso8583"   // a length header and a message for the host, bare
 )
 
-// Framings are all of them.
+// Framings are the names of all link protocols that can be decoded.
 var Framings = []string{MISPOS, Transbank, ECR17, ZVT, ABECS, ISO8583, ZVTLAN, OPI, Nexo}
 
 // Kind is what a message means to a sale.
@@ -29,7 +29,7 @@ const (
 	Refusal      // the terminal refused the command it was just given: it did not run. Code says why
 )
 
-// Origin says who wrote a code.
+// Origin is who wrote a code.
 type Origin string
 
 // Origins of a code on the link.
@@ -41,7 +41,8 @@ const (
 // schemeLocal is the table of codes that terminals make themselves, each with its family before a colon.
 const schemeLocal = "terminal-local"
 
-// Found is what may be known of one message: the allow-list. A member that the message does not carry is empty.
+// Found is what may be known of one message: the allow-list of its fields. A member that the message does not carry is
+// empty.
 type Found struct {
 	Kind     Kind
 	Approved bool   // of a result: the sale went through; Code is then what said so, or empty
@@ -51,7 +52,7 @@ type Found struct {
 	MTI      string // four digits, where an ISO 8583 message crosses the link
 	STAN     string // six digits
 	Terminal string // eight characters
-	Card     Card   // whose it is, where somebody counts cards
+	Card     Card   // which card it is, only where cards are counted
 }
 
 // Counts tell the health of one direction of the link since its decoder was made.
@@ -104,8 +105,8 @@ const (
 	dc3, nak, syn, etb, can           = 0x13, 0x15, 0x16, 0x17, 0x18
 )
 
-// NewDecoder returns the decoder of a framing, nil if there is none of that name. answers says that this direction is
-// what the terminal or PIN pad sends: a request of ABECS looks like an answer.
+// NewDecoder returns the decoder of a framing, nil if there is none of that name. answers tells that this direction
+// carries what the terminal or PIN pad sends: in ABECS a request looks like an answer.
 func NewDecoder(framing string, answers bool) *Decoder {
 	return NewCountingDecoder(framing, answers, nil)
 }
@@ -136,7 +137,7 @@ func NewCountingDecoder(framing string, answers bool, tags *Tags) *Decoder {
 	return d
 }
 
-// Push takes in bytes as they came, hands on what they tell, and zeroes them.
+// Push takes bytes as they came, returns what they tell, and zeroes them.
 func (d *Decoder) Push(b []byte, found func(Found)) {
 	for rest := b; len(rest) > 0; {
 		n := copy(d.held[len(d.held):cap(d.held)], rest)
@@ -146,11 +147,11 @@ func (d *Decoder) Push(b []byte, found func(Found)) {
 	clear(b)
 }
 
-// Partial says that a frame has begun and not ended.
+// Partial reports whether a frame has begun and not ended.
 func (d *Decoder) Partial() bool { return len(d.held) > 0 }
 
-// Quiet says that the line fell silent, which within a frame it does not: what began will not end. A whole frame that a
-// wrong length had swallowed is still found.
+// Quiet tells the decoder that the line has fallen silent. Within a frame it never does, so a frame that has begun will
+// not end; a whole frame that stands behind a wrong length is still found.
 func (d *Decoder) Quiet(found func(Found)) {
 	if d.Partial() {
 		d.Counts.Cut++
@@ -159,7 +160,8 @@ func (d *Decoder) Quiet(found func(Found)) {
 	d.lost = false
 }
 
-// Skip says that some of the line was not heard: what began is forgotten, and the line is not blamed for it.
+// Skip tells the decoder that some bytes of the line were not received here: a frame that has begun is dropped and not
+// counted as a fault of the line.
 func (d *Decoder) Skip() {
 	clear(d.held)
 	d.held, d.lost = d.held[:0], true

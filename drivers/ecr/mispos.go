@@ -100,8 +100,8 @@ func (p mispos) read(b []byte) (Found, bool) {
 	return f, true
 }
 
-// passed is what an ISO 8583 message tells that crosses the link on its way to or from the host. One that cannot be
-// read tells nothing.
+// passed is what is found in an ISO 8583 message that crosses the link on its way to or from the host. In one that
+// cannot be read nothing is found.
 func passed(b []byte, tags *Tags) Found {
 	m, err := parse(b, tags, nil)
 	if err != nil {

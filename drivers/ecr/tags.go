@@ -15,17 +15,18 @@ const (
 	binSize  = 6 // digits that name the issuer (ISO/IEC 7812-1 before 2017: what older cards share)
 )
 
-// tagBits is what is kept of a keyed hash: so few bits that even with the key, which never leaves the process, a tag
-// fits some sixty card numbers of each issuer; and enough that two of a shop's cards in an hour seldom share one.
+// tagBits is how much is kept of a keyed hash: so few bits that even with the key, which never leaves the process, a
+// tag fits some sixty card numbers of each issuer, and enough that two cards that a shop sees in one hour seldom share
+// one.
 const tagBits = 24
 
 // A Card tells that two messages are of one card, or of cards of one issuer, and nothing else: both numbers count up in
-// the order of appearance. Zero is not known.
+// the order of appearance. Zero means not known.
 type Card struct{ Number, Issuer int }
 
-// Tags tell cards apart without knowing them: "how many distinct cards" is all that anybody may ask. What is kept dies
-// with the process, and an hour after the card was seen. A nil Tags knows nothing. Methods may be called from any
-// goroutine.
+// Tags tell cards apart without knowing them, so that distinct cards can be counted and nothing else. What is kept is
+// lost with the process, and dropped an hour after the card was seen. A nil Tags tells no cards apart. Methods may be
+// called from any goroutine.
 type Tags struct {
 	seed maphash.Seed
 	now  func() time.Time
@@ -46,8 +47,8 @@ func NewTags() *Tags {
 	return &Tags{seed: maphash.MakeSeed(), now: time.Now, cards: map[uint32]*tag{}, issuers: map[uint32]*tag{}}
 }
 
-// card tells which card a field is of: a card number, or a track that begins with one, in characters or packed two
-// digits to a byte. The zero Card is for a field that holds none, or one that is masked.
+// card finds which card a field is of: a card number, or a track that begins with one, in characters or packed two
+// digits to a byte. The zero Card is for a field that holds none, or a masked one.
 func (t *Tags) card(field []byte, packed bool) Card {
 	if t == nil {
 		return Card{}

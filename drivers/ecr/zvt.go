@@ -165,9 +165,9 @@ func zvtResult(f Found, code byte) Found {
 // zvtCode is how the tables write a code of the terminal's own list.
 func zvtCode(code byte) string { return fmt.Sprintf("%s:0x%02X", ZVT, code) }
 
-// members walks the bitmaps of a status information. Of card number 22 and track 23 is told which card it is; the other
-// tracks and check number 3A are stepped over as all others that have no case here. One that is not in the table ends
-// the walk: what was read before it stands.
+// members reads the bitmaps of a status information. Card number 22 and track 23 give the Card. All others without a
+// case here, the other tracks and check number 3A among them, are skipped. A bitmap that is not in the table ends the
+// reading; what was read before it counts.
 func (p zvt) members(c cursor) (f Found, ok bool) {
 	var code byte
 	var card []byte

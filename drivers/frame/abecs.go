@@ -144,7 +144,7 @@ type ABECSDecoder struct {
 	reader ABECSReader
 }
 
-// Pending says that a message has begun and not ended.
+// Pending reports whether a message has begun and not ended.
 func (d *ABECSDecoder) Pending() bool { return d.inside }
 
 // Reset forgets a message that has begun.

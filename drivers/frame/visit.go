@@ -83,7 +83,7 @@ func (v *Visit) Next(ctx context.Context, pending bool) (byte, error) {
 	return c, nil
 }
 
-// spoiled says that since the command the device has said something that could not be understood.
+// spoiled reports whether since the command the device has said something that could not be understood.
 func (v *Visit) spoiled() bool {
 	now, then := v.Health, v.before
 	return now.Garbage > then.Garbage || now.CRC > then.CRC || now.Stray > then.Stray || now.NAK > then.NAK

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// SIM is what a modem says of its card.
+// SIM is the state of a SIM card as the modem reports it.
 type SIM string
 
 // States of a SIM.
@@ -60,7 +60,7 @@ func simOf(lines []string, err *CommandError) SIM {
 	return state
 }
 
-// Registration is what the network says to a modem.
+// Registration is the state of the registration with the network, as the modem reports it.
 type Registration string
 
 // States of registration.
@@ -168,8 +168,8 @@ func tech(act int) string {
 	return ""
 }
 
-// registration combines the domains. Sales go over packets: a modem that may call but whose packet service was refused
-// is denied.
+// registration combines the registrations for calls and for packets. Sales go over packets: a modem that may make calls
+// but whose packet service was refused is denied.
 func registration(cs registered, packet ...registered) Registration {
 	for _, want := range []Registration{RegHome, RegRoaming, RegDenied} {
 		for _, p := range packet {
@@ -200,7 +200,7 @@ type pdpContext struct {
 	apn     string
 }
 
-// Family names what addresses somebody has: v4, v6, both, "" for none.
+// Family is the IP families of an interface's addresses: v4, v6, both, or "" for none.
 func Family(v4, v6 bool) string {
 	switch {
 	case v4 && v6:
@@ -271,10 +271,10 @@ func (l *contexts) names(lines []string) {
 	})
 }
 
-// best finds the context that carries sales: the one that is configured by number; else one with the configured name;
-// else one that is up and is for data. Among equals that which is up, and that which has an address, goes first. A
-// context of another name that is up goes before one of the right name that is not, since it is what carries the
-// terminal now. The numbers prove nothing.
+// best finds the context that carries sales: the one whose number is configured; else one with the configured name;
+// else one that is active and is for data. Among equals an active one goes first, then one that has an address. An
+// active context with another name goes before an inactive one with the right name, since it is what carries the
+// terminal now. The order of the numbers proves nothing.
 func (l contexts) best(c Config) (pdpContext, bool) {
 	worth := func(p pdpContext) int {
 		n := 0
@@ -307,8 +307,8 @@ func (l contexts) best(c Config) (pdpContext, bool) {
 	return best, true
 }
 
-// service says that a name is that of a network's own services, which carry no data: calls over LTE, emergency calls,
-// settings (3GPP 23.003, GSMA IR.88; vzwims and the like are carriers' own).
+// service reports whether a name is that of a network's own services, which carry no data: calls over LTE, emergency
+// calls, settings (3GPP 23.003, GSMA IR.88; vzwims and the like are carriers' own).
 func service(apn string) bool {
 	name, _, _ := strings.Cut(strings.ToLower(apn), ".")
 	switch name {

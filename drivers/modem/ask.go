@@ -15,7 +15,7 @@ import (
 // sampleGap separates signal samples of one visit; modems renew theirs about that often.
 const sampleGap = 400 * time.Millisecond
 
-// Config says what is known of a modem beforehand.
+// Config is what is known of a modem before it is asked.
 type Config struct {
 	APN     string // as configured in the terminal; "" does not compare
 	CID     int    // the context that carries sales; 0 for any active one
@@ -39,7 +39,7 @@ type Report struct {
 	Bearer   Bearer
 	Line     Line // of a dial-up modem
 
-	Unasked, Garbage, Late uint64 // of the dialogue: lines nobody asked for, spoiled lines, late results
+	Unasked, Garbage, Late uint64 // of the dialogue: unasked lines, spoiled lines, late results
 	Lost                   int    // questions without an answer
 }
 
@@ -66,9 +66,9 @@ type Bearer struct {
 	Cause string
 }
 
-// Ask asks a modem everything in one dialogue: about twenty queries and, per sample beyond the first, 0.4 s. The report
-// is valid as far as it goes also with an error, which is serial.ErrIdle for a modem that says nothing,
-// serial.ErrGarbled for one that says nothing intelligible, serial.ErrGone or the context's.
+// Ask asks a modem everything in one dialogue: about twenty queries and, per sample beyond the first, 0.4 s. With an
+// error the report holds what was learned before it. The error is serial.ErrIdle for a modem that answers nothing,
+// serial.ErrGarbled for one whose answers cannot be understood, serial.ErrGone, or the context's.
 func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) {
 	d := New(link)
 	if p, ok := link.(interface{ Discard() error }); ok {
@@ -105,8 +105,8 @@ func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) 
 // lostMax is how many answers may be lost or spoiled before a visit gives up.
 const lostMax = 2
 
-// A visit is one dialogue's way through the questions. What a modem refuses or does not know is left out, what got lost
-// is left out too, and a line that is dead ends the visit.
+// A visit is one dialogue's way through the questions. A question that the modem refuses or does not know, or whose
+// answer was lost, is left out. A line on which nothing comes any more ends the visit.
 type visit struct {
 	ctx   context.Context
 	d     *Dialogue
@@ -145,8 +145,8 @@ func (v *visit) ask(command, prefix string) (lines []string, refused *CommandErr
 	return lines, nil
 }
 
-// surroundings asks what is still not known of the network, and what the modem could use: a technology that the country
-// has switched off is no matter of signal or SIM.
+// surroundings asks what is still not known of the network, and which technologies the modem can use: where the country
+// has switched off the only one that it has, neither signal nor SIM is to blame.
 func (v *visit) surroundings() {
 	if on := v.r.Registration; v.r.Operator == "" && !v.cops && (on == RegHome || on == RegRoaming) {
 		v.ask("AT+COPS?", "+COPS:")
@@ -186,9 +186,9 @@ func (v *visit) identity() {
 	}
 }
 
-// own asks a question whose answer is free text. A modem may say something by itself in the middle of it, which no list
-// of words tells from a name. Where more than one line came, the question is asked again: what stands in both answers
-// is the answer.
+// own asks a question whose answer is free text. A modem may send an unasked line in the middle of it, which no list of
+// words tells from a name. Where more than one line came, the question is asked again: what stands in both answers is
+// the answer.
 func (v *visit) own(command string) []string {
 	ask := func() (list []string) {
 		lines, _ := v.ask(command, "")

@@ -1,6 +1,6 @@
-// Package modem asks a cellular or dial-up modem, in AT commands, how it is: identity, SIM, registration, signal,
-// bearer. It sends queries only, nothing that outlives them, and it survives what modems do: unasked lines anywhere,
-// answers that come late, echo once, twice or never, rubbish, and death in the middle of a word.
+// Package modem asks a cellular or dial-up modem, in AT commands, for its state: identity, SIM, registration, signal,
+// bearer. It sends queries only, and no setting that outlives them. It copes with what modems do: unasked lines
+// anywhere, late answers, an echo once, twice or never, garbage, and answers that break off in the middle of a word.
 package modem
 
 import (
@@ -51,7 +51,8 @@ func (e *CommandError) Error() string {
 // errLost is that modem and we do not find to each other again.
 var errLost = errors.New("dialogue lost")
 
-// ErrFrames is that a port carries the frames of a multiplexer (27.010) or of a data call (PPP): somebody uses it.
+// ErrFrames is the error of a port that carries the frames of a multiplexer (27.010) or of a data call (PPP): another
+// program is using it.
 var ErrFrames = errors.New("the port carries frames, not answers")
 
 // A Dialogue is the conversation with a modem over a port that is ours alone. One goroutine owns it.
@@ -78,14 +79,14 @@ type Dialogue struct {
 	Call    string // the last call's result that was overheard, as the modem said it: BUSY
 }
 
-// New begins a dialogue. It does not speak.
+// New begins a dialogue. It sends nothing yet.
 func New(link serial.Link) *Dialogue { return &Dialogue{link: link} }
 
 // Command sends one query and returns the lines of its answer. A line belongs to the answer if it begins with prefix;
 // with prefix "" every line does that is not known to be unasked. Errors are a *CommandError, serial.ErrIdle (nothing
-// came), serial.ErrGarbled (something came, and no answer was in it), serial.ErrGone or the context's.
+// came), serial.ErrGarbled (bytes came, and no answer was among them), serial.ErrGone or the context's.
 //
-// After ErrIdle and ErrGarbled the line is dirty: the next Command first lets the modem pay what it owes.
+// After ErrIdle and ErrGarbled late answers may still come: the next Command waits for them first.
 func (d *Dialogue) Command(ctx context.Context, command, prefix string) ([]string, error) {
 	if d.framed {
 		return nil, fmt.Errorf("ask modem: %w", ErrFrames)
@@ -160,7 +161,7 @@ func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.
 			if !d.doubt || bare || len(lines) > 0 {
 				return lines, nil
 			}
-			bare = true // perhaps an earlier command's: see whether more comes
+			bare = true // perhaps that of an earlier command: wait whether more comes
 			stop()
 			if stop, err = serial.Bind(ctx, d.link, time.Now().Add(quietLimit)); err != nil {
 				stop = func() {}
@@ -192,8 +193,8 @@ func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.
 	return nil, fmt.Errorf("%s: no end of lines: %w", command, serial.ErrGarbled)
 }
 
-// listen waits for frames before the first word: AT in the middle of a multiplexer's or a data call's bytes would be
-// lost there at best.
+// listen waits for frames before anything is sent: an AT in the middle of a multiplexer's or a data call's bytes would
+// at best be lost there.
 func (d *Dialogue) listen(ctx context.Context) error {
 	stop, err := serial.Bind(ctx, d.link, time.Now().Add(listenLimit))
 	if err != nil {
@@ -215,7 +216,8 @@ func (d *Dialogue) listen(ctx context.Context) error {
 	return nil
 }
 
-// Hello finds out whether somebody is there: it says AT until it is answered, three times at most. Errors as Command's.
+// Hello finds out whether a modem answers: it sends AT until it is answered, three times at most. Errors are those of
+// Command.
 func (d *Dialogue) Hello(ctx context.Context) error {
 	var err error
 	garbled := false
@@ -236,8 +238,8 @@ func (d *Dialogue) Hello(ctx context.Context) error {
 	return fmt.Errorf("ask modem: AT: %w", err)
 }
 
-// parting says a last word of a dialogue that is over, to put back a setting, and waits a moment for it to have been
-// heard: the context may have ended, for a sale begins.
+// parting sends the last command of a dialogue that is over, to restore a setting, and waits a moment for its answer.
+// It uses no context: that of the dialogue may have ended because a sale begins.
 func (d *Dialogue) parting(command string) {
 	stop, err := serial.Bind(context.Background(), d.link, time.Now().Add(partingLimit))
 	if err != nil {
@@ -262,8 +264,8 @@ func (d *Dialogue) parting(command string) {
 	}
 }
 
-// resync brings modem and us to the same place: the line is drained, AT is said, and as many results are awaited as the
-// modem may owe, or silence.
+// resync makes sure that the next answer belongs to the next command: it reads what is on the line, sends AT, and waits
+// for as many results as the modem may still owe, or for silence.
 func (d *Dialogue) resync(ctx context.Context) error {
 	var err error
 	for range resyncTries {
@@ -331,16 +333,17 @@ func (d *Dialogue) pay(ctx context.Context, limit time.Duration) error {
 	return serial.ErrGarbled
 }
 
-// A marker is a question whose answer nobody can take for another's: modems answer in the order in which they are
-// asked, so what comes before it is somebody else's, or an earlier visit's, and nothing of that can follow.
+// A marker is a command whose answer cannot be confused with any other. Modems answer in the order in which they are
+// asked, so everything before the marker's answer belongs to another program or to an earlier visit, and none of that
+// can come after it.
 type marker struct {
 	command string
 	mine    func(line string) bool
 }
 
-// registers are those of V.250 that every modem knows, and what they hold unless somebody changed them: carriage
-// return, line feed and backspace. Which is asked is drawn, so that an old answer to one is not taken for one to
-// another.
+// registers are those of V.250 that every modem has, with the values that they have unless they were changed: carriage
+// return, line feed and backspace. Which one is asked is drawn at random, so that a late answer to one is not taken for
+// the answer to another.
 var registers = [...]struct{ command, answer string }{{"ATS3?", "013"}, {"ATS4?", "010"}, {"ATS5?", "008"}}
 
 func (d *Dialogue) markers() []marker {
@@ -362,9 +365,9 @@ func (d *Dialogue) markers() []marker {
 	return list
 }
 
-// Sync makes sure that the next answer is the next question's, whatever was asked on this line before, by whomever:
-// answers that come late shift a dialogue by one. Two markers must be answered, for the first one's answer may be an
-// old one. A modem that answers no marker leaves doubt, and is no error.
+// Sync makes sure that the next answer is that of the next question, whatever was asked on this line before and by
+// which program: one answer that comes late would shift all that follow. Two markers must be answered, because the
+// answer to the first may be an old one. If the modem answers no marker the doubt remains; that is no error.
 func (d *Dialogue) Sync(ctx context.Context) error {
 	const needed = 2
 	found, silent := 0, false
@@ -431,7 +434,7 @@ func (d *Dialogue) mark(ctx context.Context, m marker) (mine bool, came int, err
 			continue
 		case mine:
 			return true, came, nil
-		default: // somebody else's, or its refusal: the answer follows at once, or never
+		default: // the answer to another program's command, or a refusal of it: ours follows at once, or never
 			if came++; came > 1 || final.Final == "OK" {
 				d.Late++
 			}
@@ -509,8 +512,8 @@ func (d *Dialogue) next() (string, error) {
 	}
 }
 
-// echo says that a line is our own command come back; a modem that is told something while it speaks puts the echo
-// right behind what it said.
+// echo reports whether a line is our own command, sent back. A modem that receives a command while it sends puts the
+// echo right behind what it was sending.
 func echo(line, command string) bool { return strings.EqualFold(line, command) }
 
 func printable(s string) bool {
@@ -560,8 +563,9 @@ func finalResult(line string) (CommandError, bool) {
 	return CommandError{}, false
 }
 
-// callResult says that a result can only be a call's (V.250 6.3.1, and vendors' own two refusals to dial a number
-// again). No question of ours has it for an answer: a call of somebody else has ended.
+// callResult reports whether a result can only be that of a call (V.250 6.3.1, and the two results with which some
+// makers' modems refuse to dial a number again). No question of ours is answered so: a call of another program has
+// ended.
 func callResult(final string) bool { return LineOutcome(final) != "" || final == "CONNECT" }
 
 // unasked recognises lines that modems say by themselves, for answers that have no prefix to be known by.

@@ -20,9 +20,9 @@ type Line struct {
 // LineNone is the voltage below which there is no line (Silicon Labs AN93: zero is less than 3 V).
 const LineNone = 3
 
-// LineOutcome is what a result code of V.250 6.3.1 says of a call, "" for a result that is not a call's. BLACKLISTED
-// and DELAYED are no outcome of a call but a modem's refusal to dial again at once a number that did not answer, or was
-// busy, too often.
+// LineOutcome is what a result code of V.250 6.3.1 tells of a call, "" for a result that is not that of a call.
+// BLACKLISTED and DELAYED are no outcome of a call: with them a modem refuses to dial at once a number that did not
+// answer, or was busy, too often.
 func LineOutcome(result string) string {
 	switch result {
 	case "NO DIALTONE", "NO DIAL TONE":

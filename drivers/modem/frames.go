@@ -12,8 +12,8 @@ const (
 	pppFlag = 0x7e // RFC 1662
 )
 
-// frames says that there is a whole frame in b, of a multiplexer or of PPP. Both carry check sums, so that no text and
-// next to no rubbish is one.
+// frames reports whether b holds a whole frame of a multiplexer or of PPP. Both carry check sums, so text is never
+// taken for one, and garbage hardly ever.
 func frames(b []byte) bool {
 	return between(b, muxFlag, muxFrame) || between(b, pppFlag, pppFrame)
 }

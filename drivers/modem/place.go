@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// What tells of the network around a modem, beside how well it is heard: whose it is, in which area, and which
-// technologies the modem could use. All of it stands in answers to questions that are asked anyway.
+// What is known of the network around a modem besides the level of its signal: which network it is, in which area, and
+// which technologies the modem could use. All of it stands in answers to questions that are asked anyway.
 
-// networkIn reads whose network an answer speaks of, as MCC and MNC (3GPP 23.003 2.2), and its tracking or location
-// area in hexadecimal; both are "" where it says neither.
+// networkIn reads which network an answer names, as MCC and MNC (3GPP 23.003 2.2), and its tracking or location area in
+// hexadecimal; either is "" where the answer has none.
 func networkIn(line string) (operator, area string) {
 	name, _, named := strings.Cut(line, ":")
 	f := fields(line)
@@ -72,7 +72,7 @@ func plmn(mcc, mnc string) string {
 	return s
 }
 
-// PLMN checks a country and network code that somebody else gives in one, "" if it is none.
+// PLMN checks a country and network code in one text, as another program gives it; "" if it is none.
 func PLMN(s string) string { return plmn(s, "") }
 
 // areaOf reads an area code of two or three bytes in hexadecimal, "" if it is none: all ones and zero are no areas
@@ -117,7 +117,7 @@ func abilities(lines []string) (best string) {
 	return best
 }
 
-// threeG says that a modem can do no more than UMTS, by its maker's name for it.
+// threeG reports whether a modem can do no more than UMTS, by its maker's name for it.
 func threeG(model string) bool {
 	model = strings.ToUpper(strings.TrimSpace(model))
 	model = strings.TrimPrefix(strings.TrimPrefix(model, "SIMCOM_"), "QUECTEL_")

@@ -141,7 +141,7 @@ func sysWord(sys fs.FS, name string) string {
 	return strings.TrimSpace(string(b[:n]))
 }
 
-// Of finds the modem that has a port, and whether there is one.
+// Of finds the modem that a port belongs to, and whether there is one.
 func Of(list []USB, tty string) (USB, bool) {
 	for _, u := range list {
 		for _, p := range u.Ports {

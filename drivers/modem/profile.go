@@ -108,8 +108,8 @@ func onlyTech(lines []string) string {
 	return ""
 }
 
-// twoG says that a modem can do no more than GSM, by its maker's name for it: modems of before 3G, and the cheap ones
-// that were sold long after it.
+// twoG reports whether a modem can do no more than GSM, by its maker's name for it: modems of before 3G, and the cheap
+// ones that were sold long after it.
 func twoG(maker, model string) bool {
 	maker, model = strings.ToUpper(maker), strings.ToUpper(strings.TrimSpace(model))
 	model = strings.TrimPrefix(strings.TrimPrefix(model, "SIMCOM_"), "QUECTEL_")

@@ -15,13 +15,13 @@ type Signal struct {
 	BER  float64 // per cent, upper edge of the class reported
 }
 
-// NoValue marks what a modem did not say. No radio reports it: 27.007's own ranges end at -200.
+// NoValue marks a value that the modem did not report. No radio reports it: 27.007's own ranges end at -200.
 const NoValue = -9999
 
 // NoSignal is a signal of which nothing is known.
 func NoSignal() Signal { return Signal{NoValue, NoValue, NoValue, NoValue, NoValue} }
 
-// Known says that the sample holds a level at all.
+// Known reports whether the sample holds a level at all.
 func (s Signal) Known() bool { return s.RSSI != NoValue || s.RSRP != NoValue || s.SINR != NoValue }
 
 // merge fills what s does not know from o.
@@ -240,7 +240,8 @@ func parseCPSI(line string) (Signal, string) {
 	return s, "4g"
 }
 
-// Median is the median of each value over the samples that have it: one sample may be a passing lorry.
+// Median is the median of each value over the samples that have it: a single sample may be disturbed by a passing
+// lorry.
 func Median(samples []Signal) Signal {
 	mid := func(get func(Signal) float64) float64 {
 		var v []float64

@@ -43,8 +43,8 @@ func (e *busError) Error() string { return "D-Bus error " + strconv.Quote(e.name
 
 var errWire = errors.New("malformed D-Bus message")
 
-// dialBus connects to a bus by the path of its socket, as the user that we are. It stands until the context or busLimit
-// ends; close ends it before.
+// dialBus connects to a bus by the path of its socket, as the user of this process. The connection ends with the
+// context or after busLimit, or with close.
 func dialBus(ctx context.Context, path string) (b *bus, close func(), err error) {
 	dialer := net.Dialer{Timeout: busLimit}
 	conn, err := dialer.DialContext(ctx, "unix", path)
@@ -372,8 +372,7 @@ func (w *wire) dict(sig string, f func(key string, at *wire)) {
 	}
 }
 
-// properties reads a dictionary of variants. Those that f does not ask for are not looked at: some identify a
-// subscriber.
+// properties reads a dictionary of variants. Those that f does not ask for are not decoded: some identify a subscriber.
 func (w *wire) properties(f func(name string, v variant)) {
 	w.dict("v", func(name string, at *wire) {
 		v := variant{sig: at.sig(), wire: *at}

@@ -1,5 +1,5 @@
-// Package modemmanager asks ModemManager, over D-Bus, about a modem that is its own: it reads properties, and can do
-// nothing else.
+// Package modemmanager asks ModemManager, over D-Bus, about a modem that ModemManager manages. It reads properties, and
+// can do nothing else.
 package modemmanager
 
 import (
@@ -21,7 +21,7 @@ import (
 // SystemBus is where D-Bus's system bus listens (specification, "Well-known Message Bus Instances").
 const SystemBus = "/run/dbus/system_bus_socket"
 
-// ErrNoManager is that no ModemManager runs, or that it does not have the modem that was asked for.
+// ErrNoManager is the error where no ModemManager runs, or it does not manage the modem that was asked for.
 var ErrNoManager = errors.New("no ModemManager has this modem")
 
 // Names of ModemManager's D-Bus interface (its reference manual, version 1.20).
@@ -50,11 +50,10 @@ const (
 	qualityFloor, qualitySpan        = -113.0, 62.0 // 0 and 100 % are +CSQ 0 and 31, for every kind of modem
 )
 
-// Ask asks the ModemManager on a bus about the modem that has one of the given ttys, or a serial port of whatever kind
-// by the names that ModemManager has for them. It reads properties and nothing else: it cannot enable, connect or set
-// up anything, and starts no ModemManager where none runs. The report holds one sample of the signal at most, for
-// ModemManager renews its own every half minute. Errors are ErrNoManager, fs.ErrPermission, the context's or one of the
-// bus.
+// Ask asks the ModemManager on a bus about the modem that has one of the given ttys, or other serial ports by the names
+// that ModemManager has for them. It reads properties and nothing else: it cannot enable, connect or set up anything,
+// and starts no ModemManager where none runs. The report holds one sample of the signal at most, since ModemManager
+// renews its own every half minute. Errors are ErrNoManager, fs.ErrPermission, the context's or one of the bus.
 func Ask(ctx context.Context, socket string, ttys []string, c modem.Config) (modem.Report, error) {
 	r, err := ask(ctx, socket, ttys, c)
 	switch name := (*busError)(nil); {

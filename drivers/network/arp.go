@@ -18,9 +18,10 @@ const (
 	arpSize  = 28
 )
 
-// AskARP asks the network of l who has ip. from is the asker's own address; invalid makes it a probe (RFC 5227),
-// which changes nobody's table and is how a second owner of our own address is found. The answers of our own card are
-// not counted. ok is false if nobody answered. Its error is ErrNotPermitted without CAP_NET_RAW, or ctx's.
+// AskARP asks the network of l which machine has ip. from is the asker's own address; an invalid one makes it a probe
+// (RFC 5227), which changes no machine's ARP table and finds a second owner of our own address. Answers of our own card
+// are not counted. ok is false if there was no answer. The error is ErrNotPermitted without CAP_NET_RAW, or that of
+// ctx.
 func AskARP(ctx context.Context, l Link, ip, from netip.Addr) (mac [6]byte, took time.Duration, ok bool, err error) {
 	if !ip.Is4() {
 		return mac, 0, false, fmt.Errorf("ask arp %s: %w", ip, errors.ErrUnsupported)
@@ -82,8 +83,8 @@ func arpRequest(mac [6]byte, from, ip netip.Addr) []byte {
 	return b
 }
 
-// claims tells whether a packet says that another card than our own has ip. Access points send broadcasts back to where
-// they came from.
+// claims tells whether a packet comes from another card than ours and gives ip as its own address. Access points send
+// broadcasts back to where they came from.
 func claims(b []byte, ip netip.Addr, own [6]byte) (mac [6]byte, ok bool) {
 	mac, who, ok := parseARP(b)
 	return mac, ok && who == ip && mac != own

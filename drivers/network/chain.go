@@ -30,7 +30,8 @@ func NewRoots(list ...*x509.Certificate) *Roots {
 	return r
 }
 
-// LoadRoots reads a PEM file of root certificates. A file without any is an error: it would trust nobody.
+// LoadRoots reads a PEM file of root certificates. A file without any is an error, since no server could be trusted
+// with it.
 func LoadRoots(path string) (*Roots, error) {
 	b, err := readPath(path)
 	if err != nil {
@@ -65,7 +66,7 @@ const (
 	Root         = "root"         // in the terminal's own store
 )
 
-// A Chain is what the certificates of a server say.
+// A Chain is what is known of the certificates that a server sent.
 type Chain struct {
 	Known    bool   // it showed one
 	DaysLeft int    // of the certificate that ends first; negative if it is over
@@ -79,10 +80,10 @@ type Chain struct {
 // maxChain bounds the search for a chain, as deep as OpenSSL's usual limit is far beyond any that is in use.
 const maxChain = 6
 
-// judge names what is wrong with a chain, the worst first: a chain that leads to no root we know says nothing by its
-// dates or names; a clock that is wrong shows in the dates. What OpenSSL and mbed TLS accept is accepted: a name in the
-// subject alone, SHA-1, any use of the key. Of several chains the one that is right, or right longest, counts: an
-// expired root beside a good one harms nobody.
+// judge names what is wrong with a chain, the worst first. If it leads to no root that is known, its dates and names
+// prove nothing; if the dates do not hold, the clock of the terminal may be wrong. What OpenSSL and mbed TLS accept is
+// accepted: a name in the subject alone, SHA-1, any use of the key. Of several chains the one that is right, or stays
+// right longest, counts, so that an expired root does no harm beside a valid one.
 func judge(sent []*x509.Certificate, t Trust) (Outcome, Chain) {
 	if len(sent) == 0 {
 		return Protocol, Chain{}
@@ -172,8 +173,8 @@ func daysLeft(c *x509.Certificate, now time.Time) int {
 	return days
 }
 
-// chainsOf finds the chains from the first certificate to a root that hold at some moment of their certificates' lives:
-// dates are judged later. err is why there is none.
+// chainsOf finds the chains from the first certificate to a root that are valid at some moment, since dates are judged
+// later. err is why there is none.
 func chainsOf(sent []*x509.Certificate, roots *Roots) (chains [][]*x509.Certificate, err error) {
 	leaf := sent[0]
 	between := x509.NewCertPool()

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// A Lookup is the answer to the question where a host is.
+// A Lookup is the outcome of looking up the addresses of a host.
 type Lookup struct {
 	Outcome   Outcome // OK Timeout NXDomain ServFail Refused Unreachable Stopped
 	Addresses []netip.Addr
@@ -32,8 +32,8 @@ const (
 )
 
 // Resolve asks the resolvers for the IPv4 and IPv6 addresses of name, as the terminal's own programs would: one after
-// the other, and those that keep silent once more. A late answer counts as well as one in time: on a satellite or a
-// crowded cell it takes two seconds. Only the name is sent, never a search domain.
+// the other, and those that do not answer once more. A late answer counts as much as one in time, since on a satellite
+// or in a crowded cell it takes two seconds. Only the name itself is asked for, never with a search domain.
 func Resolve(ctx context.Context, name string, resolvers []netip.AddrPort) Lookup {
 	start := time.Now()
 	whole, cancel := context.WithTimeout(ctx, resolveWait)

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotPermitted says that the process may not send what the question needs (CAP_NET_RAW, or for echoes
+// ErrNotPermitted is the error of a process that may not send what the check needs (CAP_NET_RAW, or for echoes
 // net.ipv4.ping_group_range).
 var ErrNotPermitted = errors.New("not permitted")
 
@@ -166,7 +166,7 @@ func checksum(b []byte) uint16 {
 	return ^uint16(sum)
 }
 
-// Quality is what a row of small packets shows of a path.
+// Quality is what a series of small packets shows of a path.
 type Quality struct {
 	Sent, Received int
 	RTT            time.Duration // median of those that came back

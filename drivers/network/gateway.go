@@ -39,8 +39,8 @@ const (
 // gatewayPorts are asked when echoes are not permitted: whether a router takes or refuses the connection, it lives.
 var gatewayPorts = []uint16{53, 80}
 
-// AskGateway finds out whether a router answers: by ARP and echoes if permitted, else by a connect that any machine
-// answers, and always by what the kernel knows of it. Its error is ctx's.
+// AskGateway finds out whether a router answers: by ARP and echoes if that is permitted, else by a connection attempt,
+// which any machine answers, and always by the kernel's table of neighbours. The error is that of ctx.
 func AskGateway(ctx context.Context, l Link, ip, own netip.Addr) (GatewayView, error) {
 	v := GatewayView{}
 	arpAsked := false
@@ -125,8 +125,8 @@ func neighbourState(l Link, ip netip.Addr) (state uint16, mac [6]byte, known boo
 	return 0, mac, false
 }
 
-// SecondOwner asks whether another machine of the network claims one of our addresses. Its error is ErrNotPermitted
-// without CAP_NET_RAW, ctx's, or that of a link that cannot be asked.
+// SecondOwner asks whether another machine on the network uses one of our addresses. The error is ErrNotPermitted
+// without CAP_NET_RAW, that of ctx, or that of a link on which nothing can be asked.
 func SecondOwner(ctx context.Context, l Link, own netip.Addr) (bool, error) {
 	if !own.Is4() {
 		return false, errors.ErrUnsupported // IPv6: the kernel's own detection says so in the address's flags

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kind is what a link is made of.
+// Kind is the technology of a link.
 type Kind string
 
 // Kinds of links.
@@ -26,7 +26,7 @@ const (
 	None     Kind = "none"
 )
 
-// KindOf tells what a link is made of. sys is the root of sysfs; without it the name and type decide.
+// KindOf finds the technology of a link. sys is the root of sysfs; without it the name and type decide.
 func KindOf(l Link, sys fs.FS) Kind {
 	switch l.Type {
 	case unix.ARPHRD_LOOPBACK:
@@ -143,7 +143,7 @@ func (t Tables) Bearer() (Link, Route, bool) {
 	return Link{}, Route{}, false
 }
 
-// An AddressView is what can be said of an interface's addressing without asking anybody.
+// An AddressView is what the kernel's tables show of an interface's addressing; no packet is sent to find it.
 type AddressView struct {
 	Address         netip.Prefix // invalid: none
 	Gateway         netip.Addr   // invalid: none, or point to point

@@ -20,8 +20,9 @@ const (
 	maxSamples    = 13
 )
 
-// A Monitor remembers for an hour what the kernel's tables say only for the moment: links that come and go, the bearer
-// changing, error counters growing. It works with whatever Observe is given; Run feeds it on the kernel's notice.
+// A Monitor remembers for an hour what the kernel's tables show only for the moment: links that come and go, changes of
+// the bearer, growing error counters. Observe gives it the tables; Run calls Observe whenever the kernel tells of a
+// change.
 type Monitor struct {
 	mu     sync.Mutex
 	start  time.Time
@@ -132,7 +133,7 @@ func (m *Monitor) Flaps(name string, now time.Time) int {
 	return (len(h.changes) + 1) / 2
 }
 
-// Seen tells whether a link was there at some time, and whether it ever had a carrier.
+// Seen tells whether a link was present at some time, and whether it ever had a carrier.
 func (m *Monitor) Seen(name string) (seen, carried bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -184,8 +185,8 @@ func (s LinkStats) minus(o LinkStats) LinkStats {
 const notices = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_IPV4_IFADDR-1) | 1<<(unix.RTNLGRP_IPV4_ROUTE-1) |
 	1<<(unix.RTNLGRP_IPV6_IFADDR-1) | 1<<(unix.RTNLGRP_IPV6_ROUTE-1)
 
-// Run observes the kernel's tables now and whenever the kernel says that they changed, until ctx ends. Between
-// changes it sleeps; a notice that was lost to a full buffer (ENOBUFS) leads to the same fresh look as any other.
+// Run observes the kernel's tables now and whenever the kernel tells that they changed, until ctx ends. Between changes
+// it waits. A notice that was lost to a full buffer (ENOBUFS) has the tables read anew, as any other notice does.
 func (m *Monitor) Run(ctx context.Context) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {

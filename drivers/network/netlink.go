@@ -77,7 +77,7 @@ type Tables struct {
 	Routes    []Route // of the main table
 }
 
-// ReadTables reads the kernel's tables. It does not wait for anybody.
+// ReadTables reads the kernel's tables. It sends nothing and does not wait.
 func ReadTables() (Tables, error) {
 	var t Tables
 	for _, part := range []struct {

@@ -32,10 +32,10 @@ type PathView struct {
 }
 
 // MeasurePath measures loss, delay and jitter to a host: with echoes of 28 bytes, or, where those are not permitted or
-// not answered, with a few connects whose repeated SYNs show the loss. While those are made, a late echo is still
-// awaited: silence and a delay of two seconds look alike for long. Echoes are no traffic that anybody pays with: where
-// they are mostly lost, or slow, a few connects that all work at once say that they alone are limited. Every connect is
-// made between enter, which tells whether it may be, and leave. Its error is ctx's.
+// not answered, with a few connections, whose repeated SYNs show the loss. Late echoes are awaited while these are
+// made, since for two seconds a loss and a long delay look the same. No service depends on echoes: where most of them
+// are lost, or slow, and a few connections work at once, only echoes are limited there. Every connection is made
+// between enter, which tells whether it may be made, and leave. The error is that of ctx.
 func MeasurePath(ctx context.Context, w Way, enter func(context.Context) bool, leave func()) (PathView, error) {
 	v, err := measurePath(ctx, w, enter, leave)
 	if err != nil || v.By != "echo" || v.Received == 0 || v.LossPct() < echoLimited && v.RTT < slowEcho {
@@ -162,9 +162,9 @@ const (
 // least of IPv4.
 var mtuSteps = [...]int{1500, 1492, 1452, 1400, 1280, 576}
 
-// FindMTU looks for a black hole: small packets pass, large ones vanish and no router says why. Packets go out whole
-// (don't fragment). Costs 3 kB if the path is clean, up to 20 kB in a hole. Its error is ErrNotPermitted, or that of
-// opening a socket.
+// FindMTU looks for a size of packet that is lost without notice: small packets pass, large ones vanish and no router
+// tells why (an MTU black hole). Packets are sent whole (don't fragment). It costs 3 kB if the path is clean, up to 20
+// kB if not. The error is ErrNotPermitted, or that of opening a socket.
 func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUView, error) {
 	v := MTUView{LinkMTU: linkMTU}
 	e, err := openEcho(dst, via, true)
@@ -177,7 +177,7 @@ func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUV
 		floor = minMTU6
 	}
 	var seq uint16
-	// passes tells whether a packet of this size comes back, and whether somebody said that it is too large.
+	// passes tells whether a packet of this size comes back, and whether a router has reported that it is too large.
 	passes := func(size int) (ok, told bool, err error) {
 		first := seq + 1
 		for range mtuRepeat {

@@ -16,8 +16,8 @@ type Portal string
 // Answers of AskPortal.
 const (
 	PortalNone    Portal = "none"    // the expected answer came
-	PortalFound   Portal = "found"   // somebody else answered
-	PortalUnknown Portal = "unknown" // nobody answered
+	PortalFound   Portal = "found"   // another machine answered
+	PortalUnknown Portal = "unknown" // no answer
 )
 
 const (
@@ -25,9 +25,9 @@ const (
 	portalBytes = 512 // of the answer that are looked at
 )
 
-// AskPortal asks a page of the fleet's that answers "204 No Content" (RFC 8910's forerunners all work like this). Any
-// other answer comes from something that takes the site's connections for itself. It must never be pointed at an
-// acquirer. The answer is compared and forgotten.
+// AskPortal asks for a page of the fleet that answers "204 No Content" (what came before RFC 8910 works so). Any other
+// answer comes from a device that intercepts the connections of the site. It must never be pointed at an acquirer. The
+// answer is compared and not kept.
 func AskPortal(ctx context.Context, w Way, host, path string) (Portal, int) {
 	if strings.ContainsAny(host+path, " \r\n") {
 		return PortalUnknown, 0

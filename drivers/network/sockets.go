@@ -42,7 +42,8 @@ func noteOurs(local uint16, to netip.AddrPort) {
 	ours.next = (ours.next + 1) % len(ours.last)
 }
 
-// IsOurs tells whether a connection from a port of this machine to a place is one that this package made lately.
+// IsOurs tells whether a connection from a port of this machine to a place is one that this package made in the last
+// minutes.
 func IsOurs(local uint16, to netip.AddrPort) bool {
 	ours.Lock()
 	defer ours.Unlock()
@@ -58,8 +59,8 @@ const (
 	maxDump         = 256 << 10
 )
 
-// Sockets returns the connections of other programs to a host that are open or being opened, as the kernel tells
-// everybody (sock_diag(7)). Nothing is sent. On a kernel without it the list is empty.
+// Sockets returns the connections of other programs to a host that are open or being opened, as the kernel shows them
+// to every user (sock_diag(7)). Nothing is sent. On a kernel without it the list is empty.
 func Sockets(dst netip.AddrPort) []Socket {
 	family := uint8(unix.AF_INET)
 	if dst.Addr().Is6() {

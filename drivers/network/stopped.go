@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Where says how far a connection request got that ended badly.
+// A Where is how far a connection attempt that failed has come.
 type Where string
 
 // Places at which a request is stopped.
@@ -26,7 +26,7 @@ const (
 )
 
 const (
-	siteHops  = 2                      // a packet that lives so long passes one router and dies at the second
+	siteHops  = 2                      // a packet with this time to live passes one router and expires at the second
 	siteWait  = 700 * time.Millisecond // for what the second router says of it
 	siteTries = 2
 	siteBytes = 56                    // of an ICMP error, at least (RFC 792)
@@ -37,7 +37,8 @@ const (
 	unreachable6, exceeded6 = 1, 3
 )
 
-// An Ear hears what routers say about one place, from the moment it is opened: routers limit how often they say it.
+// An Ear collects the ICMP errors that routers send about one place, from the moment it is opened: routers limit how
+// often they send them.
 type Ear struct {
 	way   Way
 	conn  net.PacketConn
@@ -46,7 +47,7 @@ type Ear struct {
 	ended chan struct{}
 
 	mu      sync.Mutex
-	news    chan struct{} // has one when something was heard
+	news    chan struct{} // holds a value when an error was received
 	by      netip.Addr    // who said that the place is unreachable
 	met     bool          // the place itself answered
 	echoes  int           // died at the second router
@@ -54,7 +55,7 @@ type Ear struct {
 	refused bool // a request that lives for two hops was refused
 }
 
-// OpenEar begins to listen. Its error is that of opening a raw socket, which needs CAP_NET_RAW.
+// OpenEar begins to collect. The error is that of opening a raw socket, which needs CAP_NET_RAW.
 func OpenEar(w Way) (*Ear, error) {
 	e := &Ear{way: w, six: w.Addr.Addr().Is6(), id: uint16(os.Getpid()) ^ w.Addr.Port()}
 	e.ended, e.news = make(chan struct{}), make(chan struct{}, 1)
@@ -81,16 +82,17 @@ func OpenEar(w Way) (*Ear, error) {
 	return e, nil
 }
 
-// Close ends the listening.
+// Close ends the collecting.
 func (e *Ear) Close() {
 	e.conn.Close()
 	<-e.ended
 }
 
-// StoppedAt finds out how far a request to the place gets whose connection ended with an outcome: Refused, Timeout or
-// Unreachable. Requests that live for two hops only never get to a host that is further away; the second router says
-// that they died, unless the first one refuses or swallows them. What is swallowed is told from a second router that
-// keeps silent by echoes sent along with it. gateway is the first router.
+// StoppedAt finds out how far a request to the place gets, after a connection to it ended as Refused, Timeout or
+// Unreachable. It sends requests whose time to live ends at the second router, so that they never reach a host that is
+// further away: the second router reports them expired, unless the first one refuses or drops them. Echoes that are
+// sent along tell a second router that sends no such reports from requests that are dropped. gateway is the first
+// router.
 func (e *Ear) StoppedAt(ctx context.Context, o Outcome, gateway netip.Addr) (at Where, bytes int) {
 	ctx, cancel := context.WithTimeout(ctx, siteWait)
 	defer cancel()
@@ -135,7 +137,7 @@ func (e *Ear) StoppedAt(ctx context.Context, o Outcome, gateway netip.Addr) (at 
 		switch {
 		case h.met: // so near that it is met within the two hops
 			return StoppedUnknown, bytes
-		case o != Refused && h.by.IsValid(): // it is not silence, then: somebody says so
+		case o != Refused && h.by.IsValid(): // it is not silence, then: a router has reported it
 			return by(h.by), bytes
 		case h.syns > 0:
 			return StoppedBeyond, bytes

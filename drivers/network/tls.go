@@ -16,13 +16,13 @@ import (
 
 // A Trust is what a server's certificate is judged by.
 type Trust struct {
-	Name  string    // the name the certificate must carry, host name or IP address; empty: nobody has said one
+	Name  string    // the name the certificate must have, host name or IP address; empty: none is known
 	Roots *Roots    // nil: those of the system
 	Now   time.Time // the moment at which it must be valid
 }
 
-// A Hello is a form of the first message of a handshake. What stands between a terminal and its host often passes one
-// and swallows another, so a payment application may get through where our own first try does not.
+// A Hello is a form of the first message of a handshake. Devices between a terminal and its host may pass one form and
+// drop another, so a payment application may get through where our own first attempt does not.
 type Hello string
 
 // Hellos.
@@ -40,7 +40,7 @@ const (
 	HelloTLCP Hello = "tlcp"
 )
 
-// A Form is the first message as a program is known to send it. The zero value is a small hello of ours.
+// A Form is the first message as a certain program sends it. The zero value is a small hello of this package.
 type Form struct {
 	Hello Hello
 	Max   uint16 // newest version that it offers; 0: the newest there is
@@ -58,7 +58,7 @@ type Handshake struct {
 	Swallowed  bool  // the first form ended in a time-out or a reset where another was answered
 	Refused    bool  // the host answered another form and not the first one
 	WantsCert  bool  // the server asks for a certificate of ours, and was shown none
-	Reset      bool  // Protocol: the peer hung up before it said anything
+	Reset      bool  // Protocol: the peer closed the connection before it sent anything
 	OldVersion bool  // below TLS 1.2
 	Alert      int   // Unsupported: the alert with which the server answered (RFC 8446, 6); 0: none
 	TLCP       bool  // Unsupported: the server speaks TLCP (version 0x0101)
@@ -75,17 +75,18 @@ const (
 	recordShake = 22
 )
 
-// errJudged ends a handshake whose certificate did not pass; the reason is kept beside it.
+// errJudged ends a handshake because the certificate was not accepted; the reason is kept beside it.
 var errJudged = errors.New("certificate not accepted")
 
-// TryTLS connects, does the handshake, and closes; no application byte is sent. The chain is always judged, by
-// ourselves, so that the reason has a name; a chain that does not pass ends the handshake there. Old versions and
-// ciphers are offered too: the question is what the payment application would meet, and nothing secret is sent.
+// TryTLS connects, does the handshake, and closes; no application byte is sent. The chain is always judged here, so
+// that the reason has a name; a chain that is not accepted ends the handshake there. Old versions and ciphers are
+// offered too: the question is what the payment application would meet, and nothing secret is sent.
 //
-// The first hello is of the form that is given: that of the payment application, where it is known. If no certificate
-// comes of it, other forms are tried, each on a connection of its own, as long as again says that another connection
-// may be made: what one box swallows another client gets through. A server that answers in a way this package cannot
-// judge (an alert, a protocol, curve or key of its own) is Unsupported: it may well suit the payment application.
+// The first hello is of the given form: that of the payment application, where it is known. If it brings no
+// certificate, other forms are tried, each on a connection of its own, as long as again tells that another connection
+// may be made: a device may drop the hello of one client and pass that of another. A server that answers in a way that
+// this package cannot judge (an alert, a protocol, curve or key of its own) is Unsupported: it may well suit the
+// payment application.
 func TryTLS(ctx context.Context, w Way, trust Trust, first Form, again func() bool) Handshake {
 	if first.Hello == "" {
 		first.Hello = HelloSmall
@@ -136,9 +137,9 @@ func TryTLS(ctx context.Context, w Way, trust Trust, first Form, again func() bo
 // settled tells whether another form of hello could not teach more.
 func (h *Handshake) settled() bool { return h.Known || h.TLCP || h.TLS == Stopped }
 
-// TryLargeHello tells whether a hello that does not fit into one packet gets through where a small one has: OK, or
-// Timeout or Reset where it is swallowed. Anything else says nothing. took is how long the small one needed: a host
-// that takes long over every handshake swallows none.
+// TryLargeHello finds out whether a hello that does not fit into one packet gets through where a small one does: OK, or
+// Timeout or Reset where it is dropped. Any other outcome proves nothing. took is how long the small one needed: a host
+// that is slow with every handshake drops none.
 func TryLargeHello(ctx context.Context, w Way, trust Trust, took time.Duration) (Outcome, int) {
 	h := tryHello(ctx, w, trust, Form{Hello: HelloLarge}, largeHello+2*took)
 	switch {

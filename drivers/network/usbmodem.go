@@ -29,7 +29,7 @@ const (
 	classRNDIS = "e00103" // of a wireless controller: modems, and telephones that share their line
 )
 
-// usbModem says that a network interface is a modem on USB, in whatever mode.
+// usbModem reports whether a network interface is a modem on USB, in whatever mode.
 func usbModem(sys fs.FS, name string) bool {
 	driver := property(sys, "class/net/"+name+"/device/uevent", "DRIVER")
 	if slices.Contains(modemDrivers, driver) {
@@ -91,8 +91,8 @@ func interfaces(sys fs.FS, device string) (list []string) {
 	return list
 }
 
-// serialPort says that an interface is a modem's serial port: ttyUSB2 lies in its folder. A ttyACM may be a till's
-// cradle as well, which has a network card too.
+// serialPort reports whether an interface is a modem's serial port: ttyUSB2 lies in its folder. A ttyACM may be a
+// till's cradle as well, which has a network card too.
 func serialPort(sys fs.FS, dir string) bool {
 	entries, _ := fs.ReadDir(sys, dir)
 	if !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), "ttyUSB") }) {

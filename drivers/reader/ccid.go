@@ -35,7 +35,7 @@ const (
 	statusMask  = 0x03
 )
 
-// A Message is one CCID message. Data is kept for Escape and its answer only: all others may carry a card's.
+// A Message is one CCID message. Data is kept for Escape and its answer only: those of all others may hold card data.
 type Message struct {
 	Type  byte
 	Slot  byte
@@ -45,7 +45,7 @@ type Message struct {
 	Step  Step // of a Transfer: what the card is asked for, all that is kept of it
 }
 
-// Answer says that the message goes from reader to host.
+// Answer reports whether the message goes from reader to host.
 func (m Message) Answer() bool { return m.Type&0x80 != 0 }
 
 // Frame appends a message as it goes over the line.
@@ -72,7 +72,7 @@ func xor(b []byte) (x byte) {
 	return x
 }
 
-// A Token is one thing that a Decoder saw on the line.
+// A Token is what a Decoder found on the line.
 type Token byte
 
 // The things on a line.
@@ -86,13 +86,14 @@ const (
 	TokenGarbage // a byte that belongs to nothing
 )
 
-// A Decoder cuts a byte stream, in either direction, into frames. It holds at most one frame and forgets it at once.
+// A Decoder cuts a byte stream, in either direction, into frames. It holds at most one frame and wipes it when it is
+// complete.
 type Decoder struct {
 	buf [2 + ccidHeader + ccidDataMax + 1]byte
 	n   int
 }
 
-// Pending says that a frame has begun and not ended.
+// Pending reports whether a frame has begun and not ended.
 func (d *Decoder) Pending() bool { return d.n > 0 }
 
 // Reset forgets a frame that has begun.
@@ -180,7 +181,8 @@ func (d *Decoder) message(size int) (Token, Message, bool) {
 	return TokenMessage, m, true
 }
 
-// mute tells whether a card is there and does not answer. Some readers call an empty slot mute (USB CCID rev 1.1, 6.1.7).
+// mute tells whether a card is there and does not answer. Some readers call an empty slot mute (USB CCID rev 1.1,
+// 6.1.7).
 func mute(m Message) bool {
 	return m.Param[0]&failed != 0 && m.Param[1] == ErrorMute && m.Param[0]&statusMask != 2
 }

@@ -10,7 +10,7 @@ import (
 	"posdx/drivers/serial"
 )
 
-// Echo says whether a reader sends every command back before its answer.
+// Echo is whether a reader sends every command back before its answer.
 type Echo byte
 
 // EchoUnknown learns from the first answer; the others count what is missing.
@@ -26,15 +26,15 @@ const (
 	statusAsks  = 3                      // status questions of one visit: a line error must have a chance to show
 )
 
-// CCIDConfig says what is known of a reader beforehand; the zero value finds out.
+// CCIDConfig is what is known of a reader before it is asked; with the zero value it is found out.
 type CCIDConfig struct {
 	Echo Echo
 }
 
-// AskCCID asks a CCID reader who it is and what stands in its slot. It sends GetSlotStatus and the Escape that reads
-// the firmware's name, nothing else. The report is valid as far as it goes also with an error, which is
-// serial.ErrIdle for a reader that says nothing, serial.ErrGarbled for one that says nothing intelligible,
-// serial.ErrGone or the context's.
+// AskCCID asks a CCID reader what it is and what its slot holds. It sends GetSlotStatus and the Escape that reads the
+// firmware's name, nothing else. With an error the report holds what was learned before it. The error is serial.ErrIdle
+// for a reader that answers nothing, serial.ErrGarbled for one whose answers cannot be understood, serial.ErrGone, or
+// the context's.
 func AskCCID(ctx context.Context, link serial.Link, c CCIDConfig) (Report, error) {
 	d := ccidDialogue{Visit: frame.Visit{Link: link}, echo: c.Echo}
 	r := Report{}

@@ -30,8 +30,8 @@ func stepOf(b []byte) Step {
 
 const moreTime = 0x80 // in bStatus: the card needs more time, the answer is still to come
 
-// A ChipWatch makes insertions of the CCID messages that pass between a payment application and a reader. It needs both
-// directions, which a reader that echoes sends by itself. The zero value is ready.
+// A ChipWatch finds the insertions of cards in the CCID messages that pass between a payment application and a reader.
+// It needs both directions; a reader that echoes sends both by itself. The zero value is ready.
 type ChipWatch struct {
 	asked   Message
 	waiting bool
@@ -90,10 +90,10 @@ func contact(code byte) bool {
 	return false
 }
 
-// Open says that a card is being spoken to.
+// Open reports whether a dialogue with a card is going on.
 func (w *ChipWatch) Open() bool { return w.open }
 
-// Out takes the notice that the card has left.
+// Out takes the notice that the card was removed.
 func (w *ChipWatch) Out() (Attempt, bool) {
 	a, ended := w.End()
 	w.same, w.tells = false, true

@@ -45,7 +45,7 @@ func CRTFrame(dst []byte, kind CRTKind, address byte, body []byte) []byte {
 	return append(dst, xor(dst[start:]))
 }
 
-// CRTToken is one thing on a motor reader's line.
+// CRTToken is what a CRTDecoder found on the line.
 type CRTToken byte
 
 // The things on a motor reader's line.
@@ -66,7 +66,7 @@ type CRTDecoder struct {
 	n    int
 }
 
-// Pending says that a frame has begun and not ended.
+// Pending reports whether a frame has begun and not ended.
 func (d *CRTDecoder) Pending() bool { return d.n > 0 }
 
 // Reset forgets a frame that has begun.
@@ -120,7 +120,7 @@ func (d *CRTDecoder) Push(c byte) (CRTToken, []byte, bool) {
 	return CRTMessage, body, true
 }
 
-// crtHarmless says that a body is a question or an answer about the reader. All others may hold a card's data.
+// crtHarmless reports whether a body is a question or an answer about the reader. All others may hold a card's data.
 func crtHarmless(kind CRTKind, b []byte) bool {
 	switch {
 	case len(b) < 2:
@@ -133,8 +133,8 @@ func crtHarmless(kind CRTKind, b []byte) bool {
 	return b[0] == 0x31 && (b[1] == 0x30 || b[1] == 0x2F)
 }
 
-// AskCRT asks a motor reader what stands in its way and, as far as it can say so without moving anything, who it is.
-// Errors are as AskCCID's.
+// AskCRT asks a motor reader where a card stands in its path and, as far as it can answer without moving anything, what
+// it is. Errors are those of AskCCID.
 func AskCRT(ctx context.Context, link serial.Link, kind CRTKind, address byte) (Report, error) {
 	d := crtDialogue{Visit: frame.Visit{Link: link}, kind: kind, address: address, dec: CRTDecoder{Kind: kind}}
 	defer d.dec.Reset()
@@ -264,7 +264,7 @@ func (d *crtDialogue) once(ctx context.Context, command []byte) ([]byte, error) 
 	}
 }
 
-// answers says that a body answers a command.
+// answers reports whether a body answers a command.
 func (d *crtDialogue) answers(command, b []byte) bool {
 	if d.kind == CRT591 {
 		return len(b) >= 3 && b[0] != 'C' && b[1] == command[1] && b[2] == command[2]

@@ -25,13 +25,13 @@ func ITPFrame(dst, body []byte) []byte {
 	return append(dst, xor(dst[start:]))
 }
 
-// An ITPDecoder cuts what a reader sends into versions. A frame that is none, a swipe among them, comes out empty.
+// An ITPDecoder cuts what a reader sends into versions. Any other frame, a swipe among them, comes out empty.
 type ITPDecoder struct {
 	buf [itpMax]byte
 	n   int
 }
 
-// Pending says that a frame has begun and not ended.
+// Pending reports whether a frame has begun and not ended.
 func (d *ITPDecoder) Pending() bool { return d.n > 0 }
 
 // Reset forgets a frame that has begun.

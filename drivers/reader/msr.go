@@ -29,8 +29,8 @@ type Swipe struct {
 	NoStart bool
 }
 
-// Good says that a sale can be made of it: track 2 was read, or track 1 where that is enough. Most acquirers take track
-// 2 alone (ISO 8583 field 35).
+// Good reports whether a sale can be made of it: track 2 was read, or track 1 where that is enough. Most acquirers take
+// track 2 alone (ISO 8583 field 35).
 func (s Swipe) Good(track1 bool) bool {
 	return s.Tracks[1] == TrackGood || track1 && s.Tracks[0] == TrackGood
 }

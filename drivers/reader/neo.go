@@ -46,7 +46,7 @@ const (
 )
 
 // A NEOMessage is one frame. In an answer Status stands where a command has its sub-command. Data is kept for versions
-// only: all other answers may carry a card's.
+// only: all other answers may hold card data.
 type NEOMessage struct {
 	Command, Status byte
 	Data            []byte
@@ -74,7 +74,8 @@ func ccitt(b []byte) uint16 {
 	return sum
 }
 
-// A NEODecoder cuts a byte stream, in either direction, into frames. It holds at most one and forgets it at once.
+// A NEODecoder cuts a byte stream, in either direction, into frames. It holds at most one and wipes it when it is
+// complete.
 type NEODecoder struct {
 	buf [neoFixed + neoDataMax + 2]byte
 	n   int
@@ -82,7 +83,7 @@ type NEODecoder struct {
 	Swapped uint64
 }
 
-// Pending says that a frame has begun and not ended.
+// Pending reports whether a frame has begun and not ended.
 func (d *NEODecoder) Pending() bool { return d.n > 0 }
 
 // Reset forgets a frame that has begun.
@@ -137,8 +138,8 @@ func (d *NEODecoder) Push(c byte) (Token, NEOMessage, bool) {
 	return TokenCRC, NEOMessage{}, true
 }
 
-// AskNEO asks an ID TECH reader whether it is there and which firmware it runs. Report and errors are as AskCCID's; the
-// slot stays unknown, because asking for it is not free of effect on every model.
+// AskNEO asks an ID TECH reader whether it is there and which firmware it runs. Report and errors are those of AskCCID;
+// the slot stays unknown, because on some models the question has side effects.
 func AskNEO(ctx context.Context, link serial.Link) (r Report, err error) {
 	d := neoDialogue{Visit: frame.Visit{Link: link}}
 	defer func() {

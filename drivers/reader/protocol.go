@@ -63,7 +63,7 @@ func FindProtocol(name string) (p Protocol, address byte, ok bool) {
 	return Protocol{}, 0, false
 }
 
-// Ask asks the reader at the other end of a link who it is and how it feels. Errors are as AskCCID's.
+// Ask asks the reader at the other end of a link what it is and whether it is well. Errors are those of AskCCID.
 func (p Protocol) Ask(ctx context.Context, link serial.Link, address byte) (Report, error) {
 	return p.ask(ctx, link, address)
 }

@@ -1,10 +1,10 @@
-// Package reader asks card readers who they are and how they feel, and counts how well cards are read. It never powers
-// a card, never moves one, and no byte of a card's data leaves its decoders.
+// Package reader asks card readers what they are and whether they are well, and counts how well cards are read. It
+// never powers a card, never moves one, and no byte of card data leaves its decoders.
 package reader
 
 import "posdx/drivers/frame"
 
-// Slot is what stands in a reader's slot.
+// Slot is what a reader's slot holds.
 type Slot byte
 
 // The states of a slot.

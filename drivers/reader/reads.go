@@ -19,10 +19,11 @@ const (
 	sameLimit = 10 * time.Minute
 )
 
-// A Head is what reads a card. One may wear out while the others are well.
+// A Head is the part of a reader that reads one kind of card: stripe, chip or contactless. One may wear out while the
+// others are well.
 type Head byte
 
-// The heads of a reader. HeadUnknown is for reads whose teller did not say.
+// The heads of a reader. HeadUnknown is for reads of which it was not told.
 const (
 	HeadUnknown Head = iota
 	HeadStripe
@@ -103,7 +104,7 @@ type insertion struct {
 	reached, broken     Steps
 }
 
-// Totals are counts since they were begun, over restarts too. They count attempts, not cards.
+// Totals are the counts of all attempts, not cards, since counting began; they are kept over restarts.
 type Totals struct {
 	Good, Failed uint64
 	NoStart      uint64    // swipes in which data came that no start sentinel introduced
@@ -188,13 +189,13 @@ func (r *Reads) last(h Head) *insertion {
 // A Rate is how many of a number of cards failed.
 type Rate struct{ Cards, Failed int }
 
-// Share is the part that failed, 0 for no cards.
+// Share is the part of the cards that failed, 0 if there were none.
 func (r Rate) Share() float64 { return float64(r.Failed) / float64(max(r.Cards, 1)) }
 
-// Interval is where the share of failing cards lies, at 95 %.
+// Interval is the range in which the true share of failing cards lies with 95 % confidence.
 func (r Rate) Interval() (low, high float64) { return wilson(r.Failed, r.Cards) }
 
-// Enough says that the rate is a sample, not an anecdote.
+// Enough reports whether there were enough cards for the rate to mean something.
 func (r Rate) Enough() bool { return r.Cards >= ReadsNeeded }
 
 func (r *Rate) put(failed bool) {
@@ -226,8 +227,8 @@ func (r *Reads) Tally(now time.Time) Tally {
 	return t
 }
 
-// Worst is the tally of the head that fails for certain most, among those with enough cards: a worn chip contact must
-// not hide behind contactless cards. It is the tally of all heads together if none of them fails.
+// Worst is the tally of the head whose failing is most certain, among those with enough cards, so that a worn chip
+// contact is not hidden by many contactless cards. It is the tally of all heads together if none of them fails.
 func (r *Reads) Worst(now time.Time) Tally {
 	worst := r.recent(now, r.Tally(now))
 	least := -1.0
@@ -243,8 +244,8 @@ func (r *Reads) Worst(now time.Time) Tally {
 	return worst
 }
 
-// recent is the tally of the last cards alone, if they fail more often than those before them for certain: many good
-// cards must not hide a head that is failing now. Else it is the whole.
+// recent is the tally of the last cards alone, if it is certain that they fail more often than those before them: many
+// good cards must not hide a head that has begun to fail. Else it is the tally of the whole window.
 func (r *Reads) recent(now time.Time, whole Tally) Tally {
 	worst, least := whole, 0.0
 	for _, n := range [...]int{40, 20, 10, ReadsNeeded} {
@@ -296,7 +297,7 @@ func (r *Reads) lately(now time.Time, h Head, n int) Tally {
 	return t
 }
 
-// Totals are the counts since they were begun.
+// Totals returns the counts since counting began.
 func (r *Reads) Totals() Totals {
 	r.mu.Lock()
 	defer r.mu.Unlock()

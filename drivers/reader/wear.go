@@ -36,8 +36,8 @@ type dayHead struct{ Cards, Failed, Retried int }
 
 func dayOf(at time.Time) int64 { return at.Unix() / 86400 }
 
-// today returns the day of a moment. Days of a clock that was wrong and ran ahead are dropped; with one that has lost
-// its cell it is still the last day known.
+// today returns the day of a moment. Days that a clock which ran ahead has recorded are dropped. With a clock that was
+// reset to the past it is the last day known.
 func (r *Reads) today(at time.Time) *day {
 	index := dayOf(at)
 	if n := len(r.days); n > 0 && index < firstDay {
@@ -72,13 +72,14 @@ func one(b bool) int {
 	return 0
 }
 
-// Wear is how many cards gave a head trouble, by not being read or not at once, in the last days and in those before.
+// Wear is how many cards gave a head trouble, by not being read or not at the first try, in the last days and in those
+// before.
 type Wear struct {
 	Head            Head
 	Recent, Earlier Rate
 }
 
-// Shows says that the head has become worse: for certain, at 95 % on either side, and by more than chance.
+// Shows reports whether the head has become worse, with 95 % confidence on either side.
 func (w Wear) Shows() bool {
 	if w.Recent.Cards < wearNeeded || w.Earlier.Cards < wearNeeded {
 		return false
@@ -135,7 +136,7 @@ type MemoryCard struct {
 	Failed int   `json:"failed"`
 }
 
-// Noted is how many attempts have been taken in since the start: while it stays the same there is nothing to keep.
+// Noted is how many attempts were taken since the start: while it stays the same there is nothing new to keep.
 func (r *Reads) Noted() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -160,7 +161,8 @@ func (r *Reads) Memory() Memory {
 	return m
 }
 
-// Restore takes back what an earlier life kept. What cannot be, such as a day to come, is left out.
+// Restore takes back what Memory returned before a restart. What cannot be true, such as a day in the future, is left
+// out.
 func (r *Reads) Restore(m Memory, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

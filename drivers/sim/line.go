@@ -19,13 +19,13 @@ import (
 	"posdx/drivers/serial"
 )
 
-// A Peer is a simulated device: it talks on one end of a line until the line or the context ends.
+// A Peer is a simulated device: it serves one end of a line until the line or the context ends.
 type Peer interface {
 	Serve(ctx context.Context, rw io.ReadWriteCloser) error
 }
 
 // A Line is a cable between a Peer and a tty that other programs open: a pty with a name of its own, which can be
-// pulled out, put back, and made to rustle. Its methods may be called from any goroutine.
+// pulled out, put back, and made to damage bytes. Its methods may be called from any goroutine.
 type Line struct {
 	path string
 	peer Peer
@@ -53,7 +53,7 @@ func NewLine(path string, peer Peer, seed uint64) *Line {
 // Path is the name by which the tty is opened.
 func (l *Line) Path() string { return l.path }
 
-// Plug makes the tty appear and sets the peer talking. A line that is plugged in stays so.
+// Plug makes the tty appear and starts the peer. A line that is plugged in stays so.
 func (l *Line) Plug() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,8 +87,8 @@ func (l *Line) Plug() error {
 	return nil
 }
 
-// openPTY opens a pty whose tty nobody has open. The kernel gives a number again while some other process still has the
-// dead tty of that number open, and whoever looks for the holder of a port sees that one.
+// openPTY opens a pty whose tty no process has open. The kernel uses a number again while some other process still has
+// the closed tty of that number open, and a search for the holder of the port would find that process.
 func openPTY() (master, slave *os.File, err error) {
 	const tries = 16
 	for range tries {
@@ -105,7 +105,7 @@ func openPTY() (master, slave *os.File, err error) {
 	return nil, nil, errors.New("every pty is held by somebody else")
 }
 
-// Unplug makes the tty vanish under whoever has it open, and waits until the peer has noticed.
+// Unplug makes the tty vanish for every program that has it open, and waits until the peer has noticed.
 func (l *Line) Unplug() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -153,8 +153,8 @@ func raw(tty *os.File) error {
 	return unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, t)
 }
 
-// cable is the peer's end of a plugged line. While nobody has the tty open it is as quiet as a wire: a pty would say
-// EIO.
+// cable is the peer's end of a plugged line. While no program has the tty open it is as quiet as a wire: a pty alone
+// would return EIO.
 type cable struct {
 	*os.File
 	ctx  context.Context

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// ModemState is what a simulated modem is and suffers; all may change while it runs.
+// ModemState is the state of a simulated modem and its faults; all may change while it runs.
 type ModemState struct {
 	SIM        string // READY, SIM PIN, SIM PUK, or a +CME code: 10 none, 13 failure
 	Stat       int    // registration: 0 idle 1 home 2 searching 3 denied 5 roaming
@@ -43,13 +43,13 @@ type ModemState struct {
 
 	Flood bool // unasked lines without end
 	Dies  bool // falls silent in the middle of its next answer
-	Muxed bool // somebody left it under the multiplexer of 27.010: it answers in frames
+	Muxed bool // a program left it under the multiplexer of 27.010: it answers in frames
 }
 
 // testNetwork is no operator's.
 const testNetwork = "00101"
 
-// ModemMake is who a modem says it is.
+// ModemMake is the maker, model and firmware that a modem gives.
 type ModemMake struct{ Maker, Model, Firmware string }
 
 // The makes whose own commands the simulator knows. The last one sits on a telephone line.
@@ -98,7 +98,7 @@ func NewModem(m ModemMake, s ModemState, seed uint64) *Modem {
 	return &Modem{make: m, state: s, rand: rand.New(rand.NewPCG(seed, 3))}
 }
 
-// Change changes the state of a modem. A modem that died comes back to life, and a call ends.
+// Change changes the state of a modem. A modem that had broken off answers again, and a call ends.
 func (m *Modem) Change(f func(*ModemState)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -106,7 +106,7 @@ func (m *Modem) Change(f func(*ModemState)) {
 	f(&m.state)
 }
 
-// Heard is every command line that came, in order: a test that a probe asks for no identifier looks here.
+// Heard is every command line that came, in order: tests that a probe asks for no identifier look here.
 func (m *Modem) Heard() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -293,7 +293,7 @@ func (m *Modem) run(c string) (lines []string, final string) {
 	return nil, m.fail(4)
 }
 
-// The answers of a modem, by what is asked for. Neither lines nor a final word: it is asked for something else.
+// The answers of a modem, by subject. Where both results are empty the command is about another subject.
 
 func one(format string, a ...any) ([]string, string) {
 	return []string{fmt.Sprintf(format, a...)}, "OK"

@@ -14,7 +14,7 @@ import (
 	"posdx/drivers/pinpad"
 )
 
-// PINPadState is what a simulated PIN pad is and suffers; all may change while it runs.
+// PINPadState is the state of a simulated PIN pad and its faults; all may change while it runs.
 type PINPadState struct {
 	Keys [pinpad.KeyKinds]string // '0' '1' '2' for each of its hundred places
 
@@ -22,10 +22,10 @@ type PINPadState struct {
 	Old      bool    // knows GIN only, as pads did before protocol 2.00
 	Secure   bool    // the payment application holds a secure session
 	Broken   bool    // internal error
-	Cut      bool    // dies in the middle of every answer
+	Cut      bool    // breaks off in the middle of every answer
 	BadCRC   float64 // how many of its answers carry a wrong check sum, 0 to 1
 	NAK      float64 // how many commands it cannot read
-	Leftover bool    // says first what somebody else had asked for: a card's tracks
+	Leftover bool    // sends first what another program had asked for: a card's tracks
 }
 
 // A PINPad speaks ABECS 2.20. Its methods may be called from any goroutine.
@@ -53,7 +53,7 @@ func (p *PINPad) Change(f func(*PINPadState)) {
 	f(&p.state)
 }
 
-// Asked says how often each command has come, CAN included: a test that a probe disturbs nobody looks here.
+// Asked is how often each command has come, CAN included: tests that a probe disturbs nothing look here.
 func (p *PINPad) Asked() map[string]uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// PrinterState is what a simulated receipt printer is and suffers; all may change while it runs.
+// PrinterState is the state of a simulated receipt printer and its faults; all may change while it runs.
 type PrinterState struct {
 	CoverOpen, PaperOut, PaperLow, Cutter, Hot, Broken bool
 
@@ -18,7 +18,7 @@ type PrinterState struct {
 	Mistuned bool // its baud rate is another: every bit comes as noise
 }
 
-// A Printer speaks the status part of ESC/POS and swallows what is to be printed. Its methods may be called from any
+// A Printer answers the status part of ESC/POS and ignores what is to be printed. Its methods may be called from any
 // goroutine.
 type Printer struct {
 	mu    sync.Mutex
@@ -38,8 +38,8 @@ func (p *Printer) Change(f func(*PrinterState)) {
 	f(&p.state)
 }
 
-// Asked is how many status questions have come, and how many bytes that were none: what would have been printed, or
-// done.
+// Asked is how many status questions have come, and how many other bytes, which a real printer would have printed or
+// obeyed.
 func (p *Printer) Asked() (questions, other uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

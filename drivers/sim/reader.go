@@ -35,11 +35,11 @@ func GemCoreSIMPro2() ReaderModel {
 }
 func SEC1210() ReaderModel { return ReaderModel{"SEC1210", "SEC1210-V1.05", 0x06, false, 0} }
 
-// ReaderState is what a simulated reader is and suffers; all may change while it runs.
+// ReaderState is the state of a simulated reader and its faults; all may change while it runs.
 type ReaderState struct {
 	Card bool // a card is in the slot
 
-	Silent   bool    // power or cable gone on the far side: hears nothing, says nothing
+	Silent   bool    // power or cable gone on the far side: receives and sends nothing
 	Babble   bool    // never stops sending
 	Mute     bool    // the card in the slot does not answer
 	Hardware bool    // its self-test fails
@@ -75,7 +75,7 @@ func (r *Reader) Change(f func(*ReaderState)) {
 	f(&r.state)
 }
 
-// Asked says how many commands of a type have come: a test that a probe never powers a card looks here.
+// Asked is how many commands of a type have come: tests that a probe never powers a card look here.
 func (r *Reader) Asked(command byte) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,8 +133,8 @@ func (r *Reader) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	})
 }
 
-// deaf says that the line runs at a rate that is not the reader's. A pty keeps the rate that was set on it, and tells
-// it at both ends.
+// deaf reports whether the line runs at a rate that is not the reader's. A pty keeps the rate that was set on it and
+// shows it at both ends.
 func (r *Reader) deaf(rw io.ReadWriteCloser) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

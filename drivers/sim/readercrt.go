@@ -9,7 +9,7 @@ import (
 	"posdx/drivers/reader"
 )
 
-// CRTState is what a simulated motor reader is and suffers.
+// CRTState is the state of a simulated motor reader and its faults.
 type CRTState struct {
 	Card          bool
 	Fault         byte   // of a CRT-310: 05 supply, 06 abnormal card, 07 main supply gone; 0 for none
@@ -17,12 +17,12 @@ type CRTState struct {
 	Silent        bool
 	NAK           bool
 	Damaged       bool // every answer's check sum is wrong
-	Cut           bool // dies in the middle of every answer
-	CardDataFirst bool // says first what somebody else had asked for: a card's tracks
+	Cut           bool // breaks off in the middle of every answer
+	CardDataFirst bool // sends first what another program had asked for: a card's tracks
 }
 
-// A CRTReader is a motor reader of Creator's: a CRT-310, which does nothing before it is told ENQ, or a CRT-591. Its
-// methods may be called from any goroutine.
+// A CRTReader is a motor reader made by Creator: a CRT-310, which carries a command out only when ENQ follows, or a
+// CRT-591. Its methods may be called from any goroutine.
 type CRTReader struct {
 	kind  reader.CRTKind
 	mu    sync.Mutex
@@ -42,7 +42,7 @@ func (r *CRTReader) Change(f func(*CRTState)) {
 	f(&r.state)
 }
 
-// Asked is how often each command and parameter has been carried out: a test that no card is moved looks here.
+// Asked is how often each command and parameter has been carried out: tests that no card is moved look here.
 func (r *CRTReader) Asked() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"posdx/drivers/reader"
 )
 
-// NEOState is what a simulated ID TECH reader is and suffers.
+// NEOState is the state of a simulated ID TECH reader and its faults.
 type NEOState struct {
 	Firmware string
 	Silent   bool
@@ -39,14 +39,14 @@ func (r *NEOReader) Change(f func(*NEOState)) {
 	f(&r.state)
 }
 
-// Asked says how many commands of a kind have come.
+// Asked is how many commands of a kind have come.
 func (r *NEOReader) Asked(command byte) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.asked[command]
 }
 
-// Boot says, unasked, that the reader has started, as after a dip of its supply.
+// Boot sends, unasked, that the reader has started, as after a dip of its supply.
 func (r *NEOReader) Boot() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

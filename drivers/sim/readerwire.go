@@ -10,8 +10,8 @@ import (
 	"posdx/drivers/reader"
 )
 
-// A Wire is a line on which somebody else talks: what is written to it appears on the tty, and nobody hears what comes
-// from there. Its methods may be called from any goroutine.
+// A Wire is a line between two other programs or devices: what is written to it appears on the tty, and what comes from
+// the tty is discarded. Its methods may be called from any goroutine.
 type Wire struct {
 	mu   sync.Mutex
 	out  io.Writer
@@ -22,7 +22,7 @@ type Wire struct {
 // NewWire makes a quiet wire.
 func NewWire() *Wire { return &Wire{up: make(chan struct{})} }
 
-// Serve carries until the line or the context ends.
+// Serve passes bytes until the line or the context ends.
 func (w *Wire) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	stop := context.AfterFunc(ctx, func() { rw.Close() })
 	defer stop()
@@ -50,7 +50,7 @@ func (w *Wire) Write(b []byte) (int, error) {
 	return w.out.Write(b)
 }
 
-// A StripeReader is a plain reader of magnetic stripes: it says what it read and nothing else.
+// A StripeReader is a plain reader of magnetic stripes: it sends what it read and nothing else.
 type StripeReader struct {
 	*Wire
 	rand *rand.Rand
@@ -65,8 +65,8 @@ func NewStripeReader(seed uint64) *StripeReader {
 	return &StripeReader{Wire: NewWire(), rand: rand.New(rand.NewPCG(seed, 3))}
 }
 
-// Swipe passes a card and says whether track 2, which payments are made of, was read, or track 1. The card is ISO's own
-// example number.
+// Swipe passes a card through the reader and returns whether track 2, which payments are made of, was read, or track 1.
+// The number of the card is the example of the ISO standard.
 func (s *StripeReader) Swipe() (read bool, err error) {
 	tracks := []struct{ good, bad string }{
 		{"%B4111111111111111^TEST/CARD^25121010000000000000?", "%E?"},

@@ -43,8 +43,8 @@ var (
 	ErrLastly  = problem("last", "", "this is the last admin of the whole fleet; make another first")
 )
 
-// A Problem is what is wrong with what somebody asks for: a word that pages have a text for in each language, what it
-// is about, and the same in English for the command line.
+// A Problem is what is wrong with a request: a word for which pages have a text in each language, what it is about, and
+// the same in English for the command line.
 type Problem struct {
 	Word, About string
 	text        string
@@ -56,7 +56,7 @@ func problem(word, about, format string, args ...any) error {
 	return &Problem{word, about, fmt.Sprintf(format, args...)}
 }
 
-// A Wait says that there were too many tries.
+// A Wait is the error when there were too many tries; it holds how long to wait.
 type Wait time.Duration
 
 func (w Wait) Error() string {
@@ -82,7 +82,8 @@ type accounts interface {
 	Audit(ctx context.Context, list ...store.AuditEntry) error
 }
 
-// A Keeper lets people and programs in. Any number of goroutines may use it.
+// A Keeper decides who may sign in, and keeps accounts, sessions, tokens and the audit log. Any number of goroutines
+// may use it.
 type Keeper struct {
 	Store accounts
 	Now   func() time.Time // nil: time.Now
@@ -112,7 +113,7 @@ func secret() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// Note writes what someone did to the audit log.
+// Note writes what an account or a token did to the audit log.
 func (k *Keeper) Note(ctx context.Context, u User, what, estate, object, detail string) error {
 	return k.Store.Audit(
 		ctx,
@@ -128,8 +129,9 @@ func (k *Keeper) Note(ctx context.Context, u User, what, estate, object, detail 
 	)
 }
 
-// NoteOn writes what someone did about rights in some estates: an entry in each, so that its admins read it, of which
-// the detail says no more than is theirs. Estates that are nil, all, make one entry of the whole fleet.
+// NoteOn writes what was done about rights in some estates: an entry in each, so that its admins can read it, whose
+// detail holds only what is about that estate. Estates that are nil, which means all, make one entry of the whole
+// fleet.
 func (k *Keeper) NoteOn(
 	ctx context.Context,
 	u User,
@@ -174,7 +176,7 @@ func (k *Keeper) First(ctx context.Context) (string, error) {
 	return s, nil
 }
 
-// FirstValid tells whether a link would be taken.
+// FirstValid reports whether a link would be accepted.
 func (k *Keeper) FirstValid(link string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -186,8 +188,9 @@ func (k *Keeper) validFirst(link string) bool {
 	return k.first != "" && hmac.Equal([]byte(hash(link)), []byte(k.first)) && k.now().Sub(k.firstAt) < FirstLife
 }
 
-// MakeFirst makes the first account, an admin of the whole fleet, against the link's secret, which is then used up. Of
-// several at once one is let in: the link is taken before the account is made, and given back if none was.
+// MakeFirst makes the first account, an admin of the whole fleet, for the holder of the link's secret, which can be
+// used once. Of several requests at the same time one succeeds: the link is marked as used before the account is made,
+// and is valid again if none was made.
 func (k *Keeper) MakeFirst(ctx context.Context, link, name, password, source string) error {
 	k.mu.Lock()
 	valid := k.validFirst(link)
@@ -216,7 +219,7 @@ func (k *Keeper) MakeFirst(ctx context.Context, link, name, password, source str
 	return err
 }
 
-// CheckName says what is wrong with an account's name.
+// CheckName returns what is wrong with an account's name, nil if nothing is.
 func CheckName(name string) error {
 	if n := len([]rune(name)); n < 1 || n > 64 || strings.TrimSpace(name) != name {
 		return problem("name", "", "name: want 1 to 64 characters without space around them")
@@ -296,7 +299,7 @@ func (k *Keeper) check(u User, a store.Account) error {
 	return u.within(r, a.Estates)
 }
 
-// describe says what an account may do, to the admins of one estate or, with an empty one, of the whole fleet. It is
+// describe is what an account may do, for the admins of one estate or, with an empty one, of the whole fleet. It is
 // read in every language, so it is made of ids.
 func describe(a store.Account) func(estate string) string {
 	return func(estate string) string {
@@ -334,7 +337,8 @@ func (k *Keeper) ChangeAccount(
 	if err != nil {
 		return err
 	}
-	if err := u.within(before, a.Estates); err != nil { // nobody changes whom it could not have made
+	// An account that the user could not have made cannot be changed by it.
+	if err := u.within(before, a.Estates); err != nil {
 		return err
 	}
 	was := a
@@ -372,7 +376,7 @@ func (k *Keeper) ChangeAccount(
 // chief tells whether an account can make all others.
 func chief(a store.Account) bool { return a.Role == Admin.String() && a.Estates == nil && !a.Disabled }
 
-// ChangePassword gives someone a new password against the old one. All its sessions end.
+// ChangePassword sets a new password if the old one is right. All sessions of the account end.
 func (k *Keeper) ChangePassword(ctx context.Context, u User, old, password string) error {
 	if u.Session == "" {
 		return ErrDenied
@@ -415,7 +419,7 @@ func (k *Keeper) prove(ctx context.Context, name, password, source string) (stor
 	return a, nil
 }
 
-// Login lets someone in by password and returns the secret of its session.
+// Login signs an account in by password and returns the secret of its session.
 func (k *Keeper) Login(ctx context.Context, name, password, source string) (string, error) {
 	a, err := k.prove(ctx, name, password, source)
 	if err != nil {
@@ -435,9 +439,9 @@ func (k *Keeper) begin(ctx context.Context, a store.Account, source, what string
 	return s, k.NoteOn(ctx, User{Name: a.Name, Source: source}, what, a.Estates, "", plain(""))
 }
 
-// Session returns who holds a session's secret, and its successor when it is time for one (only with rotate: the answer
-// must reach the browser). A secret that is shown again long after it got a successor has been copied: the sign-in
-// ends.
+// Session returns the account behind a session's secret, and the secret that follows it when it is time for one (only
+// with rotate, since the answer must reach the browser). A secret that is used again long after it was replaced has
+// been copied: the sign-in ends.
 func (k *Keeper) Session(ctx context.Context, given, source string, rotate bool) (u User, next string, err error) {
 	v, a, err := k.Store.Session(ctx, hash(given))
 	if errors.Is(err, store.ErrNone) {
@@ -487,7 +491,8 @@ func (k *Keeper) Logout(ctx context.Context, u User) error {
 	return k.NoteOn(ctx, u, "logout", u.Estates, "", plain(""))
 }
 
-// MakeToken makes a token for a program, of no more than its maker's rights, and returns its secret, shown this once.
+// MakeToken makes a token for a program, with no more rights than its maker has, and returns its secret, which is shown
+// only this once.
 func (k *Keeper) MakeToken(
 	ctx context.Context,
 	u User,
@@ -540,14 +545,14 @@ func (k *Keeper) MakeToken(
 		plain(fmt.Sprintf("%s: role=%s scope=%s until=%s", name, r, scope, t.Expires.UTC().Format(time.DateOnly))))
 }
 
-// Reaches tells whether someone may see and take back a token: those that it could have made. Who is said to own it
-// counts for nothing: an earlier release wrote names there that anybody can take.
+// Reaches reports whether an account may see and revoke a token: only those that it could have made. The owner that the
+// token names does not matter: an earlier release stored names there that anybody can choose.
 func (u User) Reaches(t store.Token) bool {
 	r, err := ParseRole(t.Role)
 	return err == nil && u.within(r, t.Estates) == nil
 }
 
-// Revoke makes a token worthless. One that is not within someone's reach is not there for it.
+// Revoke makes a token worthless. If the account may not see the token the error is that it does not exist.
 func (k *Keeper) Revoke(ctx context.Context, u User, no int64) error {
 	if u.program() {
 		return ErrByToken
@@ -569,8 +574,8 @@ func (k *Keeper) Revoke(ctx context.Context, u User, no int64) error {
 	return k.NoteOn(ctx, u, "token.revoke", list[i].Estates, strconv.FormatInt(no, 10), plain(list[i].Name))
 }
 
-// Token returns who holds a token. A token of an owner who may no longer sign in, or may do less by now, is cut to
-// that.
+// Token returns the account behind a token. If the owner may no longer sign in, or has fewer rights by now, the token
+// has no more than these.
 func (k *Keeper) Token(ctx context.Context, given, source string) (User, error) {
 	if !strings.HasPrefix(given, tokenPrefix) {
 		return User{}, ErrToken

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Tries of a password that may fail within a window. Of one account from one address few; of one account from
-// everywhere more, since otherwise anyone could lock its owner out.
+// Bounds of how many tries of a password may fail within a window. For one account from one address they are few; for
+// one account from all addresses they are more, since otherwise anyone could lock its owner out.
 const (
 	window         = 15 * time.Minute
 	failsPair      = 5
@@ -66,7 +66,7 @@ func (l *limiter) take(account, source string, now time.Time) time.Duration {
 			}
 		}
 		if len(l.fails) > maxLimiterKeys {
-			return window // an attack from everywhere; nobody new is let in while it lasts
+			return window // an attack from many addresses: while it lasts no new address may sign in
 		}
 	}
 	for k := range keys {

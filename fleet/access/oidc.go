@@ -28,8 +28,8 @@ type OIDCConfig struct {
 	RoleClaim string `toml:"role_claim"`
 }
 
-// OIDC lets people in by an OpenID provider, by the code flow with PKCE. It reads the provider's discovery document
-// when it is first needed, so that the fleet starts while the provider is away.
+// OIDC signs people in by an OpenID provider, with the code flow and PKCE. It reads the provider's discovery document
+// when it is first needed, so that the fleet can start while the provider cannot be reached.
 type OIDC struct {
 	Name string
 
@@ -75,7 +75,8 @@ func (o *OIDC) client(ctx context.Context) (*oauth2.Config, *oidc.Provider, erro
 	}, o.provider, nil
 }
 
-// Begin returns the provider's address to send a browser to, and what a cookie must remember until it is back.
+// Begin returns the address of the provider to send a browser to, and what a cookie must keep until the browser comes
+// back.
 func (o *OIDC) Begin(ctx context.Context) (to, remember string, err error) {
 	c, _, err := o.client(ctx)
 	if err != nil {
@@ -89,7 +90,7 @@ func (o *OIDC) Begin(ctx context.Context) (to, remember string, err error) {
 	), state + "." + nonce + "." + verifier, nil
 }
 
-// Back lets someone in whom the provider sent back, and returns the secret of its session.
+// Back signs in the person that the provider sent back, and returns the secret of the session.
 func (o *OIDC) Back(ctx context.Context, remembered, state, code, source string) (string, error) {
 	parts := strings.Split(remembered, ".")
 	if len(parts) != 3 || state == "" || parts[0] != state {

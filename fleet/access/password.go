@@ -33,7 +33,7 @@ func argon(password string, salt []byte, time, memory uint32, lanes uint8, size 
 	return argon2.IDKey([]byte(password), salt, time, memory, lanes, size)
 }
 
-// CheckPassword says what is wrong with a new password.
+// CheckPassword returns what is wrong with a new password, nil if nothing is.
 func CheckPassword(name, password string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case n < minPassword || len(password) > maxPassword:
@@ -49,7 +49,7 @@ func CheckPassword(name, password string) error {
 	return problem("password.same", "", "password: want more than one character again and again")
 }
 
-// Hash makes what is kept of a password, in PHC form.
+// Hash makes the hash of a password that is stored, in PHC form.
 func Hash(password string) string {
 	salt := make([]byte, saltBytes)
 	rand.Read(salt) // never fails
@@ -58,7 +58,7 @@ func Hash(password string) string {
 		b64.EncodeToString(salt), b64.EncodeToString(argon(password, salt, argonTime, argonMemory, argonLanes, keyBytes)))
 }
 
-// Matches tells whether a password is the one that was kept; the cost is the one it was kept with.
+// Matches reports whether a password is the one that was hashed, with the cost that the hash names.
 func Matches(kept, password string) bool {
 	var version int
 	var memory, time uint32

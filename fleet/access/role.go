@@ -1,9 +1,9 @@
-// Package access says who may see and do what in the fleet view: accounts, sessions, tokens and the log of what was
+// Package access decides who may see and do what in the fleet view: accounts, sessions, tokens and the log of what was
 // done.
 //
-// A person signs in by name and password (kept as argon2id) or by an OpenID provider and holds a session, whose secret
-// is changed every few hours; a program shows a token. Both come out as a Viewer: a name, a role, and the estates it
-// reads.
+// A person signs in by name and password (stored as argon2id) or by an OpenID provider and gets a session, whose secret
+// is changed every few hours; a program sends a token. For both the result is a User: a name, a role, and the estates
+// that it may read.
 package access
 
 import (
@@ -13,7 +13,7 @@ import (
 	"posdx/fleet/store"
 )
 
-// A Role is what someone may do; each may do what those before it may.
+// A Role is what an account may do; each role may do what those before it may.
 type Role int8
 
 const (
@@ -44,7 +44,7 @@ func ParseRole(s string) (Role, error) {
 	return Nobody, problem("role", s, "role %q: want one of %s", s, strings.Join(roles[1:], ", "))
 }
 
-// A Scope is what a token is good for, within its role.
+// A Scope is what a token may be used for, within its role.
 type Scope string
 
 const (
@@ -62,7 +62,7 @@ func ParseScope(s string) (Scope, error) {
 	return "", problem("scope", s, "scope %q: want metrics, read or write", s)
 }
 
-// A User is who asks: the account or token behind a request.
+// A User is the account or token behind a request.
 type User struct {
 	Name    string
 	Role    Role
@@ -76,5 +76,5 @@ type User struct {
 // program tells whether a token asks.
 func (u User) program() bool { return u.Scope != "" }
 
-// May tells whether it has a role.
+// May reports whether the user has a role.
 func (u User) May(r Role) bool { return r > Nobody && u.Role >= r }

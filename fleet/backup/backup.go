@@ -35,7 +35,7 @@ const (
 	maxManifest  = 1 << 20
 )
 
-// A Manifest says what is in a backup. It comes first.
+// A Manifest lists what is in a backup. It comes first in the file.
 type Manifest struct {
 	Made    time.Time         `json:"made"`
 	Program string            `json:"program"` // version that made it

@@ -34,10 +34,10 @@ type guard struct {
 	users     map[string]string // by terminal; nil: any client may do anything
 	certified bool              // a verified certificate names the terminal
 	authority Authority         // that issued it, if it is the fleet's own
-	back      *revocations      // taken back by another authority; nil: nobody tells
+	back      *revocations      // revoked by another authority; nil: no list is configured
 }
 
-// An Authority issues the terminals' certificates, changes its keys now and then, and takes certificates back.
+// An Authority issues the terminals' certificates, changes its keys from time to time, and revokes certificates.
 type Authority interface {
 	Pool() *x509.CertPool
 	Revoked(c *x509.Certificate) bool
@@ -134,7 +134,7 @@ func readUsers(file string) (map[string]string, error) {
 	return users, scan.Err()
 }
 
-// Check lets a client in, and tells what it may do.
+// Check decides whether a client may connect, and what it may do.
 func (g *guard) Check(c server.ClientAuthentication) bool {
 	o := c.GetOpts()
 	if o.Username == Own {
@@ -180,8 +180,8 @@ func matches(want, password string) bool {
 	return subtle.ConstantTimeCompare([]byte(want), []byte(password)) == 1
 }
 
-// permissions of a terminal: it speaks as itself, and hears what is for it and what all may hear. A certificate of the
-// fleet's own authority says its estate too; with others any estate is taken, *.
+// permissions of a terminal: it publishes under its own name only, and may subscribe to what is for it and for all. A
+// certificate of the fleet's own authority names the estate too; with others any estate is accepted, *.
 func permissions(estate, name string) *server.Permissions {
 	estate = strings.ReplaceAll(estate, ".", "//") // how the broker writes a topic's dot
 	own := "pos.v1." + estate + "." + strings.ReplaceAll(name, ".", "//")

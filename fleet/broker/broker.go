@@ -1,8 +1,10 @@
-// Package broker runs an MQTT broker in process, for a fleet that lives on one machine: nats-server's MQTT listener.
+// Package broker runs an MQTT broker in process, for a fleet that lives on one machine: the MQTT listener of
+// nats-server.
 //
-// On loopback it may take every client. Beyond, it wants TLS and knows its clients: by name and password, or by their
-// certificates. Each may then publish as itself only. It takes a stated number of sessions and refuses more, since it
-// collapses rather than slows down: a larger fleet has a broker of its own.
+// On loopback it may accept every client. Elsewhere it demands TLS and that clients identify themselves, by name and
+// password or by their certificates. Each may then publish under its own name only. It accepts a fixed number of
+// sessions and refuses more, since under more it would fail altogether and not only slow down: a larger fleet has a
+// broker of its own.
 package broker
 
 import (
@@ -37,7 +39,7 @@ const (
 	readyWait = 20 * time.Second
 )
 
-// Config says where the broker listens and keeps its sessions.
+// Config is where the broker listens and keeps its sessions.
 type Config struct {
 	Listen   string // host:port; port 0 means any free one
 	Dir      string
@@ -52,7 +54,7 @@ type Config struct {
 	Authority Authority // the fleet's own, instead of CAFile; nil: none
 }
 
-// Safe tells whether the broker may listen where others reach it.
+// Safe reports whether the broker may listen on an address that other machines reach.
 func (c Config) Safe() bool {
 	return c.CertFile != "" && (c.CAFile != "" || c.UsersFile != "" || c.Authority != nil)
 }
@@ -66,7 +68,7 @@ type Broker struct {
 	certificate []byte // DER; nil without TLS
 }
 
-// Start starts a broker and returns when it takes connections.
+// Start starts a broker and returns when it accepts connections.
 func Start(c Config, log *slog.Logger) (*Broker, error) {
 	host, portText, err := net.SplitHostPort(c.Listen)
 	if err != nil {
@@ -132,7 +134,7 @@ func (b *Broker) URL() string {
 // maxDropped bounds the sessions that one look for those to end reads.
 const maxDropped = 65_536
 
-// Drop ends the sessions of these terminals, in whatever estate; one that may come in comes back.
+// Drop ends the sessions of these terminals, in every estate; one that is still allowed connects again.
 func (b *Broker) Drop(terminals []string) {
 	list, err := b.s.Connz(&server.ConnzOptions{Username: true, Limit: maxDropped})
 	if err != nil {

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// revocations are the certificates that an authority has taken back (RFC 5280, section 5), as a file lists them. The
-// file is read again when it has changed; one that cannot be read, or that no authority has signed, changes nothing.
+// revocations are the certificates that an authority has revoked (RFC 5280, section 5), as a file lists them. The file
+// is read again when it has changed; if it cannot be read, or no authority has signed it, the list that was read before
+// stays.
 type revocations struct {
 	file string
 	ca   []*x509.Certificate

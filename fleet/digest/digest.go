@@ -1,5 +1,5 @@
-// Package digest reads what terminals tell of themselves as it comes and keeps what pages ask by: what each shares with
-// others and what of it changed, and what of it ends when.
+// Package digest reads births and health documents as they come and keeps what pages filter by: what each terminal has
+// in common with others, what of that has changed, and what of it ends when.
 package digest
 
 import (
@@ -32,7 +32,7 @@ type source interface {
 	SaveDues(ctx context.Context, list []store.Dated) error
 }
 
-// A Digest is what runs beside the ingest. Of several processes on one database one runs it.
+// A Digest runs beside the ingest. Of several processes on one database one runs it.
 type Digest struct {
 	Source    source
 	Inventory *incident.InventoryFile // nil: what terminals say of themselves is all
@@ -132,9 +132,9 @@ func (d *Digest) births(ctx context.Context, now time.Time) (bool, error) {
 	return len(list) > 0, nil
 }
 
-// place enters a terminal's place, and into the list if it is not what was saved last. born is when its birth came,
-// zero for none. What a birth that was read before shows anew changed since: as of now, and because the inventory did,
-// but for the code table, which sales tell.
+// place stores what a terminal has in common with others, and adds it to the list if that is not what was saved last.
+// born is when its birth came, zero if there is none. Where the terminal's birth is an old one, differences count as
+// changes of now, since they come from the inventory; only the code table comes from sales.
 func (d *Digest) place(list []store.Placed, at report.Address, born, now time.Time, p incident.Place) []store.Placed {
 	d.places[at] = p
 	var h maphash.Hash
@@ -199,8 +199,9 @@ const (
 // day is the unit of facts that tell how long something lasts.
 const day = 24 * time.Hour
 
-// Dues is what a health snapshot says of what ends. A certificate's days are counted from when the fleet heard of them,
-// not by the terminal's clock; what a terminal with a wrong clock says of a certificate is nothing.
+// Dues is what a health document tells of things that end. The days of a certificate are counted from when the fleet
+// got the document, not by the terminal's clock; a certificate's state as seen by a terminal with a wrong clock is
+// ignored.
 func Dues(k *codes.Knowledge, h report.Health, seen time.Time, place map[string]string, sunsets []Sunset) []store.Due {
 	var list []store.Due
 	for _, e := range h.Evidence {

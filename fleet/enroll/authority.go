@@ -67,7 +67,7 @@ type Authority struct {
 	Policy Policy
 	Now    func() time.Time // nil: time.Now
 
-	// Shut ends the sessions of terminals whose certificates were revoked, if somebody can; nil: nobody can.
+	// Shut ends the sessions of terminals whose certificates were revoked, if the broker can do that; nil: it cannot.
 	Shut func(terminals []string)
 
 	mu      sync.RWMutex
@@ -88,7 +88,7 @@ func (a *Authority) now() time.Time {
 	return time.Now()
 }
 
-// Open reads the authorities, makes one if there is none that will do, and writes what brokers need.
+// Open reads the authorities, makes one if none can issue certificates now, and writes the files that brokers need.
 func (a *Authority) Open(ctx context.Context) error {
 	if err := os.MkdirAll(a.Dir, 0o700); err != nil {
 		return fmt.Errorf("open authority: %w", err)
@@ -357,8 +357,8 @@ func parseCSR(der []byte) (*x509.CertificateRequest, *ecdsa.PublicKey, error) {
 	return csr, key, nil
 }
 
-// Enroll issues the first certificate against a token. The same request may be sent again while the token lives, since
-// its answer may have been lost; another key may not use the token again.
+// Enroll issues the first certificate for a token. The same request may be sent again while the token is valid, since
+// its answer may have been lost; another key may not use the token.
 func (a *Authority) Enroll(ctx context.Context, r terminal.Request) (terminal.Answer, report.Address, error) {
 	csr, _, err := parseCSR(r.CSR)
 	if err != nil {
@@ -375,8 +375,8 @@ func (a *Authority) Enroll(ctx context.Context, r terminal.Request) (terminal.An
 	return answer, e.At, err
 }
 
-// Renew issues the next certificate against the one before, when it is time. A request with a certificate also says
-// that this one is in use.
+// Renew issues the next certificate on a request that the present one has signed, when it is time. Such a request also
+// proves that the present certificate is in use.
 func (a *Authority) Renew(ctx context.Context, r terminal.Request) (terminal.Answer, report.Address, error) {
 	none := report.Address{}
 	c, err := x509.ParseCertificate(r.Certificate)
@@ -480,12 +480,12 @@ func (a *Authority) issue(
 	}, nil
 }
 
-// ErrList says that a revocation list is not one of this authority.
+// ErrList is the error of a revocation list that this authority has not signed.
 var ErrList = errors.New("no revocation list of this fleet's authorities is in it")
 
 // Merge takes over what revocation lists (PEM or DER, RFC 5280 section 5) say of this authority's certificates: after a
-// backup was put back, brokers know of revocations that the store does not. What is revoked on either side is revoked. It
-// returns how many are new here, and of how many lists the authority is not known.
+// backup was put back, brokers know of revocations that the store does not. What is revoked on either side is revoked.
+// It returns how many are new here, and of how many lists the authority is not known.
 func (a *Authority) Merge(ctx context.Context, lists []byte) (fresh, foreign int, err error) {
 	known, err := a.read()
 	if err != nil {
@@ -524,7 +524,8 @@ func (a *Authority) Merge(ctx context.Context, lists []byte) (fresh, foreign int
 	return fresh, foreign, a.Upkeep(ctx)
 }
 
-// Revoke makes every certificate of a terminal worthless, and returns how many. Brokers learn of it by the list.
+// Revoke makes every certificate of a terminal worthless, and returns how many. Brokers get to know of it by the
+// revocation list.
 func (a *Authority) Revoke(ctx context.Context, at report.Address, reason string) (int64, error) {
 	n, err := a.Store.RevokeCertificates(ctx, at, reason, a.now())
 	if err != nil {
@@ -558,7 +559,7 @@ func replace(name string, content []byte) error {
 	return d.Sync()
 }
 
-// Refresh takes in what another process revoked, so that brokers soon shut it out.
+// Refresh reads what another process has revoked, so that brokers soon refuse it.
 func (a *Authority) Refresh(ctx context.Context) error {
 	rows, err := a.Store.Revoked(ctx, a.now().Add(-a.Policy.Leaf-a.Policy.Grace-a.Policy.Early))
 	if err != nil {
@@ -573,7 +574,7 @@ func (a *Authority) Refresh(ctx context.Context) error {
 	return a.Upkeep(ctx)
 }
 
-// Run looks after authorities and lists until ctx ends, and at once when it is told to.
+// Run does the upkeep of authorities and lists until ctx ends, and at once when it is told to.
 func (a *Authority) Run(ctx context.Context, now <-chan struct{}, failed func(error)) error {
 	upkeep, refresh := time.NewTicker(Upkeep), time.NewTicker(time.Minute)
 	defer upkeep.Stop()

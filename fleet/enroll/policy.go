@@ -1,8 +1,8 @@
-// Package enroll issues the terminals' client certificates: the first against a token that is good for once, the others
-// against the one before.
+// Package enroll issues the terminals' client certificates: the first for a token that can be used once, the others on
+// requests that the one before has signed.
 //
-// What is decided stands in Policy, without files, keys or clocks of its own, so that decades of it can be lived
-// through in a test. An Authority carries it out.
+// The decisions are in Policy, without files, keys or a clock, so that a test can go through decades of them. An
+// Authority carries them out.
 package enroll
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A Policy says how long things live. The zero value is not one; see Default.
+// A Policy is how long certificates, authorities and tokens are valid. The zero value is not a usable one; see Default.
 type Policy struct {
 	Leaf      time.Duration // life of a terminal's certificate
 	Authority time.Duration // life of an authority's
@@ -64,8 +64,8 @@ func (p Policy) Issued(authority Life, now time.Time) Life {
 	return l
 }
 
-// Authorities says what to do about the authorities, oldest first, now: which one issues (its place in the list, -1 for
-// none), and whether to make a new one. All that are not over are trusted, and for renewals also those that ended
+// Authorities decides what to do about the authorities, oldest first, now: which one issues (its place in the list, -1
+// for none), and whether to make a new one. All that have not ended are trusted, and for renewals also those that ended
 // within the grace.
 func (p Policy) Authorities(list []Life, now time.Time) (issuer int, more bool) {
 	issuer = -1

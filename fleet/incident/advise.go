@@ -12,8 +12,9 @@ import (
 // under is the scope, among those that agents subscribe by, of an advisory for a place that has none of them.
 var under = map[string]string{"scheme": "acquirer", "bearer": "carrier", "region": "site", "firmware": "model", "application": "model", "agent": "model", "knowledge": "model"}
 
-// Advisories returns what the open incidents tell the terminals, by topic: for each place the one that most terminals
-// see. An incident whose place is not recorded is only shown, since nothing says which terminals share it.
+// Advisories returns what the open incidents tell the terminals, by topic: for each place the incident that most
+// terminals report. An incident whose place is not recorded has no advisory, since it is not known which terminals
+// share it.
 func Advisories(list []store.Incident) map[string]report.Advisory {
 	out := map[string]report.Advisory{}
 	for _, i := range list {

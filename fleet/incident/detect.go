@@ -1,6 +1,6 @@
-// Package incident finds the one cause that many terminals report, or the one silence they share, says what these
-// terminals have in common, follows it until good sales prove that it is over, and tells the terminals of it by
-// retained advisories.
+// Package incident finds a cause that many terminals report, or the silence of many; it finds what these terminals have
+// in common, follows the incident until good sales prove that it is over, and tells the terminals of it by retained
+// advisories.
 package incident
 
 import (
@@ -54,10 +54,10 @@ const (
 	KindSilence = "silence" // sessions that ended together
 )
 
-// SegmentSilence stands in sightings for a session that ended: what is behind it is not known.
+// SegmentSilence is the segment of a sighting for a session that ended: why it did is not known.
 const SegmentSilence = "silence"
 
-// A Look is what there is to see at one moment in one estate.
+// A Look is everything that is known of one estate at one moment.
 type Look struct {
 	Now    time.Time
 	Estate string
@@ -69,7 +69,7 @@ type Look struct {
 	Rate   float64 // sales of one terminal in the last full hour; 0: not known
 }
 
-// A Finding is a cause and a place that rose at this moment.
+// A Finding is a cause at a place whose reports rose at this moment.
 type Finding struct {
 	Kind      string
 	Cause     string // report.Unexplained for a silence
@@ -95,7 +95,7 @@ type question struct {
 	total    int
 }
 
-// Detect finds what rose, the strongest first.
+// Detect finds causes and places whose reports rose, the strongest rise first.
 func Detect(l Look) []Finding {
 	members := map[string]map[string]int{} // by dimension and value, how many terminals
 	for _, p := range l.Places {
@@ -325,8 +325,8 @@ func (q *question) one(left, gone map[string]bool, list []store.Sighting) (Findi
 	return f, true
 }
 
-// common is what the sightings of an incident share beyond their terminals: the codes, the most frequent first, and the
-// way of reading the card if nearly all came by one.
+// common is what the reports of an incident have in common beyond their terminals: the codes, the most frequent first,
+// and the way in which the card was read if it was the same in nearly all.
 func common(list []store.Sighting, cause string, reporters map[string]bool) (codes []string, entry string) {
 	const most = 5
 	n := 0

@@ -21,14 +21,14 @@ const (
 	same = 0.6
 )
 
-// A Member is how one terminal stands, for the proof that an incident is over.
+// A Member is the state of one terminal, for the proof that an incident is over.
 type Member struct {
 	Online bool
 	GoodAt time.Time // last approved sale
 }
 
-// Follow takes the incidents of an estate, the open ones and those closed of late, on from what a look found. It
-// returns those that changed: new ones have No 0.
+// Follow updates the incidents of an estate, the open ones and those that were closed recently, with what a look found.
+// It returns those that changed: new ones have No 0.
 func Follow(l Look, found []Finding, list []store.Incident, members map[string]Member) []store.Incident {
 	f := follower{l: l, members: members}
 	for _, i := range list {
@@ -53,9 +53,9 @@ func Follow(l Look, found []Finding, list []store.Incident, members map[string]M
 	return out
 }
 
-// After is the look without what incidents that are over rest on: reports of an incident's causes at its place that
-// came before it was closed neither open it again nor make another. What an incident that lasts rests on stays, and so
-// does what was merged into another, which it explains.
+// After is the look without the reports that closed incidents rest on: reports of such an incident's causes at its
+// place from before it was closed neither open it again nor make another. Reports that an open incident rests on stay,
+// and so do those of an incident that was merged into an open one, which explains them.
 func (l Look) After(list []store.Incident) Look {
 	var over, open []*store.Incident
 	for k := range list {
@@ -227,8 +227,8 @@ func (f *follower) explained(v Finding) *following {
 // steady is how much of the sales lost an hour must change to be told anew.
 const steady = 0.1
 
-// lose reckons the sales that fail in an hour as things stand: those told of in the window; of terminals that fell
-// silent, what they would sell.
+// lose estimates how many sales fail in an hour: those reported in the window, and, of terminals that fell silent,
+// those that they would have made.
 func (f *follower) lose(i *following) {
 	lost := 0.0
 	if i.Closed.IsZero() && i.Kind == KindSilence {
@@ -266,8 +266,8 @@ func (f *follower) merge() {
 	}
 }
 
-// quiet takes on an open incident that was not found now: it may go on below what it takes to open one, be quiet, or be
-// proved over.
+// quiet updates an open incident that was not found now: it may go on below the level at which one is opened, be quiet,
+// or be proved over.
 func (f *follower) quiet(i *following) {
 	expected := i.Expected
 	if i.Kind == KindSilence {

@@ -14,7 +14,8 @@ import (
 	"posdx/agent/report"
 )
 
-// An Inventory says what terminals share with others, over what they say themselves.
+// An Inventory is what terminals have in common with others by a list of the operator; it takes precedence over what
+// they report themselves.
 type Inventory map[report.Address]map[string]string
 
 // ReadInventory reads a CSV file whose first line names its columns: estate, terminal, and dimensions. Further columns
@@ -63,7 +64,7 @@ func ReadInventory(r io.Reader) (Inventory, error) {
 	}
 }
 
-// An InventoryFile is read again when it changes. One that cannot be read leaves what was read before.
+// An InventoryFile is read again when it changes. If it cannot be read, what was read before stays.
 type InventoryFile struct {
 	Path string
 
@@ -72,7 +73,8 @@ type InventoryFile struct {
 	size int64
 }
 
-// Load reads the file if it changed since the last call, or if again is set, and tells whether there is news.
+// Load reads the file if it has changed since the last call, or if again is set, and tells whether its content has
+// changed.
 func (f *InventoryFile) Load(again bool) (news bool, err error) {
 	if f == nil || f.Path == "" {
 		return false, nil
@@ -99,7 +101,7 @@ func (f *InventoryFile) Load(again bool) (news bool, err error) {
 	return news, nil
 }
 
-// Of is what the file says of one terminal.
+// Of is what the file holds of one terminal.
 func (f *InventoryFile) Of(at report.Address) map[string]string {
 	if f == nil {
 		return nil

@@ -14,7 +14,8 @@ const (
 	ScopeEstate = "estate" // none of the recorded ones
 )
 
-// A Place is a value for each of some dimensions: what the terminals of an incident share, or all that is known of one.
+// A Place is a value for each of some dimensions: what the terminals of an incident have in common, or all that is
+// known of one terminal.
 type Place map[string]string
 
 // Scope and key name a place in two words.
@@ -48,8 +49,8 @@ func (p Place) Holds(of Place) bool {
 	return true
 }
 
-// whose says which dimensions a segment's faults are likely shared by, so that of places which the reports cannot
-// separate the likelier one is named.
+// whose is the dimensions that terminals with a fault of a segment are likely to share, so that of several places that
+// fit the reports equally well the likelier one is named.
 var whose = map[string][]string{
 	"acquirer": {"acquirer", "scheme"}, "switch": {"acquirer", "scheme"}, "issuer": {"acquirer", "scheme"},
 	"wan": {"carrier", "bearer", "region"}, "modem": {"carrier", "bearer", "model", "firmware"},
@@ -58,8 +59,8 @@ var whose = map[string][]string{
 	SegmentSilence: {"carrier", "site", "region"},
 }
 
-// natural weighs a place by its segment: each dimension that the segment's faults are not shared by makes it less
-// likely.
+// natural is how likely a place is for its segment: each dimension that faults of this segment do not usually share
+// makes it less likely.
 func natural(segment string, p map[string]string) float64 {
 	w := 1.0
 	for d := range p {

@@ -92,14 +92,14 @@ func (s *Season) Add(r store.SeasonRow) {
 	}
 }
 
-// Last is the last hour of an estate that is in the base rate, 0 if none is.
+// Last is the newest hour of an estate for which there is a base rate, 0 if there is none.
 func (s *Season) Last(estate string) int64 { return s.last[estate] }
 
-// Days tells how many days the base rate of an estate has seen.
+// Days is how many days of an estate are in the base rate.
 func (s *Season) Days(estate string) int { return len(s.days[estate]) }
 
-// Rate is how often one terminal reports a cause in an hour like this one. An hour of the week that was seldom seen
-// leans on the same hour of every day, and that on all hours.
+// Rate is how often one terminal reports a cause in an hour like this one. For an hour of the week with few
+// observations the rate of the same hour on all days is mixed in, and for that the rate of all hours.
 func (s *Season) Rate(estate, cause string, hour int64) float64 {
 	seen, active := s.seen[estateCause{estate, cause}], s.active[estate]
 	if seen == nil {
@@ -132,8 +132,7 @@ func (s *Season) Expected(estate, cause string, window time.Duration, now time.T
 	return sum
 }
 
-// Factor is how much more than the mean of all a value of a dimension reports a cause. One that is new is like the
-// others.
+// Factor is how many times the mean of all a value of a dimension reports a cause. A new value counts as the mean.
 func (s *Season) Factor(estate, cause, dim, value string) float64 {
 	all := s.sums[share{estate, "", dim, ""}]
 	if all == 0 {
@@ -143,8 +142,8 @@ func (s *Season) Factor(estate, cause, dim, value string) float64 {
 	return (s.shares[share{estate, cause, dim, value}] + priorShare) / (expected + priorShare)
 }
 
-// Close makes the rows of one hour: what was seen of each cause, less of those that an incident is about, and who was
-// there.
+// Close makes the rows of one hour: the reports of each cause, without those that belong to an incident, and the
+// terminals that were online.
 func (s *Season) Close(estate string, hour int64, list []store.Sighting, places map[string]Place,
 	incident func(cause string) bool) []store.SeasonRow {
 	active := len(places)

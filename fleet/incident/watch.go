@@ -79,8 +79,8 @@ type placed struct {
 	place  Place
 }
 
-// Told takes note of an advisory that the broker retains, so that one which is over can be cleared even if an earlier
-// run of the fleet published it. An empty payload means that it was cleared.
+// Told records an advisory that the broker retains, so that one which is over can be cleared even if an earlier run of
+// the fleet published it. An empty payload means that it was cleared.
 func (w *Watch) Told(topic string, payload []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -104,7 +104,7 @@ func (w *Watch) Told(topic string, payload []byte) {
 	}
 }
 
-// Run looks until ctx ends.
+// Run looks again and again until ctx ends.
 func (w *Watch) Run(ctx context.Context) error {
 	w.season = nil // another process may have led meanwhile
 	for {
@@ -255,8 +255,9 @@ func (w *Watch) gather(ctx context.Context, now time.Time) ([]store.Standing, er
 	return standings, nil
 }
 
-// assume gives terminals whose code table is not known yet that of nine in ten of their estate. A terminal tells it
-// with its first code: left unknown, to have one would itself be the sign of those that report failures.
+// assume gives terminals whose code table is not known yet the table of nine in ten of their estate. A terminal reports
+// its table with its first code; if the others were left without one, having a table would itself be a mark of the
+// terminals that report failures.
 func assume(list []store.Standing) {
 	count, known := map[string]map[string]int{}, map[string]int{}
 	for _, s := range list {
@@ -342,8 +343,8 @@ func (w *Watch) close(ctx context.Context, now time.Time, silences []store.Sight
 	return nil
 }
 
-// busy is how many sales the last full hour had against the same hour of the days before: at least 1, since a quiet
-// hour is no reason to expect less trouble, at most 3. Without days before it is 0, not known.
+// busy is how many sales the last full hour had, divided by those of the same hour on the days before: at least 1,
+// since a quiet hour is no reason to expect fewer failures, and at most 3. Without days before it is 0, not known.
 func busy(sales map[int64]float64, this int64) float64 {
 	last := sales[this-1]
 	sum, days := 0.0, 0.0
@@ -358,8 +359,8 @@ func busy(sales map[int64]float64, this int64) float64 {
 	return min(3, max(1, last*days/sum))
 }
 
-// tell brings what the broker retains in line with the incidents. What cannot be published now is tried at the next
-// look.
+// tell makes the advisories that the broker retains agree with the incidents. What cannot be published now is tried at
+// the next look.
 func (w *Watch) tell(ctx context.Context, now time.Time, list []store.Incident) error {
 	want := Advisories(list)
 	w.mu.Lock()

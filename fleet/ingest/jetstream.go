@@ -24,7 +24,7 @@ import (
 const (
 	memberEvery = 2 * time.Second  // between a worker's signs of life
 	memberLife  = 8 * time.Second  // without one its partitions go to others
-	ackWait     = 30 * time.Second // until what a dead worker had taken comes to another
+	ackWait     = 30 * time.Second // until what a crashed worker had taken is given to another
 	ackMost     = 1000             // documents of one partition that are taken and not acknowledged
 	pullAhead   = 200              // of these, in the worker's memory before they are decoded
 	adminWait   = 10 * time.Second // for the cluster to answer about its streams
@@ -41,7 +41,7 @@ const DefaultPartitions = 24
 var captured = []string{report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth, report.KindTally,
 	report.KindDropped, report.KindOutcome, report.KindAsked, "reply.>"}
 
-// NATSConfig says how to reach a NATS cluster whose MQTT listeners the terminals use.
+// NATSConfig is how to reach a NATS cluster whose MQTT listeners the terminals use.
 type NATSConfig struct {
 	URL                       string // nats://host:4222, several parted by commas
 	Creds                     string // file of the account that the terminals are in
@@ -97,7 +97,11 @@ func (cfg NATSConfig) options(log *slog.Logger) []nats.Option {
 	list := []nats.Option{
 		nats.Name("posdx-fleet " + cfg.Worker), nats.MaxReconnects(-1), nats.ReconnectWait(backoffMin),
 		nats.ReconnectJitter(backoffMin, backoffMin), nats.Timeout(connectWait),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("a node of the cluster is gone", "error", err) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // else the session was ended
+				log.Warn("a node of the cluster is gone", "error", err)
+			}
+		}),
 		nats.ReconnectHandler(func(c *nats.Conn) { log.Info("at another node", "node", c.ConnectedServerName()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Debug("nats", "error", err) }),
 	}
@@ -235,7 +239,9 @@ func owner(partition int, workers []string) string {
 	if len(workers) == 0 {
 		return ""
 	}
-	return slices.MaxFunc(workers, func(a, b string) int { return cmp.Or(cmp.Compare(weight(a), weight(b)), strings.Compare(a, b)) })
+	return slices.MaxFunc(workers, func(a, b string) int {
+		return cmp.Or(cmp.Compare(weight(a), weight(b)), strings.Compare(a, b))
+	})
 }
 
 // pull takes one partition's documents until ctx ends.

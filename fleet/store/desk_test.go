@@ -212,6 +212,10 @@ func TestWhatPagesAsk(t *testing.T) {
 			return q.Terminals + q.Diagnoses, err
 		}, 9, 6)
 
+		course, err := s.Reporting(ctx, "shop", map[string]string{"site": "一号店"}, []string{"reader.fault"}, before, 2, after.Sub(before)/2)
+		if err != nil || len(course) != 2 || course[0]+course[1] == 0 {
+			t.Errorf("course %v %v", course, err)
+		}
 		in, rest, err := s.InAndOut(ctx, "shop", map[string]string{"site": "一号店"}, []string{"reader.fault"}, before, after)
 		if err != nil || in.Of != 1 || in.Reporting != 1 || rest.Of != 1 || rest.Reporting != 1 {
 			t.Error(in, rest, err)

@@ -16,8 +16,9 @@ import (
 	"posdx/fleet/store"
 )
 
-// Site.Access lets people and programs in. A site without one is open: everybody who reaches it has the role Open, and
-// it answers to localhost and to addresses only, so that a foreign page cannot read it through the operator's browser.
+// Site.Access decides who may sign in. A site without it is open: everybody who reaches it has the role Open, and it
+// answers only to localhost and to addresses as its host name, so that a foreign page cannot read it through the
+// operator's browser.
 
 // Public paths are for everybody: to sign in, and for machines that watch this one.
 func public(path string) bool {
@@ -610,6 +611,20 @@ func (s *Site) apiWhoami(w http.ResponseWriter, r *http.Request) {
 	}{v.Name, access.Role(v.Role).String(), v.Estates, v.user.Scope})
 }
 
+// refusedEnd ends the word of what was tried and refused.
+const refusedEnd = ".refused"
+
+// Did says what an entry of the audit log is about, in the reader's language; a word of a newer release is shown as it is.
+func (p *page) Did(what string) string {
+	if t, ok := texts["did."+strings.TrimSuffix(what, refusedEnd)]; ok {
+		return t.In(p.Lang)
+	}
+	return what
+}
+
+// Refused tells whether an entry is of something that was refused.
+func (p *page) Refused(what string) bool { return strings.HasSuffix(what, refusedEnd) }
+
 // RoleName is the role's word.
 func (v Viewer) RoleName() string { return access.Role(v.Role).String() }
 
@@ -627,5 +642,5 @@ func (p *page) EstatesOf(list store.Estates) string {
 	return strings.Join(list, " ")
 }
 
-// Signed tells whether somebody signed in.
+// Signed reports whether the viewer has signed in.
 func (v Viewer) Signed() bool { return v.user.Session != "" }

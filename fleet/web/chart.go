@@ -125,7 +125,7 @@ func (c *course) SVG() template.HTML {
 	for _, i := range c.ticks() {
 		t := c.Steps[i].Local()
 		text := t.Format("15:04")
-		if c.Each >= 24*time.Hour || t.Hour() == 0 || len(c.Steps)*int(c.Each/time.Hour) > 48 {
+		if c.Each >= 24*time.Hour || t.Hour() == 0 && t.Minute() == 0 || len(c.Steps)*int(c.Each/time.Hour) > 48 {
 			text = t.Format("01-02")
 		}
 		fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%d" text-anchor="middle">%s</text>`, chartLeft+wide*(float64(i)+0.5), chartH-6, text)

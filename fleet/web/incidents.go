@@ -136,6 +136,9 @@ func rate(s store.Share) float64 {
 type shared struct {
 	in, out lift
 	lifts   []lift
+	course  []float64 // terminals that report, step by step
+	from    time.Time
+	each    time.Duration
 }
 
 // sharedFor is how long what was counted of an incident is used again.
@@ -172,12 +175,13 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		End         time.Time
 		In, Out     lift
 		Lifts       []lift
+		Course      *course
 		First, Last *line
 		Examples    []example
 		Changes     []store.ChangeCount
 		Others      []store.Incident // that it can be merged with
 		Owners      []string         // that it can be given to
-		Free        bool             // nobody signs in, so that any name will do
+		Free        bool             // people do not sign in, so any name is accepted
 		Muted       bool
 		All         string // address of its diagnoses, with scope and time
 		Mutes       any
@@ -235,9 +239,21 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 				return shared{}, err
 			}
 			lifts, err := s.lifts(ctx, i, causes, from, v.End, in, out)
-			return shared{lift{Share: in}, lift{Share: out}, lifts}, err
+			sh := shared{in: lift{Share: in}, out: lift{Share: out}, lifts: lifts}
+			if err != nil {
+				return sh, err
+			}
+			var steps int
+			sh.from, steps, sh.each = stepsOf(from, v.End)
+			sh.course, err = s.Source.Reporting(ctx, i.Estate, i.Place, causes, sh.from, steps, sh.each)
+			return sh, err
 		})
 		v.In, v.Out, v.Lifts = sh.in, sh.out, sh.lifts
+		if err == nil {
+			v.Course = newCourse(p, p.T("course.incident"), sh.from, len(sh.course), sh.each,
+				map[string][]float64{"": sh.course}, func(string) string { return p.T("reporting.each") + p.Length(sh.each) },
+				func(string) string { return "" })
+		}
 	}
 	if err == nil && !v.Silent {
 		err = s.examples(r, p, i, from, v.End, &v.First, &v.Last, &v.Examples)
@@ -250,6 +266,21 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		v.Retry = v.Examples[0].D.Money.Retry
 	}
 	s.render(w, r, http.StatusOK, "incident", v)
+}
+
+// stepsOf cuts the time of an incident into at most 48 steps of a length that is easily read, and lets some quiet show
+// before it.
+func stepsOf(from, to time.Time) (begin time.Time, steps int, each time.Duration) {
+	long := to.Sub(from)
+	from = from.Add(-long / 4)
+	for _, each = range []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour,
+		24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour} {
+		begin = from.Truncate(each)
+		if steps = int(to.Sub(begin)/each) + 1; steps <= 48 {
+			return begin, steps, each
+		}
+	}
+	return begin, min(steps, 400), each
 }
 
 // lifts are the values that the terminals which report share most against the others, those of the incident's place
@@ -281,8 +312,8 @@ func (s *Site) lifts(ctx context.Context, i store.Incident, causes []string, fro
 	return list[:min(len(list), 10)], nil
 }
 
-// examples finds the first and the last terminal that told of an incident, and three that did of late with what speaks
-// for the cause.
+// examples finds the first and the last terminal that reported an incident, and three recent ones with the proofs of
+// the cause.
 func (s *Site) examples(r *http.Request, p *page, i store.Incident, from, to time.Time, first, last **line,
 	list *[]example) error {
 	f := store.Filter{In: p.Viewer.Estates, Estate: i.Estate, Cause: i.Cause, Place: i.Place, Since: from, Until: to,
@@ -357,14 +388,14 @@ func (s *Site) owners(ctx context.Context, v Viewer, i store.Incident) ([]string
 	return names, nil
 }
 
-// owner reads whom an incident is given to; empty: nobody. Where people sign in it is somebody who can: an incident that
-// is with a name that nobody has is with nobody, and looks as if it were not.
+// owner reads whom an incident is given to; empty: nobody. Where people sign in it is somebody who can: an incident
+// that is with a name that nobody has is with nobody, and looks as if it were not.
 func (s *Site) owner(r *http.Request, v Viewer, i store.Incident) (string, error) {
 	name, err := said(r, "owner", maxName)
 	if err != nil || name == "" {
 		return "", err
 	}
-	if s.Access == nil { // nobody has an account
+	if s.Access == nil { // there are no accounts
 		if access.CheckName(name) != nil {
 			return "", refuse("owner：%q 不是姓名", "owner: %q is not a name", name)
 		}

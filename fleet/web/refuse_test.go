@@ -1,11 +1,16 @@
 package web
 
 import (
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"posdx/fleet/access"
+	"posdx/fleet/store"
 )
 
 // A value of a filter that a page does not know is refused with the values that there are: a list that ignored it would
@@ -53,7 +58,8 @@ func TestUnknownFilterValuesAreRefused(t *testing.T) {
 	}
 }
 
-// An address that is there, asked by a method that it does not take, says which it takes; one that is not there says so.
+// An address that is there, asked by a method that it does not take, says which it takes; one that is not there says
+// so.
 func TestOtherMethodsAreToldTheRightOnes(t *testing.T) {
 	h := closed(t)
 	diagnosis, incident := fill(t, h, "shop", "t1", false)
@@ -93,5 +99,42 @@ func TestErrorPagesOfferNoEstate(t *testing.T) {
 		if status, body, _ := h.send(t, ann, "GET", path, nil); status < 400 || strings.Contains(body, `class="estate"`) {
 			t.Errorf("%s: %d, or it offers an estate", path, status)
 		}
+	}
+}
+
+// Every deed that the audit log gets has its words in both languages.
+func TestEveryDeedHasItsWords(t *testing.T) {
+	posted := regexp.MustCompile(`s\.(?:post|admin)\("([a-z.]+)"(\+deed)?`)
+	noted := regexp.MustCompile(`(?s)(?:Note|NoteOn|begin|note|issue)\(\s*(?:ctx|w, r|r\.Context\(\))[^"]{0,90}?"([a-z]+[a-z.]*)"`)
+	found := map[string]string{}
+	err := filepath.WalkDir("..", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(file)
+		for _, m := range posted.FindAllStringSubmatch(string(b), -1) {
+			if m[2] == "" {
+				found[m[1]] = file
+			}
+		}
+		for _, m := range noted.FindAllStringSubmatch(string(b), -1) {
+			found[m[1]] = file
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, deed := range []string{store.DeedAcknowledge, store.DeedAssign, store.DeedMute, store.DeedUnmute, store.DeedMerge,
+		store.DeedClose, store.DeedNote} {
+		found["incident."+deed] = "incident"
+	}
+	for what, file := range found {
+		if _, ok := texts["did."+strings.TrimSuffix(what, refusedEnd)]; !ok {
+			t.Errorf("%s: %q has no words", file, what)
+		}
+	}
+	if len(found) < 20 {
+		t.Errorf("only %v: the test finds nothing", found)
 	}
 }

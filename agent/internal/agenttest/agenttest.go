@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ListenAsSupervisor is a service manager: it takes what is told to it.
+// ListenAsSupervisor stands in for the service manager: it collects what the daemon tells it.
 func ListenAsSupervisor(t *testing.T, name string) <-chan string {
 	t.Helper()
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
@@ -29,7 +29,7 @@ func ListenAsSupervisor(t *testing.T, name string) <-chan string {
 	return heard
 }
 
-// Next is the next thing told; a test that waits for too long fails.
+// Next waits for the next thing that the daemon tells; it fails the test if none comes in time.
 func Next(t *testing.T, heard <-chan string) string {
 	t.Helper()
 	select {

@@ -1,5 +1,5 @@
-// Package atomicfile is how the agent keeps small files: replaced so that a power cut leaves the old content or the
-// new, never a part, and read within a bound.
+// Package atomicfile reads and replaces the small files of the agent. A file is replaced so that a power cut leaves the
+// old content or the new, never a part of it; it is read within a bound.
 package atomicfile
 
 import (
@@ -11,14 +11,14 @@ import (
 	"path/filepath"
 )
 
-// What makes a change durable, so that a test can hold the order and let each step fail.
+// What makes a change durable, as variables, so that a test can check the order and have each step fail.
 var (
 	sync   = (*os.File).Sync
 	rename = os.Rename
 )
 
-// Replace puts b in place of a file, with mode 0600, and returns when that is durable. What a power cut left of an
-// earlier attempt is taken away first: its name is always the same, so that nothing piles up.
+// Replace makes b the content of a file, with mode 0600, and returns when that is durable. It first removes what a
+// power cut left of an earlier attempt: that always has the same name, so such files do not pile up.
 func Replace(path string, b []byte) error {
 	fresh := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -1,4 +1,4 @@
-// Package bundle makes and reads support bundles: one file that tells what a terminal knows of itself.
+// Package bundle makes and reads support bundles: one file with everything that a terminal knows of its own state.
 package bundle
 
 import (
@@ -28,9 +28,9 @@ import (
 	"posdx/agent/report"
 )
 
-// A bundle is what a terminal can tell of itself to somebody who is not there: a zip file, for every desk can open one
-// and its code is in the program anyway, while a tar would cost a quarter of a megabyte. It is read and written in
-// memory, so no name in it ever becomes a path.
+// A bundle carries what a terminal knows of its own state to a person who is elsewhere. It is a zip file, because every
+// computer can open one and the code for it is in the program anyway, while tar would cost a quarter of a megabyte. It
+// is read and written in memory, so no name in it ever becomes a path.
 const (
 	Format       = "posdx-bundle/1"
 	ManifestName = "manifest.json"
@@ -46,7 +46,7 @@ const (
 	maxOthers = 256 << 10
 )
 
-// A Manifest tells what a bundle holds and what it does not.
+// A Manifest lists what a bundle holds and what it does not.
 type Manifest struct {
 	Format       string       `json:"format"`
 	Made         time.Time    `json:"made"`
@@ -60,7 +60,7 @@ type Manifest struct {
 	Scrubbed int `json:"scrubbed"`
 }
 
-// A Member is one file of a bundle, with its sum, and what it holds in words.
+// A Member is one file of a bundle, with its check sum and a description in words.
 type Member struct {
 	Name   string `json:"name"`
 	Size   int    `json:"size"`
@@ -68,7 +68,7 @@ type Member struct {
 	Holds  string `json:"holds"`
 }
 
-// An Absence is a member that could not be had, and why.
+// An Absence is a member that the bundle does not have, and why.
 type Absence struct {
 	Name string `json:"name"`
 	Why  string `json:"why"`
@@ -164,7 +164,7 @@ func (w Source) Make(now time.Time, agent report.Agent) ([]byte, Manifest, error
 	return m.Pack(parts, w.Lang)
 }
 
-// Why names the usual reason for a missing file in words, without the path.
+// Why gives the usual reason for a missing file in words, without the path.
 func Why(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -175,8 +175,8 @@ func Why(err error) error {
 	return err
 }
 
-// kept returns the records that the outbox holds, by kind, one a line, the oldest left out where a bound is reached.
-// The diagnoses are those of the history too, which the fleet may have had long ago: each revision once, in their
+// kept returns the records of the outbox by kind, one a line; where a bound is reached the oldest are left out. The
+// diagnoses are those of the history too, which the fleet may have acknowledged long ago: each revision once, in their
 // order.
 func (w Source) kept() (map[string][]byte, error) {
 	lines := map[string][][]byte{}
@@ -252,7 +252,7 @@ func (w Source) diagnoses() ([][]byte, error) {
 	return list, err
 }
 
-// Pack writes the file: the Manifest first, so that who only wants to know need not read on.
+// Pack writes the file, with the Manifest first, so that the list can be read without the rest.
 func (m Manifest) Pack(parts []Part, lang string) ([]byte, Manifest, error) {
 	for i, p := range parts {
 		body, stopped := report.Scrub(p.Body)
@@ -328,7 +328,7 @@ func system() string {
 		unix.ByteSliceToString(u.Machine[:])
 }
 
-// Text is a Manifest for people.
+// Text is the Manifest as text for people.
 func (m *Manifest) Text(lang string, packed int) string {
 	var b bytes.Buffer
 	for _, e := range m.Members {
@@ -351,7 +351,8 @@ const (
 	replyRecords = 256 << 10
 )
 
-// Fitting packs as many of the newest diagnoses as fit into what a document, or a slow line, carries.
+// Fitting packs as many of the newest diagnoses as fit into one document of the broker, or pass a slow line in
+// reasonable time.
 func (w Source) Fitting(now time.Time, agent report.Agent) ([]byte, Manifest, error) {
 	for w.Records = replyRecords; ; {
 		b, m, err := w.Make(now, agent)
@@ -367,7 +368,7 @@ func (w Source) Fitting(now time.Time, agent report.Agent) ([]byte, Manifest, er
 	}
 }
 
-// Name is the file's name where a person keeps several.
+// Name is a name for the file, with terminal and time, so that a person can keep several.
 func Name(terminal string, at time.Time) string {
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {

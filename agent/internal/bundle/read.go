@@ -15,7 +15,7 @@ import (
 // memberName is what a member may be called: nothing that a careless unpacker could take for a path.
 var memberName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,40}\.[a-z0-9]{1,8}$`)
 
-// Read takes a bundle apart and holds every member against the manifest.
+// Read unpacks a bundle and checks every member against the manifest.
 func Read(b []byte) (Manifest, map[string][]byte, error) {
 	var m Manifest
 	if len(b) > MaxSize {

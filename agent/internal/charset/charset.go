@@ -52,7 +52,7 @@ var also = map[string]string{"gbk": "gb18030", "gb2312": "gb18030", "latin1": "w
 
 var multiple = []string{"gb18030", "big5", "shift-jis", "utf-16le", "utf-16be"}
 
-// A Set makes UTF-8 of text. Any number of goroutines may use it.
+// A Set converts text of one character set to UTF-8. Any number of goroutines may use it.
 type Set struct {
 	wide   bool // UTF-16
 	big    bool // its first byte is the higher one

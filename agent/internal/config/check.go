@@ -650,8 +650,8 @@ func (k *checker) targets() {
 	}
 }
 
-// trust looks into a file of root certificates. A file can be put right beside a running daemon, so it is no reason not
-// to start.
+// trust checks a file of root certificates. A problem with it is a warning, since the file can be repaired while the
+// daemon runs.
 func (k *checker) trust(key, path string) {
 	if path == "" || !k.absolute(key, path) {
 		return
@@ -751,7 +751,7 @@ func (k *checker) broker() {
 	}
 }
 
-// AdvisoryKey reads a key that what the fleet says of other terminals is signed with.
+// AdvisoryKey reads a public key with which the fleet signs what it tells about other terminals.
 func AdvisoryKey(s string) (ed25519.PublicKey, error) {
 	raw, err := base64.StdEncoding.DecodeString(s)
 	if err != nil || len(raw) != ed25519.PublicKeySize {

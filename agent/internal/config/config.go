@@ -1,9 +1,9 @@
-// Package config reads the configuration of a terminal: files in, one typed and checked value out, and everything that
-// is wrong with them in the words of who edits them over a serial line.
+// Package config reads the configuration of a terminal: from files it makes one typed and checked value, and a list of
+// everything that is wrong with them, in words for the person who edits them over a serial line.
 //
-// It knows the form of the file, names, places and what is on this machine. What only a driver or a source knows, such
-// as the names of protocols, the agent's assembly adds, with Config.Problem, when it builds everything without starting
-// it.
+// It checks the form of the file, names, places and what exists on this machine. What only a driver or a source knows,
+// such as the names of protocols, the assembly of the agent adds with Config.Problem, when it builds everything without
+// starting it.
 package config
 
 import (
@@ -51,7 +51,7 @@ type Config struct {
 	file   string // the main one
 }
 
-// Knowledge names the keys that signed knowledge packs are trusted by.
+// Knowledge holds the public keys whose signatures on knowledge packs are trusted.
 type Knowledge struct {
 	Keys []string `toml:"keys"`
 }
@@ -77,7 +77,7 @@ type Log struct {
 	Step []Step `toml:"step"`
 }
 
-// Step reads steps of a transaction from a log: without them the agent cannot know that a sale is running.
+// Step finds a step of a transaction in a log: without steps the agent cannot know that a sale is running.
 type Step struct {
 	Pattern string `toml:"pattern"`
 	Phase   string `toml:"phase"`
@@ -108,7 +108,7 @@ func (e ECR) Ports() []string {
 	return e.RX
 }
 
-// Capture watches the connections to the hosts on the wire; where they are, the targets say.
+// Capture is the watching of the connections to the hosts on the network; their addresses are those of the targets.
 type Capture struct {
 	On        bool   `toml:"on"`
 	Interface string `toml:"interface"`
@@ -124,7 +124,7 @@ type Port struct {
 	Protocol string `toml:"protocol"`
 	APN      string `toml:"apn"`
 
-	RX   []string `toml:"rx"`   // of a reader: ports that hear its line
+	RX   []string `toml:"rx"`   // of a reader: ports that receive its line
 	Keys []string `toml:"keys"` // of a PIN pad: keys that must be there
 
 	Dedicated bool `toml:"dedicated"`
@@ -132,7 +132,7 @@ type Port struct {
 	MayReset  bool `toml:"may_reset"`
 }
 
-// Network says how to look at the network.
+// Network is how the network is checked.
 type Network struct {
 	Interfaces []string `toml:"interfaces"`
 	Resolvers  []string `toml:"resolvers"`
@@ -143,7 +143,8 @@ type Network struct {
 	SSID       string   `toml:"ssid"`
 }
 
-// Target is a place where payments go, or one that tells the host alone from everything.
+// Target is a host that payments go to, or another place that is checked to tell a fault of the host from one of the
+// whole network.
 type Target struct {
 	Name       string `toml:"name"`
 	Host       string `toml:"host"`
@@ -156,7 +157,7 @@ type Target struct {
 	PortalPath string `toml:"portal_path"`
 }
 
-// Storage names the file systems to watch.
+// Storage is the list of file systems to watch.
 type Storage struct {
 	Paths []string `toml:"paths"`
 }
@@ -170,7 +171,7 @@ type App struct {
 	Certificates []string `toml:"certificates"`
 }
 
-// Broker is the way to the fleet.
+// Broker is how the fleet is reached.
 type Broker struct {
 	URL        []string `toml:"url"`
 	CA         string   `toml:"ca"`
@@ -193,7 +194,7 @@ type Outbox struct {
 	MaxAge   Duration `toml:"max_age"`
 }
 
-// Profile says how this acquirer's codes are read.
+// Profile is how this acquirer's codes are read.
 type Profile struct {
 	Name   string `toml:"name"`
 	Scheme string `toml:"scheme"`
@@ -213,7 +214,7 @@ type Console struct {
 	Idle   Duration `toml:"idle"`   // after which a serial line is locked again
 }
 
-// Contacts are the telephone numbers that a person is told to call, as they are to be read.
+// Contacts are the telephone numbers that a person is told to call, in the form in which they are shown.
 type Contacts struct {
 	Acquirer string `toml:"acquirer"`
 	Carrier  string `toml:"carrier"`
@@ -233,10 +234,10 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// MarshalText writes a time span as UnmarshalText reads it; in nanoseconds it could pass for a card number.
+// MarshalText writes a time span as UnmarshalText reads it; written in nanoseconds it could be taken for a card number.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// Defaults is the configuration of a file that says nothing.
+// Defaults is the configuration of an empty file.
 func Defaults() Config {
 	return Config{
 		Language: "zh", StateDir: "/var/lib/posdx",

@@ -17,8 +17,9 @@ import (
 	"posdx/agent/internal/say"
 )
 
-// A decoder puts files into a Config, one after the other. The library reads TOML; what a value means, where it stands
-// and what is wrong with it is said here, for all mistakes of a file at once and in words that are not Go's.
+// A decoder reads files into a Config, one after the other. The library reads TOML. What a value means, where it stands
+// and what is wrong with it is decided here, for all mistakes of a file at once and with messages of our own instead of
+// those of Go.
 type decoder struct {
 	c        *Config
 	problems Problems

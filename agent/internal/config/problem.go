@@ -9,13 +9,13 @@ import (
 	"posdx/agent/internal/say"
 )
 
-// A Level says what follows from a problem.
+// A Level is what follows from a problem.
 type Level string
 
 // Levels of a problem.
 const (
-	Error   Level = "error"   // the daemon does not start: nobody could know what is meant
-	Fault   Level = "fault"   // the daemon starts, but what the key is for will not work until somebody sees to it
+	Error   Level = "error"   // the daemon does not start: what is meant cannot be known
+	Fault   Level = "fault"   // the daemon starts, but what the key is for will not work until a person corrects it
 	Warning Level = "warning" // what is named is not there, which may be as it should for now
 )
 
@@ -41,10 +41,10 @@ func problem(level Level, file string, why error) Problem {
 	return p
 }
 
-// Error says the problem in English, as logs have it.
+// Error is the problem in English, as logs have it.
 func (p Problem) Error() string { return p.In("en") }
 
-// In says the problem, with its place, in a language.
+// In is the problem, with its place, in a language.
 func (p Problem) In(lang string) string {
 	colon := ": "
 	if lang != "en" {
@@ -74,7 +74,7 @@ type Problems []Problem
 
 func (l Problems) Error() string { return l.In("en") }
 
-// In says the problems in a language, a line each.
+// In is the problems in a language, a line each.
 func (l Problems) In(lang string) string {
 	lines := make([]string, len(l))
 	for i, p := range l {
@@ -83,7 +83,7 @@ func (l Problems) In(lang string) string {
 	return strings.Join(lines, "\n")
 }
 
-// Told returns the problems with what they say in a language.
+// Told returns the problems with their texts in a language.
 func (l Problems) Told(lang string) Problems {
 	told := append(Problems{}, l...)
 	for i := range told {
@@ -121,8 +121,8 @@ type place struct {
 	line, column int
 }
 
-// Problem makes a problem with a key of the configuration, such as log[0].patterns[1]: the place is that of the key or,
-// where the file does not name it, of what it belongs to.
+// Problem makes a problem with a key of the configuration, such as log[0].patterns[1]. Its place is that of the key or,
+// where the file does not have the key, of the table that it belongs to.
 func (c *Config) Problem(level Level, key string, why error) Problem {
 	p := problem(level, c.file, why)
 	p.Key = key

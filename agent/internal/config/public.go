@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Public is the configuration by the keys of its file, without what is secret, leads to it or tells of the merchant.
+// Public is the configuration by the keys of its file, without secrets, the paths of secrets, and what is about the
+// merchant.
 func (c Config) Public() map[string]any {
 	m := byKeys(reflect.ValueOf(c)).(map[string]any)
 	hide := func(table, key string) {

@@ -20,8 +20,8 @@ const maxFile = 256 << 10
 const maxFragments = 64
 
 // Read reads a configuration: the file and then the fragments beside it, conf.d/*.toml in the order of their names. In
-// a fragment a single value replaces what stood before, and [[tables]] are added. What is wrong is returned with it;
-// with a problem of level Error the configuration may not be used for more than to say so.
+// a fragment a single value replaces an earlier one, and [[tables]] are added. Problems are returned with it; if one
+// has the level Error, the configuration may only be used to report it.
 func Read(path string) (Config, Problems) {
 	b, err := bounded(path)
 	if err != nil {
@@ -118,8 +118,8 @@ func unreadable(err error) error {
 	return say.New("cannot-be-read", err)
 }
 
-// LanguageOf finds the language that a configuration asks for by name, whatever else may be wrong with it; "" where it
-// says none or cannot be read.
+// LanguageOf finds the language that a configuration asks for, whatever else may be wrong with it; "" where it names
+// none or cannot be read.
 func LanguageOf(path string) string {
 	b, err := bounded(path)
 	if err != nil {
@@ -137,9 +137,9 @@ func LanguageOf(path string) string {
 	return c.Language
 }
 
-// SocketOf finds the daemon's socket for a client: what the configuration says, whatever else may be wrong with it. A
-// client need not be allowed to read the configuration: where the default one is absent or closed to it, it is the
-// default socket, and note says why.
+// SocketOf finds the daemon's socket for a client: the one that the configuration names, whatever else may be wrong
+// with it. A client need not be allowed to read the configuration: where the default file is absent or may not be read
+// the result is the default socket, and note is why.
 func SocketOf(path string) (socket string, note, err error) {
 	b, err := bounded(path)
 	if err != nil {
@@ -156,7 +156,7 @@ func SocketOf(path string) (socket string, note, err error) {
 		d.read(f.name, f.data)
 	}
 	for _, p := range d.problems {
-		// With broken TOML, or a socket that is no text, nobody knows which one is meant.
+		// With broken TOML, or a socket that is no text, it cannot be known which one is meant.
 		if p.Key == "" || p.Key == "hook" || p.Key == "hook.socket" {
 			return "", nil, p
 		}

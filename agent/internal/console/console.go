@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/charset"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/sshsig"
 	"posdx/agent/internal/zmodem"
 	"posdx/agent/report"
@@ -54,7 +55,7 @@ type Console struct {
 	Stay      bool          // after Q wait for the next person instead of returning: for a line that is always open
 	PIN       string        // asked on a line that is always open before more than the verdict is shown; empty: not asked
 	Hidden    bool          // before the PIN nothing is shown, not the verdict either
-	Idle      time.Duration // after the last key until nobody is thought to look; 0 is ten minutes
+	Idle      time.Duration // after the last key until the person counts as gone; 0 is ten minutes
 	Log       *slog.Logger  // of who unlocks and who fails to; nil: none
 
 	// Bundle packs what the terminal knows for support, small enough for a slow line, and names the file. It is sent
@@ -68,6 +69,9 @@ type Console struct {
 	// of it.
 	Keys     []sshsig.Key
 	Terminal string
+
+	// Resized tells that the terminal has another size now. Nil: it does not say, and Ctrl-L asks it.
+	Resized <-chan os.Signal
 
 	pins, signatures tries
 }
@@ -86,8 +90,8 @@ func (c *Console) idle() time.Duration { return cmp.Or(c.Idle, lookedAt) }
 // Run serves rw until ctx ends, the person leaves, or rw fails. One goroutine goes on reading until the caller closes
 // rw, which it has to do after Run has returned.
 //
-// Whatever comes in is taken as keys, one at a time and at the pace at which screens go out: rubbish at a wrong speed
-// or an endless stream only makes it paint what changed.
+// Every byte that comes in is taken as a key, one at a time and as fast as screens can be sent: garbage at a wrong
+// speed, or an endless stream, only makes it paint what has changed.
 func (c *Console) Run(ctx context.Context, rw io.ReadWriter) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -122,6 +126,7 @@ type session struct {
 	asked   bool // a state is being asked for
 	answers int  // of the terminal, about its cursor
 	chinese bool // it shows Chinese as wide as it is
+	resized bool // and was not asked yet how large it is now
 }
 
 func (s *session) read(ctx context.Context) {
@@ -180,7 +185,7 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		case b := <-s.in:
 			s.lastKey, s.idle = time.Now(), false
-			keys := make([]key, 0, len(b)) // grown, it would leave copies behind that nobody zeroes
+			keys := make([]key, 0, len(b)) // if it grew, copies would be left behind that are not zeroed
 			for _, c := range b {
 				if k, ok := s.keys.push(c); ok {
 					keys = append(keys, k)
@@ -198,6 +203,8 @@ func (s *session) run(ctx context.Context) error {
 			if k, ok := s.keys.flush(); ok {
 				_, err = s.take(ctx, []key{k}, &probe)
 			}
+		case <-s.c.Resized:
+			s.resized = true
 		case <-probe:
 			probe = nil
 			err = s.begin(ctx, s.answers == 0)
@@ -224,11 +231,16 @@ func (s *session) run(ctx context.Context) error {
 			case s.c.Stay:
 				err = s.wait()
 			default:
-				s.idle = true // nobody looks: no more questions
+				s.idle = true // the person counts as gone: no more questions
+			}
+		}
+		if s.resized && s.phase == serving && err == nil { // after the answers that are still to come
+			if s.resized = false; !s.dumb {
+				err = s.ask(&probe)
 			}
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) && s.c.Stay {
-			err = s.wait() // nobody takes our bytes: the line is held or unplugged
+			err = s.wait() // no bytes can be sent: the line is held or unplugged
 		}
 		if err != nil {
 			return err
@@ -349,9 +361,9 @@ func (s *session) wait() error {
 	return err
 }
 
-// ask finds out what the terminal is: it writes one Chinese character at the line's start and asks for the cursor's
-// column. A VT100 answers; it is 3 if the character was shown as one. The second answer is where the cursor stops
-// that was sent too far: the size.
+// ask finds out what kind of terminal there is: it writes one Chinese character at the beginning of the line and asks
+// for the column of the cursor. A VT100 answers; the column is 3 if the character was shown as one. It then sends the
+// cursor too far to the right and down and asks again: where it stops is the size of the screen.
 func (s *session) ask(probe *<-chan time.Time) error {
 	if s.c.Plain {
 		s.chinese = true
@@ -482,7 +494,7 @@ func sendProblem(err error, lang string) string {
 	case errors.Is(err, zmodem.ErrCancelled), errors.Is(err, zmodem.ErrRefused):
 		return wordNotTaken.In(lang)
 	}
-	return err.Error()
+	return say.Error(err, lang)
 }
 
 // A rawWriter writes to the line as it is, without waiting for ever.

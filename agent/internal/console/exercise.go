@@ -12,9 +12,9 @@ const (
 	readsCheck = "reader.reads"
 )
 
-// An exercise tries the reader with any card: it goes in, it comes out, and whether the terminal saw both. Nothing of
-// the card is known but that it is there. Where the slot cannot be asked, the payment application reads, and how it
-// went is counted.
+// An exercise tries the reader with any card: it is put in and taken out, and the page shows whether the terminal
+// noticed both. Nothing of the card is read but that it is there. Where the slot cannot be asked, the payment
+// application reads the card, and its good and failed reads are counted.
 type exercise struct {
 	fitted       bool   // there is a reader to be tried
 	card         string // as the slot last said: absent present active mute

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -29,8 +30,8 @@ type Contacts struct {
 	Acquirer, Carrier, Service string
 }
 
-// of says whom to call about a cause that this actor has to act on: who it is, a word of the kind actor, and the
-// number. Nobody is called about what the customer and his bank settle between them.
+// of returns whom to call about a cause on which this actor has to act: who it is, as a word of the kind actor, and the
+// number. Both are empty for what the customer and his bank settle between them.
 func (c Contacts) of(actor string) (who, number string) {
 	switch actor {
 	case "acquirer":
@@ -65,8 +66,8 @@ type extent struct {
 	steps  bool
 }
 
-// firstPage is the verdict for somebody who has five seconds: what happened, the money, the cause with its proofs, one
-// thing to do, whom to call, the hand-off code. What else there is stands on the page of details.
+// firstPage is the verdict for a person who has five seconds: what happened, the money, the cause with its proofs, one
+// thing to do, whom to call, the hand-off code. Everything else stands on the page of details.
 func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string, cols int, e extent) (lines []string) {
 	add := func(label codes.Text, what string) {
 		if what = text.Clean(what); what != "" {
@@ -172,8 +173,8 @@ func headline(d *report.Diagnosis, k *codes.Knowledge, lang string) string {
 	return strings.Join(append(parts, meaning), "  ")
 }
 
-// moneyLine says what became of the money and whether to try again, as the diagnosis worded it where that is in the
-// language of the screen.
+// moneyLine is what became of the money and whether to try again: the text of the diagnosis where that is in the
+// language of the screen, else the same from the tables.
 func moneyLine(d *report.Diagnosis, k *codes.Knowledge, lang string) string {
 	return inLanguage(d.Money.Say, lang, func() string {
 		return k.Word("money", d.Money.State).Sentence().And(k.Word("retry", d.Money.Retry).Sentence()).In(lang)
@@ -255,5 +256,5 @@ func gone(err error, lang string, cols int) (lines []string) {
 	for i, t := range wordsGone {
 		lines = append(lines, text.Wrap(t.In(lang), cols, min(i, 1)*3)...)
 	}
-	return append(append(lines, ""), text.Wrap(text.Clean(err.Error()), cols, 0)...)
+	return append(append(lines, ""), text.Wrap(text.Clean(say.Error(err, lang)), cols, 0)...)
 }

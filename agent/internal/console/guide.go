@@ -13,8 +13,8 @@ import (
 )
 
 // A Guide leads a person to the cause, question by question: after every answer it explains and plans anew, until the
-// cause is confirmed or nothing is left to ask. It does no I/O: whoever uses it reads the answers and runs the checks.
-// What a person answers is evidence of depth interactive; it stays in the guide and is not published.
+// cause is confirmed or nothing is left to ask. It does no I/O: its user reads the answers and runs the checks. A
+// person's answer is evidence of depth interactive; it stays in the guide and is not published.
 type Guide struct {
 	// Now is the diagnosis with all that was answered so far.
 	Now report.Diagnosis
@@ -40,7 +40,7 @@ type given struct {
 	step string
 	sign string
 	say  string // the answer as it was offered
-	seen bool   // nobody said so: the terminal noticed it
+	seen bool   // not answered by a person: the terminal noticed it
 	list []report.Evidence
 }
 
@@ -50,7 +50,7 @@ type chance struct {
 	p     float64
 }
 
-// Worthwhile lists the checks that can be run and find something: a diagnosis does not tell which devices are not
+// Worthwhile lists the checks that can be run and can find something: a diagnosis does not tell which devices are not
 // fitted.
 func Worthwhile(s report.State) []string {
 	return slices.DeleteFunc(slices.Clone(s.Checks), func(c string) bool {
@@ -67,7 +67,7 @@ func Worthwhile(s report.State) []string {
 	})
 }
 
-// NewGuide begins with a diagnosis. The profile is the one of State, checks are those worthwhile.
+// NewGuide makes a guide that begins with a diagnosis. The profile is the one of State, checks are those of Worthwhile.
 func NewGuide(d report.Diagnosis, k *codes.Knowledge, profile, lang string, checks []string) *Guide {
 	g := &Guide{base: d, know: k, checks: checks, o: options(&d, k, profile, lang)}
 	g.update()
@@ -87,7 +87,7 @@ func options(d *report.Diagnosis, k *codes.Knowledge, profile, lang string) diag
 }
 
 // InLanguage returns a diagnosis with its sentences in a language: it is explained again, which changes nothing else.
-// One that was made by other knowledge, or would come out otherwise, is returned as it is.
+// One that was made with other knowledge, or would come out differently, is returned as it is.
 func InLanguage(d report.Diagnosis, k *codes.Knowledge, profile, lang string) report.Diagnosis {
 	if hasHan(d.Money.Say) == (lang != "en") || d.Agent.Knowledge != k.Hash || k.Hash == "" || len(d.Causes) == 0 {
 		return d
@@ -109,7 +109,7 @@ func (g *Guide) Speak(lang string) {
 	}
 }
 
-// Rebase puts a newer revision of the same diagnosis beneath the answers.
+// Rebase has the guide go on from a newer revision of the same diagnosis, with the answers that were given.
 func (g *Guide) Rebase(d report.Diagnosis) {
 	p := g.o.Profile
 	g.base, g.o = d, options(&d, g.know, "", g.o.Lang)
@@ -151,9 +151,9 @@ func (g *Guide) Say(answer string, at time.Time) bool {
 // watched are the checks whose findings change before one's eyes: a plug, a lamp, a card in its slot.
 var watched = [...]string{"net.link", "reader.usb", "reader.port", "modem.port", "modem.sim", "pinpad.port", "printer.status"}
 
-// live are those of them that open no device: they may be made every few seconds. Of the others a port has to be opened
-// that the payment application may want at any moment: they are made now and then, and not for ever. What the daemon
-// finds there by itself is taken as it comes.
+// live are those of them that open no device: they may be made every few seconds. The others open a port that the
+// payment application may want at any moment: they are made less often, and not without end. What the daemon finds
+// about those by itself is used when it comes.
 var live = [...]string{"net.link", "reader.usb"}
 
 const (
@@ -161,8 +161,9 @@ const (
 	mostPorts  = 15
 )
 
-// Watching are the checks to be looked at while the guide is on the screen, in the look of this number: what is broken
-// or was not to be told, and what answers the question that is asked; at its end what is broken behind a port as well.
+// Watching are the checks to be made while the guide is on the screen, at the look of this number: those that were bad
+// or could not tell, and those that answer the question that is asked; at its end also those that were bad and need a
+// port.
 func (g *Guide) Watching(look int) (names []string) {
 	have := g.current()
 	for _, check := range watched {
@@ -183,9 +184,9 @@ func (g *Guide) Watching(look int) (names []string) {
 	return names
 }
 
-// Seen takes what the terminal noticed by itself: a finding of now that is another than the one the guide goes by.
-// While it asks, that is an answer; at its end it is what a person has put right, and changes nothing in what was
-// wrong. It returns these.
+// Seen takes findings that the terminal made by itself and that differ from those the guide goes by. While a question
+// is asked such a finding is an answer to it. At the end of the guide it shows what a person has repaired, and does not
+// change what was found to be wrong. It returns these findings.
 func (g *Guide) Seen(list []report.Evidence) (seen []report.Evidence) {
 	have, asking := g.current(), g.Step != nil
 	for _, e := range list {
@@ -248,7 +249,7 @@ func (g *Guide) Got(step string, list []report.Evidence) {
 	g.give(given{step: step, list: list})
 }
 
-// Skip passes the step over: nobody here knows.
+// Skip leaves the step out: the person does not know the answer.
 func (g *Guide) Skip() {
 	if g.Step != nil {
 		g.give(given{step: g.Step.Check})
@@ -270,8 +271,8 @@ func (g *Guide) give(v given) {
 	g.update()
 }
 
-// evidence is what the diagnosis had and what was answered since. A new finding takes the place of the old one about
-// the same thing, unless it says less.
+// evidence is that of the diagnosis and of the answers since. A new finding replaces the old one about the same thing,
+// unless it tells less.
 func (g *Guide) evidence() []report.Evidence {
 	list := slices.Clone(g.base.Evidence)
 	for _, v := range g.given {
@@ -311,7 +312,7 @@ func (g *Guide) settled() bool {
 // here reports whether a step can be answered by whom the guide asks or run where it runs.
 func (g *Guide) here(step string) bool { return isQuestion(step) || slices.Contains(g.checks, step) }
 
-// Elsewhere is what would teach something but has to be found out elsewhere, best first.
+// Elsewhere is the steps that would help but have to be made elsewhere, the best first.
 func (g *Guide) Elsewhere() []diagnose.Step {
 	if g.settled() {
 		return nil
@@ -336,8 +337,8 @@ func (g *Guide) plan(evidence []report.Evidence, wanted func(step string) bool) 
 	})
 }
 
-// lookAhead finds the ranking after each answer of a person by explaining it. Of a check it would be an estimate, for
-// what a check measures is not known yet, and nobody has to choose among its ends.
+// lookAhead finds the ranking after each possible answer of a person, by explaining it. For a check that would be an
+// estimate only, since what it measures is not known yet, and the person does not choose among its results.
 func (g *Guide) lookAhead(evidence []report.Evidence) {
 	if !g.Asks() {
 		return
@@ -356,7 +357,7 @@ func (g *Guide) lookAhead(evidence []report.Evidence) {
 	}
 }
 
-// Lines lays the guide out: what is probable now, the question with its answers and where each leads, what was
+// Lines is the page of the guide: what is probable now, the question with its answers and where each leads, what was
 // answered.
 func (g *Guide) Lines(cols int) (lines []string) {
 	lang := g.o.Lang
@@ -411,8 +412,8 @@ func (g *Guide) known(cols int) (lines []string) {
 	return lines
 }
 
-// ending is the page at the guide's end: how sure it is, what to do with every step, what is being watched, what was
-// seen since.
+// ending is the last page of the guide: how certain the cause is, what to do with every step, what is being watched,
+// what has been noticed since.
 func (g *Guide) ending(cols int) (lines []string) {
 	lang := g.o.Lang
 	item := func(t codes.Text, what string) {

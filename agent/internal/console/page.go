@@ -18,7 +18,7 @@ import (
 // mostAlso is how many things are named that are broken besides.
 const mostAlso = 3
 
-// Outcome says what became of a diagnosis, nothing as long as nothing is known.
+// Outcome is what became of a diagnosis afterwards; nothing as long as that is not known.
 func Outcome(o *report.Outcome, d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) []string {
 	if o == nil || d == nil || o.Diagnosis != d.ID {
 		return nil
@@ -27,8 +27,8 @@ func Outcome(o *report.Outcome, d *report.Diagnosis, k *codes.Knowledge, lang st
 	return text.Wrap(text.Pad(wordSince.In(lang), 9)+text.Clean(what), cols, 9)
 }
 
-// Verdict lays a diagnosis out for a technician: the money, the cause, three proofs, what to do, the next test, the
-// hand-off code. The words of causes come from the knowledge, so they follow the language of the screen.
+// Verdict is a diagnosis for a technician: the money, the cause, three proofs, what to do, the next test, the hand-off
+// code. The names of causes come from the knowledge, so they follow the language of the screen.
 func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (lines []string) {
 	if d == nil {
 		return text.Wrap(wordNone.In(lang), cols, 0)
@@ -159,7 +159,7 @@ func hasHan(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Han, r) })
 }
 
-// Table lays evidence out: check, subject, outcome, facts. Bad news first.
+// Table is a table of evidence: check, subject, status, facts. What is bad comes first.
 func Table(list []report.Evidence, lang string, cols int) (lines []string) {
 	order := []report.Status{report.Bad, report.OK, report.CannotTell, report.NotRun}
 	list = slices.Clone(list)
@@ -214,7 +214,7 @@ func value(v any) string {
 	return fmt.Sprint(v)
 }
 
-// Head says in one line what this terminal is and how it stands with the fleet.
+// Head is one line: which terminal this is, and whether it is connected to the fleet.
 func Head(s report.State, lang string) string {
 	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04 MST")}
 	if s.InSale {

@@ -137,8 +137,8 @@ func behindProxy(e report.Evidence) report.Evidence {
 	return e
 }
 
-// stops finds where the way ends: the first hop that is bad behind the last that was passed. What is bad before that
-// is passed all the same. Neither: -1. What a sale met says nothing of the way as it was found since.
+// stops finds where the way ends: the first bad hop behind the last one that was passed, -1 if there is none. A hop
+// that is bad before that was passed all the same. What a sale met tells nothing of the way as it was found since.
 func stops(way []found) (last, stop int) {
 	last, stop = -1, -1
 	newest := int64(-1)

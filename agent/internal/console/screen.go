@@ -38,15 +38,15 @@ func (s *screen) paint(lines []string, cols int) []byte {
 		}
 	}
 	if b.Len() > 0 {
-		// The cursor waits where it disturbs nobody.
+		// The cursor is put where it covers nothing.
 		fmt.Fprintf(&b, "\x1b[%d;%dH", len(lines), cols+1)
 	}
 	s.shown = lines
 	return []byte(b.String())
 }
 
-// common returns how many ASCII characters two lines begin with in common: before them a column is a byte, whatever a
-// terminal thinks of wide characters.
+// common returns how many ASCII characters two lines have in common at their beginning: up to there a column is a byte,
+// however wide the terminal shows other characters.
 func common(a, b string) (n int) {
 	for n < len(a) && n < len(b) && a[n] == b[n] && a[n] < 0x80 {
 		n++

@@ -40,9 +40,9 @@ const (
 // errCalm ends a reduced run: the supervisor starts the daemon again, whole.
 var errCalm = errors.New("no crash for a while: starting whole again")
 
-// Lives remembers how the starts of the daemon since boot ended, in the folder of its socket, which is in memory: no
-// flash is worn by a crash loop, and a new boot is a new chance. The methods may be called on nil, for a daemon without
-// a past.
+// Lives remembers how the starts of the daemon since boot ended. The file is in the folder of its socket, which is in
+// memory: a crash loop does not wear flash, and after a boot counting begins anew. The methods may be called on nil,
+// which remembers nothing.
 type Lives struct {
 	dir  string
 	kept past
@@ -51,12 +51,12 @@ type Lives struct {
 // past is the file.
 type past struct {
 	BootID  string  `json:"boot_id"`
-	Running bool    `json:"running"` // nobody has said yet how this start ended
+	Running bool    `json:"running"` // how this start ended is not recorded yet
 	Crashes []int64 `json:"crashes"` // times since boot in ms
 	Last    string  `json:"last_crash,omitempty"`
 }
 
-// OpenLives reads what the starts before this one left. A start that never said how it ended has crashed.
+// OpenLives reads what earlier starts recorded. A start that recorded no end has crashed.
 func OpenLives(dir, bootID string, uptimeMS int64) *Lives {
 	l := &Lives{dir: dir}
 	if b, err := atomicfile.Read(l.file(), MaxLives); err != nil || json.Unmarshal(b, &l.kept) != nil ||
@@ -172,7 +172,7 @@ func (l *Lives) pause() time.Duration {
 	return min(time.Second<<min(n-1, 10), longestPause)
 }
 
-// Reduced says why this start does without checks, empty if it does not; bare that it does without the fleet too.
+// Reduced returns why this start does without checks, "" if it does not; bare tells that it does without the fleet too.
 func (l *Lives) Reduced() (why string, bare bool) {
 	if l == nil || len(l.kept.Crashes) < ReducedAfter {
 		return "", false
@@ -181,7 +181,7 @@ func (l *Lives) Reduced() (why string, bare bool) {
 	return fmt.Sprintf("%d crashes in %s: codes are answered from the tables, nothing is checked", n, stormWindow), n >= BareAfter
 }
 
-// Watch is what health, birth and state say of this.
+// Watch is what health, birth and state documents tell of earlier crashes.
 func (l *Lives) Watch() report.Watch {
 	if l == nil {
 		return report.Watch{}
@@ -190,7 +190,7 @@ func (l *Lives) Watch() report.Watch {
 	return report.Watch{LastCrash: l.kept.Last, Reduced: why}
 }
 
-// Calm ends a reduced run when it has gone well long enough.
+// Calm ends a reduced run when it has gone well for long enough, so that the next start is a whole one.
 func Calm(ctx context.Context) error {
 	t := time.NewTimer(reducedFor)
 	defer t.Stop()
@@ -202,8 +202,8 @@ func Calm(ctx context.Context) error {
 	}
 }
 
-// Live waits as the past advises, then runs f and notes how it ended. A folder that cannot be written costs the
-// memory of starts, not the daemon.
+// Live waits as long as the earlier crashes demand, then runs f and records how it ended. If the folder cannot be
+// written the starts are not remembered; the daemon runs all the same.
 func (l *Lives) Live(ctx context.Context, log *slog.Logger, f func() error) error {
 	if err := l.begin(); err != nil {
 		log.Warn("starts are not counted", "err", err)

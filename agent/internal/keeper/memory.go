@@ -22,8 +22,8 @@ const (
 	maxMemory = 16 << 10
 )
 
-// Memory keeps on flash what the loop must know after a restart. A file that cannot be read or written costs the
-// memory, not the daemon.
+// Memory keeps on flash what the loop must know after a restart. If the file cannot be read or written that is lost;
+// the daemon goes on.
 type Memory struct {
 	Path string
 	Loop *triage.Loop
@@ -48,7 +48,7 @@ func (m *Memory) Load() {
 	m.Loop.Restore(m.kept)
 }
 
-// Run keeps what changes until ctx ends, and then once more.
+// Run writes what has changed from time to time until ctx ends, and then once more.
 func (m *Memory) Run(ctx context.Context) error {
 	t := time.NewTicker(memoryLook)
 	defer t.Stop()

@@ -1,5 +1,5 @@
-// Package keeper keeps the daemon itself well: it watches the loops and what the process holds, remembers how starts
-// ended, tells the service manager, and keeps on flash what must outlast a restart.
+// Package keeper supervises the daemon from within: it watches its loops and what the process uses, remembers how
+// earlier starts ended, reports to the service manager, and keeps on flash what must outlast a restart.
 package keeper
 
 import (
@@ -54,9 +54,9 @@ type vital struct {
 	mute  bool // said so
 }
 
-// A Watch looks whether the daemon works: every essential loop must have moved since the last look, or the supervisor
-// is not told that all is well, and after a while the daemon ends itself. A broker that is away, a device that is gone
-// and a log that is not there are no reason: the loops turn without them.
+// A Watch tests whether the daemon works: every essential loop must have turned since the last look. If one has not,
+// the service manager is no longer told that all is well, and after a while the daemon ends itself. An unreachable
+// broker, a missing device or a missing log is no reason: the loops turn without them.
 type Watch struct {
 	log      *slog.Logger
 	Super    Supervisor
@@ -117,7 +117,7 @@ func rssKB() int64 {
 	return resident * int64(os.Getpagesize()) / 1024
 }
 
-// Add puts a loop under watch and returns what it may call to say that it has turned.
+// Add has a loop watched and returns the function that the loop may call to tell that it has turned.
 func (w *Watch) Add(name string, early bool, ask func(answer func())) (turned func()) {
 	v := &vital{name: name, ask: ask, early: early}
 	w.vitals = append(w.vitals, v)
@@ -142,7 +142,7 @@ func (w *Watch) askAll() {
 	}
 }
 
-// Run watches until ctx ends. An error says which loop hangs, or that the memory has grown past all bounds.
+// Run watches until ctx ends. An error tells which loop hangs, or that the memory has grown beyond its limit.
 func (w *Watch) Run(ctx context.Context) error {
 	if !w.ready(ctx) {
 		return nil
@@ -288,8 +288,9 @@ func (w *Watch) tell(text string) {
 	}
 }
 
-// CallHook asks at the daemon's own socket, as a payment application would. Once the daemon is ready, a socket that is
-// not there is said but is no silence: its loop tries again by itself, and a restart would help nobody.
+// CallHook asks at the daemon's own socket, as a payment application would. Once the daemon has been ready, a socket
+// that does not exist is reported but does not count as a loop that hangs: its loop tries again by itself, and a
+// restart would not help.
 func (w *Watch) CallHook(path string) func(answer func()) {
 	return func(answer func()) {
 		go func() {

@@ -1,4 +1,4 @@
-// Package library holds the knowledge in force: what the program was built with, or a newer signed pack.
+// Package library holds the knowledge in force: that which the program was built with, or a newer signed pack.
 package library
 
 import (
@@ -27,8 +27,8 @@ const (
 	packLook = 10 * time.Minute
 )
 
-// A Library is the knowledge in force: what the program was built with, or a newer signed pack in the state directory.
-// Whatever is wrong with a pack, the knowledge in force stays.
+// A Library is the knowledge in force: that which the program was built with, or a newer signed pack in the state
+// directory. If anything is wrong with a pack, the knowledge in force stays.
 type Library struct {
 	path  string
 	keys  []ed25519.PublicKey
@@ -37,7 +37,7 @@ type Library struct {
 	stamp time.Time // modification time of the pack last looked at; belongs to run
 }
 
-// New takes the pack in a state directory, if there is one that its keys vouch for.
+// New loads the pack in a state directory, if there is one with a signature by one of the keys.
 func New(stateDir string, keys []string, log *slog.Logger) (*Library, error) {
 	l := &Library{path: filepath.Join(stateDir, "knowledge.pack"), log: log}
 	l.Now.Store(codes.Builtin())
@@ -52,7 +52,7 @@ func New(stateDir string, keys []string, log *slog.Logger) (*Library, error) {
 	return l, nil
 }
 
-// Look loads the pack if it is another one than last time.
+// Look loads the pack if it has changed since the last look.
 func (l *Library) Look() {
 	info, err := os.Stat(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -125,7 +125,7 @@ func (l *Library) Run(ctx context.Context) error {
 	}
 }
 
-// PackOf takes the pack out of a command of the fleet.
+// PackOf returns the pack that a command of the fleet carries.
 func PackOf(args map[string]any) ([]byte, error) {
 	text, _ := args["pack"].(string)
 	if text == "" {

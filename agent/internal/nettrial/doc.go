@@ -1,3 +1,3 @@
-// Package nettrial tries the network checks end to end: a fault is really made in namespaces, the checks look, and the
-// diagnosis is judged. It holds tests alone.
+// Package nettrial tests the network checks end to end: a fault is made in network namespaces, the checks run, and the
+// diagnosis is compared with the fault. It holds tests only.
 package nettrial

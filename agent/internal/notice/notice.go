@@ -1,6 +1,6 @@
 // Package notice writes what a merchant is shown and handed: a verdict in two lines for a small display, and as the
-// text of a receipt. Columns are those of a fixed-width font in which Chinese is two wide. It writes the language
-// that the diagnosis speaks.
+// text of a receipt. Columns are those of a fixed-width font in which Chinese characters are two wide. It writes in the
+// language of the diagnosis.
 package notice
 
 import (

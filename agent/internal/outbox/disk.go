@@ -11,8 +11,8 @@ import (
 	"posdx/agent/report"
 )
 
-// Two streams of segments: what may be dropped first lies apart from what may not, so that making room is always the
-// removal of whole files.
+// There are two streams of segments: records that may be dropped first lie apart from those that may not, so that
+// making room is always the removal of whole files.
 const (
 	plain    = 0
 	critical = 1
@@ -289,7 +289,7 @@ func (d *disk) bytes() int64 {
 }
 
 // dropOldest removes the oldest segment that is not open: a plain one while there is one, and one of the critical
-// stream only for the sake of another critical record. ErrFull says that there is none.
+// stream only to make room for another critical record. It returns ErrFull if there is none.
 func (d *disk) dropOldest(st int, reason string) error {
 	for s := plain; s <= st; s++ {
 		if len(d.segs[s]) > 0 && !d.isOpen(s, d.segs[s][0]) {
@@ -393,9 +393,9 @@ func (d *disk) ack(seq uint64) {
 	}
 }
 
-// restart goes on above a sequence that the fleet has and this box never gave out: flash has gone back in time, as one
-// that lies about a sync does. What the fleet cannot have seen yet is written anew under numbers it will not take for
-// old ones.
+// restart goes on above a sequence that the fleet has acknowledged and this box has never given out: flash has returned
+// to an older state, as flash does that reports a sync before it is done. What the fleet cannot have seen yet is
+// written again under numbers that it will not take for old ones.
 func (d *disk) restart(seq uint64) {
 	d.corrupt++
 	end := d.next
@@ -442,8 +442,8 @@ func (d *disk) recount(s *segment) {
 
 func placeOf(p place, seq uint64) int { return cmp.Compare(p.seq, seq) }
 
-// trim forgets the indexes that nobody reads: kept are those of the open segment, the one being given out, and the one
-// being acknowledged.
+// trim drops the indexes that are not in use: kept are those of the open segment, of the one being given out, and of
+// the one being acknowledged.
 func (d *disk) trim(st int) {
 	head := true
 	for _, s := range d.segs[st] {

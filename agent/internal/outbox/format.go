@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Readable tells whether this program reads what lies in an outbox's directory. It changes nothing, takes no lock, and
-// may be asked while another process uses the box. A damaged file is readable, Open gets over it; one that a newer
-// program wrote is not: Open would take it for damaged and lose what it holds.
+// Readable tells whether this program can read what lies in an outbox's directory. It changes nothing, takes no lock,
+// and may be called while another process uses the box. A damaged file is readable, since Open copes with it. A file
+// that a newer program wrote is not: Open would take it for damaged and lose what it holds.
 func Readable(dir string) error {
 	list, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -153,8 +153,8 @@ func decodeFrame(e epoch, b []byte) (f frame, length int, plausible, ok bool) {
 	return f, length, true, f.seq != 0
 }
 
-// searchFactor bounds the search for the next good frame after a damaged one: checksums over at most this many times
-// the segment, so that no content can make opening slow.
+// searchFactor bounds the search for the next good frame after a damaged one: checksums are computed over at most this
+// many times the size of the segment, so that no content can make opening slow.
 const searchFactor = 16
 
 // scan calls fn for each good frame of a segment's bytes, in order. hole is the number of damaged bytes between good

@@ -26,7 +26,7 @@ const (
 var errJournalFull = errors.New("every slot is taken")
 
 // A Journal keeps the first revision of every diagnosis under way on flash, until its final revision is in the outbox.
-// What it still holds at a start was cut off. The fleet hears of the final revision only: it comes within seconds, and
+// What it still holds at a start was interrupted. The fleet gets the final revision only: it comes within seconds, and
 // on a metered SIM every document is paid for.
 type Journal struct {
 	mu   sync.Mutex
@@ -121,7 +121,7 @@ func (j *Journal) Begin(id string, doc []byte) error {
 	return fmt.Errorf("journal: %w", errJournalFull)
 }
 
-// End forgets a diagnosis whose final revision is kept elsewhere; one that is not in the journal is no error.
+// End removes a diagnosis whose final revision is kept elsewhere; one that is not in the journal is no error.
 func (j *Journal) End(id string) error {
 	if j == nil {
 		return nil
@@ -147,7 +147,7 @@ func (j *Journal) write(slot int, b []byte) error {
 	return nil
 }
 
-// Close lets the file go. A nil journal has none.
+// Close closes the file. On a nil journal it does nothing.
 func (j *Journal) Close() {
 	if j != nil {
 		j.f.Close()

@@ -75,8 +75,9 @@ func (l *loss) join(m loss) {
 	}
 }
 
-// absorb takes over what an older report said: it is removed before anybody is known to have read it. Its number is in
-// the ranges of the report to come, which tells a reader who has both that one contains the other.
+// absorb takes over the content of an older report of loss: that record is removed before the fleet is known to have
+// read it. Its number is in the ranges of the new report, which shows a reader who has both that one contains the
+// other.
 func (l *loss) absorb(doc []byte, reason string) {
 	var r report.Dropped
 	if json.Unmarshal(doc, &r) != nil {

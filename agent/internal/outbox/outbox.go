@@ -36,7 +36,7 @@ const (
 	retryMax      = 30 * time.Second // flash that is well again is used again after this long at most
 )
 
-// ErrFull says that the box holds nothing but more important records.
+// ErrFull is the error of a box that holds nothing but more important records.
 var ErrFull = errors.New("the space is taken by more important records")
 
 // Options bound a Box. The zero value means the defaults.
@@ -65,8 +65,8 @@ type Box struct {
 	stats Stats
 }
 
-// Stats tell how a Box does. While flash is not used the numbers are those of the ring: Oldest, Next and Acked then say
-// nothing about the Records that flash holds.
+// Stats is the state of a Box. While flash is not used the numbers are those of the ring: Oldest, Next and Acked then
+// tell nothing about the Records that flash holds.
 type Stats struct {
 	Epoch    string // of the next record
 	Boot     uint64
@@ -113,7 +113,7 @@ func (p Pos) After(r Record) Pos {
 	return p
 }
 
-// Past tells whether p lies behind r: Next has given r out on the way to p.
+// Past reports whether p lies behind r, so that Next has given r out on the way to p.
 func (p Pos) Past(r Record) bool {
 	if r.ram {
 		return r.Seq <= p.ram
@@ -122,7 +122,7 @@ func (p Pos) Past(r Record) bool {
 }
 
 // Open opens the box in dir, making it if need be. It succeeds whatever state the directory is in; an error means that
-// the options make no sense.
+// the options contradict each other.
 func Open(dir string, o Options) (*Box, error) {
 	if dir == "" && o.FS == nil {
 		return nil, errors.New("open outbox: no directory given")
@@ -445,12 +445,12 @@ func (f frame) record(e epoch, ram bool) Record {
 		Doc: f.doc, ram: ram}
 }
 
-// ErrFuture says that an ack names a start of this box that has not been: nothing is forgotten for it.
+// ErrFuture is the error of an ack that names a start of this box which has not happened yet: nothing is removed for
+// it.
 var ErrFuture = errors.New("it is for a start that has not been")
 
-// Ack forgets everything up to seq if epoch is one of this box's. Sequences go on over starts, so the boot only matters
-// where it cannot be: above ours, with a sequence that we have given out, somebody else's word is taken for the
-// fleet's.
+// Ack removes everything up to seq if epoch is one of this box's. Sequences go on over starts, so the boot matters only
+// where it is impossible: if it is above ours, with a sequence that we have given out, the ack is not the fleet's.
 func (b *Box) Ack(epoch string, boot, seq uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -476,8 +476,8 @@ func (b *Box) Ack(epoch string, boot, seq uint64) error {
 	return nil
 }
 
-// AckSent is Ack for one who has sent what lies before at and nothing else. A fleet gives up waiting across a gap in
-// the end; its word then covers numbers that it has not seen, and those are kept.
+// AckSent is Ack for a caller that has sent what lies before at and nothing else. A fleet stops waiting for what is
+// missing in the end; its ack then covers numbers that it has not seen, and those are kept.
 func (b *Box) AckSent(at Pos, epoch string, boot, seq uint64) error {
 	b.mu.Lock()
 	next := seq + 1
@@ -508,7 +508,7 @@ func (b *Box) First() (Record, bool) {
 	return b.next(Pos{})
 }
 
-// Ends tells of each numbering that records are held in the number of its next record.
+// Ends calls with each epoch that records are held in, and the number of its next record.
 func (b *Box) Ends() map[string]uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -555,8 +555,8 @@ func (b *Box) Epoch() string { return b.Stats().Epoch }
 // Boot counts how often this box was opened, this time included.
 func (b *Box) Boot() uint64 { return b.Stats().Boot }
 
-// Close writes the cursor and lets go of the directory. Records that only memory holds are given to flash if it takes
-// them.
+// Close writes the cursor and releases the directory. Records that are in memory only are written to flash if that is
+// possible.
 func (b *Box) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

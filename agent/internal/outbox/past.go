@@ -27,9 +27,9 @@ const (
 	pastPrefix = 'h'
 )
 
-// A Past keeps the newest documents on flash, whoever has confirmed them, and forgets the oldest. It is beside the
-// outbox and promises less: what an append did not finish before a power cut is not there, and nobody is told. A file
-// is written by one run and never after a failed write; what is torn is passed over.
+// A Past keeps the newest documents on flash, confirmed or not, and drops the oldest. It is beside the outbox and
+// promises less: an append that a power cut interrupted is lost without a report. A file is written by one run and
+// never after a failed write; a torn record is skipped.
 type Past struct {
 	mu     sync.Mutex
 	dir    FS
@@ -188,7 +188,7 @@ func (p *Past) trim() {
 	}
 }
 
-// Close lets go of the directory.
+// Close releases the directory.
 func (p *Past) Close() error {
 	if p == nil {
 		return nil

@@ -145,8 +145,8 @@ func (d *disk) recover() error {
 // ascending sorts sequences. Sorts here are package sort's: those of slices are compiled anew for every type.
 func ascending(seqs []uint64) { sort.Slice(seqs, func(i, j int) bool { return seqs[i] < seqs[j] }) }
 
-// findLoss looks for sequences that should be there and are not: acknowledged ones were acknowledged, dropped ones have
-// a report among the records, the rest was damaged or taken away.
+// findLoss looks for sequences that should be there and are not: acknowledged ones may be missing, dropped ones have a
+// report among the records, the rest was damaged or removed.
 func (d *disk) findLoss(seqs []uint64, known [][2]uint64, haveMeta bool, newest uint64) {
 	ascending(seqs)
 	prev := d.acked

@@ -7,8 +7,8 @@ import (
 	"posdx/agent/report"
 )
 
-// A ring keeps records in memory while flash takes none. It is an outbox of its own, with its own epoch: should the
-// program end, its numbers die with it and can never be taken for others.
+// A ring keeps records in memory while flash takes none. It is an outbox of its own, with its own epoch: if the program
+// ends its numbers end with it and can never be taken for others.
 type ring struct {
 	epoch  epoch
 	next   uint64
@@ -123,8 +123,8 @@ func (r *ring) oldest() uint64 {
 	return r.next
 }
 
-// move hands the records that nobody has seen yet to flash, oldest first, until keep fails. Their numbers here count as
-// dropped, without a count: they go on under others.
+// move writes the records that nobody has been given yet to flash, oldest first, until keep fails. Their numbers in the
+// ring count as dropped, without being reported: they go on under other numbers.
 func (r *ring) move(keep func(frame) error) error {
 	for i := 0; i < len(r.recs); {
 		f := r.recs[i]
@@ -145,8 +145,8 @@ func (r *ring) move(keep func(frame) error) error {
 	return nil
 }
 
-// release gives away the losses after a move. The numbers above those that somebody has seen are free again; if any of
-// the others are lost, the ring has to tell so itself.
+// release reports the losses after a move. The numbers above those that were given out are free again; if any of the
+// others are lost, the ring has to report that itself.
 func (r *ring) release() loss {
 	r.packer = nil
 	l := r.loss

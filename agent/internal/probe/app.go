@@ -16,9 +16,9 @@ import (
 // maxProcesses bounds the walk through /proc; a payment terminal runs under a hundred.
 const maxProcesses = 4096
 
-// Process returns the probe app.process: is the payment application running, and how often did it start and crash in
-// the last 24 hours that the agent has watched? name is the executable's name as in /proc/PID/comm; an empty one
-// answers absent. crashes says what the kernel's log tells; nil if nobody reads it.
+// Process returns the probe app.process: is the payment application running, and how often has it started and crashed
+// in the last 24 hours in which the agent ran? name is the executable's name as in /proc/PID/comm; for an empty one the
+// answer is absent. crashes returns what the kernel's log tells; it is nil if that log is not read.
 func Process(proc fs.FS, name string, crashes func() (int, bool)) Probe {
 	w := &watch{name: name}
 	return Probe{

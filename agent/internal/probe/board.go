@@ -18,7 +18,8 @@ import (
 	"posdx/drivers/board"
 )
 
-// BoardConfig says what the board checks look at. Root is the machine's root; nil functions are the kernel's own.
+// BoardConfig is what the board checks look at. Root is the machine's root directory; functions that are nil are the
+// kernel's own.
 type BoardConfig struct {
 	Root  fs.FS
 	Paths []string // filesystems that must have room and be writable
@@ -27,7 +28,7 @@ type BoardConfig struct {
 	Boots board.Boots
 	// the payment application's executable, whose crashes the kernel's log tells of
 	App       string
-	Reference func() (board.Reference, bool) // the true time as the acquirer's host told it last; nil: nobody did
+	Reference func() (board.Reference, bool) // the time as the acquirer's host gave it last; nil: none is known
 	Statfs    func(path string) (board.Statfs, error)
 	Timex     func() (board.Timex, error)
 	Now       func() time.Time
@@ -44,7 +45,7 @@ const (
 	boardLimit   = 2 * time.Second // a gauge on a stuck I2C bus takes its time
 )
 
-// Board holds the kernel log's counts. Make one, run its Run beside the probes.
+// Board holds the counts of the kernel's log. Make one, and run its Run beside the probes.
 type Board struct {
 	c      BoardConfig
 	log    *board.KernelLog
@@ -73,8 +74,8 @@ func NewBoard(c BoardConfig) *Board {
 }
 
 // Run reads the kernel's log until ctx ends; without it each check that needs the log reads it once. When it ends
-// earlier, its error says why the log cannot be read: a finding, which board.kernel reports, and no reason to stop the
-// agent.
+// earlier, its error is why the log cannot be read: that is a finding, which board.kernel reports, and no reason to
+// stop the agent.
 func (b *Board) Run(ctx context.Context) error {
 	if err := b.log.Run(ctx, b.c.Kmsg); err != nil {
 		return err
@@ -85,7 +86,8 @@ func (b *Board) Run(ctx context.Context) error {
 	return b.log.Err()
 }
 
-// Probes are the checks board.*. Each is a device of its own: a driver that hangs delays only itself.
+// Probes are the checks board.*. Each counts as a device of its own, so that a driver that hangs delays only its own
+// check.
 func (b *Board) Probes() []Probe {
 	one := func(check evidence.Check, subject string, fresh time.Duration, f func() []report.Evidence) Probe {
 		return Probe{Checks: []evidence.Check{check}, Subject: subject, Device: string(check), Depth: report.Internal,
@@ -113,8 +115,7 @@ func (b *Board) Probes() []Probe {
 	return list
 }
 
-// read takes in what the kernel has said until now, also if nobody reads its log along, as in a command without the
-// daemon.
+// read takes what the kernel has logged until now, also where Run does not run, as in a command without the daemon.
 func (b *Board) read(ctx context.Context) {
 	if errors.Is(b.log.Err(), board.ErrSilent) {
 		b.log.Load(ctx, b.c.Kmsg)
@@ -132,8 +133,8 @@ func (b *Board) complaints(c board.Complaint, d time.Duration) (int, bool) {
 	return b.log.Count(c, up, d), true
 }
 
-// storageErrors counts, over a day, the failures of what holds the terminal's filesystems, and of other storage or what
-// cannot be told; false if the log cannot be read.
+// storageErrors counts, over a day, the failures of the storage that holds the terminal's filesystems, and those of
+// other storage or of storage that is not known; false if the log cannot be read.
 func (b *Board) storageErrors() (own, other int, counted bool) {
 	up, err := board.Uptime(b.c.Root)
 	if err != nil || b.log.Err() != nil {
@@ -143,15 +144,15 @@ func (b *Board) storageErrors() (own, other int, counted bool) {
 	return own, other, true
 }
 
-// AppCrashes is how often the kernel has told of the payment application's end in the last 24 hours, for a fault of its
-// own or for want of memory; false if its log is not read.
+// AppCrashes is how often, in the last 24 hours, the kernel has logged that the payment application was ended, for a
+// fault of its own or for want of memory; false if the log is not read.
 func (b *Board) AppCrashes() (int, bool) {
 	b.read(context.Background())
 	return b.complaints(board.AppCrash, day)
 }
 
-// DeviceFailed takes in that a reader, PIN pad, printer or modem failed just now: a dip of the supply beside it may be
-// why.
+// DeviceFailed records that a reader, PIN pad, printer or modem failed just now: if the supply dipped at the same time,
+// that may be the reason.
 func (b *Board) DeviceFailed() {
 	if up, err := board.Uptime(b.c.Root); err == nil {
 		b.log.Note(board.DeviceError, up)
@@ -307,7 +308,7 @@ func (b *Board) cpu() []report.Evidence {
 func (b *Board) clock() []report.Evidence {
 	tx, err := b.c.Timex()
 	if err != nil {
-		tx = board.Timex{} // not disciplined, as far as anybody can tell
+		tx = board.Timex{} // not kept in step, as far as can be told
 	}
 	var ref *board.Reference
 	if b.c.Reference != nil {
@@ -375,7 +376,7 @@ func (b *Board) kernel() []report.Evidence {
 const maxBootsFile = 16 << 10
 
 // NoteBoot adds this start of the machine to the list kept at path and returns it. The file is written once per start.
-// A list that cannot be read is begun anew, and one that cannot be written still counts for now; the error says so.
+// A list that cannot be read is begun anew; one that cannot be written still counts for now. The error tells of both.
 func NoteBoot(root fs.FS, path string, now time.Time) (board.Boots, error) {
 	id, err := board.BootID(root)
 	if err != nil {

@@ -43,8 +43,8 @@ const (
 	UseFleet = "fleet" // either of these, on the way to the fleet: no payment needs it
 )
 
-// Certificates returns the probes of board.certificates: when does what lies on this terminal end? Nothing is asked of
-// anybody.
+// Certificates returns the probes of board.certificates: when do the certificates on this terminal end? Nothing is
+// sent.
 func Certificates(files []CertificateFile, now func() time.Time) []Probe {
 	if now == nil {
 		now = time.Now

@@ -11,12 +11,12 @@ import (
 	"posdx/drivers/network"
 )
 
-// silentAfter is when a connection that is still being asked for is taken for one that fails: what can be looked at
-// meanwhile then begins, because the time-out itself takes most of what a diagnosis has.
+// silentAfter is when a connection that is still waited for counts as failing: the checks that need only that begin
+// then, because the time-out itself takes most of the time that a diagnosis has.
 const silentAfter = 1300 * time.Millisecond
 
-// A look is what tells apart causes that one failed connection cannot: how far the request got, whether the name leads
-// elsewhere than it did, and whether other resolvers agree.
+// A look tells apart causes that one failed connection does not: how far the request got, whether the name leads to
+// another address than before, and whether other resolvers agree.
 type look struct {
 	how  chan ending
 	done chan struct{}
@@ -93,7 +93,7 @@ func (n *Network) doubts(ctx context.Context, t Target, w network.Way, a found) 
 	return l
 }
 
-// note adds what was seen to the evidence of the name and of the connection. What was begun and is not needed is left
+// note adds what was found to the evidence of the name and of the connection. What was begun and is not needed is left
 // to end by itself.
 func (l *look) note(end ending, name, connection *report.Evidence) {
 	l.how <- end

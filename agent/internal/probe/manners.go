@@ -12,8 +12,9 @@ import (
 	"posdx/drivers/network"
 )
 
-// Bounds of what we may ask of one place. Hosts and the boxes before them count connections by address, and the payment
-// application shares ours: a probe never takes the one that a sale needs. What the application opens counts as well.
+// Bounds of how much is asked of one place. Hosts, and the devices before them, count connections by address, and the
+// payment application has the same address as posdx: a probe never takes the connection that a sale needs. Connections
+// that the application opens count as well.
 const (
 	mannersWindow = time.Minute
 	mannersMost   = 10               // connections in a window, ours and the application's
@@ -151,7 +152,7 @@ func (p *place) ended(o network.Outcome, v appView, now time.Time) (tells bool) 
 	return !v.open && !p.differs
 }
 
-// A Form is how the payment application opens its handshakes with a target, and the zero value that nobody knows.
+// A Form is how the payment application opens its handshakes with a target; the zero value means that it is not known.
 type Form = network.Form
 
 // Largest hello that fits into one packet of the narrowest usual path, and versions of TLS and TLCP.
@@ -161,7 +162,7 @@ const (
 	versionTLS  = 0x0301
 )
 
-// FormOf is the class of a hello that was seen: its size, the newest version it offers and its server name.
+// FormOf is the form of a hello that was captured: its size, the newest version it offers and its server name.
 func FormOf(size int, version uint16, name string) Form {
 	f := Form{Name: name}
 	if version >= versionTLS && version < tls.VersionTLS13 {
@@ -182,8 +183,8 @@ func FormOf(size int, version uint16, name string) Form {
 	return f
 }
 
-// Opened takes in that the application has a connection to a host: it counts against what we may ask of the place, and
-// one that came about after ours had failed shows that ours says nothing.
+// Opened records that the application has a connection to a host: it counts against the bounds of the place, and one
+// that was made after a probe's had failed shows that the probe's failure proves nothing about the application's.
 func (n *Network) Opened(host netip.AddrPort, local uint16, now time.Time) {
 	p := n.place(host)
 	p.mu.Lock()
@@ -198,15 +199,15 @@ func (n *Network) Opened(host netip.AddrPort, local uint16, now time.Time) {
 	p.through(now)
 }
 
-// Opens takes in how the application opens its handshakes with a target.
+// Opens records how the application opens its handshakes with a target.
 func (n *Network) Opens(target string, f Form) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.forms[target] = f
 }
 
-// Answered takes in that a host has answered the application: where our own connections have failed meanwhile, they are
-// not the application's.
+// Answered records that a host has answered the application: if a probe's connections have failed meanwhile, the
+// application's have not.
 func (n *Network) Answered(now time.Time) {
 	n.mu.Lock()
 	var list []*place
@@ -223,8 +224,8 @@ func (n *Network) Answered(now time.Time) {
 	}
 }
 
-// through notes that the application got through at a moment. Long after our own connection has failed, what was wrong
-// may have ended. The caller holds the lock.
+// through notes that the application reached the host at a moment. If a probe's connection failed long before, the
+// fault may simply be over by then. The caller holds the lock.
 func (p *place) through(at time.Time) {
 	p.differs = p.differs || at.After(p.failed) && at.Sub(p.failed) < soonAfter
 }

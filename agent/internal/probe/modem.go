@@ -196,7 +196,7 @@ func simEvidence(r modem.Report) report.Evidence {
 
 func unsaid(c evidence.Check) report.Evidence { return report.Evidence{Check: string(c)} }
 
-// offAir says that the modem has been told not to use its radio.
+// offAir reports whether the modem has been told not to use its radio.
 func offAir(r modem.Report) bool { return r.Radio == modem.RadioOff || r.Radio == modem.Deregistered }
 
 // answeredOffAir tells what can be said of a modem whose radio is off: that it is, and that its SIM is well.

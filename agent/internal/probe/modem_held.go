@@ -14,8 +14,8 @@ import (
 	"posdx/drivers/serial"
 )
 
-// held is what can be told of a modem that the payment application, or pppd for it, is using, and that no ModemManager
-// has: what it is, and whether its network interface has an address. Nothing is sent to it.
+// held is what can be told of a modem that the payment application, or pppd for it, is using, and that ModemManager
+// does not manage: which modem it is, and whether its network interface has an address. Nothing is sent to it.
 func (s *modemState) held(found []modem.USB, port string, err error) []report.Evidence {
 	list := s.evidence(modem.Report{}, err)
 	u, _ := modem.Of(found, path.Base(port))

@@ -15,7 +15,7 @@ import (
 	"posdx/drivers/network"
 )
 
-// NetworkConfig says what the network checks look at.
+// NetworkConfig is what the network checks look at.
 type NetworkConfig struct {
 	Interfaces []string         // to judge, and expected to work; empty: whatever looks like a way out
 	Resolvers  []netip.AddrPort // to ask; empty: those of ResolvConf
@@ -29,8 +29,8 @@ type NetworkConfig struct {
 	Now        func() time.Time // at which certificates must be valid; nil: the terminal's clock, as its programs use it
 }
 
-// A Target is a place that must be reached. Its name is one of the contract's: host-primary, host-backup, broker,
-// internet; host-primary@wwan0 goes by that interface on purpose.
+// A Target is a place that must be reached. Its name is one that the contract has: host-primary, host-backup, broker,
+// internet; host-primary@wwan0 is reached by that interface on purpose.
 type Target struct {
 	Name       string
 	Host       string // name or IP address
@@ -238,9 +238,8 @@ func (n *Network) candidates(t network.Tables) []network.Link {
 	return list
 }
 
-// link judges one interface. One without a carrier is bad only if somebody relies on it: it is configured, a default
-// route uses it, it had a carrier before, or nothing else leads out. An empty socket beside a working modem is no
-// fault.
+// link judges one interface. One without a carrier is bad only if it is needed: it is configured, a default route uses
+// it, it had a carrier before, or nothing else leads out. An unused socket beside a working modem is no fault.
 func (n *Network) link(t network.Tables, l network.Link, now time.Time) report.Evidence {
 	facts := []evidence.Value{evidence.Iface.Is(l.Name), count(evidence.Flaps1h, n.monitor.Flaps(l.Name, now))}
 	if k := network.KindOf(l, n.c.Sys); k != network.Virtual && k != network.Loopback {
@@ -259,8 +258,8 @@ func (n *Network) link(t network.Tables, l network.Link, now time.Time) report.E
 	return evidence.New(evidence.NetLink, l.Name, append(facts, evidence.Carrier.Is(l.Carrier))...)
 }
 
-// relied tells whether somebody relies on a link: it is configured, a default route uses it, it had a carrier before,
-// or nothing else leads out.
+// relied tells whether a link is needed: it is configured, a default route uses it, it had a carrier before, or nothing
+// else leads out.
 func (n *Network) relied(t network.Tables, l network.Link) bool {
 	_, carried := n.monitor.Seen(l.Name)
 	_, _, out := t.Bearer()
@@ -406,8 +405,9 @@ func (n *Network) bearer(t network.Tables, now time.Time) report.Evidence {
 	return evidence.New(evidence.NetBearer, "uplink", facts...)
 }
 
-// lan asks the router, and the network whether somebody else has our address. These frames never leave the site, but
-// where the bearer is a modem's interface the router is the carrier's, and they cost money.
+// lan asks the router whether it is there, and the network whether another machine has our address. These frames never
+// leave the site, except where the bearer is a modem's interface: there the router is the carrier's, and they cost
+// money.
 func (n *Network) lan(ctx context.Context) []report.Evidence {
 	t, now, err := n.look()
 	if err != nil {
@@ -448,8 +448,8 @@ func (n *Network) lan(ctx context.Context) []report.Evidence {
 	return append(n.addresses(t, now), gateway)
 }
 
-// judged remembers what became of a router, and stops the checks that go through a dead one: nothing they could find
-// would be news.
+// judged remembers whether the router answered, and stops the checks that go through one that does not: they could find
+// nothing new.
 func (n *Network) judged(gateway netip.Addr, dead bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

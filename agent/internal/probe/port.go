@@ -33,8 +33,8 @@ func Absent(subject string, checks ...evidence.Check) Probe {
 	}
 }
 
-// outcome is what an error of the serial port says about the device: an outcome of the contract, or the reason why
-// nothing can be said. Both are empty for nil.
+// outcome is what an error of the serial port tells about the device: a value of the fact "outcome", or the reason why
+// nothing can be told. Both are empty for nil.
 func outcome(err error) (outcome, reason string) {
 	switch {
 	case err == nil:
@@ -68,8 +68,8 @@ func askOurs[R any](ctx context.Context, c serial.Config, baud int, dedicated bo
 	return ask(ctx, p)
 }
 
-// openOurs opens a port that nobody else holds. A port whose other holders we are not allowed to see counts as held,
-// unless it is dedicated to us: in doubt nothing is touched.
+// openOurs opens a port that no other process holds. A port whose other holders we may not see counts as held, unless
+// it is dedicated to posdx: in doubt nothing is touched.
 func openOurs(c serial.Config, dedicated bool) (*serial.Port, error) {
 	c.MustSee = !dedicated
 	return serial.Open(c)

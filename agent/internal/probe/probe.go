@@ -1,4 +1,4 @@
-// Package probe holds the checks: each asks one driver a question and returns evidence.
+// Package probe holds the checks: each asks one driver one question and returns evidence.
 package probe
 
 import (
@@ -11,8 +11,8 @@ import (
 )
 
 // A Probe asks one driver. Run returns at least one Evidence per name in Checks with Check, Subject, Status and Facts
-// set; the Runner fills in the rest. Run must return soon after its context ends; what does not is left behind and
-// counted as a timeout, and its device is not asked again until it comes back.
+// set; the Runner fills in the rest. Run must return soon after its context ends; if it does not it counts as a
+// timeout, and its device is not asked again until it returns.
 type Probe struct {
 	Checks  []evidence.Check // that Run answers
 	Subject string           // what is asked: eth0, host-primary, reader0

@@ -7,8 +7,8 @@ import (
 	"posdx/drivers/reader"
 )
 
-// CheckReader says what keeps a reader from ever being asked, or being overheard on the given ports, whatever is
-// connected.
+// CheckReader returns why a reader can never be asked, or never be listened to on the given ports, whatever is
+// connected; nil if it can.
 func CheckReader(c ReaderConfig, rx []string) error {
 	if len(rx) > 0 {
 		if _, err := NewReaderTap(c, rx); err != nil {

@@ -45,7 +45,7 @@ type ReaderConfig struct {
 	// we cannot see is no reason to stay away.
 	Dedicated bool
 	Track1    bool          // a stripe of which only track 1 is read is as good as read: the acquirer's profile says so
-	Reads     *reader.Reads // how the cards of this reader were read; nil if nobody tells
+	Reads     *reader.Reads // how the cards of this reader were read; nil if no source tells
 	Tap       *ReaderTap    // listens to the reader's line; nil for none
 }
 
@@ -247,8 +247,8 @@ func (l *lineHistory) frames(now time.Time, h frame.Health) {
 	}
 }
 
-// What goes wrong now is not diluted by what went well before: a line is judged by the longest stretch up to now in
-// which it stands out, or by all that is kept.
+// Present errors are not diluted by earlier good frames: a line is judged by the longest period up to now in which it
+// is worse than before, or by all that is kept.
 
 func spoiltLine(d serial.Counters) bool {
 	return d.Errors() >= lineErrors && float64(d.Errors()) > lineShare*float64(d.RX)
@@ -265,8 +265,8 @@ func (l *lineHistory) recentReadings() int {
 	return 0
 }
 
-// recentVisits is where that stretch begins among the dialogues. A shorter one than all is of two visits at least, and
-// stands out for certain: a share of few frames is a matter of luck.
+// recentVisits is where that period begins among the dialogues. A period shorter than all has at least two visits, and
+// must be worse with certainty: a share of few frames is a matter of chance.
 func (l *lineHistory) recentVisits() int {
 	for from := 1; from+recentLeast <= len(l.visits); from++ {
 		h := sum(l.visits[from:])

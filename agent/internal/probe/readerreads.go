@@ -63,8 +63,8 @@ func readsEvidence(c ReaderConfig, now time.Time) report.Evidence {
 	return evidence.New(evidence.ReaderReads, c.Name, facts...)
 }
 
-// parts names the tracks and the chip's steps that fail, each with the least share of its cards that does so for
-// certain.
+// parts names the tracks and the steps of the chip that fail, each with the least share of its cards that fails with
+// certainty.
 func parts(t reader.Tally) map[string]float64 {
 	by := map[string]float64{}
 	put := func(name string, r reader.Rate) {
@@ -83,8 +83,8 @@ func parts(t reader.Tally) map[string]float64 {
 
 func percent(share float64) float64 { return math.Round(share * 100) }
 
-// A ReadsKeeper lets the counts of a reader outlast a restart. A file that cannot be read or written costs the memory
-// of what was, not the daemon.
+// A ReadsKeeper keeps the counts of a reader over a restart. If the file cannot be read or written only the earlier
+// counts are lost; the daemon goes on.
 type ReadsKeeper struct {
 	Path  string
 	Reads *reader.Reads
@@ -92,7 +92,7 @@ type ReadsKeeper struct {
 	kept uint64
 }
 
-// Load takes back what an earlier life kept. The error says that it is begun anew, and why.
+// Load takes back what was kept before a restart. With an error the counts begin anew; the error is why.
 func (k *ReadsKeeper) Load(now time.Time) error {
 	info, err := os.Stat(k.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -116,8 +116,8 @@ func (k *ReadsKeeper) Load(now time.Time) error {
 	return nil
 }
 
-// Run keeps the counts once an hour, if a card was read in it, and when ctx ends. It returns what keeps it from
-// writing, then; until then the counts are in memory, and it tries again.
+// Run writes the counts once an hour, if a card was read in it, and when ctx ends. While they cannot be written they
+// stay in memory and it tries again; the error of the last try is returned.
 func (k *ReadsKeeper) Run(ctx context.Context) error {
 	t := time.NewTicker(keepEvery)
 	defer t.Stop()

@@ -18,13 +18,13 @@ import (
 const (
 	tapReopen = 10 * time.Second       // between two tries at a port
 	tapQuiet  = 500 * time.Millisecond // ends a swipe that no carriage return ends, and half a frame
-	// tapCardOut ends an insertion of which no end was heard: longer than a customer takes for his PIN.
+	// tapCardOut ends an insertion whose end was not seen: longer than a customer takes for his PIN.
 	tapCardOut = 2 * time.Minute
 	msrBaud    = 9600 // as MagTek's and ID TECH's are delivered
 )
 
-// A ReaderTap listens to the line of a card reader that the payment application owns, on ports that are wired for it
-// alone and receive only. It never writes. What it hears is judged byte by byte and gone.
+// A ReaderTap listens to the line of a card reader that the payment application uses, on ports that are wired for that
+// alone and only receive. It never writes. Every byte is judged as it comes, and not kept.
 type ReaderTap struct {
 	track1 bool            // sales may be made of track 1 alone
 	swipe  bool            // a plain reader of stripes; else CCID
@@ -230,8 +230,8 @@ func (t *ReaderTap) take() frame.Health {
 	return h
 }
 
-// silentAsks is how many commands in a row without an answer are a silent reader; applications ask twice or three
-// times.
+// silentAsks is how many commands in a row without an answer mean that the reader is silent; applications ask twice or
+// three times.
 const silentAsks = 3
 
 // overhear is what can be said of a reader that is only listened to.

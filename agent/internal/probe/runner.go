@@ -10,12 +10,12 @@ import (
 	"posdx/agent/report"
 )
 
-// grace is how long a probe may overrun its own deadline before it is left behind: long enough for a driver to see its
-// context end and close its port, short enough for the five seconds a diagnosis has.
+// grace is how long a probe may run beyond its own deadline before it is no longer waited for: long enough for a driver
+// to see that its context has ended and to close its port, short enough for the five seconds of a diagnosis.
 const grace = 200 * time.Millisecond
 
-// saleLimit ends a hold that nobody released: a payment application that dies in the middle of a sale must not
-// silence the checks for ever. Three minutes is past every PIN entry and receive timer in use.
+// saleLimit ends a sale whose end was never reported: a payment application that crashes in the middle of a sale must
+// not stop the checks for ever. Three minutes is longer than every timer for PIN entry and for the answer in use.
 const saleLimit = 3 * time.Minute
 
 // minPause keeps background checks apart, so that a list of probes with short freshness cannot eat the idle budget.
@@ -78,7 +78,7 @@ func NewRunner(probes []Probe) *Runner {
 	return r
 }
 
-// Probes returns the list the runner was made with.
+// Probes returns the list that the runner was made with.
 func (r *Runner) Probes() []Probe { return r.probes }
 
 // SaleBegins stops every running probe and keeps new ones from starting until SaleEnds or three minutes have passed.
@@ -107,8 +107,8 @@ func (r *Runner) InSale() bool {
 
 func (r *Runner) inSale() bool { return time.Now().Before(r.sale) }
 
-// Run asks all the given probes at the same time, hands on each answer as it comes and returns when all have answered
-// or ctx has ended. A probe that does not answer in time answers cannot-tell (timeout); it delays nobody else.
+// Run asks all the given probes at the same time, passes on each answer as it comes and returns when all have answered
+// or ctx has ended. A probe that does not answer in time answers cannot-tell (timeout) and delays no other.
 func (r *Runner) Run(ctx context.Context, probes []Probe, got func([]report.Evidence)) {
 	ctx, done := r.begin(ctx)
 	defer done()
@@ -160,8 +160,8 @@ func (saleError) Error() string { return "a sale is in progress" }
 
 var errInSale error = saleError{}
 
-// ask runs one probe. The probe's own goroutine keeps its device until it really returns, so a hung driver blocks only
-// the next question to the same device.
+// ask runs one probe. The probe's own goroutine keeps its device until it really returns, so a driver that hangs blocks
+// only the next question to the same device.
 func (r *Runner) ask(ctx context.Context, p Probe) []report.Evidence {
 	start := time.Now()
 	if token := r.devices[p.Device]; token != nil {
@@ -225,7 +225,7 @@ func failed(ctx context.Context, p Probe) []report.Evidence {
 func finish(p Probe, list []report.Evidence, start time.Time) []report.Evidence {
 	now := time.Now()
 	for i := range list {
-		if list[i].At.IsZero() || list[i].At.After(now) { // else it is older than this look, and says so
+		if list[i].At.IsZero() || list[i].At.After(now) { // else it is older than this look, and has its time
 			list[i].At = now
 		}
 		list[i].At = list[i].At.UTC().Truncate(time.Millisecond)
@@ -238,7 +238,7 @@ func finish(p Probe, list []report.Evidence, start time.Time) []report.Evidence 
 	return list
 }
 
-// Remember takes evidence that no probe of the runner made: what the payment application reports of itself, what the
+// Remember keeps evidence that no probe of the runner made: what the payment application reports of itself, what the
 // fleet advises.
 func (r *Runner) Remember(e report.Evidence) {
 	list := []report.Evidence{e}
@@ -307,7 +307,7 @@ func (r *Runner) Known(now time.Time) []report.Evidence {
 	return list
 }
 
-// Stale returns the probes that were last asked before a moment: what they said then says nothing of what came after.
+// Stale returns the probes that were last asked before a moment: their answers tell nothing of what came after it.
 func (r *Runner) Stale(since time.Time) []Probe {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -320,7 +320,7 @@ func (r *Runner) Stale(since time.Time) []Probe {
 	return list
 }
 
-// Background keeps the evidence of the idle probes fresh until ctx ends, sleeping whenever nothing is due.
+// Background keeps the evidence of the idle probes fresh until ctx ends, waiting while nothing is due.
 func (r *Runner) Background(ctx context.Context, changed func()) error {
 	due := make(map[int]time.Time)
 	for {
@@ -361,8 +361,8 @@ func (r *Runner) Background(ctx context.Context, changed func()) error {
 	}
 }
 
-// Ping has the background checks call answer when they come to it; they do not while a check runs. One ping waits, a
-// second is forgotten.
+// Ping has the background checks call answer when they come to the head of their loop; while a check runs they do not.
+// One ping waits, a second is dropped.
 func (r *Runner) Ping(answer func()) {
 	select {
 	case r.pings <- answer:

@@ -64,10 +64,10 @@ func (n *Network) targetProbes(t Target) []Probe {
 }
 
 // reach resolves a target's name, connects, and does the TLS handshake: one connection for three answers. A layer that
-// fails masks those above it (not-run, masked) with one exception: a connect that has no route or no carrier is bad at
-// once, with the outcome unreachable, because that is what the payment application meets. A name that cannot be
-// resolved is not the host's fault: the address it last had is tried. When the router turns out to be dead meanwhile,
-// what goes through it is unreachable there and then, instead of after the three seconds the kernel takes to say so.
+// fails masks those above it (not-run, masked) with one exception: a connection that has no route or no carrier is bad
+// at once, with the outcome unreachable, because that is what the payment application meets. If a name cannot be
+// resolved the address that it last had is tried, since that is not the host's fault. When the router turns out not to
+// answer meanwhile, what goes through it is unreachable at once, instead of after the three seconds of the kernel.
 func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	all := func(reason string, checks ...evidence.Check) (list []report.Evidence) {
 		for _, c := range checks {
@@ -190,7 +190,7 @@ func (n *Network) byProxy(ctx context.Context, t Target, proxy found) []report.E
 func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place) ([]report.Evidence, ending) {
 	p.of(t)
 	var app appView
-	if way.Through == "" { // where the application's connections to a proxy lead nobody can see
+	if way.Through == "" { // where the application's connections to a proxy lead cannot be seen
 		app = p.watch(network.Sockets(way.Addr), time.Now())
 	}
 	if app.works {
@@ -216,7 +216,7 @@ func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place
 	}
 	trust := network.Trust{Name: t.ServerName, Now: n.c.Now()}
 	if _, err := netip.ParseAddr(t.Host); err != nil && trust.Name == "" {
-		trust.Name = t.Host // an address alone is no name that anybody has asked the certificate to carry
+		trust.Name = t.Host // no configured name: the certificate need not have the bare address
 	}
 	if t.TLS && t.CAFile != "" {
 		roots, err := network.LoadRoots(t.CAFile)
@@ -283,9 +283,9 @@ func (t Target) withTLS(status report.Status, reason string, tcp report.Evidence
 	return []report.Evidence{tcp, doubtful(evidence.NetTLS, t.Name, status, reason)}
 }
 
-// largeHello tries, where nobody knows how the application's begins, whether a hello with a post-quantum share gets
-// through as well: newer applications and libraries send one, and some lines swallow it. That it got through before
-// says nothing of now.
+// largeHello tries, where it is not known how the application's hello looks, whether one with a post-quantum share gets
+// through as well: newer applications and libraries send one, and some lines drop it. That one got through before
+// proves nothing about now.
 func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust network.Trust, took time.Duration,
 	e *report.Evidence) {
 	if !n.maySpend(tlsBytes, 4) || !p.extra() {
@@ -413,8 +413,9 @@ func (n *Network) resolve(ctx context.Context, t Target) (e report.Evidence, a f
 	return evidence.New(evidence.NetDNS, t.Name, facts...), a
 }
 
-// ready finds the way for a check of the path's quality; reason is why there is none. An address at which the target
-// was found serves as it is: where names take seconds, what the line is like would not be known in time.
+// ready finds the way for a check of the quality of the path; reason is why there is none. An address at which the
+// target was found is used as it is: where name lookups take seconds, the quality of the line would otherwise not be
+// known in time.
 func (n *Network) ready(ctx context.Context, t Target, bytes int) (way network.Way, reason string) {
 	if t.Proxy != "" {
 		return way, report.ReasonAbsent // all that could be measured is the way to the proxy
@@ -536,7 +537,7 @@ func (n *Network) largePasses(ctx context.Context, t Target, w network.Way) bool
 	return o == network.OK
 }
 
-// Metered tells whether what leaves the terminal now goes over a bearer whose bytes cost money.
+// Metered tells whether packets that leave the terminal now go over a bearer whose bytes cost money.
 func (n *Network) Metered() bool {
 	_, _, _ = n.look() // if the tables cannot be read, what was known last stands
 	n.mu.Lock()
@@ -544,7 +545,7 @@ func (n *Network) Metered() bool {
 	return n.metered
 }
 
-// maySpend tells whether a check of so many bytes fits into 1/share of the day's bytes; on a bearer that costs nothing
+// maySpend tells whether a check of so many bytes fits into 1/share of the day's budget; on a bearer that costs nothing
 // it always does.
 func (n *Network) maySpend(bytes, share int) bool {
 	n.mu.Lock()

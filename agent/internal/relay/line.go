@@ -9,7 +9,7 @@ import (
 	"posdx/drivers/serial"
 )
 
-// A Line is how a port is set. The zero value of all but Baud is 8N1 without flow control.
+// A Line is the setting of a port. The zero value of all but Baud is 8N1 without flow control.
 type Line struct {
 	Baud   int
 	Bits   int // 5 to 8; 0 for 8
@@ -21,8 +21,9 @@ type Line struct {
 	flags line // what else an application has set
 }
 
-// line is what a pty keeps of an application's settings and a device needs: the baud rate as the kernel writes it, flow
-// control, and what becomes of breaks and damaged characters. A pty drops character size and parity (pty_set_termios).
+// line is that part of an application's settings which a pty keeps and a device needs: the baud rate as the kernel
+// writes it, flow control, and the handling of breaks and damaged characters. A pty drops character size and parity
+// (pty_set_termios).
 type line struct {
 	cflag, iflag  uint32
 	start, stop   uint8

@@ -18,7 +18,7 @@ type appEnd struct {
 	group  int
 	master int
 	path   string // of the slave
-	opens  int    // inotify: somebody opened or closed the slave; -1 where the kernel has none
+	opens  int    // inotify: a process opened or closed the slave; -1 where the kernel has none
 	there  bool   // an application has it open
 	ended  bool   // it has not any more, and its last words are still here
 	local  bool   // the application has taken EXTPROC away, which it needs to be told of its changes
@@ -124,7 +124,7 @@ func (p *appEnd) get() (*unix.Termios, error) { return unix.IoctlGetTermios(p.ma
 
 func (p *appEnd) set(t *unix.Termios) error { return unix.IoctlSetTermios(p.master, unix.TCSETS2, t) }
 
-// tells says whether the kernel tells of changed settings.
+// tells reports whether the kernel tells of changed settings.
 func (p *appEnd) tells() bool { return !p.local }
 
 // line reads the application's settings. EXTPROC, by which the kernel tells of changes, switches off much of what a tty
@@ -227,15 +227,16 @@ func (p *appEnd) hangUp(dev *port) {
 	}
 }
 
-// tidy makes the pty what a closed port is: without old bytes, open to all. One that its user made exclusive stays so
-// for ever, and even we cannot open it unless we are root: then there is a new one with the same settings.
+// tidy brings the pty into the state of a closed port: without old bytes, open to all. A pty that its user made
+// exclusive stays so for ever, and without being root even this process cannot open it: then a new one with the same
+// settings is made.
 func (p *appEnd) tidy() error {
 	_ = unix.IoctlSetInt(p.master, unix.TCFLSH, unix.TCOFLUSH)
 	slave, err := unix.Open(p.path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err == nil {
 		_ = unix.IoctlSetInt(slave, unix.TCFLSH, unix.TCIFLUSH)
 		_ = unix.IoctlSetInt(slave, unix.TIOCNXCL, 0)
-		if p.local { // nobody is there whose change could be lost
+		if p.local { // no program has it open whose change could be lost
 			if t, err := p.get(); err == nil {
 				t.Lflag |= unix.EXTPROC
 				p.local = p.set(t) != nil

@@ -1,6 +1,6 @@
-// Package say holds what a person is told when something is wrong: each text once, in both languages, under an id. An
-// error that reaches a person is a Message, an id and what goes into the text, and its words are chosen where they are
-// read.
+// Package say holds the messages that a person gets when something is wrong: each text once, in both languages, under
+// an id. An error that reaches a person is a Message, an id with the values that go into the text; the language is
+// chosen where it is shown.
 package say
 
 import (
@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// A Message is one thing to say. As an error it speaks English, which is the language of logs.
+// A Message is one text with its values. As an error it is in English, which is the language of logs.
 type Message struct {
 	ID   string // of its text
 	Args []any  // what goes into the text: values, lists of words, or errors, which are said in the same language
@@ -33,13 +33,13 @@ func (m Message) Unwrap() (list []error) {
 	return list
 }
 
-// Is tells whether an error is the same message, whatever goes into it.
+// Is tells whether an error is the same message, whatever its values.
 func (m Message) Is(err error) bool {
 	o, ok := err.(Message)
 	return ok && o.ID == m.ID
 }
 
-// In says it in a language, "zh" or "en".
+// In is the message in a language, "zh" or "en".
 func (m Message) In(lang string) string {
 	zh, en := find(m.ID)
 	format, between := zh, "、"
@@ -76,11 +76,11 @@ func find(id string) (zh, en string) {
 	return id + "%[1]v", id + "%[1]v" // a test finds ids without a text
 }
 
-// A Teller says what it is about in a language, "zh" or "en".
+// A Teller is an error that can be written in a language, "zh" or "en".
 type Teller interface{ In(lang string) string }
 
-// Heard is what another program, or a driver, has said in English: the message with these words, if there is one. So it
-// can be said in the language of whoever reads it.
+// Heard finds the message behind an English text that another program, or a driver, has written, if there is one, so
+// that it can be shown in the language of the reader.
 func Heard(text string) Message {
 	for i := range texts {
 		args, ok := match(texts[i].en, text)
@@ -91,8 +91,8 @@ func Heard(text string) Message {
 	return New("heard", text)
 }
 
-// match takes a text apart by the English that it was made of. Of what a text takes only words, numbers and quoted
-// words are found again.
+// match compares a text with the English form of a message and finds the values in it: words, numbers and quoted words
+// only.
 func match(format, text string) (args []any, ok bool) {
 	for {
 		fixed, rest, more := strings.Cut(format, "%")
@@ -133,7 +133,7 @@ func match(format, text string) (args []any, ok bool) {
 	}
 }
 
-// Error says any error in a language. What only the system or a library knows in its own words is given in these, in
+// Error is any error in a language. Texts that only the system or a library has are given in their own words, in
 // quotes.
 func Error(err error, lang string) string {
 	if t, ok := err.(Teller); ok {

@@ -11,12 +11,12 @@ const (
 	// deafAfter is how many things in a row may pass that cannot be read before it is said: the first may have begun
 	// before anybody listened, and a message that says nothing of a sale may be of a form of its own.
 	deafAfter = 3
-	// hearingEvery is how often what is heard is told again while nothing changes.
+	// hearingEvery is how often the same evidence is sent again while nothing changes.
 	hearingEvery = time.Minute
 )
 
-// A Hearing is how much of what passes a source it can read. A source that hears and reads nothing looks as healthy as
-// one by which nothing passes, if it does not say so. It belongs to one goroutine.
+// A Hearing counts how much of what passes a source it can read. A source that receives data and can read none of it
+// would look as healthy as one that receives nothing; this tells them apart. It belongs to one goroutine.
 type Hearing struct {
 	Channel report.Channel
 	Subject string // what is listened to: a target, a log, a link
@@ -32,8 +32,8 @@ type Hearing struct {
 	told   time.Time
 }
 
-// Heard takes in what passed: how many things were read of so many bytes, with what they began, and how long the first
-// piece was. Nothing of what passed is kept. changed says that the source became able to read, or no more able.
+// Heard takes what passed: how many things were read of so many bytes, the first byte, and the length of the first
+// piece. No content is kept. changed tells that the source can read now and could not before, or the other way round.
 func (h *Hearing) Heard(read, bytes int, first byte, size int) (changed bool) {
 	if read > 0 {
 		h.read += read
@@ -54,24 +54,24 @@ func (h *Hearing) Heard(read, bytes int, first byte, size int) (changed bool) {
 	return changed
 }
 
-// Odd takes in how many pieces of text so far were not in the encoding they should be in. changed says that these are
-// the first.
+// Odd takes how many pieces of text so far were not in the encoding that they should be in. changed tells that these
+// are the first.
 func (h *Hearing) Odd(n int) (changed bool) {
 	changed = h.odd == 0 && n > 0
 	h.odd = n
 	return changed
 }
 
-// Deaf says that things pass and none of them can be read.
+// Deaf reports whether data pass of which nothing can be read.
 func (h *Hearing) Deaf() bool { return h.deaf }
 
-// What tells what passes, in members of a log line.
+// What describes what passes, as members of a log line.
 func (h *Hearing) What() []any {
 	return []any{"channel", h.Channel, "subject", h.Subject, "unread", h.unread, "bytes", h.bytes, "first", h.first, "size", h.size}
 }
 
-// Due returns the evidence of it where it changed, and while nothing can be read now and then: that all is well goes
-// without saying.
+// Due returns the evidence when it has changed, and from time to time while nothing can be read. That a source can read
+// is reported once only.
 func (h *Hearing) Due(now time.Time, changed bool) (ev report.Evidence, ok bool) {
 	if !changed && (!h.deaf || now.Sub(h.told) < hearingEvery) {
 		return ev, false
@@ -93,7 +93,7 @@ func (h *Hearing) Due(now time.Time, changed bool) (ev report.Evidence, ok bool)
 	return ev, true
 }
 
-// Class names the kind of a byte with which something begins. It is all that may be told of what cannot be read.
+// Class is the kind of the first byte of what passes: nothing more may be told of data that cannot be read.
 func Class(c byte) string {
 	switch {
 	case c == 0:

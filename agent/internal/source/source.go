@@ -1,7 +1,8 @@
-// Package source is where a response code is first seen: the payment app's hook, the payment log, the register link.
+// Package source is the vocabulary of the places where a response code is first seen: the payment app's hook, the
+// payment log, the register link.
 //
-// Whatever comes in here was written by somebody else. Only named members of known type and length go on; nothing that
-// could be a card number gets past, and what is refused is never repeated in an error or a log line.
+// Whatever comes in there was written by other programs. Only named members of known type and length go on; nothing
+// that could be a card number gets past, and a value that is refused is never repeated in an error or a log line.
 package source
 
 import (
@@ -23,8 +24,8 @@ type Seen struct {
 	Txn     *report.Txn
 	Time    time.Time // when it was written, if the writer said so; else when it was seen
 	Lang    string    // "zh" or "en": the language asked for; empty means the configured one
-	Late    bool      // it was written while nobody read: the terminal may have changed since
-	Card    ecr.Card  // tells this process which of its cards it is, and nobody anything else
+	Late    bool      // it was written while no source ran: the terminal may have changed since
+	Card    ecr.Card  // which of the cards it is, known in this process only
 }
 
 // Phase is a step of a transaction.
@@ -47,7 +48,7 @@ const (
 	ResultCancelled = "cancelled" // by the customer or the cashier
 )
 
-// TxnMark is one step of a transaction as its writer told it. Members that are nil or empty are not known.
+// TxnMark is one step of a transaction as its source told it. Members that are nil or empty are not known.
 type TxnMark struct {
 	Phase   Phase
 	Channel report.Channel
@@ -61,8 +62,8 @@ type TxnMark struct {
 	Late    bool       // as in Seen
 }
 
-// A Sink takes what sources see. No method waits: a sink that is full says so, and the source offers again or tells its
-// own user.
+// A Sink takes what sources see. No method waits: a sink that is full returns so at once, and the source offers the
+// same again or tells its own client.
 type Sink interface {
 	Seen(Seen) bool          // false when the queue is full
 	Txn(TxnMark)             // marks are kept in order and never refused; the oldest knowledge may be forgotten
@@ -71,8 +72,8 @@ type Sink interface {
 	Lost(kind string, n int)
 }
 
-// A Wire is what the payment application was seen to do on a connection to one of its hosts: it got one, or, with
-// Hello, it opened a handshake on it.
+// A Wire is what was captured of a connection of the payment application to one of its hosts: that it exists, or, with
+// Hello, that it opened a handshake.
 type Wire struct {
 	Target string // of the contract: host-primary, host-backup
 	Host   netip.AddrPort
@@ -80,19 +81,19 @@ type Wire struct {
 	Hello  *Hello
 }
 
-// A Hello is how a program opens its TLS handshakes: what a box on the way may swallow or refuse differs by it.
+// A Hello is how a program opens its TLS handshakes: devices on the way may drop or refuse one form and pass another.
 type Hello struct {
 	Size    int    // bytes of the record
 	Version uint16 // the newest that it offers; 0x0101 for TLCP
 	Name    string // server name; empty if it sends none
 }
 
-// A Source runs until its context ends, and tells a sink what it sees.
+// A Source runs until its context ends, and passes what it sees to a sink.
 type Source interface {
 	Run(ctx context.Context, to Sink) error
 }
 
-// ErrBusy says that a queue is full: try again a second later.
+// ErrBusy is the error of a full queue: try again a second later.
 var ErrBusy = errors.New("queue full")
 
 // FullAgain is when a full sink is offered the same again.
@@ -135,15 +136,15 @@ func Keep(ctx context.Context, pause time.Duration, f func(works func()) error, 
 }
 
 // A Ticket follows one event. First gives revision 1, Final the last revision; each is closed, with or without a
-// diagnosis in it, when no more will come. Both hold one value, so nobody waits for a reader.
+// diagnosis in it, when no more will come. Both are buffered, so the sender never waits for a reader.
 type Ticket struct {
 	ID      string
 	First   <-chan report.Diagnosis
 	Final   <-chan report.Diagnosis
-	Warning string // what of the request nobody knows, "member: why"; empty if all is known
+	Warning string // a member of the request that is not known, "member: why"; empty if all are
 }
 
-// A Daemon is what stands behind the local socket.
+// A Daemon is what answers the requests of the local socket.
 type Daemon interface {
 	Sink
 	// Event takes a code in and returns at once; the error is ErrBusy when the queue is full.

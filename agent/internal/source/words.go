@@ -23,7 +23,7 @@ const (
 	CardDigits  = 12 // the shortest card number: a code with so many digits is taken for one
 )
 
-// CodeProblem tells what is wrong with a response code, nothing if it is good. The text never repeats it.
+// CodeProblem returns what is wrong with a response code, "" if it is good. The text never repeats the code.
 func CodeProblem(s string) string {
 	switch n := utf8.RuneCountInString(s); {
 	case n == 0:
@@ -53,7 +53,7 @@ func CodeProblem(s string) string {
 // nameLetters are the letters in a row from which on a part of a text is taken for a word.
 const nameLetters = 3
 
-// wordy reports whether text is more than one word, as a name, a sentence or a card's check number with its label are.
+// wordy reports whether text is more than one word, as a name, a sentence or a card's security code with its label are.
 // No table has such a code.
 func wordy(s string) bool {
 	apart := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" /^,;&", r) })
@@ -71,11 +71,11 @@ func wordy(s string) bool {
 	})
 }
 
-// plausibleCode bounds a code that no table knows and a person or the fleet asks for; payment applications and hosts
-// write what they like.
+// plausibleCode bounds a code that no table has and that a person or the fleet asks about. Codes of payment
+// applications and hosts are not bounded so.
 const plausibleCode = 8
 
-// Plausible tells whether something typed looks like a response code at all.
+// Plausible tells whether a typed text looks like a response code at all.
 func Plausible(s string) bool { return len(s) <= plausibleCode && Word(s, plausibleCode) }
 
 // CardLike reports whether text holds a card number, whole or masked, a track, or so many hex digits in a row that they
@@ -121,12 +121,12 @@ func Numeric(s string, min, max int) bool {
 const traceDigits = 6
 
 // Trace returns what is kept of a trace number of up to MaxSTAN digits: its last six. Twelve digits may be a host's
-// reference, which ends with the trace number, and may as well be the front of a card number; six tell a sale and no
+// reference, which ends with the trace number, but also the beginning of a card number; six identify a sale and no
 // card.
 func Trace(v []byte) []byte { return v[max(0, len(v)-traceDigits):] }
 
-// PartOfCard reports whether text[from:to] is a piece of a card number, a track or a masked card number in which it
-// stands: a pattern that takes six or twelve digits of a longer number takes what is nobody's trace number.
+// PartOfCard reports whether text[from:to] is a part of a card number, a track or a masked card number: where a pattern
+// takes six or twelve digits of a longer number they are no trace number.
 func PartOfCard(text []byte, from, to int) bool {
 	grows := func(c byte) bool { return IsDigit(c) || bytes.IndexByte([]byte(" -*xX=^D"), c) >= 0 }
 	begin, end := from, to
@@ -154,7 +154,8 @@ func PartOfCard(text []byte, from, to int) bool {
 	return !report.Suspect(around[:n])
 }
 
-// cardAround is how far on either side of a value a card is looked for: the longest number, its separators and the date.
+// cardAround is how far on either side of a value a card is looked for: the longest number, its separators and the
+// date.
 const cardAround = 28
 
 // Word reports whether s is 1 to max of the characters of names: letters, digits and . _ - + : and no card number.

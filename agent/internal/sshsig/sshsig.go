@@ -33,7 +33,7 @@ var (
 	ErrMessage   = errors.New("signed something else")
 )
 
-// A Key is somebody's public key.
+// A Key is a public key, with the name that stands behind it in the file.
 type Key struct {
 	Name   string // the comment behind the key: whose it is
 	public ed25519.PublicKey

@@ -1,4 +1,4 @@
-// Package stamp dates documents.
+// Package stamp gives documents their times and ids.
 package stamp
 
 import (
@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Floor is a moment that has certainly passed: a clock before it is wrong, whatever the kernel believes of it.
+// Floor is a moment that has certainly passed: a clock before it is wrong, even if the kernel calls it synchronised.
 var Floor = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 
-// A Stamper dates documents: wall time, time since boot, boot id and whether the clock is believed.
+// A Stamper gives documents their times: wall time, time since boot, boot id and whether the clock is believed.
 type Stamper struct {
 	BootID string
 	boot   uint64 // starts of the agent
@@ -52,7 +52,7 @@ func UptimeMS() int64 {
 	return t.Nano() / int64(time.Millisecond)
 }
 
-// ClockTrusted says whether the kernel calls its clock synchronised and the time is past the floor (adjtimex(2)).
+// ClockTrusted reports whether the kernel calls its clock synchronised and the time is past the floor (adjtimex(2)).
 func ClockTrusted(now time.Time) bool {
 	var t unix.Timex
 	state, err := unix.Adjtimex(&t)

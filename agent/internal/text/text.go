@@ -33,8 +33,8 @@ func Width(s string) (n int) {
 	return n
 }
 
-// Clean leaves what a terminal shows: no control characters, so that no text from elsewhere steers the terminal, and
-// one column where Western and Chinese terminals disagree.
+// Clean removes what must not reach a terminal: control characters, so that no text from elsewhere controls it.
+// Characters whose width differs between Western and Chinese terminals are replaced by ones of one column.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch r {
@@ -60,7 +60,7 @@ func Clean(s string) string {
 	}, s)
 }
 
-// Cut shortens s to n columns and says so with two dots.
+// Cut shortens s to n columns and marks that with two dots.
 func Cut(s string, n int) string {
 	if Width(s) <= n {
 		return s

@@ -12,7 +12,7 @@ import (
 // maxAdvice bounds the advisories kept; a fleet speaks of a handful of incidents at a time.
 const maxAdvice = 64
 
-// Advise takes in what the fleet sees on other terminals; nil ends an advisory.
+// Advise gives the loop what the fleet sees on other terminals; nil ends an advisory.
 func (l *Loop) Advise(scope, key string, a *report.Advisory) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -28,8 +28,8 @@ func (l *Loop) Memory() Memory {
 	return Memory{Approved: l.app.at, Then: maps.Clone(l.app.then)}
 }
 
-// Restore takes in what was kept. It must be called before Run. A time in the future was written by another clock and
-// only says that there was an approval.
+// Restore gives the loop what was kept. It must be called before Run. A time in the future was written by another
+// clock; it only proves that there was an approval.
 func (l *Loop) Restore(m Memory) {
 	if m.Approved.IsZero() {
 		return
@@ -42,7 +42,7 @@ func (l *Loop) Restore(m Memory) {
 	l.app.at, l.app.then, l.approvedBefore = m.Approved, m.Then, m.Approved
 }
 
-// Note takes the present value of something that may change: app_version, terminal_id, host_address, …
+// Note gives the loop the present value of something that may change: app_version, terminal_id, host_address, …
 func (l *Loop) Note(name, value string) {
 	if value == "" {
 		return
@@ -79,8 +79,8 @@ var Changeable = [...]string{"app_version", "kernel_version", "terminal_id", "me
 // approved takes a copy of the present values. The caller holds the loop's lock.
 func (s *snapshot) approved(at time.Time) { s.then, s.at = maps.Clone(s.now), at }
 
-// lastNetwork adds to what the modem says the network that it was on at the last approval, where it is on none now:
-// whether that one was switched off can only be told of a network that has a name.
+// lastNetwork adds to the modem's evidence the network that it was on at the last approval, where it is on none now:
+// whether that network was switched off can only be told if its name is known.
 func (l *Loop) lastNetwork(list []report.Evidence) []report.Evidence {
 	l.mu.Lock()
 	operator := l.app.then["operator"]

@@ -35,7 +35,7 @@ type history struct {
 	pending   []*pending // diagnoses of which it is not known what became of them
 	since     time.Time  // when counting began
 
-	starts  func(since time.Time) int // of the machine; nil where nobody counts them
+	starts  func(since time.Time) int // of the machine; nil where they are not counted
 	reached map[string]int            // failed sales of each code since the last approval with a reachable host
 	updates map[string]int            // sales of each code since the payment application was updated
 }
@@ -58,8 +58,8 @@ type seen struct {
 	open     bool // its request may stand at the host: it left, and no answer came
 }
 
-// add takes the code of a sale into account that nobody told of before. Class A is an approval; an answered code of
-// another class is a decline.
+// add adds the code of a sale that no source has reported before. Class A is an approval; an answered code of another
+// class is a decline.
 func (h *history) add(now time.Time, ev report.Event, class string) *seen {
 	s := &seen{at: now, code: ev.Code, entry: txn(ev).Entry}
 	answered := ev.Origin == report.OriginHost
@@ -95,9 +95,9 @@ func (s *seen) leave(open bool) {
 // tryAgain is how long after a sale that ended without an answer the next one may be another try of it.
 const tryAgain = 5 * time.Minute
 
-// tries tells whether the newest sale is another try of one whose request may stand: the one before it, unless that was
-// certainly another card's; or, where cards are known, an earlier one of the same card. Amounts are not known here, so
-// this is a bound that leaves no customer charged twice. n counts the tries.
+// tries finds whether the newest sale is another try of one whose request may have been carried out: the sale before
+// it, unless that was certainly of another card; or, where cards are told apart, an earlier sale of the same card.
+// Amounts are not known here, so this errs to the side on which no customer is charged twice. n counts the tries.
 func (h *history) tries(now time.Time, code string) (n int, open bool) {
 	last := len(h.seen) - 1
 	if last < 0 || h.seen[last].code != code || h.seen[last].approved {
@@ -148,8 +148,8 @@ func (h *history) took(stan string, ms int64) {
 	}
 }
 
-// distinct counts the cards and issuers of a code. It is false if one of them is not known: what is not seen may be the
-// same card or another.
+// distinct counts the cards and issuers of a code. It returns false if one of them is not known: an unknown one may be
+// the same card or another.
 func (h *history) distinct(code string) (cards, issuers int, ok bool) {
 	number := func(of func(*seen) int) int {
 		all := map[int]bool{}
@@ -180,11 +180,11 @@ func (h *history) trim(now time.Time) {
 	h.seen = slices.Delete(h.seen, 0, cut)
 }
 
-// IsSale tells a payment from what a terminal says to its host besides, such as a sign-in.
+// IsSale reports whether a message is a payment, and not another message of a terminal to its host, such as a sign-in.
 func IsSale(ev report.Event) bool { return isSale(ev) }
 
-// isSale tells a payment from what a terminal says to its host besides: a sign-in (08xx) or a settlement (05xx) that
-// goes well is no approval. A message whose type is not known is taken for a payment.
+// isSale reports whether a message is a payment: a sign-in (08xx) or a settlement (05xx) that goes well is no approval.
+// A message whose type is not known is taken for a payment.
 func isSale(ev report.Event) bool {
 	mti := txn(ev).MTI
 	return len(mti) != 4 || mti[1] == '1' || mti[1] == '2'
@@ -241,8 +241,8 @@ func (h *history) looked(code string, began time.Time, found []report.Evidence) 
 	}
 }
 
-// restarts counts the starts of the machine since the last approval, false where nobody knows. An approval from before
-// this start may be as much later than what was kept as lies between two writes.
+// restarts counts the starts of the machine since the last approval, false where that is not known. An approval before
+// this start may be later than the recorded one by as much as lies between two writes.
 func (h *history) restarts() (n int, known bool) {
 	if h.starts == nil || h.approved.IsZero() {
 		return 0, false

@@ -23,8 +23,8 @@ type pending struct {
 	mended          bool // it was seen well since
 }
 
-// await begins to wait for what becomes of a final diagnosis. One of the same code tells of the one before: what was
-// well again did not help.
+// await begins to wait for the outcome of a final diagnosis. A diagnosis of the same code is itself an outcome of the
+// one before: what had been repaired did not help.
 func (h *history) await(d *report.Diagnosis, now time.Time) (told []report.Outcome) {
 	h.pending = slices.DeleteFunc(h.pending, func(p *pending) bool {
 		if p.code != d.Event.Code || p.id == d.ID {
@@ -136,7 +136,7 @@ func (l *Loop) Look() {
 	})
 }
 
-// Outcome returns what became of the newest diagnosis; false as long as nothing did.
+// Outcome returns the outcome of the newest diagnosis; false as long as there is none.
 func (l *Loop) Outcome() (report.Outcome, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 )
 
 // Resume ends a diagnosis that a power cut or a crash left at its first revision: it is explained again with what was
-// known then and what the board says now of how it went down, which may be the whole story.
+// known then and with what the board tells now about how the machine went down, which may be the whole cause.
 func (l *Loop) Resume(old report.Diagnosis) {
 	now := time.Now()
 	known := l.c.Runner.Known(now)

@@ -27,18 +27,18 @@ type sighting struct {
 	scheme   string
 	stan     string
 	approved bool
-	late     bool // written while nobody read: no other channel tells of it now
+	late     bool // written while no source ran: no other channel reports it now
 }
 
 // A sale is one sale that ended, whoever told of it.
 type sale struct {
-	first    time.Time // when it was told of first
+	first    time.Time // when it was reported first
 	code     string
 	scheme   string
 	stan     string
 	approved bool
 	late     bool
-	told     map[string]time.Time // when each channel told of it first
+	told     map[string]time.Time // when each channel reported it first
 	run      *run                 // the diagnosis it belongs to; nil where there is none
 	seen     *seen                // what history keeps of it; nil where it has forgotten it
 
@@ -46,13 +46,13 @@ type sale struct {
 	tally   time.Time        // since when that tally runs
 }
 
-// sales tells which sightings are of one sale. The number of sales is exact where trace numbers tell them apart, and
-// where one channel sees all of them; two sales of which no channel saw both, and of which one came without a trace
+// sales tells which reports are of one sale. The number of sales is exact where trace numbers tell them apart, and
+// where one channel reports all of them. Two sales of which no channel reported both, and of which one has no trace
 // number, may be taken for one.
 type sales struct{ list []*sale } // oldest first
 
-// of finds the sale of a sighting, or begins one. A trace number decides where both have one; without, the oldest that
-// this channel has not told of is meant: each channel tells of sales in the order in which they were made.
+// of finds the sale of a report, or begins one. The trace numbers decide if both have one; without, it is the oldest
+// sale that this channel has not reported yet, since each channel reports sales in the order in which they were made.
 func (s *sales) of(g sighting) (one *sale, begun bool) {
 	s.list = slices.DeleteFunc(s.list, func(o *sale) bool { return g.at.Sub(o.first) > traceLife })
 	one = s.byTrace(g)
@@ -81,8 +81,8 @@ func (s *sales) of(g sighting) (one *sale, begun bool) {
 	return one, begun
 }
 
-// byTrace finds the sale of a trace number. Where its own channel tells of it again after a while, the terminal has
-// used the number for another try.
+// byTrace finds the sale of a trace number. If the same channel reports that number again after a while, the terminal
+// has used it for another try.
 func (s *sales) byTrace(g sighting) *sale {
 	for _, o := range slices.Backward(s.list) {
 		if same, known := sameTrace(o.stan, g.stan); known && same && o.may(g) {
@@ -117,8 +117,8 @@ func (o *sale) may(g sighting) bool {
 // traceDigits is the length of field 11; what is longer is a reference, field 37, which many hosts end with it.
 const traceDigits = 6
 
-// sameTrace compares two trace numbers; not everybody writes the zeroes at their front. known is false where there is
-// nothing to compare: one of them is missing, or of another kind.
+// sameTrace compares two trace numbers; some sources leave out the zeroes at the front. known is false where they
+// cannot be compared: one of them is missing, or of another kind.
 func sameTrace(a, b string) (same, known bool) {
 	if len(a) > len(b) {
 		a, b = b, a
@@ -134,7 +134,7 @@ func sameTrace(a, b string) (same, known bool) {
 	return x == y, true
 }
 
-// OtherTrace tells whether two trace numbers are certainly of two sales.
+// OtherTrace reports whether two trace numbers are certainly of two sales.
 func OtherTrace(a, b string) bool {
 	same, known := sameTrace(a, b)
 	return known && !same

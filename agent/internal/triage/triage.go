@@ -1,4 +1,5 @@
-// Package triage is the loop from a code to its diagnosis: coalesce, plan, probe, explain, hand on.
+// Package triage is the loop that makes a diagnosis of a code: it joins repeats, plans, probes, explains, and passes
+// the result on.
 package triage
 
 import (
@@ -44,10 +45,10 @@ const (
 	maxOpen = 16
 )
 
-// ErrBusy says that too many codes wait; the caller may try again later.
+// ErrBusy is the error when too many codes wait; the caller may try again later.
 var ErrBusy = errors.New("report code: too many codes are waiting, try again in a few seconds")
 
-// A TooManyError says that a person or the fleet has asked too often; the questions of the payment application are
+// A TooManyError is the error when a person or the fleet has asked too often; the codes of the payment application are
 // never refused for it.
 type TooManyError struct{ Again time.Duration }
 
@@ -78,9 +79,9 @@ type Config struct {
 	Journal   Journal
 	Stamp     func(*report.Event)       // sets id, time, uptime, boot id and clock belief
 	Metered   func() bool               // is the bearer in use paid by the byte?
-	Asked     func(doc []byte)          // takes the final diagnosis that somebody asked for; may be nil
+	Asked     func(doc []byte)          // takes a final diagnosis that a person or the fleet asked for; may be nil
 	Outcome   func(doc []byte)          // takes what became of a diagnosis; may be nil
-	Starts    func(since time.Time) int // how often the machine was started since; nil where nobody counts
+	Starts    func(since time.Time) int // how often the machine was started since; nil where that is not counted
 	// takes every final revision of a sale's diagnosis, after all who wait have it; may be nil
 	Past func(d *report.Diagnosis)
 	Log  *slog.Logger
@@ -108,12 +109,12 @@ type Loop struct {
 	approvedBefore time.Time // the last approval before this start; set before Run
 }
 
-// A Code is one appearance of a response code as a source hands it in. The event needs code, scheme, origin and
-// channel, and what is known of the transaction; the loop fills in the rest.
+// A Code is one appearance of a response code as a source submits it. The event needs code, scheme, origin and channel,
+// and what is known of the transaction; the loop fills in the rest.
 type Code struct {
 	Event report.Event
 	Lang  string // of the answer; empty means the configured one
-	Late  bool   // written while nobody read: what the checks find now says nothing about then
+	Late  bool   // written while no source ran: what the checks find now tells nothing about then
 
 	Card, Issuer int // which of the cards and issuers of this process; 0 is not known
 }
@@ -146,7 +147,7 @@ type run struct {
 	used     []report.Evidence  // what the newest document was made of
 	how      diagnose.Options   // and how
 	kept     string             // what the newest document that was kept says
-	sale     *sale              // what was told of; nil for a question
+	sale     *sale              // that was reported; nil for a question
 }
 
 // New returns a loop.
@@ -204,16 +205,16 @@ func (l *Loop) Submit(c Code) (Ticket, error) {
 	}
 }
 
-// Read takes in that an attempt to read a card ended; again says that it was the card of the attempt before.
+// Read records that an attempt to read a card ended; again tells that it was the same card as at the attempt before.
 func (l *Loop) Read(entry string, ok, again bool) {
 	now := time.Now()
 	l.tell(func(h *history) { h.read(now, entry, ok, again) })
 }
 
-// Took takes in how long the host took to answer the sale of a trace number, which may be empty.
+// Took records how long the host took to answer the sale of a trace number, which may be empty.
 func (l *Loop) Took(stan string, ms int64) { l.tell(func(h *history) { h.took(stan, ms) }) }
 
-// An Approval is a sale that ended well, of which its end is told and not its code.
+// An Approval is a sale that ended well, where the source reports the end of the sale and not its code.
 type Approval struct {
 	Channel report.Channel
 	Txn     report.Txn
@@ -223,7 +224,7 @@ type Approval struct {
 // noCode is what a sale is counted under that ended well and of whose code nothing is known: every table's approval.
 const noCode = "00"
 
-// Approved takes in a sale that ended well, for applications and register links that tell the end and not the code.
+// Approved records a sale that ended well, for applications and register links that report the end and not the code.
 func (l *Loop) Approved(a Approval) {
 	now := time.Now()
 	l.tell(func(h *history) {
@@ -278,14 +279,14 @@ func (l *Loop) tell(f func(*history)) {
 	}
 }
 
-// Ping has the loop call answer when it comes to it: who is never answered knows that the loop hangs. A ping may be
-// forgotten when the queue is full.
+// Ping has the loop call answer when it comes to the head of its loop; if that never happens the loop hangs. A ping may
+// be dropped when the queue is full.
 func (l *Loop) Ping(answer func()) { l.tell(func(*history) { answer() }) }
 
 // Profile is how this acquirer's codes are read.
 func (l *Loop) Profile() codes.Profile { return l.c.Profile }
 
-// Last returns the newest diagnosis of a sale; what somebody asked is none.
+// Last returns the newest diagnosis of a sale, not one that a person or the fleet asked for.
 func (l *Loop) Last() (report.Diagnosis, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -402,7 +403,7 @@ func (l *Loop) Run(ctx context.Context) error {
 				break
 			}
 			if active != nil && active.asked() {
-				active.stop() // a sale has failed: whoever only asked gets what is known by now
+				active.stop() // a sale has failed: a question is answered with what is known by now
 			}
 			if len(open) >= maxOpen {
 				open = l.closeOldest(&h, open, active)
@@ -443,8 +444,8 @@ func (s *sale) diagnosis() *run {
 	return s.run
 }
 
-// sameAs finds the open diagnosis that another sale belongs to: the same code, read by the same table, from the same
-// writer with the same standing of the money.
+// sameAs finds the open diagnosis that another sale belongs to: the same code, read by the same table, written by the
+// same writer, with the same state of the money.
 func (l *Loop) sameAs(open []*run, r *run) *run {
 	for _, o := range slices.Backward(open) {
 		if o.asked() {
@@ -484,8 +485,8 @@ func txn(ev report.Event) report.Txn {
 
 func equal(a, b *bool) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// repeat adds a code to the diagnosis it belongs to. news says that it is of another sale, and not the same one told of
-// again.
+// repeat adds a code to the diagnosis that it belongs to. news tells that it is of another sale, not of the same one
+// reported again.
 func (l *Loop) repeat(r, again *run, news bool) {
 	if news {
 		r.repeats++
@@ -505,8 +506,8 @@ func (l *Loop) repeat(r, again *run, news bool) {
 	r.waiting = append(r.waiting, again)
 }
 
-// again has the terminal looked at anew for a code that came again: what was found before may have ended. Who reported
-// it gets at once what is known now, and the final answer with the others.
+// again has the terminal examined anew for a code that came again, since what was found before may be over. The
+// reporter of the code gets at once what is known now, and the final answer with the others.
 func (l *Loop) again(h *history, r, again *run) {
 	r.repeats++
 	r.start, r.ended = again.start, time.Time{}
@@ -544,8 +545,8 @@ func (l *Loop) approved(h *history, r *run) {
 	r.end()
 }
 
-// count finds the sale of a code, takes it into the tally and the history if nobody told of it before, and returns the
-// code's class, empty when the tables do not know it.
+// count finds the sale of a code, adds it to the tally and the history if no source has reported it before, and returns
+// the class of the code, empty when the tables do not have it.
 func (l *Loop) count(h *history, r *run) (class string, news bool) {
 	res := l.c.Knowledge().Resolve(l.c.Profile, r.ev.Scheme, r.ev.Code, string(r.ev.Origin))
 	if res.Known {
@@ -585,8 +586,8 @@ func (l *Loop) count(h *history, r *run) (class string, news bool) {
 // openTopics are what a terminal's own codes are about after which its request may stand at the host.
 var openTopics = []string{"send", "no-answer", "reversal-no-answer", "reversal-failed", "answer-bad", "issuer-late", "host-late", "pending"}
 
-// mayStand tells whether the request of a code may have been carried out though nobody knows: it left and no answer
-// came, or the code says as much.
+// mayStand reports whether the request of a code may have been carried out though that is not known: it was sent and no
+// answer came, or the code itself tells as much.
 func (l *Loop) mayStand(ev report.Event, res codes.Resolution) bool {
 	x := txn(ev)
 	switch {
@@ -715,7 +716,7 @@ func (l *Loop) probe(ctx context.Context, r *run, done chan<- struct{}) {
 		return // after a wait behind another run, that one's answers are new enough
 	}
 	if r.asked() && l.c.Runner.InSale() {
-		return // answered from what is known: nobody's question touches a device in a sale
+		return // answered from what is known: no question touches a device in a sale
 	}
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
@@ -734,8 +735,8 @@ func (l *Loop) closeQuiet(open []*run) []*run {
 	})
 }
 
-// closeOldest makes room: for one that only waits for repeats, or else for one that was not examined yet, which ends
-// with what is known.
+// closeOldest makes room: it closes a diagnosis that only waits for repeats, or else one that was not examined yet,
+// which ends with what is known.
 func (l *Loop) closeOldest(h *history, open []*run, active *run) []*run {
 	i := slices.IndexFunc(open, func(r *run) bool { return !r.ended.IsZero() })
 	if i < 0 {

@@ -14,8 +14,8 @@ import (
 	"posdx/agent/report"
 )
 
-// maxPacket bounds what the broker may send in one packet. The client library would set aside up to 256 MB on the word
-// of a length field.
+// maxPacket bounds what the broker may send in one packet. The client library would allocate up to 256 MB because a
+// length field demands it.
 const maxPacket = report.MaxMessage
 
 // maxSkipped is the largest message that is passed over; beyond it the connection is cut.
@@ -24,8 +24,8 @@ const maxSkipped = 16 << 20
 // skippedHead is how much of a message that is passed over is looked at: topic and number.
 const skippedHead = 512
 
-// userTimeout is how long the kernel keeps sending what nobody acknowledges before it calls the connection dead; the
-// default of 15 minutes would hide a half-open line.
+// userTimeout is how long the kernel resends unacknowledged data before it closes the connection; its default of 15
+// minutes would hide a half-open line.
 const userTimeout = 30 * time.Second
 
 func dialTCP(ctx context.Context, network, address string) (net.Conn, error) {
@@ -58,12 +58,12 @@ func (m *metered) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// A guard watches the packets that come in and tells the first time the connection is over. A message that is too large
-// is passed over and acknowledged, or a broker that keeps it for us would send it again at every connect, for ever.
+// A guard reads the packets that come in and reports once when the connection is over. A message that is too large is
+// skipped and acknowledged: a broker that keeps it for us would send it again at every connect, for ever.
 type guard struct {
 	net.Conn
 	lost func(error)
-	big  func(topic string, size int) // told of a message that was passed over
+	big  func(topic string, size int) // called for a message that was skipped
 
 	once   sync.Once
 	raw    [2048]byte

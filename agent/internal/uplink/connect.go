@@ -156,9 +156,9 @@ func (s *session) open(ctx context.Context, b *url.URL, config *tls.Config) (net
 // helloWait is how long a first hello is given: a path that swallows large ones is silent for ever.
 const helloWait = 10 * time.Second
 
-// handshake makes the TLS session. The library's first message carries a post-quantum key share and fills more than one
-// packet; some lines swallow it. When it gets no answer, a small one is tried on a new connection, kept to from then
-// on, and said. It closes conn when it fails.
+// handshake makes the TLS session. The first message of the library carries a post-quantum key share and fills more
+// than one packet; some lines drop it. When it gets no answer, a small one is tried on a new connection, used from then
+// on, and logged. conn is closed on failure.
 func (u *Uplink) handshake(ctx context.Context, broker, host string, conn net.Conn, config *tls.Config) (*tls.Conn,
 	error) {
 	small := func() *tls.Config {

@@ -9,8 +9,8 @@ import (
 	"posdx/agent/internal/atomicfile"
 )
 
-// A memory is what the uplink knows from runs before. It changes once per start of the machine and once per certificate
-// of the broker.
+// A memory is what the uplink knows from earlier runs. It changes once per start of the machine and once per
+// certificate of the broker.
 type memory struct {
 	BootID    string    `json:"boot_id"`    // of the last run
 	NotBefore time.Time `json:"not_before"` // start of the newest verified broker certificate
@@ -62,8 +62,8 @@ func (u *Uplink) remember() {
 }
 
 // morning is how long to wait before the first connection. When the power comes back to a city, every terminal in it
-// starts in the same minute. A run that is not the first since the machine started, and one that remembers no other,
-// does not wait: an agent that was restarted or has just been installed is alone.
+// starts in the same minute. A run that is not the first since the machine started, or for which no earlier run is
+// remembered, does not wait: an agent that was restarted or has just been installed is the only one.
 func (u *Uplink) morning() time.Duration {
 	if u.kept.BootID == "" || u.kept.BootID == u.cfg.BootID || u.cfg.Uptime > youngBoot {
 		return 0

@@ -104,7 +104,7 @@ func (u *Uplink) session(ctx context.Context, broker string) (up bool, lasted ti
 	if u.silent == 0 {
 		u.moved = time.Time{}
 	} else {
-		s.pos = u.reached // nobody confirms: going through all of it again would only wear out the line
+		s.pos = u.reached // no fleet confirms: sending all of it again would only cost traffic
 	}
 	defer func() { u.reached = s.pos }()
 	if err := s.begin(conn); err != nil {
@@ -210,8 +210,8 @@ func (s *session) incoming(m mqtt.Message) {
 	}
 }
 
-// sender hands messages to the client in order. Publish may wait for a dead connection, so it does so here and not in
-// the loop.
+// sender passes messages to the client in order. Publish may wait for a dead connection, so it is called here and not
+// in the loop.
 func (s *session) sender() {
 	var packer report.Packer
 	for m := range s.send {

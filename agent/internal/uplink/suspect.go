@@ -9,8 +9,9 @@ import (
 	"posdx/agent/report"
 )
 
-// A broker or a carrier's box that takes no packet above some size hangs up at it, and gives no reason (MQTT 3.1.1 has
-// none to give). What was sent last when it hung up, time after time, is what it does not take.
+// A broker, or a device of the carrier, that accepts no packet above some size closes the connection when one comes,
+// and gives no reason (MQTT 3.1.1 has none). If the same message was the last one sent each time, that is the one which
+// is not accepted.
 const (
 	hangUpWithin = 10 * time.Second // after it was sent
 	packAfter    = 3                // hang-ups at one document; then it is sent packed
@@ -65,8 +66,8 @@ func (s *suspect) taken(m message) {
 // accusable leaves out what opens every session: when another client with our id throws us out, that was sent last too.
 func accusable(m message) bool { return m.kind != report.KindStatus && m.kind != report.KindBirth }
 
-// blame looks for the document at which the broker hung up: the largest of those that were on their way, if it is
-// larger than all that it has taken.
+// blame finds the document at which the broker closed the connection: the largest of those that were on their way, if
+// it is larger than all that the broker has accepted.
 func (s *session) blame(now time.Time) {
 	u := s.u
 	if !s.broke {
@@ -94,8 +95,8 @@ func (s *session) blame(now time.Time) {
 	}
 }
 
-// suspected is the form in which a message goes out: plain, packed if the broker hung up at it before, or, if that did
-// not help either, empty in its place, counted and said.
+// suspected is the form in which a message is sent: plain; packed, if the broker closed the connection at it before;
+// or, if that did not help either, an empty one in its place, counted and logged.
 func (s *session) suspected(m message) message {
 	u := s.u
 	if keyOf(m) != u.suspect.key || u.suspect.times < packAfter {

@@ -15,8 +15,8 @@ import (
 // maxFile bounds the files read at every connect.
 const maxFile = 256 << 10
 
-// now is the time against which certificates are checked: the clock, but never before what is known to have been. A
-// terminal that wakes up in 1970 still verifies.
+// now is the time against which certificates are checked: the clock, but never earlier than a moment that is known to
+// have passed, so that a terminal whose clock starts in 1970 can still verify them.
 func (u *Uplink) now() time.Time {
 	u.mu.Lock()
 	floor := u.state.NotBefore

@@ -63,8 +63,8 @@ const (
 	DeliveryBroker = "broker" // a PUBACK: no posdx fleet is behind the broker
 )
 
-// Config says where the fleet is and how to reach it. Zero values mean the defaults. Files are read at every connect,
-// so a renewed certificate needs no restart.
+// Config is where the fleet is and how to reach it. Zero values mean the defaults. Files are read at every connect, so
+// a renewed certificate needs no restart.
 type Config struct {
 	Brokers    []string // tcp://host:1883 or ssl://host:8883, tried in turn
 	Address    report.Address
@@ -300,7 +300,7 @@ func (u *Uplink) backoff(failures int, wasGood bool) time.Duration {
 		ceiling = min(top, firstSpread)
 	}
 	if u.short >= fightAfter && !u.suspect.found() && u.box.Stats().Records == 0 {
-		ceiling = top * fightFactor // nothing waits here: whoever else uses our id may have its turn
+		ceiling = top * fightFactor // nothing waits here: the other client with our id may connect
 	}
 	return u.spread(ceiling)
 }
@@ -355,8 +355,8 @@ func (u *Uplink) warn() {
 // Kick makes a waiting uplink try at once; for when a link has come up.
 func (u *Uplink) Kick() { signal(u.kick) }
 
-// Ping has the uplink call answer when it comes to it, with or without a broker; connecting takes it more than a minute
-// at worst. One ping waits, a second is forgotten.
+// Ping has the uplink call answer when it comes to the head of its loop, with or without a broker; while it connects
+// that takes more than a minute at worst. One ping waits, a second is dropped.
 func (u *Uplink) Ping(answer func()) {
 	select {
 	case u.pings <- answer:
@@ -382,9 +382,8 @@ type looseDoc struct {
 	doc  []byte
 }
 
-// PublishLoose sends a document that is neither numbered nor kept over a restart: what somebody asked, who has the
-// answer already, and what became of a diagnosis, which stands without it. The newest replace the oldest while there is
-// no session.
+// PublishLoose sends a document that is neither numbered nor kept over a restart: an answer to a person who has it
+// already, or the outcome of a diagnosis. The newest replace the oldest while there is no session.
 func (u *Uplink) PublishLoose(kind string, doc []byte) {
 	u.mu.Lock()
 	u.loose = append(u.loose, looseDoc{kind, time.Now(), slices.Clone(doc)})
@@ -447,7 +446,7 @@ func parseBroker(s string) (*url.URL, error) {
 	return b, nil
 }
 
-// CheckBroker says what is wrong with the address of a broker.
+// CheckBroker returns what is wrong with the address of a broker, nil if nothing is.
 func CheckBroker(s string) error {
 	_, err := parseBroker(s)
 	return err

@@ -1,4 +1,4 @@
-// Package crashfs is a directory in memory that forgets what was not synced, as flash does when the power goes.
+// Package crashfs is a directory in memory that loses what was not synced, as flash does when the power goes.
 package crashfs
 
 import (
@@ -16,7 +16,7 @@ import (
 // ErrCut is what every call returns once the power is gone.
 var ErrCut = errors.New("power cut")
 
-// A Model says when a change of the directory is certain.
+// A Model is when a change of the directory is certain to outlast a power cut.
 type Model int
 
 // Models of directories.
@@ -282,7 +282,7 @@ func (f *FS) Flip(name string, off int) {
 // Size is the length of a file.
 func (f *FS) Size(name string) int { return len(f.names[name].data) }
 
-// Crash returns a directory as the power cut may have left it: what was synced is there, of the rest anything may be.
+// Crash returns a directory as the power cut may have left it: what was synced is there; of the rest any part may be.
 func (f *FS) Crash() *FS {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,8 +1,8 @@
-// Package capture sees response codes on the wire between the terminal and its hosts, without taking part in it.
+// Package capture finds response codes on the network between the terminal and its hosts; it only listens.
 //
 // The kernel lets pass only TCP segments from and to the hosts' addresses and ports. They are put into order in bounded
-// memory and read by the decoders of package ecr; where TLS hides the messages, only times, alerts, resets and what is
-// sent again remain. Whatever has held a payload is zeroed as soon as it was read.
+// memory and read by the decoders of package ecr. Where TLS hides the messages, only times, alerts, resets and
+// retransmissions remain. A buffer that has held a payload is zeroed as soon as it was read.
 package capture
 
 import (
@@ -66,7 +66,7 @@ func New() *Capture {
 	return &Capture{sooner: make(chan struct{}, 1), least: namesSooner, reopen: reopenAfter}
 }
 
-// Check says what is wrong with the configuration.
+// Check returns what is wrong with the configuration, nil if nothing is.
 func (c *Capture) Check() error {
 	if len(c.Targets) == 0 {
 		return errors.New("capture: no target is called host-primary or host-backup: there is nothing to watch")
@@ -80,7 +80,8 @@ func (c *Capture) Check() error {
 	return nil
 }
 
-// Fill adds what the wire knows of a sale to a code that was seen elsewhere. It may be called from any goroutine.
+// Fill adds to a code that was seen by another source what the network shows of its sale. It may be called from any
+// goroutine.
 func (c *Capture) Fill(s *source.Seen) {
 	t := c.tracker.Load()
 	if t == nil {
@@ -95,8 +96,8 @@ func (c *Capture) Fill(s *source.Seen) {
 	}
 }
 
-// Run watches until ctx ends. What it may not or cannot do is said, and ends nothing else: without the right to capture
-// it waits for the end.
+// Run watches until ctx ends. If it cannot watch, it says so in the log and tries again, and the other sources go on;
+// without the right to capture it only waits for the end.
 func (c *Capture) Run(ctx context.Context, to source.Sink) error {
 	if err := c.Check(); err != nil {
 		return err

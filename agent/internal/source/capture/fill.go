@@ -20,8 +20,8 @@ const (
 	noAnswer = time.Second
 )
 
-// fill adds what the wire knows of a sale to a code that was seen elsewhere. It never changes what a code came with,
-// and never says that a request did not leave: it may have left for a host that is not watched.
+// fill adds to a code that was seen by another source what the network shows of its sale. It never changes what the
+// code came with, and never concludes that a request was not sent: it may have been sent to a host that is not watched.
 func (t *tracker) fill(s *source.Seen, now time.Time) {
 	switch s.Channel {
 	case report.ChannelHook, report.ChannelLog, report.ChannelECR:
@@ -63,8 +63,8 @@ func (t *tracker) fill(s *source.Seen, now time.Time) {
 	}
 }
 
-// belongs finds the exchange that a code is of: by the trace number, or, where none can be compared, the last one if it
-// just failed. The caller holds the lock.
+// belongs finds the exchange that a code belongs to: by the trace number, or, where there is none to compare, the last
+// exchange if it has just failed. The caller holds the lock.
 func (t *tracker) belongs(s *source.Seen, x report.Txn, now time.Time) *exchange {
 	for i := len(t.recent) - 1; i >= 0 && x.STAN != ""; i-- {
 		e := t.recent[i]
@@ -94,8 +94,8 @@ func (t *tracker) belongs(s *source.Seen, x report.Txn, now time.Time) *exchange
 	return e
 }
 
-// sameClass says whether a code whose message type may not be known can be of a request. A sale and its reversal have
-// one trace number; what is not known to be the reversal's is the sale's.
+// sameClass reports whether a code, whose message type may not be known, can belong to a request with this one. A sale
+// and its reversal have the same trace number; a code that is not known to be the reversal's is taken for the sale's.
 func sameClass(code, request string) bool {
 	if len(code) != 4 {
 		return request[1] != '4'

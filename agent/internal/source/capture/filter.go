@@ -37,9 +37,9 @@ func unless(code uint16, k uint32, n int) unix.SockFilter {
 	return unix.SockFilter{Code: code, K: k, Jf: uint8(n)}
 }
 
-// filter returns the program that the kernel runs over every packet: it lets pass the TCP segments from and to the
-// endpoints and nothing else, so that no other byte ever reaches this process. Packets come without a link header
-// (SOCK_DGRAM), so it is the same for Ethernet, VLAN, PPP, wwan and loopback. With no endpoints nothing passes.
+// filter returns the program that the kernel runs over every packet: it lets the TCP segments from and to the endpoints
+// pass and nothing else, so that no other byte ever reaches this process. Packets come without a link header
+// (SOCK_DGRAM), so it is the same for Ethernet, VLAN, PPP, wwan and loopback. Without endpoints nothing passes.
 func filter(endpoints []netip.AddrPort) ([]unix.SockFilter, error) {
 	if len(endpoints) > maxEndpoints {
 		return nil, fmt.Errorf("make filter: %d addresses, at most %d", len(endpoints), maxEndpoints)

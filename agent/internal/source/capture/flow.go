@@ -73,8 +73,8 @@ func (f *flow) reset() {
 	f.open, f.kind, f.connectMS, f.syns, f.segments, f.again = true, unknown, nil, 0, 0, 0
 }
 
-// release gives back the buffers of a connection that will carry no more. What is left of the flow tells a segment that
-// is sent again from the beginning of something new.
+// release gives back the buffers of a connection that will carry no more. What is kept of the flow tells a
+// retransmitted segment from the beginning of a new connection.
 func (f *flow) release() {
 	f.open = false
 	if f.asks != nil {
@@ -158,7 +158,7 @@ func (f *flow) segment(s segment, up bool, iface int) {
 	}
 }
 
-// waits says whether a request has no answer yet.
+// waits reports whether a request has no answer yet.
 func (f *flow) waits() bool { return len(f.pending) > 0 || f.tls != nil && f.tls.waits() }
 
 // asked takes in that the terminal asks for a connection.
@@ -180,8 +180,8 @@ func (f *flow) asked(s segment, iface int) {
 	f.up.segment(now, s.seq+1, s.data, s.cut, iface) // RFC 7413
 }
 
-// synsUnanswered is how many requests for a connection may stay without an answer until it is called dead: the third
-// comes after three seconds (RFC 6298), which is what the active check waits.
+// synsUnanswered is how many SYNs without an answer mean that a connection cannot be made: the third comes after three
+// seconds (RFC 6298), which is as long as the active check waits.
 const synsUnanswered = 2
 
 // data takes in the next data of one direction.
@@ -234,7 +234,7 @@ func (f *flow) lost(up bool) {
 // ask takes in a message of the terminal.
 func (f *flow) ask(m ecr.Message) {
 	if m.Response() {
-		return // an answer to the host, which asks at times whether anybody is there
+		return // an answer to a keep-alive probe of the host
 	}
 	e := &exchange{target: f.name, mti: m.MTI, stan: m.STAN, terminal: m.Terminal, sent: f.t.now, connectMS: f.connectMS,
 		clear: true, card: m.Card}
@@ -260,7 +260,7 @@ func (f *flow) answer(m ecr.Message) {
 			m.Terminal == "") {
 			f.pending = append(f.pending[:i:i], f.pending[i+1:]...)
 			if f.up.ended && f.finAt.Sub(e.sent) >= noAnswer {
-				f.t.end(e) // too late: the application had given up, and nobody read this
+				f.t.end(e) // too late: the application had given up and did not read this
 				return
 			}
 			f.t.answered(e, m)

@@ -2,8 +2,8 @@ package capture
 
 import "time"
 
-// lateFill is how late a segment that fills a hole must be to have been sent again: what overtakes another on the way
-// is ahead by less.
+// lateFill is how late a segment that fills a gap must be to count as a retransmission: segments that merely arrive out
+// of order are less far apart.
 const lateFill = 20 * time.Millisecond
 
 // Bounds of reassembly.
@@ -60,7 +60,7 @@ func (h *half) fin(seq uint32) {
 	h.over()
 }
 
-// over says whether everything before the FIN was read.
+// over reports whether everything before the FIN was read.
 func (h *half) over() bool {
 	if h.ended && h.known && h.next == h.end {
 		h.next++ // a FIN has a number of its own
@@ -68,8 +68,8 @@ func (h *half) over() bool {
 	return h.ended && h.known && h.next == h.end+1
 }
 
-// segment takes in data. iface tells a segment that is seen on two interfaces, of a bridge or a VLAN, from one that is
-// sent again.
+// segment takes a segment's data. iface tells a segment that is seen on two interfaces, of a bridge or a VLAN, from one
+// that is retransmitted.
 func (h *half) segment(now time.Time, seq uint32, data []byte, cut, iface int) {
 	if len(data) == 0 && cut == 0 {
 		return
@@ -120,8 +120,8 @@ func (h *half) skip(n uint32) {
 	h.to.lost()
 }
 
-// hold keeps a segment that came before its turn. Where there is no room it is forgotten: the other side's
-// acknowledgement will say that it was received, and it then is a gap.
+// hold keeps a segment that came before its turn. Where there is no room it is dropped: when the other side
+// acknowledges it, it counts as a gap.
 func (h *half) hold(now time.Time, seq uint32, data []byte, iface int) {
 	for _, p := range h.held {
 		if p.seq == seq && len(p.data) >= len(data) {
@@ -173,8 +173,8 @@ func (h *half) forget(i int) {
 	h.held = h.held[:i+n]
 }
 
-// received says that the other side has everything before ack. What of it was not seen will not be sent again: it was
-// lost on the way to this process, not on the line.
+// received takes the other side's acknowledgement of everything before ack. What of that was not captured here will not
+// be sent again: it was lost on the way to this process, not on the line.
 func (h *half) received(ack uint32) {
 	if !h.known {
 		return

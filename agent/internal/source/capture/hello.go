@@ -24,7 +24,7 @@ func helloTLCP(b []byte) (size int, ok bool) {
 }
 
 // parseHello reads how a program opens its handshakes (RFC 8446, section 4.1.2; RFC 5246, section 7.4.1.2). size is
-// that of its whole record. What is cut off, or makes no sense, is not known.
+// that of the whole record. Members that were cut off, or make no sense, stay empty.
 func parseHello(b []byte, size int) (h source.Hello, ok bool) {
 	if len(b) < helloVersionAndRandom+1 || b[0] != clientHello {
 		return h, false

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// resolve finds the addresses of the targets, and finds them again now and then where they are names; it hands on what
-// changed. Addresses that a name had are kept while it cannot be looked up.
+// resolve finds the addresses of the targets, and looks names up again from time to time; it calls the function with
+// the addresses when they have changed. The addresses of a name are kept while it cannot be looked up.
 func (c *Capture) resolve(ctx context.Context, changed func(map[netip.AddrPort]string)) {
 	lookup := c.lookup
 	if lookup == nil {

@@ -12,7 +12,8 @@ import (
 	"posdx/agent/internal/source"
 )
 
-// A LANEar hears the two sides of a register's connection to a terminal, each in order. It zeroes what it is handed.
+// A LANEar takes the two sides of a register's connection to a terminal, each in order. It zeroes the bytes that it is
+// given.
 type LANEar interface {
 	Heard(terminal bool, data []byte)
 	Lost(terminal bool)
@@ -25,7 +26,7 @@ type LANLink struct {
 	Listen   func(to source.Sink) LANEar
 }
 
-// A LAN hears registers and terminals talk on the network. It sends nothing.
+// A LAN captures what registers and terminals send each other on the network. It sends nothing.
 type LAN struct {
 	Links     []LANLink
 	Interface string // empty: all
@@ -130,7 +131,7 @@ func (t *lanTracker) forgetOldest() {
 	delete(t.talks, oldest)
 }
 
-// Run listens until ctx ends. Without the right to capture it says so and waits for the end.
+// Run captures until ctx ends. Without the right to do so it says so in the log and waits for the end.
 func (c *LAN) Run(ctx context.Context, to source.Sink) error {
 	t := &lanTracker{ears: map[netip.AddrPort]LANEar{}, talks: map[key]*lanTalk{}}
 	var endpoints []netip.AddrPort
@@ -145,7 +146,7 @@ func (c *LAN) Run(ctx context.Context, to source.Sink) error {
 	return nil
 }
 
-// drop forgets everything that is being heard.
+// drop forgets all connections, and clears what is held of them.
 func (t *lanTracker) drop() {
 	for _, x := range t.talks {
 		x.drop()

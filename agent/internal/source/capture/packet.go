@@ -32,8 +32,8 @@ const (
 	protoTCP  = 6
 )
 
-// parse reads an IP packet (RFC 791, RFC 8200) without its link header; false for what is no whole TCP header. Bytes
-// behind the packet's own length are padding of the link. Fragments are refused: only the first would have ports.
+// parse reads an IP packet (RFC 791, RFC 8200) without its link header; false if it has no whole TCP header. Bytes
+// beyond the packet's own length are padding of the link. Fragments are refused: only the first would have ports.
 func parse(b []byte) (s segment, ok bool) {
 	var from, to netip.Addr
 	total := 0

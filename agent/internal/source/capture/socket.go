@@ -28,8 +28,8 @@ type socket struct {
 	buf  []byte // of one packet; zero between two reads
 }
 
-// open makes a packet socket that hears nothing before it is attached, on one interface, or on all of them where the
-// name is empty.
+// open makes a packet socket on one interface, or on all of them where the name is empty. It receives nothing before it
+// is attached.
 func open(iface string) (*socket, error) {
 	subject := iface
 	if iface == "" {

@@ -55,8 +55,8 @@ func (c *secure) side(up bool) *records {
 	return &c.down
 }
 
-// records walks over the records of one direction and keeps nothing of what they carry but the first hello and alerts
-// that are not encrypted.
+// records reads the records of one direction. It keeps nothing of their content but the first hello and alerts that are
+// not encrypted.
 type records struct {
 	header  [recordHeader]byte
 	have    int // of header
@@ -110,7 +110,7 @@ func (c *secure) push(f *flow, up bool, b []byte) {
 
 func (r *records) length() int { return int(binary.BigEndian.Uint16(r.header[3:])) }
 
-// reads says whether the body of the record is of use: the first hello, and alerts in clear.
+// reads reports whether the body of the record is of use: the first hello, and alerts in clear.
 func (r *records) reads() bool {
 	return r.header[0] == recordHandshake && !r.any || r.header[0] == recordAlert && r.length() == 2
 }
@@ -147,8 +147,8 @@ func (c *secure) record(f *flow, up bool, r *records) {
 	}
 }
 
-// data takes in a record whose content cannot be seen. In TLS 1.3 that is part of the handshake too: what the terminal
-// sends until its Finished, and the session tickets of the host.
+// data takes a record whose content is encrypted. In TLS 1.3 such records are part of the handshake too: what the
+// terminal sends until its Finished, and the session tickets of the host.
 func (c *secure) data(f *flow, up bool, size int) {
 	sure := c.done && !c.v13 // every record of data is data
 	switch {
@@ -188,9 +188,9 @@ func (c *secure) well(f *flow) {
 	}
 }
 
-// alert takes in why a handshake ended. What the terminal does not like about the host's certificate is told only where
-// it says so: most libraries say no more than that they do not like it, and posdx's own check, whose connections are
-// seen here too, knows better.
+// alert takes the reason for which a handshake ended. What the terminal finds wrong with the host's certificate is
+// reported only where the alert names it: most libraries send only that they do not accept it, and the check of posdx
+// itself, whose connections are captured here too, finds the reason.
 func (c *secure) alert(f *flow, up bool, description byte) {
 	switch {
 	case !up:
@@ -210,7 +210,7 @@ func (c *secure) badly(f *flow, outcome string, reset bool) {
 	}
 }
 
-// waits says whether a request is left for certain without an answer.
+// waits reports whether a request is left for certain without an answer.
 func (c *secure) waits() bool { return c.exchange != nil && c.exchange.answer.IsZero() && !c.maybe }
 
 // close takes in that the connection ended.
@@ -227,8 +227,8 @@ func (c *secure) close(f *flow, byHost, reset bool) {
 	}
 }
 
-// speaks13 tells whether a ServerHello chose TLS 1.3: by an extension, its own version field says 1.2 for ever
-// (RFC 8446, section 4.1.3).
+// speaks13 tells whether a ServerHello chose TLS 1.3. It does so by an extension; its version field stays at 1.2 (RFC
+// 8446, section 4.1.3).
 func speaks13(b []byte) bool {
 	if len(b) < helloVersionAndRandom+1 || b[0] != serverHello {
 		return false

@@ -225,8 +225,8 @@ func (t *tracker) answered(e *exchange, m ecr.Message) {
 	}
 }
 
-// reversal hands on why the terminal takes a sale back: field 39 of its request. One that is stored and sent until it
-// is answered is told once.
+// reversal reports why the terminal reverses a sale: field 39 of its request. A reversal that is stored and sent until
+// it is answered is reported once.
 func (t *tracker) reversal(m ecr.Message) {
 	for _, r := range t.reversals {
 		if r.stan == m.STAN && r.terminal == m.Terminal && r.code == m.Code && t.now.Sub(r.at) < reversalAgain {

@@ -23,16 +23,16 @@ const SocketPath = "/run/posdx/hook.sock"
 // maxAnswer bounds one line from the daemon: a state with its evidence and a diagnosis has about 40 kB.
 const maxAnswer = 1 << 20
 
-// ErrNoDaemon says that nobody listens on the socket.
+// ErrNoDaemon is the error when no process listens on the socket.
 var ErrNoDaemon = error(say.New("no-daemon-word"))
 
-// A Client speaks to the daemon over its socket, with one connection per request.
+// A Client sends requests to the daemon over its socket, each on a connection of its own.
 type Client struct {
 	Path string
 }
 
 // Do sends one request, a value that marshals to an object of the protocol, and gives each answer to next. It returns
-// when the last has come. An answer that is no success is returned as an error.
+// when the last one has come. An answer that reports no success is returned as an error.
 func (c Client) Do(ctx context.Context, request any, next func(Answer)) error {
 	b, err := json.Marshal(request)
 	if err != nil {
@@ -118,8 +118,8 @@ func CheckNames(names []string) []string {
 	return names
 }
 
-// Wrong lists what the daemon would refuse, leave out or pass over of a request, by the daemon's own judgement: for a
-// person it is better said before anything is sent.
+// Wrong lists what the daemon would refuse, leave out or ignore of a request, by the daemon's own rules, so that a
+// person can be told before anything is sent.
 func Wrong(q CodeRequest) (list []string) {
 	b, err := json.Marshal(q)
 	if err != nil {
@@ -155,7 +155,7 @@ func (c Client) Diagnose(ctx context.Context, lang, code, scheme string, origin 
 	})
 }
 
-// Local speaks to a daemon in the same process, as a Client does to one elsewhere.
+// Local calls a daemon in the same process; it has the methods of a Client.
 type Local struct {
 	Daemon source.Daemon
 }

@@ -68,8 +68,8 @@ func take(f *evidence.Registered, raw []byte) (value any, problem string) {
 	return string(s), ""
 }
 
-// judged makes evidence of what the payment app reports. Facts that are not of the contract are ignored and named,
-// those with a wrong value are left out and named with the problem.
+// judged makes evidence of what the payment app reports. Facts that the contract does not have are ignored and named;
+// those with a wrong value are left out and named with what is wrong.
 func judged(r *evidence.Reportable, in []pair) (ev report.Evidence, ignored, warnings []string) {
 	facts, m := report.Facts{}, members{raw: in}
 	for i := range r.Facts {

@@ -2,8 +2,8 @@ package hook
 
 import "bytes"
 
-// A head is what counts of an HTTP request's head (RFC 9112). Its members lie in the connection's buffer: like a
-// request's body they are looked at where they are and zeroed afterwards, for an address may hold what a payment app
+// A head is what is used of an HTTP request's head (RFC 9112). Its members are parts of the connection's buffer: like a
+// request's body they are read in place and zeroed afterwards, because an address may hold card data that a payment app
 // put there by mistake. That, and half a megabyte of program, is why this is not net/http.
 type head struct {
 	method, path          []byte
@@ -24,8 +24,8 @@ var (
 	continue1 = []byte("100-continue")
 )
 
-// parseHead reads a request's head, up to and without the empty line. Why is what is wrong with it, empty if nothing
-// is; it repeats nothing of it.
+// parseHead reads a request's head, without the empty line that ends it. why is what is wrong with it, empty if nothing
+// is; it repeats nothing of the head.
 func parseHead(b []byte) (h head, why string) {
 	h.length = -1
 	line, rest, _ := bytes.Cut(b, crlf)

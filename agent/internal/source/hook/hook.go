@@ -43,7 +43,7 @@ const (
 	listenAgain = 5 * time.Second
 )
 
-// A Hook is the local socket on which payment apps and people's programs speak to the daemon.
+// A Hook is the local socket on which payment apps and the commands of posdx reach the daemon.
 type Hook struct {
 	Path  string      // of the socket
 	Group string      // name or number of the group that may speak; empty leaves the daemon's own
@@ -100,8 +100,8 @@ func (h *Hook) Run(ctx context.Context) error {
 	return nil
 }
 
-// listen makes the socket under another name and gives it owner and mode before it gets its own: nobody outside the
-// group can ever open it, whatever the umask.
+// listen makes the socket under another name and sets owner and mode before it renames it: no process outside the group
+// can ever open it, whatever the umask.
 func (h *Hook) listen() (*net.UnixListener, error) {
 	if err := os.MkdirAll(filepath.Dir(h.Path), 0o755); err != nil {
 		return nil, fmt.Errorf("listen %s: %w", h.Path, err)
@@ -193,10 +193,10 @@ func (h *Hook) accept(ctx context.Context, l *net.UnixListener) error {
 	})
 }
 
-// welcome accepts connections until ctx ends or the listener is closed, which is an error, and then waits for all that
-// were let in. take decides on each: what it returns is run beside the others; nil if it turned the connection away.
-// Where the kernel gives none, out of descriptors perhaps, closed says so in the log, and those who speak already go
-// on.
+// welcome accepts connections until ctx ends or the listener is closed, which is an error, and then waits until those
+// that it took are served. take decides on each connection: the function that it returns is run in a goroutine of its
+// own; nil means that it refused the connection. When the kernel gives no connection, for want of descriptors perhaps,
+// the text closed goes to the log, and connections that are open go on.
 func (h *Hook) welcome(ctx context.Context, l net.Listener, closed string, take func(net.Conn) func()) error {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	defer l.Close()
@@ -237,8 +237,8 @@ func (h *Hook) dismiss(c *net.UnixConn, a Answer) {
 	c.Close()
 }
 
-// admit asks the kernel who is there. The file's mode is the lock; this is the second look, for the day somebody
-// opened the folder or changed the mode.
+// admit asks the kernel which user and group the peer has. The mode of the socket file already decides who may connect;
+// this second check holds where the folder or the mode was changed.
 func (h *Hook) admit(c *net.UnixConn) (uid uint32, err error) {
 	p, err := peerOf(c)
 	if err != nil {
@@ -257,9 +257,10 @@ func (h *Hook) admit(c *net.UnixConn) (uid uint32, err error) {
 	return p.uid, nil
 }
 
-// room finds a place for a connection. If all are taken one gives way: of those that have not yet asked anything the
-// oldest, for a client asks as soon as it is let in; else the one that asked longest ago, unless that was a moment ago or
-// it waits for an answer. Neither who forgets to close nor who never ends a line shuts the others out.
+// room finds a place for a connection. If all are taken one is closed: of those that have not asked anything yet the
+// oldest, since a client asks as soon as it is connected; else the one that asked longest ago, unless that was a moment
+// ago or it waits for an answer. So neither a client that forgets to close nor one that never ends a line keeps the
+// others out.
 func (h *Hook) room(c *net.UnixConn) (*conn, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -297,8 +298,8 @@ func (h *Hook) time() time.Time {
 	return time.Now()
 }
 
-// A conn is one client. serve reads and answers at once what can be; what has to wait gets a goroutine of its own; one
-// goroutine writes.
+// A conn is one client. serve reads, and answers at once what needs no waiting; what has to wait gets a goroutine of
+// its own; one goroutine writes.
 type conn struct {
 	h       *Hook
 	c       *net.UnixConn
@@ -339,8 +340,8 @@ func (k *conn) serve(ctx context.Context) {
 	k.hangUp()
 }
 
-// read gives each line to f until the client has no more or does what it should not. What a payment app sends by
-// mistake must not stay in memory: there is one buffer, and what was read of it is zeroed.
+// read gives each line to f until the client closes or breaks a rule of the protocol. What a payment app sends by
+// mistake must not stay in memory: there is one buffer, and each line is zeroed after it was read.
 func (k *conn) read(f func(line []byte)) {
 	buf := make([]byte, maxLine)
 	defer clear(buf)
@@ -393,8 +394,8 @@ func (k *conn) read(f func(line []byte)) {
 	}
 }
 
-// say queues an answer. Where the queue is full the client waits for itself and nobody else: the writer takes each
-// answer off within writeWait, or drops a client that does not read.
+// say queues an answer. Where the queue is full only this client waits: the writer takes each answer off within
+// writeWait, or closes the connection of a client that does not read.
 func (k *conn) say(a Answer) {
 	b, err := json.Marshal(a)
 	if err != nil {
@@ -418,9 +419,9 @@ func (k *conn) answer(ctx context.Context, line []byte, waiting *sync.WaitGroup)
 	})
 }
 
-// begin does what a request asks, as far as nothing has to be waited for, and says the answers that there are. What
-// is left is returned, for whoever called to do where it may take its time; room is asked first whether there is a
-// place for that.
+// begin does what a request asks, as far as that needs no waiting, and sends the answers that there are. The rest is
+// returned as a function, which the caller runs where it may take time; room is called first and tells whether there is
+// a place for that.
 func (h *Hook) begin(ctx context.Context, line []byte, room func() bool, say func(Answer)) (rest func()) {
 	q, a := parse(line, h.time())
 	if a.Result == Refused {

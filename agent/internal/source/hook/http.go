@@ -34,9 +34,9 @@ const (
 	statusPath = "/v1/status"
 )
 
-// An HTTP is the hook for programs that reach no Unix socket of another user, such as Android applications: the same
-// requests and answers over HTTP on a loopback address, each with the token of a file. What a request asks for, and
-// how it is read and zeroed, is the Hook's own.
+// An HTTP is the hook for programs that cannot reach a Unix socket of another user, such as Android applications: the
+// same requests and answers over HTTP on a loopback address, each request with the token of a file. Requests are read,
+// answered and zeroed by the same code as on the socket.
 type HTTP struct {
 	Address   string // numeric and of the loopback, with its port
 	TokenFile string // read for every request, so that a new token counts at once
@@ -53,7 +53,7 @@ type visit struct {
 	works bool // its request has come and is being answered: it does not give way
 }
 
-// CheckHTTP tells what is wrong with an address to listen on, nothing if it is good: it must be this machine's own.
+// CheckHTTP returns what is wrong with an address to listen on, nil if it is good: it must be a loopback address.
 func CheckHTTP(address string) error {
 	at, err := netip.ParseAddrPort(address)
 	switch {
@@ -65,7 +65,7 @@ func CheckHTTP(address string) error {
 	return nil
 }
 
-// ReadToken reads the token that a client has to show. The file is for those only who may speak.
+// ReadToken reads the token that a client has to send. Only those who may use the hook may be able to read the file.
 func ReadToken(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -91,7 +91,8 @@ func ReadToken(file string) (string, error) {
 	return string(b), nil
 }
 
-// AskHTTP asks a daemon over HTTP what it is, as a client would: whether it listens, and takes the token of this file.
+// AskHTTP asks a daemon over HTTP for its version, as a client would: so it finds out whether it listens, and accepts
+// the token of this file.
 func AskHTTP(ctx context.Context, address, tokenFile string) (about About, err error) {
 	token, err := ReadToken(tokenFile)
 	if err != nil {
@@ -122,7 +123,8 @@ func AskHTTP(ctx context.Context, address, tokenFile string) (about About, err e
 	return *a.About, nil
 }
 
-// Run listens until ctx ends. An address that is taken is tried again: the terminal still has its socket.
+// Run listens until ctx ends. An address that another process uses is tried again; meanwhile the terminal still has its
+// socket.
 func (s *HTTP) Run(ctx context.Context) error {
 	source.Keep(ctx, listenAgain, func(works func()) error {
 		if err := CheckHTTP(s.Address); err != nil {
@@ -162,8 +164,8 @@ func (s *HTTP) accept(ctx context.Context, l net.Listener) error {
 	})
 }
 
-// room finds a place for a connection. If all are taken, the one goes whose request has been coming longest: who is
-// slow, or opens connections and says nothing, must not shut the others out.
+// room finds a place for a connection. If all are taken, the one is closed whose request has been incomplete longest,
+// so that slow clients, and those that connect and send nothing, do not keep the others out.
 func (s *HTTP) room(c net.Conn) *visit {
 	s.mu.Lock()
 	defer s.mu.Unlock()

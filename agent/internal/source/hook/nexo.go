@@ -230,8 +230,8 @@ func nexoFlag(known []report.Evidence, checks ...string) *bool {
 	return flag
 }
 
-// nexoLine is whether anything outside can be reached: of several ways one is enough, and a carrier alone proves
-// nothing.
+// nexoLine tells whether anything outside can be reached: of several ways one is enough, and a link with a carrier
+// alone proves nothing.
 func nexoLine(known []report.Evidence) *bool {
 	any := func(checks ...string) (there, ok bool) {
 		for _, e := range known {
@@ -265,8 +265,8 @@ func nexoPrinter(known []report.Evidence) string {
 	return ""
 }
 
-// nexoLast is what the last code meant, in the form in which nexo's AdditionalResponse is written: ids that no
-// language changes.
+// nexoLast is the verdict on the last code, in the form of nexo's AdditionalResponse: ids, which are the same in every
+// language.
 func nexoLast(state report.State) string {
 	d := state.Last
 	if d == nil || len(d.Causes) == 0 {

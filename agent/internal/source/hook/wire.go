@@ -261,15 +261,15 @@ func (m *members) txn() report.Txn {
 // kinds are the types of a request.
 var kinds = []string{"code", "diagnose", "txn", "fact", "status", "check", "version"}
 
-// ambiguity is why JSON can be read in two ways, nil if it cannot. It is asked before pairs, which changes what it
-// reads.
+// ambiguity is the reason why a JSON text could be read in two ways, nil if there is none. It is called before pairs,
+// which changes the bytes that it reads.
 func ambiguity(b []byte) (p *report.JSONProblem) {
 	errors.As(report.CheckNames(b), &p)
 	return p
 }
 
-// parse reads one request in place; the line is not what it was afterwards. A refusal names the member and the remedy
-// and repeats nothing of the line.
+// parse reads one request in place and changes the bytes of the line. A refusal names the member and the remedy and
+// repeats nothing of the line.
 func parse(line []byte, now time.Time) (q request, a Answer) {
 	refuse := func(field, why string) (request, Answer) {
 		a.Result, a.Field, a.Why = Refused, field, why

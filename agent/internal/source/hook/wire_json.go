@@ -12,8 +12,8 @@ import (
 	"posdx/agent/report"
 )
 
-// What a payment app sends by mistake is read where it lies and zeroed with its line: encoding/json would leave copies
-// of it on the heap, in strings that nobody can overwrite.
+// What a payment app sends by mistake is read in place and zeroed with its line: encoding/json would leave copies of it
+// on the heap, in strings that cannot be overwritten.
 
 // View is b as text without a copy, for looking at. It may not be kept: b is zeroed later.
 func View(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

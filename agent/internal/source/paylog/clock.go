@@ -8,14 +8,16 @@ const (
 	zoneStep   = 15 * time.Minute // every time zone is a multiple of it
 )
 
-// A logClock relates the times that a log's writer gives to the terminal's clock. The writer may live in another time
-// zone or have a clock of its own; when a line came is known without it, and what it adds is the exact moment.
+// A logClock relates the times that the writer of a log gives to the terminal's clock. The writer may be in another
+// time zone or have a clock of its own. When a line came is known without it, to within one look at the file; its own
+// time adds the exact moment.
 type logClock struct {
 	off time.Duration // the terminal's time less the log's
 }
 
-// when returns when a line was written that says at. It came after from and not after to; from is zero if that is not
-// known, because nobody read then. moved says that the log's clock turned out to be off by another span than before.
+// when returns when a line was written that gives the time at. It came after from and not after to; from is zero if
+// that is not known, because the log was not being read then. moved tells that the log's clock differs from the
+// terminal's by another span than before.
 func (c *logClock) when(at, from, to time.Time) (t time.Time, moved bool) {
 	t = at.Add(c.off)
 	if from.IsZero() {

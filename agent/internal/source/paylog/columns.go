@@ -185,8 +185,8 @@ func rowsOf(text []byte, sep string) [][]string {
 // cell is a column's text without blanks and quotes.
 func cell(s string) string { return strings.Trim(strings.TrimSpace(s), `"'`) }
 
-// codeRank is how much a column looks like one of response codes, 0 if it does not: short, of a few values, each line one,
-// and most often the one of an approval. A column in which nothing was ever declined is no use.
+// codeRank is how much a column looks like one of response codes, 0 if it does not: short values, few different ones,
+// one in each line, and most often that of an approval. A column in which nothing was ever declined is of no use.
 func codeRank(rows [][]string, c int) float64 {
 	values := map[string]int{}
 	fit := 0

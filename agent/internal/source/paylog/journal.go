@@ -24,8 +24,8 @@ func (f LogFile) unit() (unit string, ok bool) {
 	return unit, ok && unit != ""
 }
 
-// followJournal reads what a unit writes from now on, through the journal's own reader, whose file format is its own
-// affair. What was written while nobody read is not read later.
+// followJournal reads what a unit writes from now on, by running journalctl, since the journal's file format is not
+// meant for other programs. What was written while it did not run is not read later.
 func (l *Logs) followJournal(ctx context.Context, file LogFile, unit string, to source.Sink) error {
 	now := l.now
 	if now == nil {

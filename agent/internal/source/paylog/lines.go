@@ -36,9 +36,9 @@ func (h *held) reset() {
 	*h = (*h)[:0]
 }
 
-// A splitter makes lines of bytes. Of a line that is too long it gives the first maxLogLine bytes, at once. Zeros,
-// which text never holds, are what a power cut or a truncation under a writer's feet leaves: the line before them is
-// torn and counts as none.
+// A splitter cuts bytes into lines. Of a line that is too long it gives the first maxLogLine bytes, at once. Zero
+// bytes, which text never holds, are left by a power cut or by a truncation while a writer writes: the line before them
+// is broken and counts as none.
 type splitter struct {
 	pos   int64 // of the next byte
 	start int64 // of the line that is not whole yet
@@ -173,8 +173,8 @@ type decoder struct {
 	wrong int // lines that are no text of their encoding
 }
 
-// utf8 gives the line as UTF-8 to f. What is no text of its encoding is counted, and given as far as ASCII goes: a
-// pattern may find what it wants there all the same.
+// utf8 gives the line as UTF-8 to f. A line that is no text of its encoding is counted, and its ASCII part is given all
+// the same: a pattern may find a code there.
 func (d *decoder) utf8(line []byte, f func([]byte)) {
 	if d.wide == oneByte && ascii(line) {
 		f(line)

@@ -9,8 +9,8 @@ import (
 	"posdx/agent/internal/atomicfile"
 )
 
-// loadMarks reads the places in the logs. Without the file there are none; with a damaged one there are none and an
-// error: the logs are then read from their ends.
+// loadMarks reads up to which place each log was read. Without the file there are none; with a damaged one there are
+// none and an error: the logs are then read from their ends.
 func loadMarks(path string) (map[string]*mark, error) {
 	if path == "" {
 		return nil, nil

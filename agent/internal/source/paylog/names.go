@@ -30,7 +30,7 @@ var dateParts = map[byte]struct {
 const order = "YyjmdHMS"
 
 // A names finds the files of a log that has the date in its name, or of which only a part of the name is known. Of
-// dated files the one after the one at hand is next; of others the newest that nobody has seen before.
+// dated files the next one is that of the following date; of others the newest that has not been read.
 type names struct {
 	glob    string
 	re      *regexp.Regexp
@@ -131,7 +131,7 @@ func newNames(path string) (*names, error) {
 	return n, nil
 }
 
-// CheckPath says what is wrong with the path of a log, which may be a pattern: * ? and [] as a shell has them, and
+// CheckPath returns what is wrong with the path of a log. It may be a pattern: * ? and [] as a shell has them, and
 // parts of a date as strftime has them.
 func CheckPath(path string) error {
 	_, err := newNames(path)
@@ -197,8 +197,8 @@ func packedName(p string) bool {
 	return false
 }
 
-// start finds the file to begin with: the one of a mark, if it is there, or the newest. Files that were there before
-// and are not behind it are never read.
+// start finds the file to begin with: that of a mark, if it exists, or the newest. Files that existed before and do not
+// follow it are never read.
 func (n *names) start(m *mark) (path string) {
 	list := n.list()
 	for _, f := range list {

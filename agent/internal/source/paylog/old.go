@@ -24,7 +24,7 @@ const (
 	maxCopies   = 4        // of each kind, the newest, whose content is compared
 	maxUnzip    = 64 << 20 // bytes of a compressed log, which can only be read from its start
 	printBytes  = 64       // before a place, by which a file is known again: more than a time stamp
-	fewBytes    = 16       // that are enough where the name says so too
+	fewBytes    = 16       // that are enough where the name agrees too
 )
 
 // mark is a place in a file, as it is kept across restarts.
@@ -76,8 +76,8 @@ func printBefore(b []byte, i int) uint64 {
 	return printOf(last[:copy(last[:], b[max(0, i-printBytes):i])])
 }
 
-// printOf hashes bytes and zeroes them. It is kept on flash, so a card number must not be in it, not even hashed: of
-// runs of digits that could be one, or the end of one, only the length counts.
+// printOf hashes bytes and zeroes them. The hash is kept on flash, so a card number must not be in it, not even hashed:
+// of runs of digits that could be one, or the end of one, only the length is hashed.
 func printOf(b []byte) uint64 {
 	for i := 0; i < len(b); {
 		end, n := i, 0
@@ -102,8 +102,9 @@ func printOf(b []byte) uint64 {
 	return h.Sum64()
 }
 
-// finish begins with the rest of a file that was renamed or copied meanwhile, or reads that of one that was compressed.
-// It is false if that is not to be found. Files that get another name while they are looked at are looked for again.
+// finish continues with the rest of a file that was renamed or copied meanwhile, or reads the rest of one that was
+// compressed. It returns false if that is not to be found. Files that are renamed while they are looked at are looked
+// for again.
 func (t *tail) finish(m mark) bool {
 	found, moved := t.search(m)
 	if !found && moved {
@@ -192,8 +193,8 @@ func (t *tail) goOn(name string, m mark) error {
 	return nil
 }
 
-// unpack reads the rest of a compressed file behind the place of a mark, if that is its file. It is read at once: there
-// is no going back in it.
+// unpack reads the rest of a compressed file behind the place of a mark, if the mark is of that file. It is read in one
+// go, since a compressed file cannot be read from the middle.
 func (t *tail) unpack(name string, m mark) error {
 	f, fi, err := openLog(t.beside(name))
 	if err != nil {

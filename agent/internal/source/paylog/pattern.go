@@ -22,15 +22,15 @@ const maxTime = 64
 // fraction is the most digits of a second's fraction.
 const fraction = 9
 
-// A Pattern reads one kind of record of a payment log. Of a record that matches, its named groups go on and nothing
-// else.
+// A Pattern reads one kind of record of a payment log. Of a record that matches, its named groups are passed on and
+// nothing else.
 type Pattern struct {
 	re     *regexp.Regexp
 	groups []string // by index in a match
 	opts   Options
 }
 
-// Options says what a line means that a pattern matches.
+// Options is what a line means that a pattern matches.
 type Options struct {
 	Mark   source.Phase  // the line is a step of a transaction, not a code's appearance; "" for a code
 	Origin report.Origin // who wrote the code, unless the group origin says so; "" means unknown
@@ -88,8 +88,8 @@ type found struct {
 	at   time.Time // zero if it does not say
 }
 
-// read looks at one record. refused is true if it matched but its code is none: a card number, or not printable.
-// Nothing of a group is copied before it is known to be what its name says.
+// read looks at one record. refused tells that it matched but its code is none: a card number, or not printable.
+// Nothing of a group is copied before it is known to be what the name of the group demands.
 func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool) {
 	at := p.re.FindSubmatchIndex(record)
 	if at == nil {

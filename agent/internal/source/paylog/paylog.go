@@ -36,7 +36,7 @@ type Logs struct {
 	blind bool             // for tests: no help from the kernel
 }
 
-// Check says what keeps the logs from being followed, whatever is in them.
+// Check returns what keeps the logs from being followed, whatever is in them; nil if nothing does.
 func (l *Logs) Check() error {
 	if len(l.Files) > manyFiles {
 		return say.New("log-many", len(l.Files), manyFiles)
@@ -49,13 +49,13 @@ func (l *Logs) Check() error {
 	return nil
 }
 
-// CheckEncoding says whether a log in an encoding can be read.
+// CheckEncoding returns why a log in an encoding cannot be read, nil if it can.
 func CheckEncoding(name string) error {
 	_, _, err := decoding(name)
 	return err
 }
 
-// Run reads until ctx ends. A log that is missing or cannot be read is said once and looked for again.
+// Run reads until ctx ends. That a log is missing or cannot be read is logged once, and it is looked for again.
 func (l *Logs) Run(ctx context.Context, to source.Sink) error {
 	if err := l.Check(); err != nil {
 		return err
@@ -215,8 +215,8 @@ func (l *Logs) places(tails []*tail) map[string]*mark {
 	return m
 }
 
-// due reports whether the places are worth writing: flash wears. Lines that said nothing may be read again after a
-// crash, a code may not; so the file is written when something was handed on, or when a restart would skip bytes.
+// due reports whether the places are to be written now. Writing wears flash, so it is done only when a code was passed
+// on, which must not be read again after a crash, or when a restart would skip bytes.
 func (l *Logs) due(tails []*tail, saved map[string]*mark) bool {
 	for _, t := range tails {
 		old := saved[t.key]

@@ -153,7 +153,7 @@ type logWriter struct {
 	lines int
 }
 
-// waits says that the writer has not heard yet that its log was turned over.
+// waits reports whether the writer has not heard yet that its log was turned over.
 func (w *logWriter) waits() bool {
 	_, err := os.Stat(w.told)
 	return w.holds && err == nil

@@ -24,7 +24,7 @@ const (
 	suggestCodes  = 64       // different values, above which they are no codes
 )
 
-// A Suggestion is a pattern for a log that nobody has configured. It holds no text of the log but the names of its
+// A Suggestion is a pattern for a log that is not configured yet. It holds no text of the log but the names of its
 // members.
 type Suggestion struct {
 	Encoding string         `json:"encoding,omitempty"` // empty for UTF-8
@@ -53,7 +53,7 @@ const (
 	valueOf = `[0-9A-Za-z]{1,8}`
 )
 
-// ErrNotText is what is suggested for a file that holds no text.
+// ErrNotText is the error for a file that holds no text.
 var ErrNotText = errors.New("not a text file")
 
 // month is the name of a month in a line, cut to some letters, and hour a time of day.
@@ -202,8 +202,8 @@ func named(key string) string {
 	return strings.Replace(spelled(key), quoted, `(`+quoted+`)`, 1)
 }
 
-// foundKeys returns the names of codes that the text has, as it spells them; those with more values first, and no name
-// whose values another has told already.
+// foundKeys returns the names of members that hold codes, as the text spells them; those with more values first, and no
+// name that has the same values as one before it.
 func foundKeys(text []byte) (list []string) {
 	type seen struct {
 		key    string

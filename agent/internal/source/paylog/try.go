@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A Hit is a record that a pattern matched. It holds what the pattern takes, and nothing else of the record.
+// A Hit is a record that a pattern matched. It holds what the groups of the pattern take, and nothing else of the
+// record.
 type Hit struct {
 	Line    int    `json:"line"`    // of its first line, from 1
 	Pattern int    `json:"pattern"` // which, from 0
@@ -21,7 +22,7 @@ type Hit struct {
 	Refused bool   `json:"refused,omitempty"`
 }
 
-// A Trial is what became of a log's text.
+// A Trial is the result of reading a log's text with patterns.
 type Trial struct {
 	Lines   int   `json:"lines"`
 	Records int   `json:"records"`
@@ -31,7 +32,7 @@ type Trial struct {
 	Cut     int   `json:"cut"` // lines and records that were too long
 }
 
-// Try reads text as the log would be read, and hands on what the patterns catch.
+// Try reads text as the log would be read, and passes on what the patterns match.
 func Try(r io.Reader, file LogFile, hit func(Hit)) (Trial, error) {
 	var d decoder
 	var err error

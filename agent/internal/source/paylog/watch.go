@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A watcher tells that something happened to the logs, not what: the reader looks for itself. Its methods may be
+// A watcher tells that something happened to the logs, not what; the reader then looks at the files. Its methods may be
 // called on nil, for systems without inotify.
 type watcher struct {
 	f    *os.File // in the netpoller: waiting costs nothing
@@ -57,8 +57,8 @@ func (w *watcher) dir(path string) error {
 	return err
 }
 
-// replace stops watching old and watches an open file, if there is one, for writes, by its descriptor: its name may be
-// another's by now.
+// replace stops watching old and watches an open file, if there is one, for writes. It watches the descriptor, since
+// the name may belong to another file by now.
 func (w *watcher) replace(old int, f *os.File) int {
 	if w == nil {
 		return -1

@@ -4,14 +4,14 @@ import (
 	"posdx/agent/internal/source"
 )
 
-// LAN lets the link hear what passes between register and terminal on a network: of its two directions, what the
-// terminal sends and what the register does. Its methods belong to one goroutine.
+// LAN gives the link what passes between register and terminal on a network, in its two directions: what the terminal
+// sends and what the register sends. Its methods belong to one goroutine.
 type LAN struct {
 	link *Link
 	ears [2]*ear
 }
 
-// ListenLAN makes the ears of a link whose bytes are captured elsewhere. Where names the terminal's address.
+// ListenLAN makes the LAN of a link whose bytes are captured elsewhere. where names the terminal's address.
 func (e *Link) ListenLAN(where string, to source.Sink) *LAN {
 	l := &LAN{link: e, ears: [2]*ear{e.ear(0, to), e.ear(1, to)}}
 	e.mu.Lock()
@@ -27,7 +27,7 @@ func (l *LAN) side(terminal bool) *ear {
 	return l.ears[1]
 }
 
-// Heard takes in what one side sent, in order, and zeroes it.
+// Heard takes what one side sent, in order, and zeroes it.
 func (l *LAN) Heard(terminal bool, data []byte) {
 	x := l.side(terminal)
 	n := len(data)
@@ -37,10 +37,10 @@ func (l *LAN) Heard(terminal bool, data []byte) {
 	x.note(true, n)
 }
 
-// Lost says that some of what one side sent was not seen, or that a connection begins.
+// Lost tells that some of what one side sent was not captured, or that a connection begins.
 func (l *LAN) Lost(terminal bool) { l.side(terminal).decoder.Skip() }
 
-// Offer hands on what a full sink did not take; it is true while there is more of it.
+// Offer passes on what a full sink did not take; it is true while there is more.
 func (l *LAN) Offer() (waiting bool) {
 	for _, x := range l.ears {
 		x.offer()

@@ -1,4 +1,4 @@
-// Package registerlink hears response codes on the link between cash register and PIN pad, and says nothing on it.
+// Package registerlink reads response codes on the link between cash register and PIN pad. It only listens.
 package registerlink
 
 import (
@@ -26,9 +26,9 @@ const (
 	linkSale   = 5 * time.Minute        // after which a command's end was missed: no customer stands so long
 )
 
-// Link listens to the link between a terminal and a cash register, on ports that are wired for it alone or by the
-// copies that a relay sends. It never writes, and opens no port that another process holds: each byte it read would be
-// missing there.
+// Link listens to the link between a terminal and a cash register, on ports that are wired for that alone or by the
+// copies that a relay sends. It never writes, and opens no port that another process holds: every byte that it read
+// would be missing there.
 type Link struct {
 	Name    string
 	Framing string
@@ -60,10 +60,10 @@ type Line struct {
 	Bytes  uint64    // heard
 	Counts ecr.Counts
 	Errors serial.Counters // damaged characters since the port was opened, as far as it or a relay counts them
-	Missed uint64          // bytes that passed a relay and were not heard
+	Missed uint64          // bytes that passed a relay and were not copied
 }
 
-// Check says what is wrong with the configuration.
+// Check returns what is wrong with the configuration, nil if nothing is.
 func (e *Link) Check() error {
 	if n := len(e.Ports); e.Address != "" {
 		if n > 0 || e.Copies != "" {
@@ -78,7 +78,7 @@ func (e *Link) Check() error {
 	return nil
 }
 
-// Run listens until ctx ends. A port that is missing, held or lost is said once and tried again.
+// Run listens until ctx ends. That a port is missing, held or lost is logged once, and it is tried again.
 func (e *Link) Run(ctx context.Context, to source.Sink) error {
 	if err := e.Check(); err != nil {
 		return err
@@ -110,7 +110,8 @@ func (e *Link) Lines() []Line {
 	return append([]Line(nil), e.lines...)
 }
 
-// Ping answers when everything that listens has come round; what waits for its port to come back need not.
+// Ping calls answer when every goroutine that listens has come to the head of its loop; one that waits for its port to
+// come back need not.
 func (e *Link) Ping(answer func()) {
 	var left atomic.Int32
 	left.Store(int32(len(e.pulses)))
@@ -165,7 +166,7 @@ func (p *pulse) wait(until time.Time) error {
 	return p.port.SetReadDeadline(until)
 }
 
-// repeated says whether a result is the one before: a frame sent again, or an abort behind the status that named it.
+// repeated reports whether a result is the one before: a frame sent again, or an abort behind the status that named it.
 func (e *Link) repeated(f ecr.Found, now time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -180,9 +181,9 @@ func (e *Link) repeated(f ecr.Found, now time.Time) bool {
 	return same
 }
 
-// belongs says what a message means by what was asked before it, which the other direction may have told. It is Nothing
-// where a command ended that was no sale, and where something was refused that nobody was heard to ask for: a register
-// polls a terminal, too.
+// belongs finds what a message means after what was asked before it, on the other direction perhaps. It is Nothing
+// where a command ended that was no sale, and where a request was refused that was not captured: a register polls a
+// terminal, too.
 func (e *Link) belongs(f ecr.Found, now time.Time) ecr.Kind {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -255,8 +256,8 @@ type burst struct {
 // leastBurst is the shortest of them that ought to hold a frame: shorter ones are confirmations and polls.
 const leastBurst = 4
 
-// hear notes what comes before it is read, and judges what came before a pause: a line that carries something and no
-// frame has another framing or another speed.
+// hear counts what comes before it is read, and judges what came before a pause: a line that carries bytes and no frame
+// has another framing or another speed than configured.
 func (l *ear) hear(b []byte) {
 	now := time.Now()
 	x := &l.burst

@@ -20,8 +20,8 @@ const relayMute = 75 * time.Second
 // relayPath is the longest name a socket can have.
 const relayPath = 107
 
-// runCopies hears what a relay passes on. The relay waits for nobody, so whatever keeps this from reading costs a gap
-// and nothing else.
+// runCopies reads the copies that a relay sends. The relay waits for no reader: if this one is kept from reading,
+// copies are lost and nothing else happens.
 func (e *Link) runCopies(ctx context.Context, to source.Sink) error {
 	ears := [2]*ear{e.ear(0, to), e.ear(1, to)}
 	e.mu.Lock()

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode"
+
+	"posdx/agent/diagnose"
+)
+
+func hasHan(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Han, r) })
+}
+
+// sentence is a few English words after one another.
+var sentence = regexp.MustCompile(`[A-Za-z][a-z]+(?:,? [a-z]+){2,}`)
+
+// TestHelpInBothLanguages walks the table of commands: help is there in both languages, the Chinese without an English
+// sentence, the English without a Chinese word, and none of it is wider than a terminal.
+func TestHelpInBothLanguages(t *testing.T) {
+	list := [][]string{{"help"}, {"--help"}}
+	for _, c := range commands() {
+		list = append(list, []string{c.name, "--help"})
+		if !hasHan(c.zh) || hasHan(c.en) || c.en == "" {
+			t.Errorf("%s: %q, %q", c.name, c.zh, c.en)
+		}
+	}
+	// Values, and names.
+	words := strings.NewReplacer("viewer technician operator", "", "carrier bearer site", "", "model firmware", "",
+		"acquirer", "", "knowledge scheme", "", "Model Context Protocol", "")
+	for _, args := range list {
+		options := map[string]int{}
+		for _, lang := range []string{"zh", "en"} {
+			var out, talk bytes.Buffer
+			code := run(t.Context(), stdio{&out, &talk}, append(args, "--lang", lang))
+			said := out.String()
+			if code != exitOK || talk.Len() > 0 || hasHan(said) != (lang == "zh") {
+				t.Errorf("%v in %s: exit %d, %s%s", args, lang, code, said, talk.String())
+			}
+			for l := range strings.Lines(said) {
+				l = strings.TrimSuffix(l, "\n")
+				if len(diagnose.Wrap(l, helpWidth)) > 1 {
+					t.Errorf("%v in %s is too wide: %s", args, lang, l)
+				}
+				if strings.HasPrefix(l, "  --") {
+					options[lang]++
+				}
+				if lang == "zh" && !strings.Contains(l, "posdx-fleet ") && sentence.MatchString(words.Replace(l)) {
+					t.Errorf("%v: English in %s", args, l)
+				}
+			}
+		}
+		if options["zh"] != options["en"] {
+			t.Errorf("%v: %v options", args, options)
+		}
+	}
+}
+
+// TestLanguageOfHelp: --lang goes before the environment, and without both it is Chinese.
+func TestLanguageOfHelp(t *testing.T) {
+	for _, c := range []struct {
+		locale string
+		args   []string
+		want   string
+	}{
+		{"", nil, "zh"}, {"C", nil, "zh"}, {"en_GB.UTF-8", nil, "en"}, {"zh_CN", []string{"--lang=en"}, "en"},
+		{"en_GB", []string{"list", "--lang", "zh"}, "zh"}, {"en", []string{"--lang"}, "en"}, {"", []string{"--lang", "fr"}, "zh"},
+	} {
+		t.Setenv("LC_ALL", "")
+		t.Setenv("LC_MESSAGES", "")
+		t.Setenv("LANG", c.locale)
+		if got := languageOf(c.args); got != c.want {
+			t.Errorf("%q %q: %s, want %s", c.locale, c.args, got, c.want)
+		}
+	}
+}
