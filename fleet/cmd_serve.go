@@ -447,9 +447,9 @@ func (f *service) greet(ctx context.Context) {
 	f.log.Info("fleet view ready", "page", pages, "store", where(f.store))
 }
 
-// embeddedBroker starts the embedded broker and tells ingest how to reach it. A broker keeps documents only for sessions
-// that have subscribed. So where the fleet's session does not exist yet it is made before terminals are let in, while the
-// broker listens at an address that none of them knows.
+// embeddedBroker starts the embedded broker and tells ingest how to reach it. A broker keeps documents only for
+// sessions that have subscribed. So where the fleet's session does not exist yet it is made before terminals are let
+// in, while the broker listens at an address that none of them knows.
 func (c *serveConfig) embeddedBroker(ctx context.Context, log *slog.Logger) (*broker.Broker, error) {
 	c.mqtt.Dir = filepath.Join(c.data, "broker")
 	reach := func(b *broker.Broker) ingest.Config {

@@ -353,8 +353,8 @@ func TestTokensEnd(t *testing.T) {
 	}
 }
 
-// An admin of an estate reads in the audit log what was done about rights in it, and takes back the tokens that reach no
-// further than it does; of other estates and of the whole fleet neither.
+// An admin of an estate reads in the audit log what was done about rights in it, and takes back the tokens that reach
+// no further than it does; of other estates and of the whole fleet neither.
 func TestAnEstatesAdminSeesToItsOwn(t *testing.T) {
 	d := open(t)
 	ctx := t.Context()

@@ -484,8 +484,8 @@ func (a *Authority) issue(
 var ErrList = errors.New("no revocation list of this fleet's authorities is in it")
 
 // Merge takes over what revocation lists (PEM or DER, RFC 5280 section 5) say of this authority's certificates: after a
-// backup was put back, brokers know of revocations that the store does not. What is revoked on either side is revoked. It
-// returns how many are new here, and of how many lists the authority is not known.
+// backup was put back, brokers know of revocations that the store does not. What is revoked on either side is revoked.
+// It returns how many are new here, and of how many lists the authority is not known.
 func (a *Authority) Merge(ctx context.Context, lists []byte) (fresh, foreign int, err error) {
 	known, err := a.read()
 	if err != nil {

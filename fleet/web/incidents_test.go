@@ -11,8 +11,8 @@ import (
 	"posdx/fleet/store"
 )
 
-// An incident is given to somebody who can sign in, sees it and may do something about it, and to nobody else; who gives
-// it learns of no account beyond its own rights.
+// An incident is given to somebody who can sign in, sees it and may do something about it, and to nobody else; who
+// gives it learns of no account beyond its own rights.
 func TestOwnersAreAccountsThatCanAct(t *testing.T) {
 	h := closed(t)
 	_, incident := fill(t, h, "shop", "t1", false)

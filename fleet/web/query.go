@@ -18,8 +18,8 @@ const pageRows = 25
 // spans are the times that can be chosen by one click.
 var spans = map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour, "30d": 30 * 24 * time.Hour}
 
-// known refuses a value of the address that a page does not know: a list that silently ignored it would be taken for the
-// one that was asked for.
+// known refuses a value of the address that a page does not know: a list that silently ignored it would be taken for
+// the one that was asked for.
 func known(q url.Values, name string, values ...string) error {
 	v := q.Get(name)
 	if v == "" || slices.Contains(values, v) {

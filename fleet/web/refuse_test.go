@@ -58,7 +58,8 @@ func TestUnknownFilterValuesAreRefused(t *testing.T) {
 	}
 }
 
-// An address that is there, asked by a method that it does not take, says which it takes; one that is not there says so.
+// An address that is there, asked by a method that it does not take, says which it takes; one that is not there says
+// so.
 func TestOtherMethodsAreToldTheRightOnes(t *testing.T) {
 	h := closed(t)
 	diagnosis, incident := fill(t, h, "shop", "t1", false)
@@ -124,8 +125,8 @@ func TestEveryDeedHasItsWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, deed := range []string{store.DeedAcknowledge, store.DeedAssign, store.DeedMute, store.DeedUnmute, store.DeedMerge,
-		store.DeedClose, store.DeedNote} {
+	for _, deed := range []string{store.DeedAcknowledge, store.DeedAssign, store.DeedMute, store.DeedUnmute,
+		store.DeedMerge, store.DeedClose, store.DeedNote} {
 		found["incident."+deed] = "incident"
 	}
 	for what, file := range found {
