@@ -114,7 +114,11 @@ fuzz-short:
 .PHONY: bench
 bench: ## benchmarks: explaining, decoding, storing
 	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./drivers/... ./codes/... ./fleet/localise
-	$(GO) test -run '^$$' -bench Backlog -benchtime 1x ./fleet
+	$(GO) test -run '^$$' -bench Ingest -benchtime 1x ./fleet
+
+.PHONY: cluster
+cluster: ## three nats-servers, three workers, one PostgreSQL: a worker and a node killed in full flow; the long form
+	POSDX_CLUSTER=full $(GO) test -count=1 -timeout 20m -run TestCluster -v ./fleet
 
 .PHONY: soak
 soak: ## an hour of faults on both sides; prints what was tried and lost
@@ -149,8 +153,8 @@ sign: ## sign what is in dist/: KEY=ed25519.pem (openssl genpkey -algorithm ed25
 	@sh $(KIT)/sign.sh dist "$(KEY)"
 
 .PHONY: vuln
-vuln: ## known weaknesses in what is linked, by govulncheck; VULNDB=file:///… where its database is not reached
-	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(if $(VULNDB),-db $(VULNDB)) ./agent ./fleet
+vuln: ## known weaknesses in what is linked, by govulncheck; VULNDB=file:///… where no database is reached
+	@GO="$(GO)" VULNDB="$(VULNDB)" sh $(KIT)/vuln.sh
 
 .PHONY: install-test
 install-test: packages ## every package, first process and fault point of an installation, and real Debians (root; fetches 400 MB once)

@@ -67,7 +67,7 @@ var rooms = []struct {
 	{name: "agent/internal/config", knows: []string{"agent/internal/say", "agent/internal/sshsig", "codes", "agent/enroll", "agent/report"}},
 	{name: "agent/internal/zmodem", knows: []string{"drivers/frame"}},
 	{name: "agent/internal/sshsig"},
-	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/sshsig", "agent/internal/text", "agent/internal/zmodem", "agent/internal/charset"}},
+	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/say", "agent/internal/sshsig", "agent/internal/text", "agent/internal/zmodem", "agent/internal/charset"}},
 	{name: "agent/enroll"},
 	{name: "agent", alone: true, knows: []string{"codes", "agent", "drivers/serial", "drivers/frame", "drivers/reader", "drivers/pinpad", "drivers/printer", "drivers/ecr", "drivers/modem", "drivers/modemmanager", "drivers/network", "drivers/board"}},
 	{name: "fleet", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose", "agent/enroll"}},

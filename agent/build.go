@@ -191,6 +191,7 @@ func (a *assembly) makeTriage() error {
 	a.add("tally", d.tallies)
 	a.add("memory", mem.Run)
 	a.add("knowledge", a.lib.Run)
+	a.add("shed", keeper.Shed)
 	return nil
 }
 

@@ -68,7 +68,8 @@ func (h *cardHouse) plantRelayed() {
 		var got housetest.Buffer
 		go housetest.Hear(h.relayed[1-way], func(b []byte) { got.Write(b) })
 		for _, p := range h.plants {
-			for _, frame := range append(p.links(h.t)[0].frames, []byte(p.track1+p.track2), []byte(grouped(p.pan, " ")), pack(p.pan), p.pin) {
+			frames := append(p.links(h.t)[0].frames, []byte(p.track1+p.track2), []byte(grouped(p.pan, " ")))
+			for _, frame := range append(frames, pack(p.pan), p.pin) {
 				for _, at := range h.cuts(frame, 6) {
 					put(from, frame[:at])
 					time.Sleep(2 * time.Millisecond) // a line's pace, so that a read ends at the cut

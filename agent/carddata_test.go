@@ -39,9 +39,10 @@ import (
 // capability that capture needs.
 const cardUser = 4711
 
-// TestCardDataCannotGetOut runs the built daemon, a relay and a console of their own, with every channel that could carry card data, plants cards that never
-// were in every field and form, cut at every byte, and looks for any part of them in everything that leaves: MQTT, the
-// state directory, the log, answers, console, status, bundle, core, and the process's own memory.
+// TestCardDataCannotGetOut runs the built daemon, a relay and a console of their own, with every channel that could
+// carry card data, plants cards that never were in every field and form, cut at every byte, and looks for any part of
+// them in everything that leaves: MQTT, the state directory, the log, answers, console, status, bundle, core, and the
+// process's own memory.
 //
 // POSDX_CARDDATA=long cuts at every byte on every channel and waits 60 s before it looks into the memory.
 func TestCardDataCannotGetOut(t *testing.T) {

@@ -231,26 +231,13 @@ func (w codeWriter) meaning(m meaningJSON) {
 	}
 }
 
-// class returns a class of the tables for people: the letters of the Chinese standard, or the table's own word.
+// class returns a class of the tables for people: behind the letter, where the table has letters.
 func (w codeWriter) class(c string) string {
-	if t, ok := classes[c]; ok {
-		return t.In(w.lang)
+	said := codes.Builtin().Word("class", c).In(w.lang)
+	if len(c) == 1 {
+		return c + " " + said
 	}
-	return c
-}
-
-var classes = map[string]codes.Text{
-	"A": {ZH: "A 成功", EN: "A success"}, "B": {ZH: "B 失败，可重试", EN: "B failed, may retry"}, "C": {ZH: "C 失败，不要重试", EN: "C failed, do not retry"},
-	"D": {ZH: "D 失败，需操作员处理", EN: "D failed, the operator must act"}, "E": {ZH: "E 系统故障，不要重试", EN: "E system fault, do not retry"},
-	"decline": {ZH: "拒绝", EN: "decline"}, "error": {ZH: "出错", EN: "error"}, "comm": {ZH: "通信", EN: "communication"}, "pick-up": {ZH: "没收卡片", EN: "pick up the card"},
-	"approve": {ZH: "批准", EN: "approve"}, "partial": {ZH: "部分批准", EN: "partly approved"}, "keys": {ZH: "密钥", EN: "keys"}, "file": {ZH: "文件", EN: "file"},
-	"card": {ZH: "卡片", EN: "card"}, "icc": {ZH: "芯片", EN: "chip"}, "config": {ZH: "参数", EN: "settings"}, "storage": {ZH: "存储", EN: "storage"}, "message": {ZH: "报文", EN: "message"},
-	"journal": {ZH: "流水", EN: "journal"}, "user": {ZH: "操作", EN: "operation"}, "hw": {ZH: "硬件", EN: "hardware"}, "printer": {ZH: "打印机", EN: "printer"},
-	"reversal": {ZH: "冲正", EN: "reversal"}, "recon": {ZH: "对账", EN: "reconciliation"}, "admin": {ZH: "管理", EN: "administration"}, "serial": {ZH: "串口", EN: "serial line"},
-	"pending": {ZH: "处理中", EN: "pending"}, "network": {ZH: "网络", EN: "network"}, "timeout": {ZH: "超时", EN: "timed out"}, "string": {ZH: "名称", EN: "a name"},
-	"session": {ZH: "签到", EN: "session"}, "refer": {ZH: "联系发卡行", EN: "refer to the issuer"}, "host": {ZH: "主机", EN: "host"}, "advice": {ZH: "通知", EN: "advice"},
-	"local": {ZH: "本机", EN: "local"}, "software": {ZH: "软件", EN: "software"}, "power": {ZH: "供电", EN: "power"}, "generic": {ZH: "通用", EN: "general"},
-	"display": {ZH: "显示", EN: "display"}, "driver": {ZH: "驱动", EN: "driver"}, "unknown": {ZH: "不明", EN: "unknown"},
+	return said
 }
 
 // word returns a word of the tables for people.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -163,6 +165,10 @@ func serveHere(ctx context.Context, c *console.Console, s stdio) error {
 		return say.New("set-up-terminal", err)
 	}
 	defer term.Restore(int(in.Fd()), old)
+	resized := make(chan os.Signal, 1)
+	signal.Notify(resized, syscall.SIGWINCH)
+	defer signal.Stop(resized)
+	c.Resized = resized
 	err = c.Run(ctx, struct {
 		io.Reader
 		io.Writer

@@ -26,10 +26,10 @@ func zvtFrame(apdu string) []byte {
 	return append(out, 0x10, 0x03, byte(sum), byte(sum>>8))
 }
 
-// TestASaleThatIsCalledOffIsStillASale: a terminal takes the register's wish to call a sale off, and goes on: the card is
-// in, and nobody's check touches a device before the terminal itself has said how it ended. By RevZero/zvtlib #2 and
-// prosoftgmbh/zvt #1 (06 B0 is taken, the command ends by itself), stripe/stripe-terminal-ios #175 (called off, confirmed,
-// and busy still) and VivaPayments/API #2422 and #2434 (200 to the abort, the payment goes on).
+// TestASaleThatIsCalledOffIsStillASale: a terminal takes the register's wish to call a sale off, and goes on: the
+// card is in, and nobody's check touches a device before the terminal itself has said how it ended. By RevZero/zvtlib
+// #2 and prosoftgmbh/zvt #1 (06 B0 is taken, the command ends by itself), stripe/stripe-terminal-ios #175 (called
+// off, confirmed, and busy still) and VivaPayments/API #2422 and #2434 (200 to the abort, the payment goes on).
 func TestASaleThatIsCalledOffIsStillASale(t *testing.T) {
 	const sale, callOff, taken = "\x06\x01\x07\x04\x00\x00\x00\x00\x01\x90", "\x06\xB0\x00", "\x80\x00\x00"
 	for name, c := range map[string]struct {

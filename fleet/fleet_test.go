@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -37,7 +36,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asFleet) != "" {
 		main()
 	}
+	if dir := os.Getenv(asNode); dir != "" {
+		runNode(dir)
+	}
 	code := m.Run()
+	housetest.StopPostgres()
 	if _, err := os.Stat(defaultData); err == nil {
 		fmt.Fprintf(os.Stderr, "a test ran without --data and left %s in the source tree\n", defaultData)
 		code = max(code, 1)
@@ -500,75 +503,5 @@ func TestUsage(t *testing.T) {
 		if code == 0 && err.Len() > 0 || code != 0 && out.Len() > 0 {
 			t.Errorf("posdx-fleet %s: results on stdout, talk on stderr: %q, %q", c.args, out.String(), err.String())
 		}
-	}
-}
-
-// BenchmarkIngest is documents from the first publish to the last ack, committed on the way:
-// go test ./fleet -run - -bench Ingest -benchtime 20000x
-func BenchmarkIngest(b *testing.B) {
-	for _, c := range []struct {
-		name            string
-		embedded, small bool
-	}{{"embedded", true, false}, {"mosquitto", false, false}, {"mosquitto-small", false, true}} {
-		b.Run(c.name, func(b *testing.B) {
-			var f *fleet
-			var url string
-			if c.embedded {
-				f = start(b, b.TempDir(), "--mqtt-listen", "127.0.0.1:0")
-				url = f.mqtt
-			} else {
-				url = housetest.NewMosquitto(b, "allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\n").URL()
-				f = start(b, b.TempDir(), "--broker", url)
-			}
-			const terminals = 20
-			size := 0
-			docs := make([][][2]string, terminals)
-			lines := make([]*uplink, terminals)
-			for i := range lines {
-				a := sample.New("shop", fmt.Sprint("b", i))
-				lines[i] = dial(b, url, a)
-				for n := range b.N / terminals {
-					d := a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer")
-					if c.small { // what the first measurements were made with
-						d.Causes, d.Evidence, d.Event.Txn, d.NextTest = d.Causes[1:2], nil, nil, nil
-					}
-					topic, payload := a.Wrap(report.KindDiagnosis, d)
-					size = len(payload)
-					docs[i] = append(docs[i], [2]string{topic, string(payload)})
-				}
-			}
-			b.ResetTimer()
-			began := time.Now()
-			ctx, cancel := context.WithTimeout(b.Context(), 5*time.Minute)
-			defer cancel()
-			var wg sync.WaitGroup
-			for i, u := range lines {
-				wg.Go(func() {
-					const window = 64
-					var acked uint64
-					for sent := 0; acked < uint64(len(docs[i])); {
-						if sent < len(docs[i]) && sent-int(acked) < window {
-							u.client.Publish(docs[i][sent][0], 1, false, docs[i][sent][1])
-							sent++
-							continue
-						}
-						select {
-						case a := <-u.acks:
-							acked = max(acked, a.Seq)
-						case <-ctx.Done():
-							b.Errorf("terminal %d: acknowledged to %d of %d", i, acked, len(docs[i]))
-							return
-						}
-					}
-				})
-			}
-			wg.Wait()
-			b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "docs/s")
-			b.StopTimer()
-			f.stop(b)
-			used := f.cmd.ProcessState.UserTime() + f.cmd.ProcessState.SystemTime()
-			b.ReportMetric(float64(size), "B/doc")
-			b.ReportMetric(float64(used.Microseconds())/float64(b.N), "fleet-µs/doc")
-		})
 	}
 }

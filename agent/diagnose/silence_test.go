@@ -8,9 +8,9 @@ import (
 	"posdx/codes"
 )
 
-// TestALateAnswersCodeOnAHealthyPathAccusesNobody: 98 is a host's word for an issuer that did not answer, and a terminal's
-// for a host that did not. With nothing wrong on the way, and no answer seen, it names nobody: least of all a host that
-// takes connections as fast as ever. Whether the customer was charged stays open.
+// TestALateAnswersCodeOnAHealthyPathAccusesNobody: 98 is a host's word for an issuer that did not answer, and a
+// terminal's for a host that did not. With nothing wrong on the way, and no answer seen, it names nobody: least of
+// all a host that takes connections as fast as ever. Whether the customer was charged stays open.
 func TestALateAnswersCodeOnAHealthyPathAccusesNobody(t *testing.T) {
 	no, yes := false, true
 	ok := func(check, subject string, f report.Facts) report.Evidence {
@@ -25,7 +25,7 @@ func TestALateAnswersCodeOnAHealthyPathAccusesNobody(t *testing.T) {
 		ok("net.path", "host-primary", report.Facts{"target": "host-primary", "loss_pct": 0.0, "rtt_ms": 12.0, "samples": 20.0}),
 		ok("net.internet", "internet", report.Facts{"target": "internet", "outcome": "ok", "ms": 10.0}),
 	}
-	for _, origin := range []report.Origin{report.OriginHost, report.OriginTerminal, report.OriginCashier, report.OriginUnknown} {
+	for _, origin := range []report.Origin{"host", "terminal", "cashier", "unknown"} {
 		for _, sent := range []*bool{nil, &no, &yes} {
 			txn := &report.Txn{Sent: sent, HostAnswerSeen: &no}
 			d := Explain(report.Event{Code: "98", Scheme: "unionpay", Origin: origin, Txn: txn}, healthy, codes.Builtin(),

@@ -49,8 +49,8 @@ func (r *Reading) names(n reachability) {
 	}
 }
 
-// nameSlow is how surely the resolver itself was slow: a name takes a round trip, and what the line takes for one is not
-// the resolver's.
+// nameSlow is how surely the resolver itself was slow: a name takes a round trip, and what the line takes for one is
+// not the resolver's.
 func (n *reachability) nameSlow(it *Item) float64 {
 	took, _ := it.num(MS)
 	return it.shows("dns.slow") * max(0, 1-n.farRTT/max(took, 1))

@@ -48,6 +48,12 @@ func TestWhatIncidentsShow(t *testing.T) {
 	path := func(rtt float64) report.Evidence {
 		return sent(NetPath, "host-primary", report.OK, report.Facts{"target": "host-primary", "loss_pct": 0.0, "rtt_ms": rtt, "samples": 20.0})
 	}
+	lossy := func(loss float64) report.Evidence {
+		return sent(NetPath, "host-primary", report.OK, report.Facts{"target": "host-primary", "loss_pct": loss, "rtt_ms": 12.0, "samples": 20.0})
+	}
+	elsewhere := func(loss float64) report.Evidence {
+		return sent(NetPath, "internet", report.OK, report.Facts{"target": "internet", "loss_pct": loss, "rtt_ms": 12.0, "samples": 20.0})
+	}
 	internet := func(outcome string) report.Evidence {
 		return sent(NetInternet, "internet", report.OK, report.Facts{"target": "internet", "outcome": outcome, "ms": 3000.0})
 	}
@@ -113,6 +119,9 @@ func TestWhatIncidentsShow(t *testing.T) {
 		{"a name takes as long as the line", "dns.slow", 0, 0.1, connect, []report.Evidence{dnsTook(2004), path(2000)}},
 		{"a name takes as long on a quick line", "dns.slow", 0.9, 1, connect, []report.Evidence{dnsTook(2004), path(12)}},
 		{"a name takes long, and the line nobody knows", "dns.slow", 0.9, 1, connect, []report.Evidence{dnsTook(2004)}},
+		{"a time-out on a clean line", "tcp.host-alone", 0.9, 1, connect, []report.Evidence{tcp("timeout", 3000), internet("ok"), elsewhere(0)}},
+		{"a time-out on a line that loses two in five", "tcp.host-alone", 0.1, 0.5, connect, []report.Evidence{tcp("timeout", 3000), internet("ok"), elsewhere(40)}},
+		{"no connection, and only the host's own way loses", "tcp.host-alone", 0.9, 1, connect, []report.Evidence{tcp("timeout", 3000), internet("ok"), elsewhere(0), lossy(60)}},
 		{"a reset from as far as the host", "tcp.reset-far", 0.9, 1, connect, []report.Evidence{tcp("reset", 31), path(30)}},
 		{"a reset from near", "tcp.reset-far", 0, 0, connect, []report.Evidence{tcp("reset", 2), path(30)}},
 		{"a reset where the host is near", "tcp.reset-far", 0, 0, connect, []report.Evidence{tcp("reset", 2), path(2)}},

@@ -1,5 +1,7 @@
 package evidence
 
+import "math"
+
 // A reachability is what all network checks together say: which of router, internet and host can be reached.
 type reachability struct {
 	hostOK, hostFail, backupOK, backupFail bool
@@ -8,6 +10,7 @@ type reachability struct {
 	hostPing                               float64 // how surely the host's address answers pings
 	farRTT                                 float64 // of the farthest place measured: the line alone takes so long, or less
 	hostRTT                                float64 // of the host's own echoes, 0 if it sends none
+	lineLoss                               float64 // in per cent, to the other place that loses least: the line's own
 }
 
 // A place some of whose pings come back is reached: loss in per cent from which that is in doubt, and at which it is
@@ -56,6 +59,7 @@ func (r *Reading) reach() reachability {
 	}
 	n.internetOK = n.internetOK.besides(n.internetFail)
 	paths := r.All(NetPath)
+	elsewhere := false
 	for i := range paths {
 		it := &paths[i]
 		loss, known := it.num(LossPct)
@@ -63,6 +67,9 @@ func (r *Reading) reach() reachability {
 		through := Choose(known, ramp(loss, pingNone, pingDoubt), 0)
 		if it.Target != "gateway" && through > 0 && !(it.Bearer != "" && r.Other(kindOf(it.Bearer))) {
 			n.farRTT = max(n.farRTT, rtt)
+			if !it.IsHost() {
+				n.lineLoss, elsewhere = Choose(elsewhere, min(n.lineLoss, loss), loss), true
+			}
 		}
 		switch {
 		case it.Bearer != "" && r.Other(kindOf(it.Bearer)) || through == 0:
@@ -270,6 +277,21 @@ func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
 	}
 }
 
+// missed is how far a connection that timed out is what the line's own loss does to connections: within the time that a
+// check has, the first packet is sent synTries times, and one that gets through and is answered is enough.
+func (n *reachability) missed(outcome string) float64 {
+	if outcome != "timeout" {
+		return 0
+	}
+	return ramp(math.Pow(n.lineLoss/100, synTries), missedSeldom, missedOften)
+}
+
+// Of connections that time out by loss alone: one in so many is no explanation, and from missedOften on it is one.
+const (
+	synTries                  = 2 // at once and after a second; RFC 6298
+	missedSeldom, missedOften = 0.01, 0.25
+)
+
 // hostAlone compares the host that cannot be reached with what can.
 func (r *Reading) hostAlone(it *Item, n reachability) {
 	clear, outcome := Choose(n.hostOK, 0.5, 1), it.str(Outcome)
@@ -286,7 +308,7 @@ func (r *Reading) hostAlone(it *Item, n reachability) {
 	case outcome == "unreachable" && n.hostPing > 0.5:
 		r.add("tcp.rejected", it, clear*n.hostPing) // whoever answers pings is reachable: somebody on the way forbids it
 	default:
-		r.add("tcp.host-alone", it, clear*n.internetOK.Fresh*Choose(outcome == "reset", 0.4, 1))
+		r.add("tcp.host-alone", it, clear*n.internetOK.Fresh*Choose(outcome == "reset", 0.4, 1-n.missed(outcome)))
 		if outcome != "unreachable" {
 			r.add("tcp.ping-only", it, n.hostPing)
 		}

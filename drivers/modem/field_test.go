@@ -175,8 +175,9 @@ func TestLateAnswersOfAnEarlierVisit(t *testing.T) {
 	for name, old := range map[string]string{
 		"an operator": "\r\n+COPS: 0,0,\"Carrier\",7\r\n\r\nOK\r\n", "a maker": "\r\nQuectel\r\n\r\nOK\r\n", "a refusal": "\r\nERROR\r\n", "an OK": "\r\nOK\r\n",
 		"a marker": "\r\n+CSQ: 3,99\r\n\r\nOK\r\n", "the other marker": "\r\n+CGATT: 0\r\n\r\nOK\r\n", "two": "\r\nQuectel\r\n\r\nOK\r\n\r\nEC25\r\n\r\nOK\r\n",
-		// zephyrproject-rtos/zephyr #47082: a BG95 hangs up, and says so when the next question is under way; RIOT-OS/RIOT #20062:
-		// a line nobody asked for between a question and its answer; pycom/pycom-micropython-sigfox #215: a search given up.
+		// zephyrproject-rtos/zephyr #47082: a BG95 hangs up, and says so when the next question is under way; RIOT-OS/RIOT
+		// #20062: a line nobody asked for between a question and its answer; pycom/pycom-micropython-sigfox #215: a search
+		// given up.
 		"a call that ended": "\r\nNO CARRIER\r\n", "a line nobody asked for": "\r\n+UUPSDD: 0\r\n",
 		"a search given up":  "\r\n+COPS: (2,\"Carrier\",\"Carrier\",\"310260\",7),,(0,1,2,3,4),(0,1,2)\r\n\r\nOK\r\n",
 		"a marker and an OK": "\r\nOK\r\n\r\n+CSQ: 3,99\r\n\r\nOK\r\n", "a SIM": "\r\n+CME ERROR: 10\r\n",
@@ -209,9 +210,9 @@ func TestLateAnswersOfAnEarlierVisit(t *testing.T) {
 	}
 }
 
-// A line that a modem says by itself is never its name, whatever it reads: espressif/esp-protocols #406 (SMS Ready between
-// two questions for the maker), Ai-Thinker-Open/GPRS-AT #17 (+CGDMODIND), igrr/atproto #6 (ready and a version),
-// Xinyuan-LilyGO/LilyGo-T-SIM7080G #44 (the question itself, come back).
+// A line that a modem says by itself is never its name, whatever it reads: espressif/esp-protocols #406 (SMS Ready
+// between two questions for the maker), Ai-Thinker-Open/GPRS-AT #17 (+CGDMODIND), igrr/atproto #6 (ready and a
+// version), Xinyuan-LilyGO/LilyGo-T-SIM7080G #44 (the question itself, come back).
 func TestUnaskedLinesAreNoIdentity(t *testing.T) {
 	for _, said := range []string{"DST: 1", "VOLTE ON", "SIM BUSY", "NITZ 26/11/28", "Network time", "+PACSP1", "EONS:1", "LTE REGISTERED", "RDY", "^RSSI:18",
 		"SMS Ready", "Call Ready", "+CGDMODIND: 1", "ready - Ver 0.1 Rev b5dd82d", "+CWSTAT:5"} {

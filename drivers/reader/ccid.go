@@ -181,7 +181,8 @@ func (d *Decoder) message(size int) (Token, Message, bool) {
 	return TokenMessage, m, true
 }
 
-// mute tells whether a card is there and does not answer. Some readers call an empty slot mute (USB CCID rev 1.1, 6.1.7).
+// mute tells whether a card is there and does not answer. Some readers call an empty slot mute (USB CCID rev 1.1,
+// 6.1.7).
 func mute(m Message) bool {
 	return m.Param[0]&failed != 0 && m.Param[1] == ErrorMute && m.Param[0]&statusMask != 2
 }

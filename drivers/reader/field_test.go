@@ -7,8 +7,8 @@ import (
 	"posdx/drivers/frame"
 )
 
-// Answers of real readers that say nothing of the reader, and that were taken for health or for a bad card. The bytes are
-// those of the reports; sources beside each.
+// Answers of real readers that say nothing of the reader, and that were taken for health or for a bad card. The bytes
+// are those of the reports; sources beside each.
 func TestAnswersOfTheField(t *testing.T) {
 	for _, c := range []struct {
 		name        string
@@ -17,8 +17,8 @@ func TestAnswersOfTheField(t *testing.T) {
 		refused     bool
 		mute        uint64
 	}{
-		// LudovicRousseau/CCID #158: a SIM reader answers GetSlotStatus with "Command not supported or not allowed" until the card
-		// has been powered off once.
+		// LudovicRousseau/CCID #158: a SIM reader answers GetSlotStatus with "Command not supported or not allowed" until
+		// the card has been powered off once.
 		{name: "does not know the status of its slot", status: 0x40, err: 0x00, slot: SlotUnknown, refused: true},
 		// LudovicRousseau/PCSC #66: 81 00 00 00 00 00 00 42 FE 01, a reader without a card: failed, mute, no card there.
 		{name: "no card, called mute", status: 0x42, err: 0xFE, slot: SlotAbsent},
@@ -50,9 +50,9 @@ func TestAnswersOfTheField(t *testing.T) {
 	}
 }
 
-// What stripe readers print of real cards, by samyk/magspoof #27 (both tracks unreadable), #31 (track 2 never, the other
-// track twice), #19 (the same track again) and zacharyweiss/magspoof_flipper #9 (a number behind a digit that belongs to
-// nothing, and one that is too short for a card). The digits are ours.
+// What stripe readers print of real cards, by samyk/magspoof #27 (both tracks unreadable), #31 (track 2 never, the
+// other track twice), #19 (the same track again) and zacharyweiss/magspoof_flipper #9 (a number behind a digit that
+// belongs to nothing, and one that is too short for a card). The digits are ours.
 func TestStripesOfTheField(t *testing.T) {
 	const one = "%B4761739001010010^JAMES SMITH              ^2107205100000000000000208000000?"
 	const two = "4761739001010010=21072051000000000208?"

@@ -137,7 +137,7 @@ func kernelLog(ctx context.Context, l *lab) (string, error) {
 	if out, _ := l.order(minute, "posdx check --lang en --json board.kernel"); strings.Contains(strings.ReplaceAll(out, " ", ""), `"status":"bad"`) {
 		return "", fmt.Errorf("lines that a program wrote were believed: %s", out)
 	}
-	if _, err := l.order(2*minute, `mkfs.ext2 /dev/vdb >/dev/null 2>&1; mkdir -p /data && mount -t ext4 /dev/vdb /data && echo x >/data/f && sync`); err != nil {
+	if _, err := l.order(2*minute, `mkdir -p /data && mount -t ext4 /dev/vdb /data && echo x >/data/f && sync`); err != nil {
 		return "", err
 	}
 	if err := l.configure(`s#paths = \["/"\]#paths = ["/", "/data"]#`); err != nil {

@@ -102,7 +102,11 @@ func (l *lab) boot(ctx context.Context, o options) error {
 		args = append(args, sock(id)...)
 	}
 	if o.sick {
-		l.nbd2 = exec.Command("nbdkit", "-f", "-U", filepath.Join(s, "nbd2"), "--filter=error", "memory", "16M",
+		second := l.path("second.img")
+		if err := shell(`rm -f "$1" && truncate -s 16M "$1" && mkfs.ext4 -q "$1"`, second); err != nil {
+			return err
+		}
+		l.nbd2 = exec.Command("nbdkit", "-f", "-U", filepath.Join(s, "nbd2"), "--filter=error", "file", second,
 			"error=EIO", "error-rate=100%", "error-file="+filepath.Join(s, "sick"))
 		if err := l.nbd2.Start(); err != nil {
 			return err

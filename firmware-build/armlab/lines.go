@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ func ppp(ctx context.Context, l *lab) (string, error) {
 	}
 	const pppd = "noauth nodetach local nocrtscts noipv6 lcp-echo-interval 2 lcp-echo-failure 3"
 	if _, err := l.order(minute, "sh /lab/load; mkdir -p /var/lock /run/lock /etc/ppp; touch /etc/ppp/options; "+
-		"setsid unshare -n sh -c 'ifconfig lo up; echo $$ >/run/far; (while :; do nc -l -p 5000 </dev/null; done) & exec pppd /dev/ttyS3 115200 "+pppd+" 10.64.0.1:10.64.0.2' >/tmp/far.log 2>&1 </dev/null & "+
+		"setsid unshare -n sh -c 'ifconfig lo up; echo $$ >/run/far; exec pppd /dev/ttyS3 115200 "+pppd+" 10.64.0.1:10.64.0.2' >/tmp/far.log 2>&1 </dev/null & "+
 		"setsid pppd /dev/ttyS2 115200 "+pppd+" 10.64.0.2:10.64.0.1 >/tmp/near.log 2>&1 </dev/null &"); err != nil {
 		return "", err
 	}
@@ -41,9 +42,6 @@ func ppp(ctx context.Context, l *lab) (string, error) {
 		return "", err
 	}
 	if _, err := l.sees(ctx, "net.link", `"carrier":true`); err != nil {
-		return "", err
-	}
-	if _, err := l.sees(ctx, "net.tcp", `"status":"ok"`); err != nil {
 		return "", err
 	}
 	// Whoever holds the port is left alone.
@@ -74,10 +72,10 @@ func ppp(ctx context.Context, l *lab) (string, error) {
 		return "", err
 	}
 	cause := firstCause(out)
-	if !strings.HasPrefix(cause, "modem.") && !strings.HasPrefix(cause, "bearer.") && !strings.HasPrefix(cause, "lan.") && !strings.HasPrefix(cause, "wan.") {
+	if room, _, _ := strings.Cut(cause, "."); !slices.Contains([]string{"modem", "bearer", "lan", "wan"}, room) {
 		return "", fmt.Errorf("the far side is gone and the cause is %q: %s", cause, out)
 	}
-	return "two pppd over two 16550A: link and host reached, the port that pppd holds is left alone (in use); far side killed: " + cause, nil
+	return "two pppd over two 16550A: the link is seen, the port that pppd holds is left alone (in use); far side killed: " + cause, nil
 }
 
 // firstCause is the first cause in a diagnosis of JSON lines.
@@ -101,11 +99,15 @@ func breaks(ctx context.Context, l *lab) (string, error) {
 	if _, err := l.sees(ctx, "reader.port", `"status":"ok"`); err != nil {
 		return "", err
 	}
-	for range 20 {
+	// The driver listens while the port is open, so the reader is asked all the time.
+	if _, err := l.order(minute, "(for i in 1 2 3 4 5 6 7 8 9 10; do posdx check reader.port reader.line; done) >/dev/null 2>&1 &"); err != nil {
+		return "", err
+	}
+	for range 100 {
 		if err := l.machine(`{"execute":"chardev-send-break","arguments":{"id":"near"}}`); err != nil {
 			return "", err
 		}
-		l.order(minute, "posdx check --lang en reader.port reader.line >/dev/null")
+		time.Sleep(150 * time.Millisecond)
 	}
 	counted, err := l.order(minute, "grep '^2:' /proc/tty/driver/serial")
 	if err != nil {
@@ -118,7 +120,7 @@ func breaks(ctx context.Context, l *lab) (string, error) {
 		return "", fmt.Errorf("after breaks: %w", err)
 	}
 	line, err := l.order(minute, "posdx check --lang en reader.line || true")
-	return "20 breaks; the driver: " + counted + "; the reader answers; " + strings.Join(strings.Fields(line), " "), err
+	return "100 breaks; the driver: " + counted + "; the reader answers; " + strings.Join(strings.Fields(line), " "), err
 }
 
 // carrier serves the console on a port whose DCD follows the other side: a USB gadget in the guest itself.
@@ -126,8 +128,8 @@ func carrier(ctx context.Context, l *lab) (string, error) {
 	if err := l.ready(ctx, options{}); err != nil {
 		return "", err
 	}
-	gadget := `sh /lab/load; mount -t configfs none /sys/kernel/config; g=/sys/kernel/config/usb_gadget/g; mkdir $g && cd $g && echo 0x1d6b >idVendor && echo 0x0104 >idProduct &&
-mkdir -p strings/0x409 configs/c.1/strings/0x409 functions/acm.0 && echo lab >strings/0x409/product && ln -s functions/acm.0 configs/c.1 && ls /sys/class/udc >UDC; sleep 3; mdev -s; ls /dev/ttyACM0 /dev/ttyGS0 && syslogd -C64`
+	gadget := `sh /lab/load; mount -t configfs none /sys/kernel/config; g=/sys/kernel/config/usb_gadget/g; mkdir $g && cd $g && echo 0x1d6b >idVendor && echo 0x0104 >idProduct && ` +
+		`mkdir -p strings/0x409 configs/c.1/strings/0x409 functions/acm.0 && echo lab >strings/0x409/product && ln -s functions/acm.0 configs/c.1 && ls /sys/class/udc >UDC; sleep 3; mdev -s; ls /dev/ttyACM0 /dev/ttyGS0 && syslogd -C64`
 	if _, err := l.order(minute, gadget); err != nil {
 		return "", err
 	}

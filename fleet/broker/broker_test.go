@@ -227,9 +227,11 @@ func TestNamesBelowATerminalsOwnAreRefused(t *testing.T) {
 	for i, c := range []struct {
 		name string
 		in   bool
-	}{{"t1", true}, {"T-1_a", true}, {"t1/cmd", false}, {"t1/+", false}, {"+", false}, {"#", false}, {"t1/../t2", false}, {"t1 cmd", false}, {"t1.>", false}, {"*", false}, {"", false}} {
+	}{{"t1", true}, {"T-1_a", true}, {"t1/cmd", false}, {"t1/+", false}, {"+", false}, {"#", false}, {"t1/../t2", false},
+		{"t1 cmd", false}, {"t1.>", false}, {"*", false}, {"", false}} {
 		who := ca.Issue(t, c.name, from, to)
-		_, err := connect(t, b, fmt.Sprint("client-", i), "", "", &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{who.TLS()}})
+		_, err := connect(t, b, fmt.Sprint("client-", i), "", "",
+			&tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{who.TLS()}})
 		if (err == nil) != c.in {
 			t.Errorf("%q: let in %v, want %v", c.name, err == nil, c.in)
 		}

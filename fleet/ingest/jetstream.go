@@ -97,7 +97,11 @@ func (cfg NATSConfig) options(log *slog.Logger) []nats.Option {
 	list := []nats.Option{
 		nats.Name("posdx-fleet " + cfg.Worker), nats.MaxReconnects(-1), nats.ReconnectWait(backoffMin),
 		nats.ReconnectJitter(backoffMin, backoffMin), nats.Timeout(connectWait),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("a node of the cluster is gone", "error", err) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // else the session was ended
+				log.Warn("a node of the cluster is gone", "error", err)
+			}
+		}),
 		nats.ReconnectHandler(func(c *nats.Conn) { log.Info("at another node", "node", c.ConnectedServerName()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Debug("nats", "error", err) }),
 	}

@@ -105,6 +105,11 @@ func (s *Store) Commit(ctx context.Context, docs []Document) (Result, error) {
 			return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
 		}
 	}
+	if s.pg {
+		if err := s.enterTerminals(ctx, docs); err != nil {
+			return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
+		}
+	}
 	conn, err := s.write.Conn(ctx)
 	if err != nil {
 		return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
@@ -176,21 +181,8 @@ func (b *batch) load(ctx context.Context, docs []Document) error {
 	if err := b.lookup(ctx, find, lock, terminals, each); err != nil {
 		return err
 	}
-	unknown := slices.DeleteFunc(terminals, func(row []any) bool { return known[report.Address{Estate: row[0].(string), Terminal: row[1].(string)}] })
 	if err := b.admit(ctx, known); err != nil {
 		return err
-	}
-	if b.s.pg && len(unknown) > 0 {
-		unknown = slices.DeleteFunc(unknown, func(row []any) bool {
-			return b.terminals[report.Address{Estate: row[0].(string), Terminal: row[1].(string)}] == nil
-		})
-		err := b.insert(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen) ", enter(unknown), " ON CONFLICT DO NOTHING")
-		if err == nil {
-			err = b.lookup(ctx, find, lock, unknown, each)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	return b.lookup(ctx, "SELECT no, estate, terminal, epoch, boot, highest, gaps, received, duplicates FROM streams WHERE (estate, terminal, epoch) IN ", "", streams, func(r *sql.Rows) error {
 		var at report.Address
@@ -200,18 +192,55 @@ func (b *batch) load(ctx context.Context, docs []Document) error {
 	})
 }
 
-// enter makes rows of terminals that nothing is known of yet.
-func enter(terminals [][]any) [][]any {
-	rows := make([][]any, len(terminals))
-	for i, t := range terminals {
-		rows[i] = []any{t[0], t[1], 0, 0}
+// enterTerminals gives new terminals their rows in PostgreSQL, each statement a transaction of its own: a batch then
+// locks the rows of all its terminals at once, in one order, and two workers cannot wait for each other.
+func (s *Store) enterTerminals(ctx context.Context, docs []Document) error {
+	of := map[report.Address]bool{}
+	var keys [][]any
+	for i := range docs {
+		if at := docs[i].At; at != (report.Address{}) && !of[at] {
+			of[at] = true
+			keys = append(keys, []any{at.Estate, at.Terminal})
+		}
 	}
-	return rows
+	if len(keys) == 0 {
+		return nil
+	}
+	from, args := unnest(keys)
+	rows, err := s.write.QueryContext(ctx, "SELECT k.estate, k.terminal, (SELECT count(*) FROM terminals) FROM "+from+` AS k (estate, terminal)
+		WHERE NOT EXISTS (SELECT FROM terminals AS t WHERE t.estate = k.estate AND t.terminal = k.terminal) ORDER BY 1, 2`, args...)
+	if err != nil {
+		return fmt.Errorf("look for terminals: %w", err)
+	}
+	defer rows.Close()
+	var fresh [][]any
+	room := 0
+	for rows.Next() {
+		var estate, terminal string
+		var n int
+		if err := rows.Scan(&estate, &terminal, &n); err != nil {
+			return fmt.Errorf("look for terminals: %w", err)
+		}
+		room = MaxTerminals - n
+		fresh = append(fresh, []any{estate, terminal, 0, 0})
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("look for terminals: %w", err)
+	}
+	if fresh = fresh[:min(len(fresh), max(0, room))]; len(fresh) == 0 {
+		return nil
+	}
+	from, args = unnest(fresh)
+	_, err = s.write.ExecContext(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen) SELECT * FROM "+from+" ON CONFLICT DO NOTHING", args...)
+	return wrap(err, "enter terminals")
 }
 
 // admit enters the terminals that may be stored into b.terminals.
 func (b *batch) admit(ctx context.Context, known map[report.Address]bool) error {
 	room := -1
+	if b.s.pg {
+		room = 0 // enterTerminals gave what there was
+	}
 	for at, ok := range known {
 		if !ok {
 			if room < 0 {

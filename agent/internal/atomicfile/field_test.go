@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// The steps of a replacement, in the order without which files were empty or gone after a power cut: zeek/zeek #1817 (the
-// content is synced before the name: else a name of zero bytes), baidu/braft #254, lf-edge/eve #2630 and
-// fabriziosalmi/proxxx #268 (the folder behind it: else the old name, or none), eclipse-mosquitto/mosquitto #196 (what was
-// left of an attempt that was cut goes first). A step that fails ends it, and the old content is there.
+// The steps of a replacement, in the order without which files were empty or gone after a power cut: zeek/zeek #1817
+// (the content is synced before the name: else a name of zero bytes), baidu/braft #254, lf-edge/eve #2630 and
+// fabriziosalmi/proxxx #268 (the folder behind it: else the old name, or none), eclipse-mosquitto/mosquitto #196
+// (what was left of an attempt that was cut goes first). A step that fails ends it, and the old content is there.
 func TestReplaceInTheOrderThatOutlivesAPowerCut(t *testing.T) {
 	defer func(s func(*os.File) error, r func(string, string) error) { sync, rename = s, r }(sync, rename)
 	broken := errors.New("flash is broken")

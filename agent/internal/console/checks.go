@@ -41,7 +41,7 @@ type checkState struct {
 
 func (m *model) checkLines() []string {
 	if m.results != nil {
-		return append([]string{wordChecked.In(m.lang)}, Table(m.results, m.lang, m.cols)...)
+		return append([]string{wordChecked.In(m.lang)}, devices(m.results, m.know, m.lang, m.cols, m.at)...)
 	}
 	lines := []string{wordChoose.In(m.lang), ""}
 	for _, g := range checkGroups {
@@ -53,7 +53,7 @@ func (m *model) checkLines() []string {
 // pressCheck takes the letter of a group while the groups are listed.
 func (m *model) pressCheck(r rune) (a action, taken bool) {
 	if m.results != nil {
-		return action{}, false
+		return m.pressDevices(r)
 	}
 	for _, g := range checkGroups {
 		if r == rune(g.key) {
@@ -70,7 +70,7 @@ func (m *model) pressCheck(r rune) (a action, taken bool) {
 
 // gotChecked takes what the checks of the group found.
 func (m *model) gotChecked(list []report.Evidence) {
-	m.page, m.results = 0, []report.Evidence{}
+	m.page, m.at, m.results = 0, 0, []report.Evidence{}
 	for _, e := range list {
 		if m.group.has(e.Check) {
 			m.results = append(m.results, e)

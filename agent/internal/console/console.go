@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/charset"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/sshsig"
 	"posdx/agent/internal/zmodem"
 	"posdx/agent/report"
@@ -68,6 +69,9 @@ type Console struct {
 	// of it.
 	Keys     []sshsig.Key
 	Terminal string
+
+	// Resized tells that the terminal has another size now. Nil: it does not say, and Ctrl-L asks it.
+	Resized <-chan os.Signal
 
 	pins, signatures tries
 }
@@ -122,6 +126,7 @@ type session struct {
 	asked   bool // a state is being asked for
 	answers int  // of the terminal, about its cursor
 	chinese bool // it shows Chinese as wide as it is
+	resized bool // and was not asked yet how large it is now
 }
 
 func (s *session) read(ctx context.Context) {
@@ -198,6 +203,8 @@ func (s *session) run(ctx context.Context) error {
 			if k, ok := s.keys.flush(); ok {
 				_, err = s.take(ctx, []key{k}, &probe)
 			}
+		case <-s.c.Resized:
+			s.resized = true
 		case <-probe:
 			probe = nil
 			err = s.begin(ctx, s.answers == 0)
@@ -225,6 +232,11 @@ func (s *session) run(ctx context.Context) error {
 				err = s.wait()
 			default:
 				s.idle = true // nobody looks: no more questions
+			}
+		}
+		if s.resized && s.phase == serving && err == nil { // after the answers that are still to come
+			if s.resized = false; !s.dumb {
+				err = s.ask(&probe)
 			}
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) && s.c.Stay {
@@ -482,7 +494,7 @@ func sendProblem(err error, lang string) string {
 	case errors.Is(err, zmodem.ErrCancelled), errors.Is(err, zmodem.ErrRefused):
 		return wordNotTaken.In(lang)
 	}
-	return err.Error()
+	return say.Error(err, lang)
 }
 
 // A rawWriter writes to the line as it is, without waiting for ever.

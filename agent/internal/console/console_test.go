@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -115,6 +116,12 @@ func TestScreens(t *testing.T) {
 			{"history", func(m *model) { withPast(m); typeText(m, "7j") }},
 			{"found", func(m *model) { withPast(m); typeText(m, "7/97\r") }},
 			{"past", func(m *model) { withPast(m); typeText(m, "7j\r") }},
+			{"checked-one", func(m *model) {
+				m.press(key{r: '3'})
+				m.press(key{r: '0'})
+				m.gotResults(m.state.Evidence)
+				typeText(m, "j\r")
+			}},
 			{"ledger-in-the-other", func(m *model) {
 				d := cutOff()
 				m.know, m.state.Last = guidable(), &d
@@ -502,10 +509,12 @@ func (f *fakeBackend) Diagnose(ctx context.Context, lang, code, _ string, _ repo
 // A terminal is the far end of a line: it answers questions for the cursor and keeps what it was sent.
 type terminal struct {
 	net.Conn
-	mu     sync.Mutex
-	got    bytes.Buffer
-	column int // answered for the cursor; 0: no answer
-	held   bool
+	mu      sync.Mutex
+	got     bytes.Buffer
+	column  int    // answered for the cursor; 0: no answer
+	size    string // answered for its last row and column; empty: 24 by 80
+	resized chan os.Signal
+	held    bool
 }
 
 func (t *terminal) run() {
@@ -519,7 +528,11 @@ func (t *terminal) run() {
 			answer := fmt.Sprintf("\x1b[1;%dR", t.column)
 			for range bytes.Count(b[:n], []byte("\x1b[6n")) {
 				io.WriteString(t.Conn, answer)
-				answer = "\x1b[24;80R"
+				t.mu.Lock()
+				if answer = "\x1b[24;80R"; t.size != "" {
+					answer = t.size
+				}
+				t.mu.Unlock()
 			}
 		}
 		if err != nil {
@@ -546,7 +559,8 @@ func serve(t *testing.T, c Console, column int, f func(*terminal, *fakeBackend))
 		if c.Lang == "" {
 			c.Lang = "zh"
 		}
-		term := &terminal{Conn: far, column: column}
+		term := &terminal{Conn: far, column: column, resized: make(chan os.Signal, 1)}
+		c.Resized = term.resized
 		go term.run()
 		ctx, stop := context.WithCancel(t.Context())
 		over := make(chan error, 1)

@@ -37,8 +37,16 @@ func (m *model) deviceLines() []string {
 	return devices(m.state.Evidence, m.know, m.lang, m.cols, m.at)
 }
 
+// listed are the findings that a line can be chosen of: what was just checked, or all that is known.
+func (m *model) listed() []report.Evidence {
+	if m.results != nil {
+		return m.results
+	}
+	return m.state.Evidence
+}
+
 func (m *model) pressDevices(r rune) (a action, taken bool) {
-	n := len(fitted(m.state.Evidence))
+	n := len(fitted(m.listed()))
 	if n > 0 && r == keyEnter {
 		m.showAt(screenFacts, m.at)
 		return action{}, true
@@ -48,7 +56,7 @@ func (m *model) pressDevices(r rune) (a action, taken bool) {
 
 // factLines are all that was measured of the device that is chosen.
 func (m *model) factLines() []string {
-	list := fitted(m.state.Evidence)
+	list := fitted(m.listed())
 	if len(list) == 0 {
 		return text.Wrap(wordNoFacts.In(m.lang), m.cols, 0)
 	}

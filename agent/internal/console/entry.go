@@ -105,7 +105,7 @@ func Meanings(k *codes.Knowledge, code, lang string, cols int) (lines []string) 
 	for _, m := range all {
 		meaning := m.Text.In(lang)
 		if m.Class != "" {
-			meaning += " [" + m.Class + "]"
+			meaning += bracketed(word("class", m.Class, lang), lang)
 		}
 		if m.Disputed {
 			meaning += bracketed(word("reading", "disputed", lang), lang)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -255,5 +256,5 @@ func gone(err error, lang string, cols int) (lines []string) {
 	for i, t := range wordsGone {
 		lines = append(lines, text.Wrap(t.In(lang), cols, min(i, 1)*3)...)
 	}
-	return append(append(lines, ""), text.Wrap(text.Clean(err.Error()), cols, 0)...)
+	return append(append(lines, ""), text.Wrap(text.Clean(say.Error(err, lang)), cols, 0)...)
 }

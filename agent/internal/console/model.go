@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -101,9 +102,17 @@ func (m *model) content() content {
 	case screenDevices:
 		return content{lines: (*model).deviceLines, opened: refreshed, press: (*model).pressDevices, hint: wordMove}
 	case screenFacts:
-		return content{lines: (*model).factLines, back: screenDevices}
+		from := screenDevices
+		if m.results != nil {
+			from = screenCheck
+		}
+		return content{lines: (*model).factLines, back: from}
 	case screenCheck:
-		return content{lines: (*model).checkLines, press: (*model).pressCheck}
+		c := content{lines: (*model).checkLines, press: (*model).pressCheck}
+		if m.results != nil {
+			c.hint = wordMove
+		}
+		return c
 	case screenOne:
 		return content{lines: (*model).oneLines, entered: (*model).checkOne, back: screenCheck}
 	case screenEnter:
@@ -254,7 +263,7 @@ func (m *model) press(k key) action {
 	default:
 		name := wordOther.In(m.lang)
 		if k.r > ' ' && k.r < 0x7f {
-			name = string(k.r)
+			name = codes.Text{ZH: string(k.r) + " ", EN: string(k.r)}.In(m.lang)
 		}
 		m.note = fmt.Sprintf(wordNoKey.In(m.lang), name)
 	}
@@ -329,8 +338,11 @@ func (m *model) show(screen rune) { m.showAt(screen, 0) }
 // showAt shows a screen from its first page on, with a line chosen. State that the screen before needed only while it
 // was shown is dropped.
 func (m *model) showAt(screen rune, at int) {
+	if screen != screenFacts && (screen != screenCheck || m.screen != screenFacts) {
+		m.results = nil
+	}
 	m.screen, m.page, m.at, m.looks = screen, 0, at, 0
-	m.entry, m.looked, m.signature, m.results, m.ledger = "", "", "", nil, nil
+	m.entry, m.looked, m.signature, m.ledger = "", "", "", nil
 }
 
 // start begins what takes time, unless something is running.
@@ -397,7 +409,7 @@ func (m *model) gotResults(list []report.Evidence) {
 
 func (m *model) failed(err error) {
 	m.busy, m.checking = false, ""
-	m.note = text.Clean(err.Error())
+	m.note = text.Clean(say.Error(err, m.lang))
 }
 
 func (m *model) done() { m.busy, m.checking = false, "" }

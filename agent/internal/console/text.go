@@ -28,7 +28,7 @@ var (
 	wordAgain      = codes.Text{ZH: "A：用现在的知识再判断一次", EN: "A judges it again with what is known today"}
 	wordAgainSame  = codes.Text{ZH: "再判断一次，结论一样；当时：%s", EN: "judged again, it is the same; then: %s"}
 	wordAgainOther = codes.Text{ZH: "再判断一次，结论不同；当时：%s", EN: "judged again, it is another; then: %s"}
-	wordNoKey      = codes.Text{ZH: "%s 键在这里没有作用，可用的键见下行", EN: "%s does nothing here; the line below shows what does"}
+	wordNoKey      = codes.Text{ZH: "%s键在这里没有作用，可用的键见下行", EN: "%s does nothing here; the line below shows what does"}
 	wordOther      = codes.Text{ZH: "这个", EN: "this key"}
 	wordWaitState  = codes.Text{ZH: "正在读取终端状态...", EN: "reading the terminal's state..."}
 	wordFirstKeys  = codes.Text{ZH: "G引导 D详情 2设备 8路径 7历史 6交接 ?更多 L English Q退出", EN: "Guide Details 2=devices 8=path 7=history 6=hand-off ?=more L=Chinese Quit"}

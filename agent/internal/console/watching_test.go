@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -265,4 +266,20 @@ func TestWatchingOpensNoPortForEver(t *testing.T) {
 	if len(m.watching()) != 0 {
 		t.Error("nobody puts a card in, and it asks for ever")
 	}
+}
+
+// A terminal that says that it has another size is asked for it, and painted anew.
+func TestATerminalIsResized(t *testing.T) {
+	serve(t, Console{}, 3, func(term *terminal, _ *fakeBackend) {
+		term.sent()
+		term.mu.Lock()
+		term.size = "\x1b[10;40R"
+		term.mu.Unlock()
+		term.resized <- os.Interrupt // any will do
+		synctest.Wait()
+		s := term.sent()
+		if !strings.Contains(s, "\x1b[0m\x1b[2J") || !strings.Contains(s, "\x1b[10;40H") || strings.Contains(s, "\x1b[24;") {
+			t.Errorf("a window of 10 rows is sent %q", s)
+		}
+	})
 }

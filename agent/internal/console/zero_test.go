@@ -24,8 +24,8 @@ func (l *lending) Read(p []byte) (int, error) {
 	return l.ReadWriter.Read(p)
 }
 
-// TestWhatIsTypedIsZeroed: a card that a reader types like a keyboard, into any page, is in no buffer any more once it has
-// been taken as keys, nor when the session ends in the middle of it.
+// TestWhatIsTypedIsZeroed: a card that a reader types like a keyboard, into any page, is in no buffer any more once
+// it has been taken as keys, nor when the session ends in the middle of it.
 func TestWhatIsTypedIsZeroed(t *testing.T) {
 	const card = "%B4761739001010010^CARD/HOLDER^30122011758?;4761739001010010=30122011758?\r"
 	for _, page := range []string{"", "2", "4", "8", "g"} {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -107,8 +108,10 @@ func rssKB() int64 {
 	if err != nil {
 		return 0
 	}
-	var size, resident int64
-	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
+	_, rest, _ := strings.Cut(string(b), " ") // all of it, what is resident, …
+	pages, _, _ := strings.Cut(rest, " ")
+	resident, err := strconv.ParseInt(pages, 10, 64)
+	if err != nil {
 		return 0
 	}
 	return resident * int64(os.Getpagesize()) / 1024

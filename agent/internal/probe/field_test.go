@@ -7,8 +7,8 @@ import (
 	"posdx/drivers/frame"
 )
 
-// Lines as people reported them, five frames a visit and a visit a minute: what went well before hides nothing, and what
-// went wrong once accuses nobody. Sources beside each.
+// Lines as people reported them, five frames a visit and a visit a minute: what went well before hides nothing, and
+// what went wrong once accuses nobody. Sources beside each.
 func TestLinesOfTheField(t *testing.T) {
 	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 	every := func(n, of int) (list []uint64) { // one frame wrong in each of-th of n visits

@@ -154,7 +154,8 @@ func PartOfCard(text []byte, from, to int) bool {
 	return !report.Suspect(around[:n])
 }
 
-// cardAround is how far on either side of a value a card is looked for: the longest number, its separators and the date.
+// cardAround is how far on either side of a value a card is looked for: the longest number, its separators and the
+// date.
 const cardAround = 28
 
 // Word reports whether s is 1 to max of the characters of names: letters, digits and . _ - + : and no card number.

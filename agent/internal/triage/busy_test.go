@@ -12,15 +12,16 @@ import (
 	"posdx/agent/report"
 )
 
-// TestFinalRevisionKeepsItsTimeWhateverHangs: drivers that let go of nothing, others that answer late, a flash that takes
-// long over each document and more codes meanwhile: each final revision goes out within its five seconds all the same.
+// TestFinalRevisionKeepsItsTimeWhateverHangs: drivers that let go of nothing, others that answer late, a flash that
+// takes long over each document and more codes meanwhile: each final revision goes out within its five seconds all
+// the same.
 func TestFinalRevisionKeepsItsTimeWhateverHangs(t *testing.T) {
 	for _, takes := range []time.Duration{0, 100 * time.Millisecond, 250 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
 			over := make(chan struct{})
 			deaf := func(check, device string) probe.Probe { // it does not hear that its time is over
-				return probe.Probe{Checks: []evidence.Check{evidence.Check(check)}, Subject: "x", Device: device, Depth: report.Internal,
-					Timeout: 10 * time.Second, Fresh: time.Minute,
+				return probe.Probe{Checks: []evidence.Check{evidence.Check(check)}, Subject: "x", Device: device,
+					Depth: report.Internal, Timeout: 10 * time.Second, Fresh: time.Minute,
 					Run: func(context.Context) []report.Evidence { <-over; return nil }}
 			}
 			l := start(t, &flash{slow: takes}, deaf("modem.port", "/dev/ttyS1"), deaf("modem.sim", "/dev/ttyS1"), deaf("reader.port", "/dev/ttyS2"),

@@ -284,9 +284,10 @@ func TestRevokedCertificateIsRefused(t *testing.T) {
 	housetest.Until(t, "t2 is refused, once its certificate is on the list too", func() bool { return comes("t2", other) != nil })
 }
 
-// TestNamesBelowATerminalsOwnReachLittle holds the shipped mosquitto rules against certificates whose name reaches into
-// another terminal's topics. Such a name mosquitto puts into its rules as it is: what t1/cmd may write as its own health is
-// the command health to t1. Nothing else comes through; posdx-fleet, which signs no such name, refuses it altogether.
+// TestNamesBelowATerminalsOwnReachLittle holds the shipped mosquitto rules against certificates whose name reaches
+// into another terminal's topics. Such a name mosquitto puts into its rules as it is: what t1/cmd may write as its
+// own health is the command health to t1. Nothing else comes through; posdx-fleet, which signs no such name, refuses
+// it altogether.
 func TestNamesBelowATerminalsOwnReachLittle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a broker")
@@ -295,7 +296,8 @@ func TestNamesBelowATerminalsOwnReachLittle(t *testing.T) {
 	m := newMosquitto(t, p)
 	heard := make(chan string, 100)
 	client := func(cn, id string) mqtt.Client {
-		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID(id).SetTLSConfig(p.config(cn)).SetAutoReconnect(false))
+		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID(id).SetTLSConfig(p.config(cn)).
+			SetAutoReconnect(false))
 		if tok := c.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
 			t.Logf("%s is not let in: %v", cn, tok.Error())
 			return nil
@@ -307,7 +309,9 @@ func TestNamesBelowATerminalsOwnReachLittle(t *testing.T) {
 	if victim == nil {
 		t.Fatal("t1 is not let in")
 	}
-	victim.Subscribe("pos/v1/shop/t1/cmd/+", 1, func(_ mqtt.Client, m mqtt.Message) { heard <- m.Topic() + " " + string(m.Payload()) }).WaitTimeout(patience)
+	victim.Subscribe("pos/v1/shop/t1/cmd/+", 1, func(_ mqtt.Client, m mqtt.Message) {
+		heard <- m.Topic() + " " + string(m.Payload())
+	}).WaitTimeout(patience)
 	for i, cn := range []string{"t1/cmd", "+", "#", "t1/#", "+/cmd"} {
 		c := client(cn, fmt.Sprint("thief", i))
 		if c == nil {

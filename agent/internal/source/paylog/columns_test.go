@@ -65,7 +65,9 @@ func TestSuggestWithoutNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		var hits []Hit
-		if _, err := Try(strings.NewReader(b.String()), LogFile{Patterns: []*Pattern{p}}, func(h Hit) { hits = append(hits, h) }); err != nil || len(hits) != 120 {
+		file := LogFile{Patterns: []*Pattern{p}}
+		_, err = Try(strings.NewReader(b.String()), file, func(h Hit) { hits = append(hits, h) })
+		if err != nil || len(hits) != 120 {
 			t.Errorf("%s: %d hits, %v\n%s", k.name, len(hits), err, s.Pattern)
 			continue
 		}

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// TestAPieceOfACardIsNoTraceNumber: a pattern that takes some digits of a longer number takes no code, trace number or
-// terminal number of it, however the card is written. Forms of writing: dionach/PANhunt #13 (six and four shown),
-// zendesk/credit_card_sanitizer #53 (groups), samyk/magspoof #31 (both tracks in a line), adelosa/mciutil #42 (the front).
+// TestAPieceOfACardIsNoTraceNumber: a pattern that takes some digits of a longer number takes no code, trace number
+// or terminal number of it, however the card is written. Forms of writing: dionach/PANhunt #13 (six and four shown),
+// zendesk/credit_card_sanitizer #53 (groups), samyk/magspoof #31 (both tracks in a line), adelosa/mciutil #42 (the
+// front).
 func TestAPieceOfACardIsNoTraceNumber(t *testing.T) {
 	const card = "4761739001010010"
 	for name, c := range map[string]struct {

@@ -102,7 +102,8 @@ func TestSuggestNothing(t *testing.T) {
 			}
 			return b.String()
 		}()} {
-		if list, err := Suggest(strings.NewReader(text), int64(len(text)), ""); err != nil && !errors.Is(err, ErrNotText) || len(list) > 0 {
+		list, err := Suggest(strings.NewReader(text), int64(len(text)), "")
+		if err != nil && !errors.Is(err, ErrNotText) || len(list) > 0 {
 			t.Errorf("%.40q: %+v, %v", text, list, err)
 		}
 	}
