@@ -251,8 +251,9 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		v.In, v.Out, v.Lifts = sh.in, sh.out, sh.lifts
 		if err == nil {
 			v.Course = newCourse(p, p.T("course.incident"), sh.from, len(sh.course), sh.each,
-				map[string][]float64{"": sh.course}, func(string) string { return p.T("reporting.each") + p.Length(sh.each) },
+				map[string][]float64{"": sh.course}, func(string) string { return p.T("reporting.each") + " " + p.Length(sh.each) },
 				func(string) string { return "" })
+			v.Course.Apart = true
 		}
 	}
 	if err == nil && !v.Silent {
