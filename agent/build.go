@@ -432,7 +432,7 @@ func unfinished(box *outbox.Box, notes *outbox.Journal) []report.Diagnosis {
 }
 
 const (
-	// healthEvery is how often the fleet hears of a terminal on which nothing changes.
+	// healthEvery is how often a terminal on which nothing changes reports to the fleet.
 	healthEvery = 4 * time.Hour
 	// healthPause is the least time between two snapshots: a link that flaps is one story, not sixty.
 	healthPause = time.Minute

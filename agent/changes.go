@@ -141,7 +141,7 @@ func (m *marks) now() string {
 type hostClock struct {
 	mu     sync.Mutex
 	offset time.Duration // terminal minus host
-	at     time.Time     // zero: nobody told
+	at     time.Time     // zero: not known
 }
 
 func (h *hostClock) told(offset time.Duration) {

@@ -26,7 +26,7 @@ import (
 type config struct {
 	conf.Config
 
-	host *hostClock    // what the host says the time is; nil where nobody can tell
+	host *hostClock    // the time that the host gave; nil where none can be had
 	life *keeper.Lives // how the starts before this one ended; nil where that does not matter
 
 	track1 bool // sales may be made of a stripe's track 1 alone: so the profile says

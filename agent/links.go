@@ -81,7 +81,7 @@ type linkHistory struct {
 
 type linkReading struct {
 	at    time.Time
-	lines []registerlink.Line // what the PIN pad sends, and what it is sent where that is heard
+	lines []registerlink.Line // what the PIN pad sends, and, where that is captured, what it is sent
 }
 
 func (h *linkHistory) read(now time.Time, lines []registerlink.Line) {
@@ -155,7 +155,7 @@ func (h *linkHistory) pad() report.Evidence {
 	bytes, frames, _, _, _, _, _ := h.change(0)
 	asked := uint64(0)
 	if len(now.lines) > 1 && now.lines[1].Heard.After(now.lines[0].Heard) {
-		// Requests since the pad was last heard: those of the readings in which it said nothing.
+		// Requests since the pad last sent anything: those of the readings in which it sent nothing.
 		first := now
 		for i := n - 1; i >= 0 && h.readings[i].lines[0].Bytes == now.lines[0].Bytes; i-- {
 			first = h.readings[i]

@@ -202,7 +202,7 @@ func parse(s stdio, f *flag.FlagSet, args []string) (words []string, code int, o
 	}
 	usage := f.Usage
 	f.Usage = func() {}
-	f.SetOutput(io.Discard) // what it says is said here, in the language of whoever asked
+	f.SetOutput(io.Discard) // its messages are written here, in the language of the caller
 	defer func() {
 		f.Usage = usage
 		f.SetOutput(s.err)

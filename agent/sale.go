@@ -17,7 +17,7 @@ type saleLock struct {
 
 	mu    sync.Mutex
 	since time.Time // of the sale that runs; zero for none
-	stan  string    // its trace number, empty while nobody told
+	stan  string    // its trace number, empty while it is not known
 }
 
 // mark takes in a step of a sale.

@@ -140,7 +140,8 @@ type carrier struct {
 }
 
 func (c *carrier) run(t *testing.T, brokers []string, sent func()) {
-	o := mqtt.NewClientOptions().SetClientID(c.At.Terminal).SetProtocolVersion(4).SetCleanSession(false).SetAutoReconnect(true).
+	o := mqtt.NewClientOptions().SetClientID(c.At.Terminal).SetProtocolVersion(4).SetCleanSession(false).
+		SetAutoReconnect(true).
 		SetConnectRetry(true).SetConnectRetryInterval(200 * time.Millisecond).SetMaxReconnectInterval(time.Second).
 		SetConnectTimeout(5 * time.Second).SetKeepAlive(5 * time.Second).SetPingTimeout(5 * time.Second).
 		SetWriteTimeout(5 * time.Second)
@@ -181,9 +182,9 @@ func (c *carrier) run(t *testing.T, brokers []string, sent func()) {
 	}
 }
 
-// TestCluster: three nats-servers, three workers, one PostgreSQL. In full flow a worker is killed, then a node, and both
-// come back. Every document of every terminal is kept once, and every terminal is told so.
-// POSDX_CLUSTER=full is the long form.
+// TestCluster: three nats-servers, three workers, one PostgreSQL. In full flow a worker is killed, then a node, and
+// both come back. Every document of every terminal is kept once, and every terminal is told so. POSDX_CLUSTER=full is
+// the long form.
 func TestCluster(t *testing.T) {
 	terminals, each := 12, 40
 	if os.Getenv("POSDX_CLUSTER") == "full" {

@@ -267,7 +267,7 @@ func (s *state) also(lang string) []report.Also {
 		}
 		if db := s.says[best].db; db < alsoShare*s.f.Settings.Strong &&
 			(g.news != codes.BadNews || db < alsoShare*s.f.Settings.Moderate) {
-			continue // poor, or not clear enough to trouble anybody with
+			continue // poor, or not clear enough to act on
 		}
 		do := s.whoActs(c.Cause)
 		do.Step = c.StepsFor("").In(lang)

@@ -280,7 +280,7 @@ func (s *state) reversalState() (state, retry string) {
 func (s *state) settlementState(host bool, first string) (state, retry string) {
 	switch {
 	case host && (slices.Contains(approvals, s.prior.Topic) || s.undecided()):
-		return report.MoneyNotSent, report.RetryNo // done, or totals that differ until somebody has put them right
+		return report.MoneyNotSent, report.RetryNo // done, or totals that differ until a person has put them right
 	case host && s.res.Known && (s.res.Usable || s.res.Rows <= 1):
 		return report.MoneyNotSent, cardless(s.retryDeclined(first))
 	}
@@ -348,7 +348,7 @@ func (s *state) retryDeclined(first string) string {
 		}
 	case report.RetryLater:
 		if strings.HasPrefix(first, "terminal.") {
-			return report.RetryNo // not until somebody has acted
+			return report.RetryNo // not until a person has acted
 		}
 	}
 	return s.prior.Retry

@@ -33,7 +33,7 @@ type Answer struct {
 const (
 	minGainBits = 0.02 // what teaches less is not worth looking at
 	minAskBits  = 0.1  // what teaches less is not worth a person's time
-	minSavedS   = 5.0  // seconds; what saves less changes nothing that anybody does
+	minSavedS   = 5.0  // seconds; what saves less changes nothing that a person does
 	maxPlan     = 6
 )
 

@@ -43,7 +43,7 @@ func (s *state) rates() {
 	least, greatest := 0.0, approvals
 	switch {
 	case !approvalsKnown && !(firstKnown && lastKnown && last >= first):
-		greatest = most // that nobody counted them does not say that there were none
+		greatest = most // not counted does not mean that there were none
 	case firstKnown && lastKnown && last >= first:
 		greatest = 0
 	case firstKnown && first >= 3600:

@@ -30,8 +30,8 @@ var askWriterText = codes.Text{
 // A writer is who wrote a code, and how that is known.
 type writer struct {
 	origin   report.Origin
-	inferred bool // nobody said so; only they can have written it
-	open     bool // several can have written it, and nobody was asked yet
+	inferred bool // it was not told; only they can have written it
+	open     bool // several can have written it, and no person was asked yet
 }
 
 // findWriter tells who wrote a code. Where the event does not say, a person may have, or the tables know of one writer

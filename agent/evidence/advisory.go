@@ -37,7 +37,7 @@ func (r *Reading) advisories() {
 		if !it.Bad() {
 			few := ramp(terminals, 6, 3)
 			if shareKnown {
-				few = ramp(share, 5, Choose(terminals <= 3, 4.0, 1)) // a handful in a large estate is nobody
+				few = ramp(share, 5, Choose(terminals <= 3, 4.0, 1)) // a handful in a large estate proves nothing
 			}
 			// Codes of the terminal's own differ from model to model: that others lack this one says less.
 			r.add("adv.alone-"+scope, it, few*max(fade, 0.2)*Choose(r.sale.Answered, 1, 0.6))

@@ -91,7 +91,7 @@ func (r *Reading) linkStates() (up, down, fell []string) {
 			up = note(up, linkKind(&links[i]))
 		}
 	}
-	// An interface with an address and a way out is up, though nobody looked at its carrier.
+	// An interface with an address and a way out is up, though its carrier was not looked at.
 	addresses := r.All(NetAddress)
 	for i := range addresses {
 		it := &addresses[i]

@@ -52,7 +52,7 @@ func (r *Reading) history() {
 	case approvals == 0 && never && same > 0:
 		r.add("hist.never-approved", it, ramp(counted, 0, neverAfter))
 	case approvals == 0 && !lastKnown && same > 0:
-		// That nobody knows of an earlier approval does not say that there was none.
+		// That no earlier approval is known does not mean that there was none.
 		r.add("hist.none-lately", it, 1)
 	case (approvals == 0 || since) && same >= 2:
 		r.add(Choose(answered, "hist.all-fail", "hist.all-fail-local"), it, ramp(same, 0, 5)*Choose(cardsKnown && cards == 1, 0.5, 1))

@@ -76,7 +76,7 @@ func (it *Item) judge() {
 	}
 	it.trust = Choose(it.Level == LevelBad, 0, 1-worst)
 	if it.claimedLevel() == LevelPoor && worst == 0 {
-		it.trust *= 0.5 // so whoever sent it says
+		it.trust *= 0.5 // its sender calls it bad
 	}
 	for i := range limits {
 		if l := &limits[i]; l.News == codes.GoodNews && it.trust > 0 && it.holds(l) {

@@ -67,7 +67,7 @@ func (r *Reading) mobile() {
 		r.add("apn.none", it, (1-detached)*Choose(it.isNot(Attached), 0.6, 1))
 	case "ok":
 		if it.Bad() {
-			r.add("apn.none", it, 0.5) // so whoever sent it says
+			r.add("apn.none", it, 0.5) // its sender calls it bad
 		} else {
 			r.add("apn.ok", it, 1)
 		}
@@ -87,7 +87,7 @@ func (r *Reading) unheard() {
 		case reason == report.ReasonTimeout || reason == report.ReasonMasked:
 			asked++
 		default:
-			return // somebody else has the port, or nobody may ask
+			return // another program has the port, or it may not be asked
 		}
 	}
 	for i := range r.Items {

@@ -91,7 +91,7 @@ func (r *Reading) lost(it *Item) float64 {
 		clear *= ramp(loss, 100, pingsDropped)
 	}
 	if clear == 0 && it.Bad() && it.shows("path.slow") == 0 && !r.alive(it) {
-		return 0.4 // so whoever sent it says
+		return 0.4 // its sender calls it bad
 	}
 	return clear
 }

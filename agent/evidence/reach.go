@@ -123,7 +123,7 @@ func (r *Reading) beyond() {
 	if n.internetFail != nil && n.internetOK == nil && !n.hostOK {
 		// The way out is at fault only if what lies before it is known to work.
 		before := max(r.strength("apn.ok"), min(r.strength("link.cellular-ok"), r.strength("reg.ok")))
-		if !r.has("address.none") && !r.has("address.wrong") { // a router that answers its neighbours helps nobody without an address
+		if !r.has("address.none") && !r.has("address.wrong") { // a router that answers ARP is of no use to a terminal without an address
 			before = max(before, r.strength("gateway.ok"))
 		}
 		r.add("internet.fail-beyond", n.internetFail, before)
@@ -295,7 +295,7 @@ const (
 // hostAlone compares the host that cannot be reached with what can.
 func (r *Reading) hostAlone(it *Item, n reachability) {
 	clear, outcome := Choose(n.hostOK, 0.5, 1), it.str(Outcome)
-	said := it.str(Stopped) // known: somebody on the way said so, or swallowed it
+	said := it.str(Stopped) // known: a router on the way reported it, or dropped the request
 	switch {
 	case said == "site" && (n.internetOK != nil || outcome != "unreachable"):
 		// A router that knows no way out says so of every place; one that lets others pass forbids this one.
@@ -306,7 +306,7 @@ func (r *Reading) hostAlone(it *Item, n reachability) {
 	case n.backupOK:
 		r.add("tcp.host-alone", it, 0.7*clear*n.internetOK.Fresh)
 	case outcome == "unreachable" && n.hostPing > 0.5:
-		r.add("tcp.rejected", it, clear*n.hostPing) // whoever answers pings is reachable: somebody on the way forbids it
+		r.add("tcp.rejected", it, clear*n.hostPing) // a host that answers pings is reachable: a device on the way forbids the connection
 	default:
 		r.add("tcp.host-alone", it, clear*n.internetOK.Fresh*Choose(outcome == "reset", 0.4, 1-n.missed(outcome)))
 		if outcome != "unreachable" {

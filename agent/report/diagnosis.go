@@ -19,7 +19,7 @@ type Diagnosis struct {
 	Set            []string `json:"set,omitempty"`   // the causes of which one holds with 95 %
 	// independent ones for the first cause, the code among them where its writer knows
 	Witnesses int        `json:"witnesses"`
-	NextTest  *NextTest  `json:"next_test,omitempty"` // none while abstained: no test here can change what anybody does
+	NextTest  *NextTest  `json:"next_test,omitempty"` // none while abstained: no test here can change what is to be done
 	Evidence  []Evidence `json:"evidence"`
 	Handoff   string     `json:"handoff"`
 	Asked     bool       `json:"asked,omitempty"` // a person or the fleet asked: no sale failed

@@ -18,7 +18,7 @@ const (
 	KindTally     = "tally"
 	KindDropped   = "dropped"
 	KindOutcome   = "outcome" // an Outcome; not numbered: the diagnosis it is about stands without it
-	KindAsked     = "asked"   // a Diagnosis that somebody asked for; not numbered, not counted
+	KindAsked     = "asked"   // a Diagnosis that a person or the fleet asked for; not numbered, not counted
 )
 
 // An Envelope carries one document: CloudEvents 1.0 in JSON structured mode. Seq counts the documents of one outbox

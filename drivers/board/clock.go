@@ -11,7 +11,8 @@ import (
 type Timex struct {
 	Synchronised bool          // something disciplines it: NTP, PTP, GNSS
 	Offset       time.Duration // still to be corrected
-	MaxError     time.Duration // grows by 0.5 ms a second while nobody corrects it; at 16 s the kernel gives up
+	// Grows by 0.5 ms a second while no program corrects the clock; at 16 s the kernel calls it unsynchronised.
+	MaxError time.Duration
 }
 
 // ReadTimex asks the kernel. Reading needs no right.

@@ -39,7 +39,7 @@ type Report struct {
 	Bearer   Bearer
 	Line     Line // of a dial-up modem
 
-	Unasked, Garbage, Late uint64 // of the dialogue: lines nobody asked for, spoiled lines, late results
+	Unasked, Garbage, Late uint64 // of the dialogue: unasked lines, spoiled lines, late results
 	Lost                   int    // questions without an answer
 }
 

@@ -434,7 +434,7 @@ func (d *Dialogue) mark(ctx context.Context, m marker) (mine bool, came int, err
 			continue
 		case mine:
 			return true, came, nil
-		default: // somebody else's, or its refusal: the answer follows at once, or never
+		default: // the answer to another program's command, or a refusal of it: ours follows at once, or never
 			if came++; came > 1 || final.Final == "OK" {
 				d.Late++
 			}

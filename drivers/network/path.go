@@ -177,7 +177,7 @@ func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUV
 		floor = minMTU6
 	}
 	var seq uint16
-	// passes tells whether a packet of this size comes back, and whether somebody said that it is too large.
+	// passes tells whether a packet of this size comes back, and whether a router has reported that it is too large.
 	passes := func(size int) (ok, told bool, err error) {
 		first := seq + 1
 		for range mtuRepeat {

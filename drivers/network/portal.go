@@ -17,7 +17,7 @@ type Portal string
 const (
 	PortalNone    Portal = "none"    // the expected answer came
 	PortalFound   Portal = "found"   // another machine answered
-	PortalUnknown Portal = "unknown" // nobody answered
+	PortalUnknown Portal = "unknown" // no answer
 )
 
 const (

@@ -137,7 +137,7 @@ func (e *Ear) StoppedAt(ctx context.Context, o Outcome, gateway netip.Addr) (at 
 		switch {
 		case h.met: // so near that it is met within the two hops
 			return StoppedUnknown, bytes
-		case o != Refused && h.by.IsValid(): // it is not silence, then: somebody says so
+		case o != Refused && h.by.IsValid(): // it is not silence, then: a router has reported it
 			return by(h.by), bytes
 		case h.syns > 0:
 			return StoppedBeyond, bytes

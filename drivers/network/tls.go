@@ -16,7 +16,7 @@ import (
 
 // A Trust is what a server's certificate is judged by.
 type Trust struct {
-	Name  string    // the name the certificate must carry, host name or IP address; empty: nobody has said one
+	Name  string    // the name the certificate must have, host name or IP address; empty: none is known
 	Roots *Roots    // nil: those of the system
 	Now   time.Time // the moment at which it must be valid
 }

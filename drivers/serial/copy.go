@@ -14,7 +14,7 @@ type Copy struct {
 	Device bool      // the device's port is there
 	App    bool      // the application has its port open
 	Time   time.Time // when the first byte of Data passed, by the relay's clock
-	Lost   uint32    // bytes of this side that passed before Data and were told to nobody
+	Lost   uint32    // bytes of this side that passed before Data and were not copied
 	Errors Counters  // of the device's UART since the relay opened it, as far as it counts
 	Data   []byte    // empty: only the state is told
 }

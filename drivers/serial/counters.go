@@ -17,7 +17,7 @@ type Counters struct {
 	RX, TX  uint64 // characters
 	Frame   uint64 // no stop bit where one belongs: wrong speed, noise
 	Parity  uint64
-	Overrun uint64 // characters lost because nobody fetched them in time, in the chip or the kernel
+	Overrun uint64 // characters lost because they were not fetched in time, in the chip or the kernel
 	Break   uint64 // the line held low: a cable pulled or cut, often
 }
 

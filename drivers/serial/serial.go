@@ -23,7 +23,7 @@ var (
 	ErrIdle = fmt.Errorf("serial line idle: %w", os.ErrDeadlineExceeded)
 	// ErrGone says that the device is not there, or has been unplugged.
 	ErrGone = errors.New("serial device gone")
-	// ErrBusy says that somebody else holds the port; a BusyError names him.
+	// ErrBusy is the error of a port that another process holds; a BusyError names it.
 	ErrBusy = errors.New("serial port in use")
 	// ErrGarbled says that bytes came and were not what a sound line carries: the UART counted framing or parity
 	// errors, or the protocol above found its check sum wrong.

@@ -79,8 +79,8 @@ func (l *lab) writeConfig() error {
 	return os.WriteFile(l.p.config(), []byte(l.config()), 0o644)
 }
 
-// still are files of the kernel as an idle terminal has them. They cover this machine's, which builds other things at
-// the same time: its load is no evidence about the simulated terminal.
+// still are files of the kernel with the content that an idle terminal has. They are mounted over those of this
+// machine, whose load tells nothing about the simulated terminal.
 var still = map[string]string{
 	"/proc/loadavg":         "0.08 0.03 0.01 1/84 1021\n",
 	"/proc/pressure/cpu":    pressure,

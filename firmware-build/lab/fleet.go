@@ -14,8 +14,8 @@ import (
 	"posdx/agent/report"
 )
 
-// fleetWait is how long a diagnosis may take to the fleet's page. A line that was cut comes back within the uplink's
-// longest pause between two attempts.
+// fleetWait is how long a diagnosis may take to reach the fleet's page. A connection that was cut comes back within the
+// uplink's longest pause between two attempts.
 const fleetWait = 75 * time.Second
 
 // onFleetPage waits until the fleet's JSON shows a diagnosis, with the same first cause.

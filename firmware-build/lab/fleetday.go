@@ -136,8 +136,8 @@ type live struct {
 	events int
 }
 
-// connect opens the session and tells what the terminal is; it returns when the broker has it, since a line that is cut
-// before takes it along.
+// connect opens the session and publishes status and birth. It returns when the broker has them, since they would be
+// lost with a connection that is cut before.
 func (l *live) connect(broker string) error {
 	u, err := url.Parse(broker)
 	if err != nil {

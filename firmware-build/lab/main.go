@@ -1,5 +1,5 @@
-// The command posdx-lab builds a simulated terminal with everything around it, breaks something in it for real, and
-// shows what posdx makes of it. It is for development, tests and demonstrations and never ships to a terminal.
+// The command posdx-lab builds a simulated terminal with everything around it, really breaks something in it, and shows
+// what posdx finds. It is for development, tests and demonstrations and never ships to a terminal.
 package main
 
 import (

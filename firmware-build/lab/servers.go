@@ -35,8 +35,7 @@ const (
 	brokerPort = 1883
 )
 
-// outdoors is what lies beyond the router: the acquirer's host, a wallet gateway, a resolver, and the way to the
-// fleet's broker.
+// outdoors is what lies beyond the router: the acquirer's host, a wallet gateway, a resolver, and the fleet's broker.
 type outdoors struct {
 	host  *world.Host
 	plain bool // the host takes connections without TLS
@@ -205,7 +204,7 @@ func (o *outdoors) StartResolver() error {
 	return nil
 }
 
-// StopResolver stops it: its machine then refuses the port.
+// StopResolver stops the resolver: its machine then refuses packets to the port.
 func (o *outdoors) StopResolver() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -337,7 +337,8 @@ func (k *Keeper) ChangeAccount(
 	if err != nil {
 		return err
 	}
-	if err := u.within(before, a.Estates); err != nil { // nobody changes whom it could not have made
+	// An account that the user could not have made cannot be changed by it.
+	if err := u.within(before, a.Estates); err != nil {
 		return err
 	}
 	was := a

@@ -66,7 +66,7 @@ func (l *limiter) take(account, source string, now time.Time) time.Duration {
 			}
 		}
 		if len(l.fails) > maxLimiterKeys {
-			return window // an attack from everywhere; nobody new is let in while it lasts
+			return window // an attack from many addresses: while it lasts no new address may sign in
 		}
 	}
 	for k := range keys {

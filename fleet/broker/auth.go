@@ -34,7 +34,7 @@ type guard struct {
 	users     map[string]string // by terminal; nil: any client may do anything
 	certified bool              // a verified certificate names the terminal
 	authority Authority         // that issued it, if it is the fleet's own
-	back      *revocations      // taken back by another authority; nil: nobody tells
+	back      *revocations      // revoked by another authority; nil: no list is configured
 }
 
 // An Authority issues the terminals' certificates, changes its keys from time to time, and revokes certificates.

@@ -67,7 +67,7 @@ type Authority struct {
 	Policy Policy
 	Now    func() time.Time // nil: time.Now
 
-	// Shut ends the sessions of terminals whose certificates were revoked, if somebody can; nil: nobody can.
+	// Shut ends the sessions of terminals whose certificates were revoked, if the broker can do that; nil: it cannot.
 	Shut func(terminals []string)
 
 	mu      sync.RWMutex

@@ -15,8 +15,8 @@ import (
 // backlog, so it is wide: an ack is small, and while one waits a newer one takes its place.
 const ackWindow = 8192
 
-// acker publishes acks. One that waits is replaced by a newer one of the same stream. Those that the broker did not
-// take before the session ended are not sent again: a terminal that misses an ack repeats its documents and is told
+// acker publishes acks. One that waits is replaced by a newer one of the same stream. Acks that the broker had not
+// taken when the session ended are not sent again: a terminal that gets no ack repeats its documents and is answered
 // anew.
 type acker struct {
 	mu      sync.Mutex

@@ -1,5 +1,5 @@
-// Package ingest takes what terminals publish, checks it, commits it in batches and tells each terminal how far its
-// documents are committed.
+// Package ingest receives what terminals publish, checks it, commits it in batches and tells each terminal up to which
+// document everything is committed.
 package ingest
 
 import (
@@ -64,8 +64,8 @@ var filters = []string{
 	"pos/v1/+/+/reply/#",
 }
 
-// shared are the filters whose messages workers share: a retained one is not sent to a shared subscription, so each
-// worker takes those itself, and only what is new among them is written.
+// shared are the filters whose messages the workers share. A retained message is not sent to a shared subscription, so
+// each worker subscribes to those itself, and only what is new among them is written.
 var shared = map[string]bool{
 	"pos/v1/+/+/" + report.KindDiagnosis: true,
 	"pos/v1/+/+/" + report.KindTally:     true,
@@ -75,7 +75,7 @@ var shared = map[string]bool{
 	"pos/v1/+/+/reply/#":                 true,
 }
 
-// Decode takes a message apart. It never fails: what is wrong is in the Document's Reason.
+// Decode decodes a message. It never fails: what is wrong with the message is in the Reason of the Document.
 func Decode(topic string, payload []byte, received time.Time) store.Document {
 	d := store.Document{Received: received, Size: len(payload)}
 	at, kind, err := report.ParseTopic(topic)
@@ -165,8 +165,8 @@ func (*object) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// document reads an envelope and the document in it. Of the kinds that may come bare, bare is what came without an
-// envelope. A reason is why it is refused.
+// document decodes an envelope and the document in it. For the kinds that may come without an envelope, bare is such a
+// message. The reason is why it is refused.
 func document[T any](d *store.Document, kind string, payload []byte) (doc *T, reason string) {
 	var in envelope[T]
 	err := unmarshal(payload, &in)

@@ -240,7 +240,8 @@ func likeStandard[T any](t *testing.T, payload []byte, got *T) {
 	if x, ok := any(in.Data).(*diagnosis); ok {
 		x.Evidence = nil
 	}
-	if diff := cmp.Diff(in.Data, got, cmpopts.EquateEmpty(), cmp.AllowUnexported(diagnosis{}, evidence{}, object{})); diff != "" {
+	if diff := cmp.Diff(in.Data, got, cmpopts.EquateEmpty(),
+		cmp.AllowUnexported(diagnosis{}, evidence{}, object{})); diff != "" {
 		t.Fatalf("read otherwise than by the standard library (-) (+):\n%s", diff)
 	}
 }

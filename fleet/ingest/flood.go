@@ -7,9 +7,9 @@ import (
 	"posdx/agent/report"
 )
 
-// What one terminal may send. A terminal reports some twenty diagnoses a day; one that was cut off for a month brings
-// six hundred at once. What is beyond is counted and shown, not kept: a terminal gone mad, or a thief of its key, must
-// not push the others' documents out of the store.
+// How much one terminal may send. A terminal reports some twenty diagnoses a day; one that was offline for a month
+// sends six hundred at once. What exceeds this is counted and shown, not stored: a terminal with a fault, or the holder
+// of a stolen key, must not push the documents of other terminals out of the store.
 const (
 	floodBurst = 3000 // diagnoses at once
 	floodHour  = 500  // and an hour in the long run

@@ -24,7 +24,7 @@ import (
 const (
 	memberEvery = 2 * time.Second  // between a worker's signs of life
 	memberLife  = 8 * time.Second  // without one its partitions go to others
-	ackWait     = 30 * time.Second // until what a dead worker had taken comes to another
+	ackWait     = 30 * time.Second // until what a crashed worker had taken is given to another
 	ackMost     = 1000             // documents of one partition that are taken and not acknowledged
 	pullAhead   = 200              // of these, in the worker's memory before they are decoded
 	adminWait   = 10 * time.Second // for the cluster to answer about its streams
@@ -41,7 +41,7 @@ const DefaultPartitions = 24
 var captured = []string{report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth, report.KindTally,
 	report.KindDropped, report.KindOutcome, report.KindAsked, "reply.>"}
 
-// NATSConfig says how to reach a NATS cluster whose MQTT listeners the terminals use.
+// NATSConfig is how to reach a NATS cluster whose MQTT listeners the terminals use.
 type NATSConfig struct {
 	URL                       string // nats://host:4222, several parted by commas
 	Creds                     string // file of the account that the terminals are in
@@ -239,7 +239,9 @@ func owner(partition int, workers []string) string {
 	if len(workers) == 0 {
 		return ""
 	}
-	return slices.MaxFunc(workers, func(a, b string) int { return cmp.Or(cmp.Compare(weight(a), weight(b)), strings.Compare(a, b)) })
+	return slices.MaxFunc(workers, func(a, b string) int {
+		return cmp.Or(cmp.Compare(weight(a), weight(b)), strings.Compare(a, b))
+	})
 }
 
 // pull takes one partition's documents until ctx ends.

@@ -35,7 +35,7 @@ const (
 	backoffMax    = 10 * time.Second
 )
 
-// Config says how to reach the broker.
+// Config is how to reach the broker.
 type Config struct {
 	URL        string // tcp://host:1883 or ssl://host:8883
 	ClientID   string // of a persistent session: the broker keeps what comes while the fleet is away
@@ -94,7 +94,7 @@ func (c Config) Check() error {
 // errNotConnected says that there is no session at the moment.
 var errNotConnected = errors.New("not connected to the broker")
 
-// Ingest is the way from the broker into the store.
+// Ingest receives documents from the broker and writes them into the store.
 type Ingest struct {
 	cfg     Config
 	log     *slog.Logger
@@ -160,8 +160,8 @@ func (in *Ingest) Run(ctx context.Context) error {
 	return nil
 }
 
-// mqttSession lives as long as one connection. A client object is used once: what it remembers of a broken connection
-// is better forgotten, since the broker sends again what was not acknowledged.
+// mqttSession is used for one connection. So is a client object: what it remembers of a broken connection is not
+// needed, since the broker sends again what was not acknowledged.
 func (in *Ingest) mqttSession(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -279,12 +279,12 @@ func (in *Ingest) Connected() bool {
 	return in.client != nil
 }
 
-// Publish hands a retained message to the broker and waits until it has taken it. An empty payload clears the topic.
+// Publish publishes a retained message and waits until the broker has taken it. An empty payload clears the topic.
 func (in *Ingest) Publish(ctx context.Context, topic string, payload []byte) error {
 	return in.publish(ctx, topic, true, payload)
 }
 
-// Send hands a message to the broker, for whoever listens now, and waits until it has taken it.
+// Send publishes a message for those that are subscribed now, and waits until the broker has taken it.
 func (in *Ingest) Send(ctx context.Context, topic string, payload []byte) error {
 	return in.publish(ctx, topic, false, payload)
 }

@@ -28,8 +28,8 @@ type message struct {
 	done func()
 }
 
-// writer commits what is queued: whatever came while the last commit ran makes the next batch, so a lone document does
-// not wait and a flood fills its batches.
+// writer commits what is queued: everything that came during a commit makes the next batch, so a single document does
+// not wait and many fill the batches.
 type writer struct {
 	store   committer
 	queue   chan message

@@ -1,5 +1,5 @@
-// Package inventory takes in lists of terminals as people have them: CSV out of a spreadsheet, in whatever encoding and
-// with whatever separator, and keeps them as the one file that the fleet reads.
+// Package inventory reads lists of terminals as people have them, CSV files of spreadsheets in any encoding and with
+// any separator, and keeps them in one file, which the fleet reads.
 package inventory
 
 import (
@@ -40,15 +40,15 @@ var aliases = map[string]string{
 // ignored are columns of a spreadsheet that are known to say nothing of a place.
 var ignored = map[string]bool{"": true, "remark": true, "remarks": true, "note": true, "notes": true, "备注": true}
 
-// A List is what a file says: of the columns that it has, every cell, so an empty one too.
+// A List is the content of a file: every cell of the columns that it has, so also the empty ones.
 type List struct {
 	Columns   []string // dimensions that the file has a column for
 	Terminals incident.Inventory
 }
 
-// Merge puts a list over an inventory: of a terminal that is there only the dimensions change that the list has a
-// column for, and an empty cell takes away what was said. It tells how many terminals are new, and of how many
-// something changed.
+// Merge adds a list to an inventory. Of a terminal that is in the inventory only those dimensions change for which the
+// list has a column; an empty cell removes the value. It returns how many terminals are new, and of how many something
+// changed.
 func (l List) Merge(inv incident.Inventory) (fresh, changed int) {
 	for at, words := range l.Terminals {
 		before, ok := inv[at]
@@ -70,9 +70,9 @@ func (l List) Merge(inv incident.Inventory) (fresh, changed int) {
 	return fresh, changed
 }
 
-// Read reads a list: UTF-8, UTF-16 with its mark, or GB 18030; separated by comma, semicolon or tab. A terminal that
-// stands there twice with different words is an error that names both lines, and so is a column that nothing is known
-// of: a misspelt one would be words lost in silence.
+// Read reads a list: UTF-8, UTF-16 with a byte order mark, or GB 18030; separated by comma, semicolon or tab. If a
+// terminal occurs twice with different values the error names both lines. A column with an unknown name is an error
+// too, since the values of a misspelt one would be lost without notice.
 func Read(r io.Reader) (List, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {

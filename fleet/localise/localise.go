@@ -46,7 +46,7 @@ const (
 	MaxColumns = 32
 )
 
-// A Need says when something is worth naming.
+// A Need is how large a rise must be to be named.
 type Need struct {
 	// Chance bounds how often chance alone, looking at every element, would bring as much evidence as the best has.
 	Chance float64
@@ -61,10 +61,10 @@ type Need struct {
 	Looked int // elements that the caller looked at and left out, for Chance
 }
 
-// Published suits one minute of a service with thousands of calls.
+// Published is the Need for one minute of a service with thousands of calls.
 var Published = Need{Chance: 0.05, Excess: 20, Ratio: 1.8, Another: 10}
 
-// A Leaf is one combination of values with what happened to it.
+// A Leaf is one combination of values with its calls and failures.
 type Leaf struct {
 	Values   []string // in the order of the dimensions; empty: not known, and then part of no element of that dimension
 	Total    float64  // calls
@@ -164,8 +164,8 @@ func (n Need) matters(failed, expected float64) bool {
 	return failed-expected >= n.Excess && failed >= n.Ratio*expected
 }
 
-// byMerit orders by a figure, then the element with fewer dimensions first, then by its values, so that the order of
-// the leaves changes nothing.
+// byMerit orders by a figure, then the element with fewer dimensions first, then by its values, so that the result does
+// not depend on the order of the leaves.
 func byMerit(merit func(element) float64) func(a, b element) int {
 	return func(a, b element) int {
 		return cmp.Or(

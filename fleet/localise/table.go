@@ -21,14 +21,14 @@ const (
 	maxRows = 10_000_000
 )
 
-// Columns name what a file holds; every other column is a dimension.
+// Columns are the names of the columns that are not dimensions; every other column is one.
 type Columns struct {
 	Time   string // Unix seconds or RFC 3339
 	Failed string
 	Total  string
 }
 
-// A Table is what was counted: one row a time and combination of values.
+// A Table is the counts of a file: a row for each time and combination of values.
 type Table struct {
 	Dims []string
 	rows []row
@@ -132,7 +132,8 @@ func count(s string) (float64, error) {
 	return n, nil
 }
 
-// At returns the leaves of one moment with what the minutes before it, History at most, foretell for each.
+// At returns the leaves of one moment, each with the failures that the minutes before it, History at most, lead to
+// expect.
 func (t *Table) At(when time.Time) ([]Leaf, error) {
 	at := when.Unix()
 	if !t.past[at] {

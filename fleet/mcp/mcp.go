@@ -1,5 +1,5 @@
-// Package mcp shows a running fleet to an assistant by the Model Context Protocol: read only, by the same questions and
-// with the same rights as its token has. It changes nothing, and no tool of it can.
+// Package mcp gives an assistant access to a running fleet by the Model Context Protocol: read only, by the same
+// requests and with the same rights as its token has. It changes nothing, and no tool of it can.
 package mcp
 
 import (
@@ -183,7 +183,7 @@ func tool[In any](s *sdk.Server, name, does string, do func(context.Context, In)
 	)
 }
 
-// Serve answers on a pair of streams until the asker closes its end or ctx ends.
+// Serve answers requests on a pair of streams until the client closes its end or ctx ends.
 func Serve(ctx context.Context, s *sdk.Server, in io.ReadCloser, out io.WriteCloser) error {
 	return s.Run(ctx, &sdk.IOTransport{Reader: in, Writer: out, MaxLineLength: maxLine})
 }

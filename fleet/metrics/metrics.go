@@ -1,7 +1,7 @@
-// Package metrics is the state of the fleet, and of the program that watches it, for Prometheus.
+// Package metrics gives the state of the fleet, and of the program itself, to Prometheus.
 //
-// What is counted by cause or segment is small in number: those words are the catalogue's. Terminals are never a label.
-// Beside it lie a dashboard for Grafana and the rules that wake somebody.
+// Counts by cause or segment are few, since those words are the catalogue's. Terminals are never a label. A dashboard
+// for Grafana and alerting rules are part of the package.
 package metrics
 
 import (
@@ -43,7 +43,7 @@ type counted interface {
 	Size(ctx context.Context) (int64, error)
 }
 
-// A Fleet collects the numbers of the store when it is asked.
+// A Fleet collects the numbers of the store whenever Prometheus asks.
 type Fleet struct {
 	Store counted
 	Log   *slog.Logger

@@ -44,7 +44,7 @@ type Way struct {
 	Language     string        `toml:"language"`
 	Estates      store.Estates `toml:"estates"`       // none: all
 	Segments     []string      `toml:"segments"`      // none: all
-	MinTerminals int           `toml:"min_terminals"` // smaller incidents are not told of
+	MinTerminals int           `toml:"min_terminals"` // of smaller incidents no notice is sent
 
 	URL          string `toml:"url"`
 	Secret       string `toml:"secret"` // signs what is sent: webhook, dingtalk

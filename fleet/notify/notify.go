@@ -1,9 +1,9 @@
 // Package notify tells people and programs of incidents: Alertmanager, webhooks (WeCom, DingTalk, Slack, Teams, or one
-// with a template of one's own) and e-mail.
+// with a template of its own) and e-mail.
 //
-// What was told by which way stands in the store. At each look what should have been told is compared with it, so that
-// a way that was away for an hour, or a restart, tells everything once and nothing twice; how an incident went
-// meanwhile is not told late.
+// The store records what was told by which way. At each look what should have been told is compared with it. So after a
+// way was unreachable for an hour, or after a restart, everything is told once and nothing twice; intermediate states
+// of an incident are not told late.
 package notify
 
 import (
@@ -141,7 +141,7 @@ func (t *Teller) now() time.Time {
 	return time.Now()
 }
 
-// Run tells until ctx ends. Ways do not wait for each other.
+// Run tells of incidents until ctx ends. Ways do not wait for each other.
 func (t *Teller) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, w := range t.ways {
@@ -320,7 +320,7 @@ func (t *Teller) repeat(
 	return err
 }
 
-// Notice makes what is told of an incident.
+// Notice makes the notice of an incident.
 func (t *Teller) Notice(i store.Incident, event, lang string) Notice {
 	n := Notice{
 		Event:     event,
@@ -405,7 +405,7 @@ var words = map[string]codes.Text{
 	"test":         {ZH: "posdx-fleet 的测试通知", EN: "a test of posdx-fleet's notifications"},
 }
 
-// Try tells a test notice by one way, at once.
+// Try sends a test notice by one way, at once.
 func (t *Teller) Try(ctx context.Context, c Config, name string) error {
 	for _, w := range t.ways {
 		if w.Name != name {

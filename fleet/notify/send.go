@@ -56,8 +56,7 @@ var reserved = func() (list []netip.Prefix) {
 	return list
 }()
 
-// outside tells whether an address is on the Internet, and not in a network that the fleet's machine has a way into and
-// a stranger has not.
+// outside reports whether an address is on the Internet, and not in a network that only the fleet's machine can reach.
 func outside(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	if !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() {
@@ -71,9 +70,9 @@ func outside(a netip.Addr) bool {
 	return true
 }
 
-// client asks nobody but whom the address names: no proxy, no redirects, and unless private is allowed no address that
-// is not on the Internet. The address is judged when it is dialled, so a name cannot turn into another one after the
-// check.
+// client connects only to the host that the address names: it uses no proxy and follows no redirects, and unless
+// private is allowed it connects to no address that is not on the Internet. The address is checked when it is dialled,
+// so a name cannot lead to another address after the check.
 func client(private bool) *http.Client {
 	d := &net.Dialer{Timeout: 10 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 		a, err := netip.ParseAddrPort(address)

@@ -1,5 +1,5 @@
-// Package otlp sends the fleet's metrics to a collector: OpenTelemetry's protocol, JSON over HTTP (OTLP 1.x). Incidents
-// go the same way as log records; they are told of by package notify, which tells each once.
+// Package otlp sends the fleet's metrics to a collector with the protocol of OpenTelemetry, JSON over HTTP (OTLP 1.x).
+// Incidents are sent by the same protocol as log records; package notify does that, once for each.
 package otlp
 
 import (
@@ -47,7 +47,7 @@ func CheckURL(s string) error {
 	return nil
 }
 
-// Run sends every minute until ctx ends. What a collector does not take is gone: the next numbers say it again.
+// Run sends every minute until ctx ends. What a collector does not accept is dropped: the next numbers include it.
 func (e *Exporter) Run(ctx context.Context) error {
 	e.began = time.Now()
 	tick := time.NewTicker(Every)
@@ -133,7 +133,7 @@ func attributes(labels []*dto.LabelPair) []m {
 	return list
 }
 
-// Resource is who speaks.
+// Resource is the program that the metrics are of.
 func Resource(version string) m {
 	return m{"attributes": []m{
 		{"key": "service.name", "value": m{"stringValue": "posdx-fleet"}},
@@ -147,8 +147,8 @@ func Nanos(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) }
 // cumulative is AGGREGATION_TEMPORALITY_CUMULATIVE.
 const cumulative = 2
 
-// Metrics are the families of a registry as one export request. A number that JSON has no form for (not a number,
-// without end) is left out.
+// Metrics is the metrics of a registry as one export request. A number for which JSON has no form (not a number,
+// infinite) is left out.
 func Metrics(families []*dto.MetricFamily, version string, began, now time.Time) any {
 	list := []m{}
 	for _, f := range families {

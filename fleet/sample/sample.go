@@ -51,7 +51,7 @@ func (t *Terminal) envelope(kind string, seq uint64, doc any) []byte {
 // EventID is the id of the nth event of the boot.
 func (t *Terminal) EventID(n int) string { return fmt.Sprintf("%06x-%010x", t.Boot, n) }
 
-// Birth is what the terminal says when its session begins.
+// Birth is the birth document of the terminal.
 func (t *Terminal) Birth(oldest uint64) report.Birth {
 	return report.Birth{Time: time0, BootID: "boot-1", Boot: t.Boot, Epoch: t.Epoch, Oldest: oldest,
 		Agent:   report.Agent{Version: "1.2.3", Knowledge: "sha256:00ff"},

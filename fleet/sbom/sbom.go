@@ -21,14 +21,14 @@ type Part struct {
 	PURL    string // package URL, empty if not said
 }
 
-// A Weakness is a vulnerability that a document knows of, and what its writer found of it.
+// A Weakness is a vulnerability that a document names, with the result of its analysis.
 type Weakness struct {
 	ID    string   // CVE-2026-1234, or another database's
-	State string   // of its analysis: exploitable in_triage not_affected resolved …; empty: nobody looked
+	State string   // of its analysis: exploitable in_triage not_affected resolved …; empty: not analysed
 	Parts []string // names and versions of what it is in
 }
 
-// Affects tells whether the program may suffer from it: not if the analysis says otherwise.
+// Affects reports whether the program may be affected: it is, unless the analysis tells otherwise.
 func (w Weakness) Affects() bool {
 	switch w.State {
 	case "not_affected", "resolved", "resolved_with_pedigree", "false_positive":
@@ -46,7 +46,7 @@ type Bill struct {
 	Weaknesses []Weakness
 }
 
-// A Hit is why a program was found.
+// A Hit is a program that was found, and why.
 type Hit struct {
 	Bill     *Bill
 	Weakness *Weakness // nil: one of its parts was asked for
@@ -77,7 +77,7 @@ type component struct {
 	PURL    string `json:"purl"`
 }
 
-// Read takes a document apart.
+// Read decodes a document.
 func Read(file string, b []byte) (*Bill, error) {
 	var d document
 	if err := json.Unmarshal(b, &d); err != nil {

@@ -14,7 +14,7 @@ import (
 	"posdx/fleet/store"
 )
 
-// A Shelf is a store in memory, as far as the looking for incidents needs one.
+// A Shelf is a store in memory, with as much as is needed to look for incidents.
 type Shelf struct {
 	w         *World
 	sightings []store.Sighting // ascending
@@ -29,7 +29,7 @@ func NewShelf(w *World) *Shelf {
 	return &Shelf{w: w, good: make([]time.Time, len(w.Terminals)), sales: map[int64]float64{}}
 }
 
-// Step lives a minute and keeps what was told.
+// Step simulates a minute and keeps what was reported in it.
 func (s *Shelf) Step() {
 	from := len(s.sightings)
 	s.w.Step(func(e Event) {
@@ -121,7 +121,7 @@ func (s *Shelf) SaveIncident(_ context.Context, i *store.Incident) error {
 // All are the incidents found so far.
 func (s *Shelf) All() []store.Incident { return slices.Clone(s.incidents) }
 
-// Live lives some time and looks again and again.
+// Live simulates some time and looks for incidents again and again.
 func (s *Shelf) Live(ctx context.Context, w *incident.Watch, d, every time.Duration) error {
 	next := s.w.Now
 	for end := s.w.Now.Add(d); s.w.Now.Before(end); {
@@ -143,7 +143,7 @@ func (s *Shelf) Watcher() *incident.Watch {
 		Changed: func() {}, Log: slog.New(slog.DiscardHandler)}
 }
 
-// A Score says how well the truths were found.
+// A Score is how many of the incidents that were made were found, and how well.
 type Score struct {
 	Truths, Found, Named int           // made to happen; found at all; with the right place
 	Late                 int           // found later than a minute after the third terminal told, and one look
@@ -152,7 +152,7 @@ type Score struct {
 	Lines                []string
 }
 
-// Judge holds incidents that began since a moment against the truths; every is the time between looks.
+// Judge compares the incidents that began since a moment with those that were made; every is the time between looks.
 func (w *World) Judge(list []store.Incident, since time.Time, every time.Duration) Score {
 	var s Score
 	used := map[int64]bool{}

@@ -1,5 +1,5 @@
-// Package simulate plays a fleet from a model: what its terminals sell, what fails and why, who is online, and
-// incidents that are known beforehand. It keeps its own time, so a day takes as long as the looking at it does.
+// Package simulate simulates a fleet from a model: what its terminals sell, what fails and why, which are online, and
+// incidents that are known beforehand. It has its own clock, so a day takes as long as looking at it does.
 package simulate
 
 import (
@@ -15,7 +15,7 @@ import (
 // Estate is the simulated fleet's.
 const Estate = "sim"
 
-// A Terminal is one of the fleet.
+// A Terminal is one simulated terminal.
 type Terminal struct {
 	Name   string
 	Labels map[string]string
@@ -25,7 +25,7 @@ type Terminal struct {
 	weak          bool // stands where the signal is always weak
 }
 
-// A Truth is an incident that was made to happen.
+// A Truth is an incident that the simulation makes, to be compared with what is found.
 type Truth struct {
 	Name  string            `json:"name"`
 	Kind  string            `json:"kind"` // surge slow silence
@@ -35,7 +35,7 @@ type Truth struct {
 	From  time.Time         `json:"from"`
 	To    time.Time         `json:"to"`
 
-	// Third is when the third terminal told of it, zero if fewer did.
+	// Third is when the third terminal reported it, zero if fewer did.
 	Third time.Time `json:"third,omitzero"`
 
 	Segment string       `json:"-"`
@@ -63,7 +63,7 @@ var busyness = [24]float64{.02, .01, .01, .01, .01, .05, .2, .5, .8, .9, 1, 1.5,
 
 const salesHour = 5 // of one terminal in a usual hour
 
-// A World is a fleet at a moment.
+// A World is a simulated fleet at a moment.
 type World struct {
 	Terminals []Terminal
 	Truths    []*Truth
@@ -134,7 +134,7 @@ func (w *World) in(i int, place map[string]string) bool {
 	return true
 }
 
-// An Event is what a terminal tells.
+// An Event is what a terminal reports.
 type Event struct {
 	Terminal             int
 	At                   time.Time
@@ -144,7 +144,7 @@ type Event struct {
 	Approved, Failed     int
 }
 
-// Step lives one minute and calls each with what was told in it.
+// Step simulates one minute and calls each with what was reported in it.
 func (w *World) Step(each func(Event)) {
 	begin := w.Now
 	hour := begin.Hour()

@@ -47,7 +47,7 @@ var accessTables = []string{
 		PRIMARY KEY (way, incident))`,
 }
 
-// ErrTaken says that something of that name is there already.
+// ErrTaken is the error when the name is in use.
 var ErrTaken = errors.New("there already")
 
 // An Account is a person, or a group of them, who may sign in.
@@ -132,7 +132,8 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 	return list, rows.Err()
 }
 
-// OwnerHere begins the name of who works at the machine's own command line. No account's name can hold a colon.
+// OwnerHere begins the owner's name of what is made at the machine's own command line. No account's name can hold a
+// colon.
 const OwnerHere = "cli:"
 
 // AddAccount adds an account; ErrTaken if the name is there. Tokens that an earlier release made at the command line
@@ -160,7 +161,8 @@ func (s *Store) AddAccount(ctx context.Context, a Account) error {
 	})
 }
 
-// SaveAccount writes what changed of an account and ends its sessions, so that what it could do before it cannot do on.
+// SaveAccount writes the changes of an account and ends its sessions, so that none goes on with the rights that it had
+// before.
 func (s *Store) SaveAccount(ctx context.Context, a Account) error {
 	return s.inTx(ctx, "save account", func(tx *sql.Tx) error {
 		r, err := tx.ExecContext(
@@ -192,7 +194,7 @@ type Session struct {
 	Source                string
 }
 
-// AddSession keeps a session. With after, which must not have more than one successor a moment, it follows that one.
+// AddSession stores a session. With after it follows that one, which can have one successor only.
 func (s *Store) AddSession(ctx context.Context, v Session, after string) error {
 	return s.inTx(ctx, "add session", func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(
@@ -238,13 +240,13 @@ func (s *Store) SawSession(ctx context.Context, hash string, at time.Time) error
 	return wrap(err, "note session")
 }
 
-// EndSessions ends every secret of a sign-in.
+// EndSessions ends all sessions of a sign-in.
 func (s *Store) EndSessions(ctx context.Context, family string) error {
 	_, err := s.write.ExecContext(ctx, s.sql("DELETE FROM sessions WHERE family = ?"), family)
 	return wrap(err, "end session")
 }
 
-// A Token lets a program in.
+// A Token gives a program access.
 type Token struct {
 	No      int64     `json:"no"`
 	Hash    string    `json:"-"`
@@ -321,13 +323,13 @@ func (s *Store) UsedToken(ctx context.Context, no int64, at time.Time) error {
 	return wrap(err, "note token")
 }
 
-// RevokeToken makes a token worthless; ErrNone if there is none of that number that is still worth something.
+// RevokeToken makes a token worthless; ErrNone if there is no valid one of that number.
 func (s *Store) RevokeToken(ctx context.Context, no int64, at time.Time) error {
 	r, err := s.write.ExecContext(ctx, s.sql("UPDATE tokens SET revoked = ? WHERE no = ? AND revoked = 0"), millis(at), no)
 	return one(r, err, "revoke token", ErrNone)
 }
 
-// An AuditEntry is something that was done, or refused, and by whom.
+// An AuditEntry is something that was done, or refused, and by which account.
 type AuditEntry struct {
 	No     int64     `json:"no"`
 	At     time.Time `json:"at"`
@@ -352,8 +354,8 @@ const maxAudit = 1_000_000
 // lockAudit is the number under which processes on one PostgreSQL write the log one after the other.
 const lockAudit = 0x706f7364_78_03
 
-// Audit adds entries, all or none. Nothing here changes one or takes one out but the sweep of the oldest beyond a
-// million.
+// Audit adds entries, all or none. No code changes an entry or deletes one, except that the oldest beyond a million are
+// deleted.
 func (s *Store) Audit(ctx context.Context, list ...AuditEntry) error {
 	return s.inTx(ctx, "write audit log", func(tx *sql.Tx) error {
 		if s.pg {
@@ -462,7 +464,7 @@ func (s *Store) VerifyAudit(ctx context.Context) (last AuditEntry, err error) {
 	return last, err
 }
 
-// Notices returns what was told of incidents by one way.
+// Notices returns which incidents were told of by one way.
 func (s *Store) Notices(ctx context.Context, way string) (map[int64]string, error) {
 	rows, err := s.read.QueryContext(ctx, s.sql("SELECT incident, told FROM notices WHERE way = ?"), way)
 	if err != nil {
@@ -481,14 +483,14 @@ func (s *Store) Notices(ctx context.Context, way string) (map[int64]string, erro
 	return told, rows.Err()
 }
 
-// Notice notes that something was told of an incident.
+// Notice records that an incident was told of by one way.
 func (s *Store) Notice(ctx context.Context, way string, incident int64, told string, at time.Time) error {
 	_, err := s.write.ExecContext(ctx, s.sql(`INSERT INTO notices (way, incident, told, at) VALUES (?, ?, ?, ?)
 		ON CONFLICT (way, incident) DO UPDATE SET told = excluded.told, at = excluded.at`), way, incident, told, millis(at))
 	return wrap(err, "note notice")
 }
 
-// SweepAccess deletes sessions and one-time tokens that are over, and what was told of incidents long ago.
+// SweepAccess deletes sessions and one-time tokens that are over, and old records of notices.
 func (s *Store) SweepAccess(ctx context.Context, sessionsBefore, now time.Time) error {
 	for _, d := range []struct {
 		stmt string

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// ErrNotLite says that something is for SQLite only: PostgreSQL has better tools of its own.
+// ErrNotLite is the error of an operation that exists for SQLite only: PostgreSQL has better tools of its own.
 var ErrNotLite = errors.New("the store is PostgreSQL: use pg_dump and pg_restore")
 
 // Backup writes a whole and consistent copy to a file that must not be there yet, while everything else goes on.
@@ -42,7 +42,7 @@ func (s *Store) Backup(ctx context.Context, file string) error {
 	return nil
 }
 
-// Check reads a whole SQLite file and says its version, or what is wrong with it.
+// Check reads a whole SQLite file and returns its schema version, or an error that tells what is wrong with it.
 func Check(ctx context.Context, file string) (version int, err error) {
 	if _, err := os.Stat(file); err != nil {
 		return 0, fmt.Errorf("check store: %w", err)
@@ -68,7 +68,7 @@ func Check(ctx context.Context, file string) (version int, err error) {
 	return version, nil
 }
 
-// Version is the schema that this program writes.
+// Version is the schema version that this program writes.
 func Version() int { return schemaVersion }
 
 // Down takes the store back to an earlier release's version, in one transaction. No process may serve it: ErrInUse if
@@ -136,8 +136,8 @@ var past = map[string]string{
 	"diagnoses_cause":    "CREATE INDEX diagnoses_cause ON diagnoses (cause, place)",
 }
 
-// undo returns the statements that take a store of version v one version back: those that made it, backwards. What only
-// the later release kept is lost with its tables.
+// undo returns the statements that take a store of version v back by one version: the reverse of those that made it.
+// What only the later release stored is lost with its tables.
 func undo(v int) (list []string, err error) {
 	if v <= 2 { // since then diagnoses are packed
 		return nil, fmt.Errorf(

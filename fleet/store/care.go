@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A Care is whom an incident is with. Incidents themselves are written by who looks for them.
+// A Care is who is working on an incident. Incidents themselves are written by the process that looks for them.
 type Care struct {
 	Owner        string    `json:"owner,omitempty"`
 	Acknowledged time.Time `json:"acknowledged,omitzero"`
@@ -26,10 +26,10 @@ const (
 	DeedReopen      = "reopen" // of no person: new reports opened it again
 )
 
-// ProofPerson says that a person ended an incident.
+// ProofPerson is the proof of an incident that a person ended.
 const ProofPerson = "person"
 
-// A LogEntry is what somebody did about an incident.
+// A LogEntry is what a person did about an incident.
 type LogEntry struct {
 	No       int64     `json:"no"`
 	Incident int64     `json:"incident"`
@@ -39,7 +39,7 @@ type LogEntry struct {
 	Said     string    `json:"said,omitempty"`
 }
 
-// Cares reads whom some incidents are with, by number.
+// Cares reads who is working on some incidents, by number.
 func (s *Store) Cares(ctx context.Context, list []Incident) (map[int64]Care, error) {
 	cares := map[int64]Care{}
 	for part := range slices.Chunk(list, MaxRows) {
@@ -83,7 +83,7 @@ func (s *Store) Incident(ctx context.Context, in Estates, no int64) (Incident, e
 	return list[0], nil
 }
 
-// Tend does something about an incident that a reader may see, and writes it into its log. For a merge into is the
+// Tend changes the state of an incident that a reader may see, and writes that into its log. For a merge, into is the
 // incident that explains it.
 func (s *Store) Tend(ctx context.Context, in Estates, e LogEntry, set Care, into int64) error {
 	i, err := s.Incident(ctx, in, e.Incident)

@@ -33,7 +33,8 @@ func (s *Store) AddEnrollment(ctx context.Context, e Enrollment) error {
 	return wrap(err, "add enrolment")
 }
 
-// UseEnrollment uses a token up for one key. ErrNone: there is no such token, it is over, or another key has used it.
+// UseEnrollment marks a token as used by one key. ErrNone: there is no such token, it has expired, or another key has
+// used it.
 func (s *Store) UseEnrollment(ctx context.Context, hash, key string, now time.Time) (Enrollment, error) {
 	e := Enrollment{Hash: hash}
 	r, err := s.write.ExecContext(
@@ -112,7 +113,7 @@ func (s *Store) Certificate(ctx context.Context, serial string) (Certificate, er
 	return c, none(err, "read certificate")
 }
 
-// WorkedCertificate notes that a certificate is in use.
+// WorkedCertificate records that a certificate is in use.
 func (s *Store) WorkedCertificate(ctx context.Context, serial string, at time.Time) error {
 	_, err := s.write.ExecContext(
 		ctx,

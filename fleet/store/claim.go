@@ -9,13 +9,13 @@ import (
 	"syscall"
 )
 
-// ErrInUse says that another process has what one process may have.
+// ErrInUse is the error when another process holds what only one process may hold.
 var ErrInUse = errors.New("another posdx-fleet is using it; stop that one first, or give another --data or --store")
 
-// A Claim is on what one process may have at a time; it ends with the process at the latest.
+// A Claim is the exclusive right to a file or a store; it ends with the process at the latest.
 type Claim struct{ f *os.File }
 
-// ClaimFile claims something by a lock file. The file stays: taking it away would let two have it.
+// ClaimFile takes a claim by a lock file. The file stays: if it were deleted two processes could hold it.
 func ClaimFile(what, path string) (*Claim, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -29,14 +29,14 @@ func ClaimFile(what, path string) (*Claim, error) {
 		by, _ := io.ReadAll(io.LimitReader(f, 20))
 		return nil, fmt.Errorf("%s (process %s): %w", what, by, ErrInUse)
 	}
-	// Who it is helps whoever is refused; without it the claim holds as well.
+	// The name of the holder is for the message to the next process; the claim holds without it.
 	if f.Truncate(0) == nil {
 		fmt.Fprint(f, os.Getpid())
 	}
 	return &Claim{f}, nil
 }
 
-// Free lets others have it. A nil claim is on nothing.
+// Free gives a claim up. A nil claim is on nothing.
 func (c *Claim) Free() {
 	if c != nil {
 		c.f.Close()

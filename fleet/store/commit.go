@@ -29,17 +29,17 @@ const (
 	reasonGaps = "too many gaps"
 )
 
-// ReasonFlood is the rejection of what a terminal sends beyond its measure. It is counted by terminal, and one row a
-// batch tells of it, so that a flood does not push other rejections out.
+// ReasonFlood is the rejection of documents beyond what a terminal may send. They are counted by terminal, and one row
+// for each batch records them, so that they do not push other rejections out.
 const ReasonFlood = "more than one terminal may send"
 
-// An Ack goes back to one terminal.
+// An Ack is the acknowledgement for one terminal.
 type Ack struct {
 	To  report.Address
 	Ack report.Ack
 }
 
-// A Result tells what became of a batch.
+// A Result is what became of a batch.
 type Result struct {
 	Acks                         []Ack // of every stream that had a document in the batch, duplicates included
 	Stored, Duplicates, Rejected int
@@ -358,7 +358,7 @@ func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
 	case d.Presence != nil:
 		when := millis(d.Received)
 		if d.Retained && d.Presence.State == "offline" {
-			when = 0 // it went while this fleet was away; nobody knows when
+			when = 0 // it went offline while this fleet did not run; when is not known
 		}
 		return b.update(ctx, d.At, "state = ?, reason = ?, state_at = ?", "AND (state <> ? OR reason <> ?)",
 			clean(d.Presence.State), clean(d.Presence.Reason), when, clean(d.Presence.State), clean(d.Presence.Reason))

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// unnest is a table of rows for PostgreSQL, a list a column: one statement for any number of rows, so that it is planned
-// once. The first row tells the types.
+// unnest is a table of rows for PostgreSQL, a list a column: one statement for any number of rows, so that it is
+// planned once. The first row tells the types.
 func unnest(rows [][]any) (from string, args []any) {
 	var b strings.Builder
 	b.WriteString("unnest(")
@@ -51,7 +51,8 @@ func column[T any](rows [][]any, i int) []T {
 }
 
 // copyDiagnoses writes diagnoses to PostgreSQL: those that are there already, in whatever month, give way to a higher
-// revision, the others are copied in. The batch holds the locks of their terminals, so nobody else brings them meanwhile.
+// revision, the others are copied in. The batch holds the locks of their terminals, so nobody else brings them
+// meanwhile.
 func (b *batch) copyDiagnoses(ctx context.Context, rows [][]any) error {
 	if len(rows) == 0 {
 		return nil
@@ -79,7 +80,8 @@ func (b *batch) copyDiagnoses(ctx context.Context, rows [][]any) error {
 		}
 		there[n] = true
 		if row := rows[n]; int64(row[rowRevision].(int)) > revision {
-			higher = append(higher, append([]any{place, received}, append(row[rowRevision:rowRevision+2:rowRevision+2], row[rowCode:]...)...))
+			higher = append(higher, append([]any{place, received},
+				append(row[rowRevision:rowRevision+2:rowRevision+2], row[rowCode:]...)...))
 		}
 	}
 	if err := errors.Join(found.Err(), found.Close()); err != nil {

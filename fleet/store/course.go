@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A Point is how often something was in one step of a course.
+// A Point is the count in one step of time.
 type Point struct {
 	Scheme, Code string // of a course by code
 	Cause        string // of a course by cause
@@ -72,7 +72,7 @@ func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, h
 	return list, rows.Err()
 }
 
-// A Tallied is what diagnoses of one code or cause come to.
+// A Tallied is how many diagnoses one code or cause has.
 type Tallied struct {
 	Code      string `json:"code,omitempty"`
 	Scheme    string `json:"scheme,omitempty"`
@@ -140,14 +140,14 @@ func (s *Store) BaseRate(ctx context.Context, in Estates, cause string, since ti
 	return r, nil
 }
 
-// A Quiet is how many terminals are not heard, in three ways.
+// A Quiet is how many terminals send nothing, in three ways.
 type Quiet struct {
 	Offline int `json:"offline"` // for an hour and more, and not because they were told to stop
 	Unheard int `json:"unheard"` // nothing came for a day
 	Unsold  int `json:"unsold"`  // online, sold before, and no approved sale for a day
 }
 
-// CountQuiet counts the terminals that are not heard.
+// CountQuiet counts the terminals that send nothing.
 func (s *Store) CountQuiet(ctx context.Context, in Estates, now time.Time) (Quiet, error) {
 	cond, of := in.only("estate")
 	cond = cmp.Or(cond, "1 = 1")

@@ -14,7 +14,7 @@ import (
 	"posdx/agent/report"
 )
 
-// A Task is a terminal that wants a person for one cause.
+// A Task is a terminal that needs a person for one cause.
 type Task struct {
 	Estate   string    `json:"estate"`
 	Terminal string    `json:"terminal"`
@@ -29,8 +29,8 @@ type Task struct {
 	ID       string    `json:"diagnosis"` // the newest
 }
 
-// Tasks lists the terminals that reported one of some causes since a moment, with at least this probability, and of
-// which nothing told since that it is over. The sites with most of them come first.
+// Tasks lists the terminals that have reported one of some causes since a moment, with at least this probability, and
+// for which no later report shows that it is over. The sites with most of them come first.
 func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place map[string]string, since time.Time,
 	least float64) ([]Task, error) {
 	low, err := s.placeAt(ctx, since)
@@ -76,7 +76,7 @@ func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place ma
 	return list, rows.Err()
 }
 
-// Asked lists the diagnoses that somebody asked a terminal for, the newest first.
+// Asked lists the diagnoses that a person asked a terminal for, the newest first.
 func (s *Store) Asked(ctx context.Context, in Estates, at report.Address, limit int) ([]Row, error) {
 	if !in.Has(at.Estate) {
 		return nil, nil
@@ -94,7 +94,7 @@ func (s *Store) Asked(ctx context.Context, in Estates, at report.Address, limit 
 	return list, nil
 }
 
-// AskedOne returns one diagnosis that somebody asked for.
+// AskedOne returns one diagnosis that a person asked for.
 func (s *Store) AskedOne(ctx context.Context, in Estates, at report.Address, id string) (Row, error) {
 	if !in.Has(at.Estate) {
 		return Row{}, ErrNone
@@ -178,10 +178,10 @@ func (s *Store) Commands(ctx context.Context, in Estates, at report.Address, lim
 	return list, replies.Err()
 }
 
-// FoundNothing is what people find where nothing was wrong; every other find is a cause's id.
+// FoundNothing is the find of people who found nothing wrong; every other find is the id of a cause.
 const FoundNothing = report.FoundNothing
 
-// A Find is what people found at a terminal that a diagnosis was about.
+// A Find is what people found at a terminal after a diagnosis.
 type Find struct {
 	Diagnosis string    `json:"diagnosis"`
 	Cause     string    `json:"cause"` // that the diagnosis named first
@@ -191,7 +191,7 @@ type Find struct {
 	At        time.Time `json:"at"`
 }
 
-// SaveFind keeps what was found; what was said of the same diagnosis before gives way.
+// SaveFind stores what was found; it replaces an earlier find of the same diagnosis.
 func (s *Store) SaveFind(ctx context.Context, at report.Address, f Find) error {
 	_, err := s.write.ExecContext(ctx,
 		s.sql(`INSERT INTO found (estate, terminal, diagnosis, cause, found, said, who, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -222,11 +222,11 @@ func (s *Store) Find(ctx context.Context, in Estates, at report.Address, id stri
 	return f, nil
 }
 
-// A Became is a diagnosis of which it is known what became.
+// A Became is a diagnosis whose outcome is known.
 type Became = report.Became
 
-// Became lists what became of diagnoses, the newest first, of one cause or of all; the next call goes on before the
-// last one's time.
+// Became lists diagnoses with their outcomes, the newest first, of one cause or of all; the next call continues before
+// the time of the last one.
 func (s *Store) Became(ctx context.Context, in Estates, cause string, since, before time.Time, limit int) ([]Became,
 	error) {
 	cond, of := in.only("estate")
@@ -263,7 +263,7 @@ func (s *Store) Became(ctx context.Context, in Estates, cause string, since, bef
 	return list, rows.Err()
 }
 
-// A View is a page with its filters that somebody wants again.
+// A View is a page with its filters that an account has saved.
 type View struct {
 	No   int64     `json:"no"`
 	Who  string    `json:"who"`
@@ -275,10 +275,10 @@ type View struct {
 // maxViews bounds what one person saves.
 const maxViews = 50
 
-// ErrTooMany says that no more is kept.
+// ErrTooMany is the error when no more can be saved.
 var ErrTooMany = errors.New("too many")
 
-// SaveView keeps a page for somebody; ErrTooMany if there are 50 already.
+// SaveView saves a page for an account; ErrTooMany if there are 50 already.
 func (s *Store) SaveView(ctx context.Context, v View) error {
 	r, err := s.write.ExecContext(ctx, s.sql(fmt.Sprintf("INSERT INTO views (who, name, path, made) SELECT ?, ?, ?, ? WHERE (SELECT count(*) FROM views WHERE who = ?) < %d", maxViews)),
 		clean(v.Who), clean(v.Name), clean(v.Path), millis(v.Made), clean(v.Who))
@@ -291,7 +291,7 @@ func (s *Store) SaveView(ctx context.Context, v View) error {
 	return nil
 }
 
-// DropView forgets a page that somebody saved.
+// DropView deletes a page that an account has saved.
 func (s *Store) DropView(ctx context.Context, who string, no int64) error {
 	if _, err := s.write.ExecContext(ctx, s.sql("DELETE FROM views WHERE who = ? AND no = ?"), clean(who), no); err != nil {
 		return fmt.Errorf("forget view: %w", err)
@@ -299,7 +299,7 @@ func (s *Store) DropView(ctx context.Context, who string, no int64) error {
 	return nil
 }
 
-// Views lists the pages that somebody saved.
+// Views lists the pages that an account has saved.
 func (s *Store) Views(ctx context.Context, who string) ([]View, error) {
 	rows, err := s.read.QueryContext(ctx, s.sql("SELECT no, who, name, path, made FROM views WHERE who = ? ORDER BY name, no"), clean(who))
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"posdx/agent/report"
 )
 
-// A Document is one message of a terminal, taken apart. Exactly one of the pointers is set, by Kind; with a Reason none
-// is, and the document is only counted.
+// A Document is one decoded message of a terminal. Exactly one of the pointers is set, by Kind; with a Reason none is,
+// and the document is only counted.
 type Document struct {
 	At         report.Address
 	Kind       string // as the topic names it; a reply's is "reply/ping"

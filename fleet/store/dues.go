@@ -11,13 +11,13 @@ import (
 	"posdx/agent/report"
 )
 
-// A Due is something of a terminal that ends at a moment that can be foretold.
+// A Due is something of a terminal that ends at a foreseeable moment.
 type Due struct {
 	Estate   string    `json:"estate"`
 	Terminal string    `json:"terminal"`
 	Kind     string    `json:"kind"`          // the check and the fact that told: net.tls.days_left
 	Subject  string    `json:"subject"`       // of the check
-	At       time.Time `json:"due,omitzero"`  // zero: nobody can say yet
+	At       time.Time `json:"due,omitzero"`  // zero: not known yet
 	Value    float64   `json:"value"`         // the fact
 	Seen     time.Time `json:"seen"`          // when it was told
 	Site     string    `json:"site,omitzero"` // of the terminal, where it is recorded
@@ -33,14 +33,14 @@ const (
 	paceSteps = 1.0 // that it rose by
 )
 
-// A Dated is what a terminal's newest health says of what ends.
+// A Dated is what a terminal's newest health document tells of things that end.
 type Dated struct {
 	At   report.Address
 	Seen time.Time
 	List []Due
 }
 
-// SaveDues keeps what ends at each of some terminals, in place of what was known of it.
+// SaveDues stores what ends at each of some terminals, and replaces what was stored of it.
 func (s *Store) SaveDues(ctx context.Context, list []Dated) error {
 	for part := range slices.Chunk(list, maxPlaces) {
 		if err := s.saveDues(ctx, part); err != nil {

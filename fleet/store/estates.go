@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Estates are those that a reader may see: nil is all of them, an empty list none. Every query for a reader takes them.
+// Estates are those that a reader may see: nil is all of them, an empty list none. Every query for a reader takes them
+// as an argument.
 type Estates []string
 
 // Has tells whether the reader may see an estate.

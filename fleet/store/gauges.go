@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Gauge is one number of the fleet's state, by its estate and up to two words of ours.
+// A Gauge is one number of the fleet's state, with its estate and up to two labels.
 type Gauge struct {
 	Name           string // terminals, incidents, incident_terminals, diagnoses_hour, gaps, certificates
 	Estate         string

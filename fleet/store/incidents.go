@@ -11,7 +11,7 @@ import (
 	"posdx/agent/report"
 )
 
-// A Sighting is that a terminal lately reported a code, and what it thinks the cause is.
+// A Sighting is a recent report of a code by a terminal, with the cause that its diagnosis names.
 type Sighting struct {
 	At             report.Address
 	Received       time.Time
@@ -24,8 +24,8 @@ type Sighting struct {
 // maxSightings bounds what one look for incidents reads.
 const maxSightings = 200_000
 
-// Sightings lists what arrived since a moment, newest first. Documents that waited at the terminal tell of the past and
-// are left out.
+// Sightings lists what arrived since a moment, newest first. Documents that had waited at the terminal are about the
+// past and are left out.
 func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, error) {
 	rows, err := s.read.QueryContext(ctx,
 		s.sql(`SELECT estate, terminal, received, repeats + 1, scheme, code, entry, cause, segment FROM diagnoses
@@ -287,8 +287,8 @@ func (s *Store) FindIncidents(ctx context.Context, f IncidentFilter) ([]Incident
 	return list, rows.Err()
 }
 
-// SaveIncident writes an incident; with No 0 a new one, whose number it sets. One that somebody ended, or merged, since
-// it was read stays as it is: the next look reads it anew.
+// SaveIncident writes an incident; with No 0 a new one, whose number it sets. If a person has ended or merged it since
+// it was read it is not changed: the next look reads it anew.
 func (s *Store) SaveIncident(ctx context.Context, i *Incident) error {
 	if i.read.IsZero() || !i.Closed.IsZero() {
 		return s.saveIncident(ctx, s.write, i)

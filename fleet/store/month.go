@@ -136,7 +136,7 @@ func (s *Store) ensureMonth(ctx context.Context, t time.Time) error {
 		if err := tx.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&there); err != nil || there {
 			return err
 		}
-		// Made apart and then attached: so it waits for nobody who reads or writes, and nobody for it.
+		// Made apart and then attached: so it does not wait for readers and writers, nor they for it.
 		for _, stmt := range []string{
 			"CREATE TABLE " + name + " (LIKE diagnoses INCLUDING DEFAULTS)",
 			fmt.Sprintf("ALTER TABLE diagnoses ATTACH PARTITION %s FOR VALUES FROM (%d) TO (%d)", name,
@@ -176,7 +176,7 @@ func (s *Store) parts(ctx context.Context) ([]part, error) {
 			return nil, err
 		}
 		if p.first, err = time.Parse("diagnoses_2006_01", p.name); err != nil {
-			continue // somebody else's: left alone
+			continue // not one of ours: left alone
 		}
 		list = append(list, p)
 	}
@@ -200,8 +200,8 @@ func (s *Store) Months(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// dropBefore drops the tables of months that ended at a moment or before, and says how many diagnoses went. A table that
-// somebody reads for long is dropped by a later sweep: who waits for it would hold up ingest.
+// dropBefore drops the tables of months that ended at a moment or before, and returns how many diagnoses were in them.
+// A table that is being read for long is dropped by a later sweep, since waiting for it would hold up ingest.
 func (s *Store) dropBefore(ctx context.Context, cut time.Time) (int64, error) {
 	list, err := s.parts(ctx)
 	if err != nil {

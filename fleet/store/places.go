@@ -13,7 +13,7 @@ import (
 	"posdx/agent/report"
 )
 
-// A Placed is what one terminal shares with others, by the names of report.Dimensions.
+// A Placed is what one terminal has in common with others, by the names of report.Dimensions.
 type Placed struct {
 	At    report.Address
 	When  time.Time // when the fleet learnt of it
@@ -27,7 +27,7 @@ type Placed struct {
 // listed ends the dimension of a change that the inventory made.
 const listed = "@inventory"
 
-// A Change is that a terminal shares something else than before: a new application, another carrier.
+// A Change is a new value of a dimension of a terminal: a new application, another carrier.
 type Change struct {
 	Estate   string    `json:"estate"`
 	Terminal string    `json:"terminal"`
@@ -41,8 +41,8 @@ type Change struct {
 // maxPlaces bounds what one transaction writes, which ingest waits for.
 const maxPlaces = 200
 
-// SavePlaces keeps what terminals share, and what of it is new since they were last told of. A terminal's first place
-// is no change.
+// SavePlaces stores what terminals have in common with others, and what of it is new since it was last stored. The
+// first values of a terminal are no change.
 func (s *Store) SavePlaces(ctx context.Context, list []Placed) error {
 	for part := range slices.Chunk(list, maxPlaces) {
 		if err := s.savePlaces(ctx, part); err != nil {
@@ -112,7 +112,7 @@ func (s *Store) savePlaces(ctx context.Context, list []Placed) error {
 	return tx.Commit()
 }
 
-// PlaceOf is what a terminal shares with others.
+// PlaceOf is what a terminal has in common with others.
 func (s *Store) PlaceOf(ctx context.Context, in Estates, at report.Address) (map[string]string, error) {
 	place := map[string]string{}
 	if !in.Has(at.Estate) {
@@ -144,7 +144,7 @@ func within(table string, place map[string]string) (string, []any) {
 	return strings.Join(cond, " AND "), args
 }
 
-// A Value is one value of a dimension, and how its terminals are.
+// A Value is one value of a dimension, and the state of its terminals.
 type Value struct {
 	Estate    string `json:"estate"`
 	Dim       string `json:"dimension"`
@@ -203,7 +203,7 @@ func (s *Store) placeAt(ctx context.Context, when time.Time) (int64, error) {
 	return place, err
 }
 
-// A Share is how many of the terminals with a value reported something.
+// A Share is how many of the terminals with a value have reported something.
 type Share struct {
 	Dim       string `json:"dimension"`
 	Value     string `json:"value"`
@@ -329,7 +329,7 @@ func (s *Store) InAndOut(ctx context.Context, estate string, place map[string]st
 	return in, out, nil
 }
 
-// Changes lists what one terminal came to share, the newest first.
+// Changes lists the changes of one terminal, the newest first.
 func (s *Store) Changes(ctx context.Context, in Estates, at report.Address, limit int) ([]Change, error) {
 	if !in.Has(at.Estate) {
 		return nil, nil
@@ -363,8 +363,8 @@ type ChangeCount struct {
 	Last      time.Time `json:"last"`
 }
 
-// ChangesIn counts what changed at the terminals of a place within a time, the most common first. What only the
-// inventory says anew changed nothing there.
+// ChangesIn counts the changes at the terminals of a place within a time, the most common first. Values that are new
+// only because the inventory was edited are no changes.
 func (s *Store) ChangesIn(ctx context.Context, estate string, place map[string]string, from,
 	to time.Time) ([]ChangeCount, error) {
 	cond, args := within("c", place)

@@ -21,7 +21,7 @@ const MaxRows = 500
 // that a search of everything is many quick answers.
 const searchRows = 20_000
 
-// ErrNone says that there is no such document.
+// ErrNone is the error when there is no such document.
 var ErrNone = errors.New("not found")
 
 // A Row is one diagnosis as stored: its highest revision.
@@ -220,7 +220,7 @@ func (s *Store) Diagnosis(ctx context.Context, in Estates, at report.Address, id
 	return list[0], nil
 }
 
-// Outcome returns what became of a diagnosis, ErrNone as long as its terminal has told nothing.
+// Outcome returns the outcome of a diagnosis, ErrNone as long as its terminal has not reported one.
 func (s *Store) Outcome(ctx context.Context, in Estates, at report.Address, id string) (report.Outcome, error) {
 	if !in.Has(at.Estate) {
 		return report.Outcome{}, ErrNone
@@ -440,7 +440,7 @@ func raw(s string) json.RawMessage {
 	return json.RawMessage(s)
 }
 
-// A Rejection is a document that was refused. What it held is not kept: it may be anything, card data included.
+// A Rejection is a document that was refused. Its content is not stored, since it may be anything, card data included.
 type Rejection struct {
 	Received time.Time `json:"received"`
 	Estate   string    `json:"estate"` // empty if the topic named no terminal

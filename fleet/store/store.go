@@ -88,7 +88,7 @@ func liteAddress(path string) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)"
 }
 
-// Close lets go of the store; no other call may be under way.
+// Close closes the store; no other call may be running.
 func (s *Store) Close() error {
 	if s.read != nil && s.read != s.write {
 		s.read.Close()
@@ -96,7 +96,7 @@ func (s *Store) Close() error {
 	return s.write.Close()
 }
 
-// Alive tells whether the store can be written to.
+// Alive returns an error if the store cannot be written to.
 func (s *Store) Alive(ctx context.Context) error {
 	_, err := s.write.ExecContext(ctx, s.sql("UPDATE meta SET alive = ? WHERE only_row = 1"), time.Now().UnixMilli())
 	if err != nil {
@@ -175,14 +175,14 @@ var desk = []string{
 	`CREATE INDEX IF NOT EXISTS changes_terminal ON changes (estate, terminal, no)`,
 	`CREATE INDEX IF NOT EXISTS tallies_hour ON tallies (hour)`,
 
-	// What ends at a moment that can be foretold. A due of 0: it wears, and nobody can say yet how fast.
+	// What ends at a moment that can be foretold. A due of 0: it wears, and how fast is not known yet.
 	`CREATE TABLE IF NOT EXISTS dues (
 		estate TEXT NOT NULL, terminal TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL,
 		due BIGINT NOT NULL, value DOUBLE PRECISION NOT NULL, first_value DOUBLE PRECISION NOT NULL, first_at BIGINT NOT NULL, seen BIGINT NOT NULL,
 		PRIMARY KEY (estate, terminal, kind, subject))`,
 	`CREATE INDEX IF NOT EXISTS dues_due ON dues (due)`,
 
-	// What somebody asked a terminal is not what happened there: kept apart, and less of it.
+	// A diagnosis that a person asked for is not what happened at the terminal: kept apart, and fewer of them.
 	`CREATE TABLE IF NOT EXISTS asked (
 		no SERIAL,
 		estate TEXT NOT NULL, terminal TEXT NOT NULL, id TEXT NOT NULL, received BIGINT NOT NULL, packed BYTES NOT NULL,

@@ -25,7 +25,7 @@ const (
 	GapBefore  = "before"  // older than the first contact of this fleet with this stream
 )
 
-// A Gap is a range of sequence numbers that were never committed. It is shown, never hidden.
+// A Gap is a range of sequence numbers that were never committed. Pages show it.
 type Gap struct {
 	First  uint64    `json:"first"`
 	Last   uint64    `json:"last"`
@@ -48,7 +48,7 @@ type Stream struct {
 	Duplicates uint64 `json:"duplicates"`
 }
 
-// A Verdict says what a sequence number is to its stream.
+// A Verdict is what a sequence number means to its stream: new, a repeat, …
 type Verdict int
 
 // Verdicts.
@@ -58,7 +58,7 @@ const (
 	Refused // would tear more gaps than are kept
 )
 
-// Take enters a sequence number, 1 or more, and says whether its document is to be stored.
+// Take records a sequence number, 1 or more, and returns whether its document is to be stored.
 func (s *Stream) Take(seq uint64, now time.Time) Verdict {
 	if seq > s.Highest {
 		if seq > s.Highest+1 {
@@ -114,7 +114,7 @@ func (s *Stream) roomForOne() bool {
 	return false
 }
 
-// Renew gives the open gaps their patience again: the terminal began a session, or is filling them.
+// Renew starts the waiting time of the open gaps anew: the terminal has begun a session, or is sending what is missing.
 func (s *Stream) Renew(now time.Time) {
 	for i := range s.Gaps {
 		if s.Gaps[i].State == GapOpen {
@@ -123,8 +123,8 @@ func (s *Stream) Renew(now time.Time) {
 	}
 }
 
-// Expire closes the gaps that nobody filled in time. It is called only when a document of the stream arrives, since a
-// silent terminal may still hold what is missing.
+// Expire closes the gaps that were not filled in time. It is called only when a document of the stream arrives, since a
+// terminal that sends nothing may still hold what is missing.
 func (s *Stream) Expire(now time.Time) {
 	for i := range s.Gaps {
 		if g := &s.Gaps[i]; g.State == GapOpen && now.Sub(g.Since) >= Patience {
@@ -133,7 +133,7 @@ func (s *Stream) Expire(now time.Time) {
 	}
 }
 
-// Dropped enters a terminal's report that it dropped n documents between first and last. Records between may have been
+// Dropped records a terminal's report that it dropped n documents between first and last. Records between may have been
 // kept: if more are missing than were dropped the gaps stay open.
 func (s *Stream) Dropped(first, last, n uint64, reason string, now time.Time) {
 	if first == 0 || last < first {
@@ -154,7 +154,7 @@ func (s *Stream) Dropped(first, last, n uint64, reason string, now time.Time) {
 	}
 }
 
-// Held enters a terminal's word that its outbox holds nothing below oldest.
+// Held records that a terminal's outbox holds nothing below oldest.
 func (s *Stream) Held(oldest uint64, now time.Time) {
 	if oldest <= 1 || oldest > maxSeq {
 		return

@@ -16,8 +16,9 @@ import (
 	"posdx/fleet/store"
 )
 
-// Site.Access lets people and programs in. A site without one is open: everybody who reaches it has the role Open, and
-// it answers to localhost and to addresses only, so that a foreign page cannot read it through the operator's browser.
+// Site.Access decides who may sign in. A site without it is open: everybody who reaches it has the role Open, and it
+// answers only to localhost and to addresses as its host name, so that a foreign page cannot read it through the
+// operator's browser.
 
 // Public paths are for everybody: to sign in, and for machines that watch this one.
 func public(path string) bool {
@@ -642,5 +643,5 @@ func (p *page) EstatesOf(list store.Estates) string {
 	return strings.Join(list, " ")
 }
 
-// Signed tells whether somebody signed in.
+// Signed reports whether the viewer has signed in.
 func (v Viewer) Signed() bool { return v.user.Session != "" }

@@ -39,9 +39,9 @@ func lines(rows []store.Row) ([]line, error) {
 	return out, nil
 }
 
-// retell puts every text of a diagnosis into the reader's language, made anew from the ids and facts that it carries.
-// What cannot be made, since another knowledge said it, is named by its check; nothing is shown as the terminal wrote
-// it.
+// retell writes every text of a diagnosis in the reader's language, from the ids and facts that it carries. A text that
+// cannot be made, because the terminal has other knowledge, is replaced by the name of its check; no text is shown as
+// the terminal wrote it.
 func retell(d report.Diagnosis, k *codes.Knowledge, p *page) report.Diagnosis {
 	o := diagnose.Options{Lang: p.Lang}
 	o.Profile, _ = k.Profile(d.Code.Scheme)
@@ -120,12 +120,12 @@ func (p *page) Advice(c report.Cause, m report.Money) string {
 // near is by how many decibans two reasons differ.
 func near(a, b report.Reason) float64 { return max(a.WeightDB-b.WeightDB, b.WeightDB-a.WeightDB) }
 
-// Money says what became of the customer's money and whether to try again, in whole sentences.
+// Money is what became of the customer's money and whether to try again, in whole sentences.
 func (p *page) Money(m report.Money) string {
 	return p.knowledge.Word("money", m.State).In(p.Lang)
 }
 
-// Retry says whether to try again, in a whole sentence.
+// Retry is whether to try again, in a whole sentence.
 func (p *page) Retry(m report.Money) string { return p.knowledge.Word("retry", m.Retry).In(p.Lang) }
 
 func (s *Site) diagnoses(w http.ResponseWriter, r *http.Request) {

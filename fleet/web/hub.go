@@ -5,8 +5,8 @@ import "sync"
 // maxViewers bounds the pages that are open and live at one time.
 const maxViewers = 256
 
-// A Hub tells open pages that something changed. What changed they fetch themselves, so a slow page misses nothing: it
-// only hears of several changes as one.
+// A Hub tells open pages that something changed. They fetch themselves what changed, so a slow page misses nothing:
+// several changes reach it as one.
 type Hub struct {
 	mu      sync.Mutex
 	viewers map[chan struct{}]bool // guarded by mu

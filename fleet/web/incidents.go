@@ -181,7 +181,7 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		Changes     []store.ChangeCount
 		Others      []store.Incident // that it can be merged with
 		Owners      []string         // that it can be given to
-		Free        bool             // nobody signs in, so that any name will do
+		Free        bool             // people do not sign in, so any name is accepted
 		Muted       bool
 		All         string // address of its diagnoses, with scope and time
 		Mutes       any
@@ -313,8 +313,8 @@ func (s *Site) lifts(ctx context.Context, i store.Incident, causes []string, fro
 	return list[:min(len(list), 10)], nil
 }
 
-// examples finds the first and the last terminal that told of an incident, and three that did of late with what speaks
-// for the cause.
+// examples finds the first and the last terminal that reported an incident, and three recent ones with the proofs of
+// the cause.
 func (s *Site) examples(r *http.Request, p *page, i store.Incident, from, to time.Time, first, last **line,
 	list *[]example) error {
 	f := store.Filter{In: p.Viewer.Estates, Estate: i.Estate, Cause: i.Cause, Place: i.Place, Since: from, Until: to,
@@ -396,7 +396,7 @@ func (s *Site) owner(r *http.Request, v Viewer, i store.Incident) (string, error
 	if err != nil || name == "" {
 		return "", err
 	}
-	if s.Access == nil { // nobody has an account
+	if s.Access == nil { // there are no accounts
 		if access.CheckName(name) != nil {
 			return "", refuse("owner：%q 不是姓名", "owner: %q is not a name", name)
 		}

@@ -36,7 +36,7 @@ type page struct {
 	knowledge *codes.Knowledge
 }
 
-// Page hands a page on to the parts that it is made of.
+// Page passes a page on to the templates of its parts.
 func (p *page) Page() *page { return p }
 
 // passing are parameters of an address that do not belong to a view: the place in a list, and how it is shown.
@@ -95,8 +95,8 @@ func (s *Site) render(w http.ResponseWriter, r *http.Request, status int, name s
 	w.Write(visible(b.Bytes()))
 }
 
-// visible replaces what would not be seen, or would turn the text around it: control characters, marks of direction and
-// of no width. Nothing that we write ourselves holds any, so whatever of these is on a page came from outside.
+// visible replaces characters that would not be seen, or would change the direction of the text: control characters,
+// marks of direction and of no width. No text of the program has any, so they come from outside.
 func visible(b []byte) []byte {
 	hidden := func(r rune) bool {
 		return unicode.IsControl(r) && r != '\n' && r != '\t' || r >= 0x200b && r <= 0x200f || r >= 0x202a && r <= 0x202e ||
@@ -113,8 +113,8 @@ func visible(b []byte) []byte {
 	}, b)
 }
 
-// With is this page's address with some parameters changed, pairs of name and value; an empty value takes one out. The
-// place in a list is left behind, since another view has other places.
+// With is this page's address with some parameters changed, pairs of name and value; an empty value removes one. The
+// position in a list is removed too, since the changed list has other positions.
 func (p *page) With(pairs ...string) string {
 	q := url.Values{}
 	for k, v := range p.query {
@@ -133,7 +133,7 @@ func (p *page) With(pairs ...string) string {
 	return p.Path + "?" + q.Encode()
 }
 
-// Stay is With, in the same place of the list.
+// Stay is With, at the same position of the list.
 func (p *page) Stay(pairs ...string) string {
 	for _, k := range []string{"before", "after", "skip"} {
 		if v := p.query.Get(k); v != "" {
@@ -163,7 +163,7 @@ func (p *page) Link(path string, pairs ...string) string {
 // Param is a parameter of the address.
 func (p *page) Param(name string) string { return p.query.Get(name) }
 
-// Hidden are the parameters that a form hands on beside its own fields.
+// Hidden are the parameters that a form sends along with its own fields.
 func (p *page) Hidden(fields ...string) []fact {
 	var list []fact
 	for k, v := range p.query {
@@ -183,7 +183,7 @@ func (p *page) Other() string {
 	return p.Stay("lang", "en")
 }
 
-// Here tells whether a page belongs to an entry of the menu.
+// Here reports whether a page belongs to an entry of the menu.
 func (p *page) Here(entry string) bool {
 	if entry == "/" {
 		return p.Path == "/"
@@ -334,7 +334,7 @@ func (p *page) CauseTitle(id string) string {
 	return id
 }
 
-// IncidentTitle says what an incident is.
+// IncidentTitle is the title of an incident.
 func (p *page) IncidentTitle(i store.Incident) string {
 	if i.Kind == "silence" && i.Cause == report.Unexplained {
 		return p.T("kind.silence.title")
@@ -350,7 +350,7 @@ func (p *page) CauseActs(id string) string {
 	return "-"
 }
 
-// Visits tells whether a cause wants a visit, by the catalogue.
+// Visits reports whether a cause needs a visit, by the catalogue.
 func (p *page) Visits(id string) bool {
 	c, ok := p.knowledge.Cause(id)
 	return ok && c.Visit
@@ -398,7 +398,7 @@ func (p *page) CheckTitle(name string) string {
 	return name
 }
 
-// SchemeTitle is what a code table is called.
+// SchemeTitle is the name of a code table.
 func (p *page) SchemeTitle(name string) string {
 	if s, ok := p.knowledge.Scheme(name); ok {
 		return s.Title.In(p.Lang)
@@ -420,7 +420,7 @@ func (p *page) DueTitle(kind string) string {
 // A dim is a dimension with its value.
 type dim struct{ Name, Value string }
 
-// Place lists what a place is, by dimension.
+// Place lists the values of a place, by dimension.
 func (p *page) Place(place map[string]string) []dim {
 	var list []dim
 	for _, d := range report.Dimensions {

@@ -16,7 +16,7 @@ import (
 // maxHits bounds what a search shows of each kind.
 const maxHits = 12
 
-// search understands a terminal, a code, a cause, a site or another place. What can mean one thing only leads there at
+// search finds a terminal, a code, a cause, a site or another place. If only one thing can be meant it leads there at
 // once.
 func (s *Site) search(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "search")

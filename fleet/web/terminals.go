@@ -345,7 +345,7 @@ func (s *Site) timeline(p *page, t store.Terminal, b *report.Birth, list, asked 
 // commandWait is how long a page waits for the answer to a command before it says that none came.
 const commandWait = 3 * time.Minute
 
-// Late tells whether the answer to a command is not to be waited for any more.
+// Late reports whether the answer to a command will not come any more.
 func (p *page) Late(c store.Command) bool { return p.Now.Sub(c.Sent) >= commandWait }
 
 // AskedOf is the diagnosis that a command brought, empty if it brought none.

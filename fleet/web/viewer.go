@@ -32,7 +32,7 @@ type Viewer struct {
 	user access.User
 }
 
-// May tells whether the viewer has a role, for what a page offers.
+// May reports whether the viewer has a role, for what a page offers.
 func (v Viewer) May(least Role) bool { return v.Role >= least }
 
 // Roles by their names in templates.
@@ -41,7 +41,7 @@ func (v Viewer) MayOperate() bool { return v.May(RoleOperator) }
 
 type viewerKey struct{}
 
-// WithViewer says who asks, to the pages.
+// WithViewer adds the viewer to a request, for the pages.
 func WithViewer(ctx context.Context, v Viewer) context.Context {
 	return context.WithValue(ctx, viewerKey{}, v)
 }
@@ -54,7 +54,7 @@ func viewer(r *http.Request) Viewer {
 	return Viewer{Estates: store.Estates{}}
 }
 
-// A Deed is what a form did, as the audit keeps it.
+// A Deed is what a form did, as the audit log records it.
 type Deed struct {
 	Name    string         // incident.acknowledge, terminal.ask, …
 	At      report.Address // the estate, and the terminal where it is about one
@@ -73,8 +73,8 @@ var (
 // A form changes something: it answers what it did, and where the browser goes then.
 type form func(r *http.Request, v Viewer) (Deed, string, error)
 
-// post is the one door for whatever changes something: it looks at who asks and where the form comes from, and tells
-// the audit, of what was refused too.
+// post handles every request that changes something: it checks the viewer and where the form comes from, and writes the
+// audit log, also for what it refuses.
 func (s *Site) post(name string, least Role, do form) http.HandlerFunc {
 	foreign := http.NewCrossOriginProtection()
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -1,4 +1,4 @@
-// Package web is the fleet as people and programs see it: pages, JSON and the news that something changed.
+// Package web serves the fleet to people and programs: pages, JSON, and the notice that something changed.
 package web
 
 import (
@@ -96,12 +96,12 @@ type Site struct {
 	Connected func() bool // is there a session with the broker?
 	Log       *slog.Logger
 	Stop      context.Context // its end lets go of the open pages
-	Bills     []*sbom.Bill    // of what terminals run; none: nobody gave any
+	Bills     []*sbom.Bill    // of what terminals run; empty: none were given
 
 	// Send hands a command to the broker; nil: no command can be sent.
 	Send func(ctx context.Context, topic string, payload []byte) error
 
-	// Audit keeps what a form did, or why it was refused; nil: nobody does. What it returns, the reader is told.
+	// Audit keeps what a form did, or why it was refused; nil: it is not kept. An error of it is shown to the reader.
 	Audit func(ctx context.Context, v Viewer, d Deed, refused error) error
 
 	Access *access.Keeper // lets people and programs in; nil: the site is open
@@ -109,7 +109,7 @@ type Site struct {
 	OIDC   *access.OIDC   // another way to sign in; nil: none
 	Secure bool           // reached by https only
 
-	Enroll  *enroll.Authority // issues terminals' certificates; nil: nobody does
+	Enroll  *enroll.Authority // issues terminals' certificates; nil: none are issued
 	Proxied bool              // a proxy on this machine hands requests on and says from whom
 
 	alive   aliveness
@@ -225,8 +225,8 @@ func (m *mux) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Reque
 
 var errMethod = errors.New("not by this method")
 
-// allowed lists the methods that an address is there for; empty if there is no such address. The pattern of everything
-// keeps http.ServeMux from saying so itself.
+// allowed lists the methods that an address accepts; empty if there is no such address. http.ServeMux does not answer
+// that itself, because there is a pattern that matches every address.
 func (m *mux) allowed(r *http.Request) string {
 	var list []string
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {

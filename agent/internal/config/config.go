@@ -124,7 +124,7 @@ type Port struct {
 	Protocol string `toml:"protocol"`
 	APN      string `toml:"apn"`
 
-	RX   []string `toml:"rx"`   // of a reader: ports that hear its line
+	RX   []string `toml:"rx"`   // of a reader: ports that receive its line
 	Keys []string `toml:"keys"` // of a PIN pad: keys that must be there
 
 	Dedicated bool `toml:"dedicated"`

@@ -14,8 +14,8 @@ type Level string
 
 // Levels of a problem.
 const (
-	Error   Level = "error"   // the daemon does not start: nobody could know what is meant
-	Fault   Level = "fault"   // the daemon starts, but what the key is for will not work until somebody sees to it
+	Error   Level = "error"   // the daemon does not start: what is meant cannot be known
+	Fault   Level = "fault"   // the daemon starts, but what the key is for will not work until a person corrects it
 	Warning Level = "warning" // what is named is not there, which may be as it should for now
 )
 

@@ -156,7 +156,7 @@ func SocketOf(path string) (socket string, note, err error) {
 		d.read(f.name, f.data)
 	}
 	for _, p := range d.problems {
-		// With broken TOML, or a socket that is no text, nobody knows which one is meant.
+		// With broken TOML, or a socket that is no text, it cannot be known which one is meant.
 		if p.Key == "" || p.Key == "hook" || p.Key == "hook.socket" {
 			return "", nil, p
 		}

@@ -55,7 +55,7 @@ type Console struct {
 	Stay      bool          // after Q wait for the next person instead of returning: for a line that is always open
 	PIN       string        // asked on a line that is always open before more than the verdict is shown; empty: not asked
 	Hidden    bool          // before the PIN nothing is shown, not the verdict either
-	Idle      time.Duration // after the last key until nobody is thought to look; 0 is ten minutes
+	Idle      time.Duration // after the last key until the person counts as gone; 0 is ten minutes
 	Log       *slog.Logger  // of who unlocks and who fails to; nil: none
 
 	// Bundle packs what the terminal knows for support, small enough for a slow line, and names the file. It is sent
@@ -185,7 +185,7 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		case b := <-s.in:
 			s.lastKey, s.idle = time.Now(), false
-			keys := make([]key, 0, len(b)) // grown, it would leave copies behind that nobody zeroes
+			keys := make([]key, 0, len(b)) // if it grew, copies would be left behind that are not zeroed
 			for _, c := range b {
 				if k, ok := s.keys.push(c); ok {
 					keys = append(keys, k)
@@ -231,7 +231,7 @@ func (s *session) run(ctx context.Context) error {
 			case s.c.Stay:
 				err = s.wait()
 			default:
-				s.idle = true // nobody looks: no more questions
+				s.idle = true // the person counts as gone: no more questions
 			}
 		}
 		if s.resized && s.phase == serving && err == nil { // after the answers that are still to come
@@ -240,7 +240,7 @@ func (s *session) run(ctx context.Context) error {
 			}
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) && s.c.Stay {
-			err = s.wait() // nobody takes our bytes: the line is held or unplugged
+			err = s.wait() // no bytes can be sent: the line is held or unplugged
 		}
 		if err != nil {
 			return err

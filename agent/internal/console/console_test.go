@@ -365,8 +365,8 @@ func TestKeys(t *testing.T) {
 }
 
 // What the keys of terminal programs send, each in its usual setting: PuTTY's manual (the terminal keyboard panel) and
-// its rxvt and SCO choices, SecureCRT's VT100 and Linux key maps, the terminfo entries of xterm, screen and tmux, linux,
-// and minicom, which sends what the terminal that it runs in does.
+// its rxvt and SCO choices, SecureCRT's VT100 and Linux key maps, the terminfo entries of xterm, screen and tmux,
+// linux, and minicom, which sends what the terminal that it runs in does.
 func TestKeysOfTerminalPrograms(t *testing.T) {
 	const up, down, home, end, pageUp, pageDown = keyUp, keyDown, keyHome, keyEnd, keyPageUp, keyPageDown
 	for program, sends := range map[string]map[string]rune{

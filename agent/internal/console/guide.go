@@ -40,7 +40,7 @@ type given struct {
 	step string
 	sign string
 	say  string // the answer as it was offered
-	seen bool   // nobody said so: the terminal noticed it
+	seen bool   // not answered by a person: the terminal noticed it
 	list []report.Evidence
 }
 

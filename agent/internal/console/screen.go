@@ -38,7 +38,7 @@ func (s *screen) paint(lines []string, cols int) []byte {
 		}
 	}
 	if b.Len() > 0 {
-		// The cursor waits where it disturbs nobody.
+		// The cursor is put where it covers nothing.
 		fmt.Fprintf(&b, "\x1b[%d;%dH", len(lines), cols+1)
 	}
 	s.shown = lines

@@ -194,7 +194,8 @@ func TestThePastIsFoundByDayAndJudgedAgain(t *testing.T) {
 			}
 		}
 		typeText(m, "7/11-21\r\ra")
-		if page := strings.Join(m.view(), "\n"); m.chosen.Causes[0].ID == "wan.outage" || !strings.Contains(page, wordAgainOther.In(lang)[:20]) {
+		if page := strings.Join(m.view(), "\n"); m.chosen.Causes[0].ID == "wan.outage" ||
+			!strings.Contains(page, wordAgainOther.In(lang)[:20]) {
 			t.Errorf("%s: judged again:\n%s", lang, page)
 		}
 		typeText(m, "a")

@@ -51,7 +51,7 @@ type Lives struct {
 // past is the file.
 type past struct {
 	BootID  string  `json:"boot_id"`
-	Running bool    `json:"running"` // nobody has said yet how this start ended
+	Running bool    `json:"running"` // how this start ended is not recorded yet
 	Crashes []int64 `json:"crashes"` // times since boot in ms
 	Last    string  `json:"last_crash,omitempty"`
 }

@@ -35,7 +35,7 @@ func (s Supervisor) Tell(text string) error {
 		return fmt.Errorf("notify supervisor: %w", err)
 	}
 	defer c.Close()
-	c.SetWriteDeadline(time.Now().Add(time.Second)) // a stuck service manager holds nobody up
+	c.SetWriteDeadline(time.Now().Add(time.Second)) // a service manager that hangs must not hold the daemon up
 	_, err = c.Write([]byte(text))
 	if err != nil {
 		return fmt.Errorf("notify supervisor: %w", err)

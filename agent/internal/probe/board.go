@@ -28,7 +28,7 @@ type BoardConfig struct {
 	Boots board.Boots
 	// the payment application's executable, whose crashes the kernel's log tells of
 	App       string
-	Reference func() (board.Reference, bool) // the true time as the acquirer's host told it last; nil: nobody did
+	Reference func() (board.Reference, bool) // the time as the acquirer's host gave it last; nil: none is known
 	Statfs    func(path string) (board.Statfs, error)
 	Timex     func() (board.Timex, error)
 	Now       func() time.Time
@@ -308,7 +308,7 @@ func (b *Board) cpu() []report.Evidence {
 func (b *Board) clock() []report.Evidence {
 	tx, err := b.c.Timex()
 	if err != nil {
-		tx = board.Timex{} // not disciplined, as far as anybody can tell
+		tx = board.Timex{} // not kept in step, as far as can be told
 	}
 	var ref *board.Reference
 	if b.c.Reference != nil {

@@ -19,7 +19,7 @@ type names struct {
 }
 
 type name struct {
-	asking chan struct{} // closed when the answer is there; nil: nobody asks
+	asking chan struct{} // closed when the answer is there; nil: no lookup is running
 	begun  time.Time     // when the question went out that found is the answer to
 	found  found
 	good   []netip.Addr // the last addresses that an answer gave
@@ -84,7 +84,7 @@ func (n *names) find(ctx context.Context, host string) found {
 		}
 	case network.NXDomain: // a name that is gone has no address any more
 		f.before = e.proven
-	case network.Stopped: // nothing was learnt: whoever asks next asks anew
+	case network.Stopped: // nothing was learnt: the next check asks anew
 		e.begun = time.Time{}
 		fallthrough
 	default:

@@ -45,7 +45,7 @@ type ReaderConfig struct {
 	// we cannot see is no reason to stay away.
 	Dedicated bool
 	Track1    bool          // a stripe of which only track 1 is read is as good as read: the acquirer's profile says so
-	Reads     *reader.Reads // how the cards of this reader were read; nil if nobody tells
+	Reads     *reader.Reads // how the cards of this reader were read; nil if no source tells
 	Tap       *ReaderTap    // listens to the reader's line; nil for none
 }
 

@@ -18,7 +18,7 @@ import (
 const (
 	tapReopen = 10 * time.Second       // between two tries at a port
 	tapQuiet  = 500 * time.Millisecond // ends a swipe that no carriage return ends, and half a frame
-	// tapCardOut ends an insertion of which no end was heard: longer than a customer takes for his PIN.
+	// tapCardOut ends an insertion whose end was not seen: longer than a customer takes for his PIN.
 	tapCardOut = 2 * time.Minute
 	msrBaud    = 9600 // as MagTek's and ID TECH's are delivered
 )

@@ -225,7 +225,7 @@ func failed(ctx context.Context, p Probe) []report.Evidence {
 func finish(p Probe, list []report.Evidence, start time.Time) []report.Evidence {
 	now := time.Now()
 	for i := range list {
-		if list[i].At.IsZero() || list[i].At.After(now) { // else it is older than this look, and says so
+		if list[i].At.IsZero() || list[i].At.After(now) { // else it is older than this look, and has its time
 			list[i].At = now
 		}
 		list[i].At = list[i].At.UTC().Truncate(time.Millisecond)

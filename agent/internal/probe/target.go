@@ -190,7 +190,7 @@ func (n *Network) byProxy(ctx context.Context, t Target, proxy found) []report.E
 func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place) ([]report.Evidence, ending) {
 	p.of(t)
 	var app appView
-	if way.Through == "" { // where the application's connections to a proxy lead nobody can see
+	if way.Through == "" { // where the application's connections to a proxy lead cannot be seen
 		app = p.watch(network.Sockets(way.Addr), time.Now())
 	}
 	if app.works {
@@ -216,7 +216,7 @@ func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place
 	}
 	trust := network.Trust{Name: t.ServerName, Now: n.c.Now()}
 	if _, err := netip.ParseAddr(t.Host); err != nil && trust.Name == "" {
-		trust.Name = t.Host // an address alone is no name that anybody has asked the certificate to carry
+		trust.Name = t.Host // no configured name: the certificate need not have the bare address
 	}
 	if t.TLS && t.CAFile != "" {
 		roots, err := network.LoadRoots(t.CAFile)

@@ -32,7 +32,7 @@ type copies struct {
 	told    time.Time
 	changed bool // the state has
 	out     []byte
-	deaf    bool // nobody took the last one
+	deaf    bool // the last copy was not read
 	log     *slog.Logger
 }
 
@@ -135,7 +135,7 @@ func (c *copies) tell(now time.Time, state func() (device, app bool, errors seri
 		case unix.EAGAIN, unix.EINTR, unix.ENOBUFS:
 			c.since = now
 			return
-		default: // nobody is there
+		default: // no reader is there
 			for c.count > 0 {
 				p := &c.kept[c.first]
 				c.lost[p.side] += p.lost + uint32(p.n)

@@ -79,7 +79,7 @@ func (p *port) tryOpen(l Line) error {
 		return fmt.Errorf("set %s to %v: %w", path, l, err)
 	}
 	_ = unix.IoctlSetInt(fd, unix.TIOCEXCL, 0)
-	_ = unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH) // what came while nobody listened
+	_ = unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH) // what came while no program read
 	p.start, err = serial.CountersOf(fd)
 	p.counts = err == nil
 	return nil
@@ -165,7 +165,7 @@ func (p *port) signals() (out int) {
 	}
 	in, err := p.lineOf().signals()
 	if err != nil {
-		return allLines // one without lines holds nobody up
+		return allLines // one without lines holds nothing up
 	}
 	if in&unix.TIOCM_CTS != 0 {
 		out |= unix.TIOCM_RTS

@@ -18,7 +18,7 @@ type appEnd struct {
 	group  int
 	master int
 	path   string // of the slave
-	opens  int    // inotify: somebody opened or closed the slave; -1 where the kernel has none
+	opens  int    // inotify: a process opened or closed the slave; -1 where the kernel has none
 	there  bool   // an application has it open
 	ended  bool   // it has not any more, and its last words are still here
 	local  bool   // the application has taken EXTPROC away, which it needs to be told of its changes
@@ -236,7 +236,7 @@ func (p *appEnd) tidy() error {
 	if err == nil {
 		_ = unix.IoctlSetInt(slave, unix.TCFLSH, unix.TCIFLUSH)
 		_ = unix.IoctlSetInt(slave, unix.TIOCNXCL, 0)
-		if p.local { // nobody is there whose change could be lost
+		if p.local { // no program has it open whose change could be lost
 			if t, err := p.get(); err == nil {
 				t.Lflag |= unix.EXTPROC
 				p.local = p.set(t) != nil

@@ -198,7 +198,7 @@ func (r *relay) poll(patience time.Duration) {
 	if r.pty != nil {
 		set[2].Events |= unix.POLLPRI // news of the pty's other end
 		if r.pty.ended && set[2].Events&unix.POLLIN == 0 {
-			set[2].Fd = -1 // it would say so without end while its last words wait for the device
+			set[2].Fd = -1 // poll would report it without end while its last bytes wait for the device
 		}
 		set[3] = unix.PollFd{Fd: int32(r.pty.opens), Events: unix.POLLIN}
 	}

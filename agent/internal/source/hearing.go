@@ -11,7 +11,7 @@ const (
 	// deafAfter is how many things in a row may pass that cannot be read before it is said: the first may have begun
 	// before anybody listened, and a message that says nothing of a sale may be of a form of its own.
 	deafAfter = 3
-	// hearingEvery is how often what is heard is told again while nothing changes.
+	// hearingEvery is how often the same evidence is sent again while nothing changes.
 	hearingEvery = time.Minute
 )
 

@@ -24,8 +24,8 @@ type Seen struct {
 	Txn     *report.Txn
 	Time    time.Time // when it was written, if the writer said so; else when it was seen
 	Lang    string    // "zh" or "en": the language asked for; empty means the configured one
-	Late    bool      // it was written while nobody read: the terminal may have changed since
-	Card    ecr.Card  // tells this process which of its cards it is, and nobody anything else
+	Late    bool      // it was written while no source ran: the terminal may have changed since
+	Card    ecr.Card  // which of the cards it is, known in this process only
 }
 
 // Phase is a step of a transaction.
@@ -141,7 +141,7 @@ type Ticket struct {
 	ID      string
 	First   <-chan report.Diagnosis
 	Final   <-chan report.Diagnosis
-	Warning string // what of the request nobody knows, "member: why"; empty if all is known
+	Warning string // a member of the request that is not known, "member: why"; empty if all are
 }
 
 // A Daemon is what answers the requests of the local socket.

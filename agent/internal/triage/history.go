@@ -35,7 +35,7 @@ type history struct {
 	pending   []*pending // diagnoses of which it is not known what became of them
 	since     time.Time  // when counting began
 
-	starts  func(since time.Time) int // of the machine; nil where nobody counts them
+	starts  func(since time.Time) int // of the machine; nil where they are not counted
 	reached map[string]int            // failed sales of each code since the last approval with a reachable host
 	updates map[string]int            // sales of each code since the payment application was updated
 }

@@ -27,18 +27,18 @@ type sighting struct {
 	scheme   string
 	stan     string
 	approved bool
-	late     bool // written while nobody read: no other channel tells of it now
+	late     bool // written while no source ran: no other channel reports it now
 }
 
 // A sale is one sale that ended, whoever told of it.
 type sale struct {
-	first    time.Time // when it was told of first
+	first    time.Time // when it was reported first
 	code     string
 	scheme   string
 	stan     string
 	approved bool
 	late     bool
-	told     map[string]time.Time // when each channel told of it first
+	told     map[string]time.Time // when each channel reported it first
 	run      *run                 // the diagnosis it belongs to; nil where there is none
 	seen     *seen                // what history keeps of it; nil where it has forgotten it
 

@@ -79,9 +79,9 @@ type Config struct {
 	Journal   Journal
 	Stamp     func(*report.Event)       // sets id, time, uptime, boot id and clock belief
 	Metered   func() bool               // is the bearer in use paid by the byte?
-	Asked     func(doc []byte)          // takes the final diagnosis that somebody asked for; may be nil
+	Asked     func(doc []byte)          // takes a final diagnosis that a person or the fleet asked for; may be nil
 	Outcome   func(doc []byte)          // takes what became of a diagnosis; may be nil
-	Starts    func(since time.Time) int // how often the machine was started since; nil where nobody counts
+	Starts    func(since time.Time) int // how often the machine was started since; nil where that is not counted
 	// takes every final revision of a sale's diagnosis, after all who wait have it; may be nil
 	Past func(d *report.Diagnosis)
 	Log  *slog.Logger
@@ -114,7 +114,7 @@ type Loop struct {
 type Code struct {
 	Event report.Event
 	Lang  string // of the answer; empty means the configured one
-	Late  bool   // written while nobody read: what the checks find now says nothing about then
+	Late  bool   // written while no source ran: what the checks find now tells nothing about then
 
 	Card, Issuer int // which of the cards and issuers of this process; 0 is not known
 }
@@ -147,7 +147,7 @@ type run struct {
 	used     []report.Evidence  // what the newest document was made of
 	how      diagnose.Options   // and how
 	kept     string             // what the newest document that was kept says
-	sale     *sale              // what was told of; nil for a question
+	sale     *sale              // that was reported; nil for a question
 }
 
 // New returns a loop.
@@ -403,7 +403,7 @@ func (l *Loop) Run(ctx context.Context) error {
 				break
 			}
 			if active != nil && active.asked() {
-				active.stop() // a sale has failed: whoever only asked gets what is known by now
+				active.stop() // a sale has failed: a question is answered with what is known by now
 			}
 			if len(open) >= maxOpen {
 				open = l.closeOldest(&h, open, active)
@@ -716,7 +716,7 @@ func (l *Loop) probe(ctx context.Context, r *run, done chan<- struct{}) {
 		return // after a wait behind another run, that one's answers are new enough
 	}
 	if r.asked() && l.c.Runner.InSale() {
-		return // answered from what is known: nobody's question touches a device in a sale
+		return // answered from what is known: no question touches a device in a sale
 	}
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()

@@ -63,7 +63,7 @@ func (m *metered) Write(p []byte) (int, error) {
 type guard struct {
 	net.Conn
 	lost func(error)
-	big  func(topic string, size int) // told of a message that was passed over
+	big  func(topic string, size int) // called for a message that was skipped
 
 	once   sync.Once
 	raw    [2048]byte

@@ -104,7 +104,7 @@ func (u *Uplink) session(ctx context.Context, broker string) (up bool, lasted ti
 	if u.silent == 0 {
 		u.moved = time.Time{}
 	} else {
-		s.pos = u.reached // nobody confirms: going through all of it again would only wear out the line
+		s.pos = u.reached // no fleet confirms: sending all of it again would only cost traffic
 	}
 	defer func() { u.reached = s.pos }()
 	if err := s.begin(conn); err != nil {

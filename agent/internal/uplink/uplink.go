@@ -300,7 +300,7 @@ func (u *Uplink) backoff(failures int, wasGood bool) time.Duration {
 		ceiling = min(top, firstSpread)
 	}
 	if u.short >= fightAfter && !u.suspect.found() && u.box.Stats().Records == 0 {
-		ceiling = top * fightFactor // nothing waits here: whoever else uses our id may have its turn
+		ceiling = top * fightFactor // nothing waits here: the other client with our id may connect
 	}
 	return u.spread(ceiling)
 }

@@ -187,7 +187,7 @@ func ask(line string) (list []answer, err error) {
 	}
 }
 
-// memory says what a process holds now, and held at most until now. The sum over its pages is exact where the kernel
+// memory is what a process holds now, and the most that it has held. The sum over its pages is exact where the kernel
 // has it; the counter in status is not (proc(5)).
 func memory(pid int, when string) error {
 	rss, err := field(pid, "smaps_rollup", "Rss:")

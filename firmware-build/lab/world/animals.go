@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// An Animal is a TLS host, or a box before one, that an ordinary client gets through.
+// An Animal is a TLS host, or a device in front of one, to which an ordinary client connects without trouble.
 type Animal struct {
 	Name   string
 	Server string            // arguments of openssl s_server; empty: Serve
@@ -39,7 +39,7 @@ const (
 	rsaKey = `KEY="-newkey rsa:2048"`
 )
 
-// Animals are the zoo. Every one stands for a kind that was met in the field.
+// Animals are all of them. Each stands for a kind that exists in the field.
 func Animals() []Animal {
 	record := func(b []byte) int { return int(binary.BigEndian.Uint16(b[3:])) }
 	// offers13 tells whether a hello offers TLS 1.3 in its supported_versions (RFC 8446, 4.2.1).
@@ -113,7 +113,7 @@ func (a Animal) Certificates(ctx context.Context, dir string) error {
 	return nil
 }
 
-// Prove has openssl get through to the host.
+// Prove connects to the host with openssl, which shows that an ordinary client can.
 func (a Animal) Prove(ctx context.Context, dir, addr string) error {
 	if a.Serve != nil || strings.Contains(a.Client, "-psk") {
 		return nil // nothing here speaks to it
@@ -131,7 +131,7 @@ func (a Animal) Prove(ctx context.Context, dir, addr string) error {
 	return nil
 }
 
-// Open starts the host, and returns how it treats a connection, with its box before it.
+// Open starts the host, and returns the function that serves a connection to it, through the device in front of it.
 func (a Animal) Open(ctx context.Context, dir string) (serve func(net.Conn), stop func(), err error) {
 	if a.Serve != nil {
 		return a.Serve, func() {}, nil

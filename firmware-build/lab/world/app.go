@@ -79,8 +79,8 @@ func (a *App) number() string {
 	return fmt.Sprintf("%06d", a.stan)
 }
 
-// SignIn signs the terminal in at the host and tells the hook the session's facts. An automatic one, as applications do
-// it now and then by themselves, shows its code to nobody.
+// SignIn signs the terminal in at the host and reports the session's facts to the hook. The code of an automatic
+// sign-in, as applications make them by themselves, is shown to no person.
 func (a *App) SignIn(ctx context.Context, automatic bool) Outcome {
 	stan := a.number()
 	a.log("POS签到 流水号=%s 终端号=%s", stan, a.Terminal)
@@ -96,7 +96,7 @@ func (a *App) SignIn(ctx context.Context, automatic bool) Outcome {
 	return o
 }
 
-// Age makes the last sign-in so much older: the simulated world has no time for a day to pass.
+// Age makes the last sign-in older by so much, since a test cannot wait for a day.
 func (a *App) Age(by time.Duration) { a.signedIn = a.signedIn.Add(-by) }
 
 // Sell makes one sale by chip; with other, a card whose chip is not read is taken contactless. If the sale does not end
@@ -253,7 +253,7 @@ func (a *App) dial(ctx context.Context, place string, secure *tls.Config) (net.C
 	return (&tls.Dialer{NetDialer: &d, Config: secure}).DialContext(ctx, "tcp", place)
 }
 
-// Scan makes a QR sale through a cashier's SDK, which knows one code for every trouble: 9997.
+// Scan makes a QR sale through the SDK of a cash register, which has one code for every error: 9997.
 func (a *App) Scan(ctx context.Context) Outcome {
 	stan := a.number()
 	a.log("扫码支付 流水号=%s", stan)

@@ -22,8 +22,8 @@ type HostState struct {
 	Half   bool          // sends half of the answer, then ends the connection
 }
 
-// A Host is an acquirer's host: ISO 8583 over a stream, with TPDU. It reads of a request what package ecr lets out, so
-// it never knows a card. Its methods may be called from any goroutine.
+// A Host is an acquirer's host: ISO 8583 over a stream, with TPDU. It decodes requests with package ecr, so it gets no
+// card data. Its methods may be called from any goroutine.
 type Host struct {
 	dialect *ecr.Dialect
 	length  ecr.LengthHeader
@@ -46,7 +46,7 @@ func (h *Host) Change(f func(*HostState)) {
 	f(&h.state)
 }
 
-// Asked says how many requests of a message type have come.
+// Asked is how many requests of a message type have come.
 func (h *Host) Asked(mti string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

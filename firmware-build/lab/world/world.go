@@ -1,6 +1,6 @@
-// Package world is what a terminal lives among, for tests, make run and the device lab: networks of namespaces, hosts
-// that authorise, and the payment application, each with faults that can be switched while it runs. Devices are
-// drivers/sim.
+// Package world simulates the surroundings of a terminal, for tests, make run and the device lab: networks of
+// namespaces, hosts that authorise, and the payment application, each with faults that can be switched while it runs.
+// Devices are in drivers/sim.
 package world
 
 import (
@@ -22,7 +22,7 @@ import (
 // A Net is a network namespace.
 type Net struct{ file *os.File }
 
-// NewNet makes a network namespace that lasts as long as somebody uses it.
+// NewNet makes a network namespace that lasts as long as a process uses it.
 func NewNet() (*Net, error) {
 	return onThread(func() (*Net, error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
@@ -58,7 +58,7 @@ func onThread[T any](f func() (T, error)) (v T, err error) {
 // File is the handle to give to a process that shall enter.
 func (n *Net) File() *os.File { return n.file }
 
-// Close forgets the handle.
+// Close closes the handle.
 func (n *Net) Close() error { return n.file.Close() }
 
 // Do runs f inside the namespace: files under /proc/sys/net and sockets made by f belong to it.
@@ -120,14 +120,14 @@ func (n *Net) NoAddress(name, address string) error {
 	return n.on(name, func(c *rtnl.Conn, l *net.Interface) error { return c.AddrDel(l, rtnl.MustParseAddr(address)) })
 }
 
-// Route sends what goes to a network to a neighbour.
+// Route makes packets to a network go to a neighbour.
 func (n *Net) Route(name, to, via string) error {
 	return n.on(name, func(c *rtnl.Conn, l *net.Interface) error {
 		return ignore(c.RouteAdd(l, network(to), net.ParseIP(via)), syscall.EEXIST)
 	})
 }
 
-// Swallow drops what goes to a network without a word, or stops doing so.
+// Swallow makes packets to a network be dropped without an error, or ends that.
 func (n *Net) Swallow(to string, on bool) error {
 	dst := network(to)
 	ones, _ := dst.Mask.Size()
@@ -260,7 +260,7 @@ func (w *World) attach() error {
 	return w.Terminal.Route(w.iface, everywhere, GatewayIP)
 }
 
-// Close forgets the world; it ends when the last process in it does.
+// Close closes the handles of the world; it ends when the last process in it does.
 func (w *World) Close() {
 	for _, n := range []*Net{w.Terminal, w.Router, w.Outside} {
 		if n != nil {
@@ -313,17 +313,17 @@ func (w *World) RaiseBearer() error {
 	return w.attach()
 }
 
-// KillGateway leaves the cable in and lets the router fall silent on the terminal's side.
+// KillGateway leaves the cable plugged in and makes the router silent on the terminal's side.
 func (w *World) KillGateway() error { return w.Router.NoAddress(lan, gatewayCIDR) }
 
-// ReviveGateway lets it speak again.
+// ReviveGateway makes the router answer again.
 func (w *World) ReviveGateway() error { return w.Router.Address(lan, gatewayCIDR) }
 
-// LoseInternet lets the router lose all that goes beyond it.
+// LoseInternet makes the router drop all packets that go beyond it.
 func (w *World) LoseInternet(lost bool) error {
 	// Two halves are more specific than the default route, which stays.
 	return errors.Join(w.Router.Swallow("0.0.0.0/1", lost), w.Router.Swallow("128.0.0.0/1", lost))
 }
 
-// LoseHost lets the router lose what goes to one address.
+// LoseHost makes the router drop the packets to one address.
 func (w *World) LoseHost(ip string, lost bool) error { return w.Router.Swallow(ip+"/32", lost) }

@@ -234,7 +234,7 @@ func (f *flow) lost(up bool) {
 // ask takes in a message of the terminal.
 func (f *flow) ask(m ecr.Message) {
 	if m.Response() {
-		return // an answer to the host, which asks at times whether anybody is there
+		return // an answer to a keep-alive probe of the host
 	}
 	e := &exchange{target: f.name, mti: m.MTI, stan: m.STAN, terminal: m.Terminal, sent: f.t.now, connectMS: f.connectMS,
 		clear: true, card: m.Card}
@@ -260,7 +260,7 @@ func (f *flow) answer(m ecr.Message) {
 			m.Terminal == "") {
 			f.pending = append(f.pending[:i:i], f.pending[i+1:]...)
 			if f.up.ended && f.finAt.Sub(e.sent) >= noAnswer {
-				f.t.end(e) // too late: the application had given up, and nobody read this
+				f.t.end(e) // too late: the application had given up and did not read this
 				return
 			}
 			f.t.answered(e, m)

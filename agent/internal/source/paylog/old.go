@@ -24,7 +24,7 @@ const (
 	maxCopies   = 4        // of each kind, the newest, whose content is compared
 	maxUnzip    = 64 << 20 // bytes of a compressed log, which can only be read from its start
 	printBytes  = 64       // before a place, by which a file is known again: more than a time stamp
-	fewBytes    = 16       // that are enough where the name says so too
+	fewBytes    = 16       // that are enough where the name agrees too
 )
 
 // mark is a place in a file, as it is kept across restarts.

@@ -18,7 +18,8 @@ import (
 
 // Bounds of a log.
 const (
-	maxBacklog = 1 << 20 // bytes read of what was written while nobody read: some hours of a chatty payment app
+	// Bytes read of what was written while this program did not run: some hours of a verbose payment app.
+	maxBacklog = 1 << 20
 	readAtOnce = 32 << 10
 	turnBytes  = 1 << 20 // read of one file before the others have their turn
 	// records of which none matches, after which it is said: no payment application writes more at its start
@@ -50,7 +51,7 @@ type tail struct {
 	resume *mark  // from the last run, until the first open
 	last   mark   // of the file read before, while there is none
 	fresh  bool   // nothing was ever read of it: history before the installation is none of ours
-	behind bool   // what is there was written while nobody read
+	behind bool   // what is there was written while this program did not run
 	f      *os.File
 	at     mark   // where the first record begins that is not whole yet
 	print  uint64 // of what stands before the next byte to read
@@ -58,7 +59,7 @@ type tail struct {
 	startPrint uint64 // of what stands before the line that is not whole yet
 
 	size    int64 // how far the file was read
-	late    int64 // what lies before was written while nobody read
+	late    int64 // what lies before was written while this program did not run
 	decode  decoder
 	lines   splitter
 	record  recorder
@@ -68,12 +69,12 @@ type tail struct {
 	looked  time.Time // when the end was last reached
 	grew    time.Time
 	due     time.Time     // when to look again although nothing changes; zero for never
-	moved   bool          // the log's clock was found to be another since somebody asked
+	moved   bool          // the log's clock was found to differ since this was last read
 	waiting []source.Seen // offered to a full sink; nothing more is read meanwhile
 	matched bool          // a failure was handed on since the last save: it must not come twice
 	hearing source.Hearing
 	ever    bool  // a record matched
-	news    bool  // what is heard changed since somebody asked
+	news    bool  // the hearing has changed since this was last read
 	old     *tail // the file before, whose writer may not know yet that it was renamed
 	aside   bool  // this is such a file
 	wd      int   // what the watcher calls the file; negative for nothing

@@ -60,7 +60,7 @@ type Line struct {
 	Bytes  uint64    // heard
 	Counts ecr.Counts
 	Errors serial.Counters // damaged characters since the port was opened, as far as it or a relay counts them
-	Missed uint64          // bytes that passed a relay and were not heard
+	Missed uint64          // bytes that passed a relay and were not copied
 }
 
 // Check returns what is wrong with the configuration, nil if nothing is.
