@@ -76,17 +76,17 @@ func runRestore(ctx context.Context, s stdio, args []string) int {
 		}
 		fmt.Fprintf(s.out, "%d certificates revoked since then\n", fresh)
 		if foreign > 0 {
-			fmt.Fprintf(s.err, "posdx-fleet restore: %d of the lists in %s are of authorities made since; their terminals enrol anew\n",
+			fmt.Fprintf(s.out, "%d of the lists in %s are of authorities made since; their terminals enrol anew\n",
 				foreign, *crl)
 		}
 	}
-	fmt.Fprintf(s.err, "posdx-fleet restore: what was taken back after %s is good again in this copy: revoke such tokens and disable "+
+	fmt.Fprintf(s.out, "what was taken back after %s is good again in this copy: revoke such tokens and disable "+
 		"such accounts anew", m.Made.Local().Format(time.DateTime))
 	if _, err := os.Stat(filepath.Join(*data, "authority")); err == nil && *crl == "" {
-		fmt.Fprint(s.err, ", and so with terminals' certificates (posdx-fleet enroll revoke), or restore again with --crl and the "+
+		fmt.Fprint(s.out, ", and so with terminals' certificates (posdx-fleet enroll revoke), or restore again with --crl and the "+
 			"newest list of a broker")
 	}
-	fmt.Fprintln(s.err)
+	fmt.Fprintln(s.out)
 	return exitOK
 }
 

@@ -98,6 +98,11 @@ func (c ingestConfig) check() error {
 
 // takeIn takes documents in until ctx ends or the store cannot be opened.
 func takeIn(ctx context.Context, c ingestConfig, log *slog.Logger) error {
+	if c.nats.URL == "" {
+		if err := c.mqtt.Check(); err != nil {
+			return err
+		}
+	}
 	claim, err := store.ClaimStore(c.store)
 	if err != nil {
 		return err
