@@ -70,6 +70,14 @@ func TestAnImpossibleBrokerEndsTheStart(t *testing.T) {
 		"--broker ssl://h:1 --cert /nowhere --key /nowhere":           "read client certificate",
 		"--broker tcp://h:1 --user u --password-file /nowhere/secret": "read password",
 	} {
+		if args == "--broker http://x" {
+			var out, errs strings.Builder
+			code := run(t.Context(), stdio{&out, &errs}, []string{"ingest", "--store", "sqlite:" + filepath.Join(t.TempDir(), "f.db"),
+				"--broker", "http://x"})
+			if code == 0 || !strings.Contains(errs.String(), want) {
+				t.Errorf("ingest %s: %d %s", args, code, errs.String())
+			}
+		}
 		var out, errs strings.Builder
 		all := append([]string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--open", "viewer"}, strings.Fields(args)...)
 		code := run(t.Context(), stdio{&out, &errs}, all)
