@@ -31,7 +31,7 @@ func TestCode(t *testing.T) {
 		has  string // all of these lines, in this order, in what is printed
 	}{
 		{[]string{"97", "--lang", "en"}, 0, "unionpay  97\nsent by: the acquirer, the switch\nnever sent by the issuer\ngicc-de  97\nMAC check\ncb2a-fr  97\n[false] article 000: 97 means an invalid card"},
-		{[]string{"97", "--lang", "zh"}, 0, "unionpay  97  银联应答码\n终端未登记\n类别：D 失败，需操作员处理\n谁发出：收单机构、卡组织等转接网络\n来源（13）\n[错] 文章000：97表示卡无效"},
+		{[]string{"97", "--lang", "zh"}, 0, "unionpay  97  银联应答码\n终端未登记\n类别：D 须操作员处理\n谁发出：收单机构、卡组织等转接网络\n来源（13）\n[错] 文章000：97表示卡无效"},
 		{[]string{"--scheme", "gicc-de", "97", "--lang=en"}, 0, "gicc-de  97\nMAC check"},
 		{[]string{"--lang", "en", "77"}, 0, "unionpay  77\ndisputed: the sources disagree.\nGNETE instead: PIN"},
 		{[]string{"--lang", "en", "A097"}, 0, "acquirer-4  A097\nfield 39: 97"},

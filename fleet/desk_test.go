@@ -165,8 +165,8 @@ func TestDeskPages(t *testing.T) {
 	}
 }
 
-// looksRight keeps a picture of the page that is open, and says what is wrong with it: too wide, things that lie over one
-// another, fields without a name, and what axe-core finds.
+// looksRight keeps a picture of the page that is open, and says what is wrong with it: too wide, things that lie over
+// one another, fields without a name, and what axe-core finds.
 func (b *browser) looksRight(t *testing.T, script, name string) {
 	t.Helper()
 	b.picture(t, name)

@@ -614,7 +614,8 @@ func (s *Site) apiWhoami(w http.ResponseWriter, r *http.Request) {
 // refusedEnd ends the word of what was tried and refused.
 const refusedEnd = ".refused"
 
-// Did says what an entry of the audit log is about, in the reader's language; a word of a newer release is shown as it is.
+// Did says what an entry of the audit log is about, in the reader's language; a word of a newer release is shown as it
+// is.
 func (p *page) Did(what string) string {
 	if t, ok := texts["did."+strings.TrimSuffix(what, refusedEnd)]; ok {
 		return t.In(p.Lang)

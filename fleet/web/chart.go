@@ -26,6 +26,7 @@ type course struct {
 	Steps  []time.Time // beginnings
 	Each   time.Duration
 	Series []series
+	Apart  bool // the steps count the same ones again, so that no sum over them means anything
 	*page
 }
 

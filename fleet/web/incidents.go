@@ -251,8 +251,9 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		v.In, v.Out, v.Lifts = sh.in, sh.out, sh.lifts
 		if err == nil {
 			v.Course = newCourse(p, p.T("course.incident"), sh.from, len(sh.course), sh.each,
-				map[string][]float64{"": sh.course}, func(string) string { return p.T("reporting.each") + p.Length(sh.each) },
+				map[string][]float64{"": sh.course}, func(string) string { return p.T("reporting.each") + " " + p.Length(sh.each) },
 				func(string) string { return "" })
+			v.Course.Apart = true
 		}
 	}
 	if err == nil && !v.Silent {
@@ -273,7 +274,8 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 func stepsOf(from, to time.Time) (begin time.Time, steps int, each time.Duration) {
 	long := to.Sub(from)
 	from = from.Add(-long / 4)
-	for _, each = range []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour,
+	for _, each = range []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute,
+		time.Hour, 3 * time.Hour, 6 * time.Hour,
 		24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour} {
 		begin = from.Truncate(each)
 		if steps = int(to.Sub(begin)/each) + 1; steps <= 48 {

@@ -125,8 +125,8 @@ func TestEveryDeedHasItsWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, deed := range []string{store.DeedAcknowledge, store.DeedAssign, store.DeedMute, store.DeedUnmute, store.DeedMerge,
-		store.DeedClose, store.DeedNote} {
+	for _, deed := range []string{store.DeedAcknowledge, store.DeedAssign, store.DeedMute, store.DeedUnmute,
+		store.DeedMerge, store.DeedClose, store.DeedNote} {
 		found["incident."+deed] = "incident"
 	}
 	for what, file := range found {

@@ -200,3 +200,23 @@ func TestPastesThatAreNoSignature(t *testing.T) {
 		}
 	})
 }
+
+// A terminal without a cursor is sent an entry as it is typed, but never a PIN; a key opens there too.
+func TestAPINIsNotEchoed(t *testing.T) {
+	mine, key := newLaptop(t)
+	c := Console{Stay: true, Plain: true, PIN: "4711", Keys: []sshsig.Key{key}, Terminal: "t1"}
+	serve(t, c, 0, func(term *terminal, _ *fakeBackend) {
+		at := &counter{t: t, term: term}
+		at.says("\r")
+		at.says("x")
+		for _, digit := range "471" {
+			if s := at.says(string(digit)); strings.ContainsRune(s, digit) || !strings.Contains(s, "*") {
+				t.Errorf("typing %c sends %q", digit, s)
+			}
+		}
+		at.says("\x15")
+		if s := at.says(mine.run(t, commandOn(t, strings.Split(at.all, "\r\n")))); !strings.Contains(s, "2设备") {
+			t.Errorf("signed, and the door stays shut: %q", s)
+		}
+	})
+}
