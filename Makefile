@@ -87,8 +87,8 @@ guest: dist/posdx-armv7 ## memory and start of posdx on a real ARM kernel in qem
 	@GO="$(GO)" sh $(KIT)/lab/guest.sh dist/posdx-armv7
 
 .PHONY: lab-arm
-lab-arm: ## posdx on a real ARM kernel with a disk: installed, broken, cut off, measured; LABARGS="-only link -cuts 5"
-	@GO="$(GO)" sh $(KIT)/lab-arm.sh $(LABARGS)
+lab-arm: ## posdx on a real ARM kernel with a disk: installed, broken, cut off, measured; LABARGS="-only link"; LONG=1: 100 cuts, an hour away
+	@GO="$(GO)" sh $(KIT)/lab-arm.sh $(if $(LONG),-cuts 100 -away 1h) $(LABARGS)
 
 .PHONY: faults
 faults: ## every cause made to happen through the daemon; writes the table in firmware-build/README.md

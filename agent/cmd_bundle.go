@@ -192,7 +192,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 	}
 	fmt.Fprintf(s.err, "%s, %s, posdx %s, %s\n", m.Terminal, m.Made.Local().Format(localTime), m.Agent.Version, m.System)
 	for _, a := range m.Missing {
-		fmt.Fprintln(s.err, say.New("not-in-it", a.Name, a.Why).In(lang))
+		fmt.Fprintln(s.err, say.New("not-in-it", a.Name, say.Heard(a.Why)).In(lang))
 	}
 	k := inForce(*config)
 	list := replayAll(k, then, profileIn(k, content), lang)
@@ -223,7 +223,7 @@ func readInput(s stdio, name string, limit int64) ([]byte, error) {
 	}
 	b, err := io.ReadAll(io.LimitReader(s.in, limit+1))
 	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("read standard input: more than %d bytes", limit)
+		err = say.New("read-large", name, limit)
 	}
 	return b, err
 }

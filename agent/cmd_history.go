@@ -150,7 +150,7 @@ func readInTime(ctx context.Context, dir string, limit time.Duration,
 	case r := <-done:
 		return r.list, r.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("read %s: the flash does not answer within %v: %w", dir, limit, ctx.Err())
+		return nil, say.New("flash-hung", dir, limit, ctx.Err())
 	}
 }
 

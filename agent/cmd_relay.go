@@ -9,6 +9,7 @@ import (
 
 	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/relay"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 )
 
@@ -72,7 +73,7 @@ func groupID(name string) (int, error) {
 	}
 	g, err := user.LookupGroup(name)
 	if err != nil {
-		return 0, err
+		return 0, say.New("no-such-group", name)
 	}
 	return strconv.Atoi(g.Gid)
 }

@@ -41,6 +41,7 @@ func prove(c conf.Config, problems conf.Problems) (config, conf.Problems, error)
 	out := config{Config: c}
 	problems = append(problems, out.dry()...)
 	problems.Sort()
+	problems = slices.CompactFunc(problems, func(a, b conf.Problem) bool { return a.Error() == b.Error() })
 	return out, problems, problems.Refused()
 }
 

@@ -141,6 +141,7 @@ var trials = []trial{
 	{name: "broken begin", more: "[[log]]\npath = \"DIR/pay.log\"\nbegin = '['\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: "log[0].begin", line: moreLines + 2},
 	{name: "broken step", more: "[[log]]\npath = \"DIR/pay.log\"\npatterns = ['(?P<code>x)']\n[[log.step]]\npattern = '('\nphase = \"end\"\n", level: conf.Error, says: "log[0].step[0].pattern", line: moreLines + 4},
 	{name: "empty step", more: "[[log]]\npath = \"DIR/pay.log\"\npatterns = ['(?P<code>x)']\n[[log.step]]\nphase = \"end\"\n", level: conf.Error, says: "would match every line", line: moreLines + 3},
+	{name: "broken begin of two", more: "[[log]]\npath = \"DIR/pay.log\"\nbegin = '['\npatterns = ['(?P<code>x)', '(?P<code>y)']\n", level: conf.Error, says: "log[0].begin", line: moreLines + 2},
 	{name: "step of no phase", more: "[[log]]\npath = \"DIR/pay.log\"\npatterns = ['(?P<code>x)']\n[[log.step]]\npattern = 'x'\nphase = \"begin\"\n", level: conf.Error, says: "is not one of start", line: moreLines + 5},
 	{name: "result of a start", more: "[[log]]\npath = \"DIR/pay.log\"\npatterns = ['(?P<code>x)']\n[[log.step]]\npattern = 'x'\nphase = \"sent\"\nresult = \"approved\"\n", level: conf.Error, says: "has a result", line: moreLines + 6},
 	{name: "sales that never end", more: "[[log]]\npath = \"DIR/pay.log\"\npatterns = ['(?P<code>x)']\n[[log.step]]\npattern = 'x'\nphase = \"start\"\n", level: conf.Warning, says: "never end"},
@@ -567,8 +568,11 @@ func TestConfigurationIsRefusedInBothLanguages(t *testing.T) {
 		}
 		file := writeTrial(t, c, dir)
 		_, problems, _ := readConfig(file)
-		for _, p := range problems {
+		for i, p := range problems {
 			zh, en := p.In("zh"), p.In("en")
+			if i > 0 && en == problems[i-1].In("en") {
+				t.Errorf("%s: said twice: %s", c.name, en)
+			}
 			if words := foreignWords(strings.ReplaceAll(strings.ReplaceAll(zh, file, ""), p.Key, ""), keys); len(words) > 0 {
 				t.Errorf("%s: %q in %s", c.name, words, zh)
 			}

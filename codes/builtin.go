@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:559ac8b5fba15c26f4da1c83c66453d296a55351083fc4a03720e126262a8311", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9ba689e22f83e8e4c25a33fd4bcab28fda9fd6bfe64633", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3346,6 +3346,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:559ac8b5fba15c26f4d
 	Word{Kind: "retry", ID: "no-approved", Text: Text{ZH: "已批准的金额不要再收一次", EN: "do not charge the approved amount again"}},
 	Word{Kind: "retry", ID: "no-mend", Text: Text{ZH: "处理好之前不要再试", EN: "do not try again before it has been put right"}},
 	Word{Kind: "retry", ID: "other-means", Text: Text{ZH: "请换一张卡或换一种付款方式", EN: "use another card or another way to pay"}},
+	Word{Kind: "retry", ID: "other-means-reader", Text: Text{ZH: "读卡有问题，换卡也一样，请先换一种付款方式", EN: "the reader fails and another card would too: use another way to pay for now"}},
 	Word{Kind: "retry", ID: "other-means-tried", Text: Text{ZH: "多张卡都是这样，请换一种付款方式并联系收单机构", EN: "cards of several customers met the same; use another way to pay and call the acquirer"}},
 	Word{Kind: "retry", ID: "query-first", Text: Text{ZH: "先查询上一笔的结果，不要直接重刷", EN: "look up the result first; do not simply charge again"}},
 	Word{Kind: "retry", ID: "reversed", Text: Text{ZH: "确认冲正完成后，仍需收款的请做一笔新交易", EN: "when the journal shows the reversal as done, take what is still owed as a new sale"}},
@@ -3658,7 +3659,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:559ac8b5fba15c26f4d
 	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Stages: list6c815aed, Writers: list08319631, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Steps: []Step{
 		Step{Text: Text{ZH: "先重新签到，再试一笔。", EN: "Sign in again and try one payment."}, When: listf08cbd48},
 		Step{Text: Text{ZH: "仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法；备份电池没电的先换电池，否则密钥还会丢。", EN: "If it still fails, a technician must reload the master key on site and check key index and algorithm; an empty backup cell is replaced first, or the keys are lost again."}, When: listf08cbd48},
-		Step{Text: Text{ZH: "找服务商上门重灌主密钥，并核对密钥索引和算法；备份电池没电的先换电池，否则密钥还会丢。", EN: "A technician must reload the master key on site and check key index and algorithm; an empty backup cell is replaced first, or the keys are lost again."}, When: list2d012459},
+		Step{Text: Text{ZH: "找服务商上门重灌主密钥，并核对密钥索引和算法；备份电池没电的先换电池，否则密钥还会丢。", EN: "A technician must reload the master key on site and check key index and algorithm; an empty backup cell is replaced first, or the keys are lost again."}, When: listf1ff94db},
+		Step{Text: Text{ZH: "重新签到也不行时，找服务商上门重灌主密钥，并核对密钥索引和算法；备份电池没电的先换电池，否则密钥还会丢。", EN: "If signing in fails as well, a technician must reload the master key on site and check key index and algorithm; an empty backup cell is replaced first, or the keys are lost again."}, When: listcad8395c},
 		Step{Text: Text{ZH: "报修时说明：应答码、终端号、时间、签到是否成功。", EN: "When calling, give the code, the terminal number, the time and whether sign-in worked."}},
 	}, Remedies: lista4a757e8},
 	Cause{ID: "terminal.moved", Segment: "terminal", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "终端换了地方，中心按一机一地的规则拒绝", EN: "The terminal has been moved, and a rule of one place a terminal declines it"}, Steps: []Step{
@@ -3962,7 +3964,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:559ac8b5fba15c26f4d
 	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
-}, Inference: Inference{Settings: Settings{Hint: 4.1, Moderate: 13.5, Strong: 26, Decisive: 32, Often: -3.25, Sometimes: -12, Seldom: -20, Rare: -26, Remote: -34, Unexplained: -0.125, Family: 0.4, Brought: 0.8, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0698, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.35, Moderate: 13.5, Strong: 26, Decisive: 33, Often: -2.875, Sometimes: -12, Seldom: -20, Rare: -26, Remote: -34, Unexplained: 0.25, Family: 0.4, Brought: 0.75, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0717, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
 	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},
@@ -7633,7 +7635,6 @@ var (
 	list2c37f039 = []string{"POSTILION", "TXP"}
 	list2cf1f853 = []string{"OSB-PF", "LEMONWAY"}
 	list2cfa987f = []string{"lan.address", "lan.gateway", "lan.portal", "lan.wifi", "modem.radio-off", "wan.dns", "wan.outage", "wan.slow"}
-	list2d012459 = []string{"query-first", "other-means", "no", "other-means-tried", "settlement", "sign-in"}
 	list2d6c157c = []string{"39"}
 	list2d8e2f2a = []string{"pin data required", "pin entry necessary"}
 	list2dab8cc7 = []string{"12"}
@@ -8304,6 +8305,7 @@ var (
 	listf0bce312 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
 	listf1536075 = []string{"000", "001", "002"}
 	listf1cb79da = []string{"TXP"}
+	listf1ff94db = []string{"query-first", "other-means", "no", "other-means-tried"}
 	listf241737e = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
 	listf2c3fa54 = []string{"A7"}
 	listf32331e6 = []string{"GICC-LYRA", "GICC-NEXI"}

@@ -2,6 +2,7 @@ package codes
 
 import (
 	"slices"
+	"sort"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -70,7 +71,7 @@ func (p *parser) words() {
 		}
 		p.k.Words = append(p.k.Words, w)
 	}
-	slices.SortFunc(p.k.Words, compareWords)
+	sort.Slice(p.k.Words, func(i, j int) bool { return compareWords(p.k.Words[i], p.k.Words[j]) < 0 })
 	for kind, ids := range neededWords {
 		for _, id := range ids {
 			if _, ok := slices.BinarySearchFunc(p.k.Words, Word{Kind: kind, ID: id}, compareWords); !ok && id != "-" {

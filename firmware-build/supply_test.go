@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// TestPackagesComeWithTheirBills packs this machine's program with a packager that fails: packing fails with it and names
-// the format. What was made until then, the tar and both bills of materials, names every module that is linked, and the
-// tar has the licence of each.
+// TestPackagesComeWithTheirBills packs this machine's program with a packager that fails: packing fails with it and
+// names the format. What was made until then, the tar and both bills of materials, names every module that is linked,
+// and the tar has the licence of each.
 func TestPackagesComeWithTheirBills(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and packs")

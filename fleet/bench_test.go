@@ -16,10 +16,11 @@ import (
 	"posdx/fleet/sample"
 )
 
-// BenchmarkIngest brings documents of three sizes at once through mosquitto, first to a bare subscriber that only counts
-// them, then to the fleet over each kind of store, and through the embedded broker, whose CPU is the fleet's: how much of the sink's rate it reaches, its own CPU (a PostgreSQL's
-// is not in it), and how long a terminal waits for its ack while the backlog lasts. The senders, the broker and the
-// fleet share the machine. go test ./fleet -run - -bench Ingest -benchtime 1x
+// BenchmarkIngest brings documents of three sizes at once through mosquitto, first to a bare subscriber that only
+// counts them, then to the fleet over each kind of store, and through the embedded broker, whose CPU is the fleet's:
+// how much of the sink's rate it reaches, its own CPU (a PostgreSQL's is not in it), and how long a terminal waits for
+// its ack while the backlog lasts. The senders, the broker and the fleet share the machine. go test ./fleet -run -
+// -bench Ingest -benchtime 1x
 func BenchmarkIngest(b *testing.B) {
 	const terminals, each = 20, 300
 	for _, evidence := range []int{-1, 0, 24} {

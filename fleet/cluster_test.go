@@ -161,7 +161,7 @@ func (c *carrier) run(t *testing.T, brokers []string, sent func()) {
 	client.Connect()
 	defer client.Disconnect(100)
 	far := func() uint64 { c.mu.Lock(); defer c.mu.Unlock(); return c.acked }
-	for end := time.Now().Add(4 * time.Minute); far() < uint64(len(c.outbox)); {
+	for end := time.Now().Add(10 * time.Minute); far() < uint64(len(c.outbox)); {
 		if time.Now().After(end) {
 			t.Errorf("%s: acknowledged to %d of %d", c.At.Terminal, far(), len(c.outbox))
 			return
@@ -188,7 +188,7 @@ func (c *carrier) run(t *testing.T, brokers []string, sent func()) {
 func TestCluster(t *testing.T) {
 	terminals, each := 12, 40
 	if os.Getenv("POSDX_CLUSTER") == "full" {
-		terminals, each = 60, 500
+		terminals, each = 60, 200
 	}
 	address := housetest.Postgres(t)
 	cluster := startCluster(t)
@@ -234,7 +234,7 @@ func TestCluster(t *testing.T) {
 		t.Helper()
 		select {
 		case <-marks[n]:
-		case <-time.After(soon):
+		case <-time.After(5 * soon):
 			t.Fatalf("terminals do not publish: %d of %d", count, n)
 		}
 	}
@@ -283,4 +283,59 @@ func TestCluster(t *testing.T) {
 		t.Errorf("%d diagnoses are kept, want %d", len(seen), total)
 	}
 	t.Logf("produced %d, kept %d, sent again %d, in %v", total, len(seen), repeated, took.Round(time.Millisecond))
+}
+
+// Workers of one group on a mosquitto get one terminal's backlog in turns, each a part. It is kept once, in its order,
+// nothing of it is refused, and the terminal is never told of more than what is kept from the first on.
+func TestBacklogOverSharedWorkers(t *testing.T) {
+	const each = 1500
+	address := housetest.Postgres(t)
+	broker := housetest.NewMosquitto(t, "allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\n").URL()
+	for n := range 3 {
+		w := begin(t, fmt.Sprint("worker ", n+1), asFleet+"=1", "ingest", "--broker", broker, "--share", "workers", "--store", address)
+		housetest.Until(t, w.name+" has its session", func() bool { return w.says(`INFO msg="session with the broker"`) })
+	}
+	db, err := store.Open(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	u := dial(t, broker, sample.New("shop", "t1"))
+	for n := range each {
+		topic, p := u.Wrap(report.KindDiagnosis, u.Diagnosis(n, 2, "96", "host.malfunction", "acquirer"))
+		u.client.Publish(topic, 1, false, p)
+	}
+	for last, bound := uint64(0), time.After(soon); last < each; {
+		select {
+		case a := <-u.acks:
+			term, err := db.Terminal(t.Context(), nil, u.At)
+			if err != nil || term.Streams[0].Ack().Seq < a.Seq {
+				t.Fatalf("told %d, kept %+v; %v", a.Seq, term.Streams, err)
+			}
+			last = max(last, a.Seq)
+		case <-bound:
+			t.Fatalf("acknowledged to %d of %d", last, each)
+		}
+	}
+	term, err := db.Terminal(t.Context(), nil, u.At)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := term.Streams[0]; st.Received != each || len(st.Gaps) != 0 || term.Rejected != 0 {
+		t.Errorf("received %d, duplicates %d, gaps %v, rejected %d", st.Received, st.Duplicates, st.Gaps, term.Rejected)
+	}
+	last := uint64(each + 1)
+	for f := (store.Filter{Estate: "shop", Terminal: "t1", Limit: store.MaxRows}); last > 1; {
+		rows, next, err := db.Diagnoses(t.Context(), f)
+		if err != nil || len(rows) == 0 {
+			t.Fatal(len(rows), err)
+		}
+		for _, r := range rows {
+			if r.Seq != last-1 {
+				t.Fatalf("after %d comes %d", last, r.Seq)
+			}
+			last = r.Seq
+		}
+		f.Before = next
+	}
 }

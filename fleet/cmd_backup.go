@@ -113,9 +113,9 @@ func runStore(ctx context.Context, s stdio, args []string) int {
 		s,
 		"store",
 		"check | down --to VERSION [OPTIONS]",
-		"check 读一遍整个 SQLite 数据库，说出它的版本，或者哪里有错。down 把数据库退回上一个版本的格式：只有本版本才保存的内容（账户、备注、审计日志）会丢失，所以请先备份，并停止 posdx-fleet。升级由 serve 自己完成。",
-		"check reads a whole SQLite store and says its version, or what is wrong with it. down takes a store back to what the release before wrote: what only this release keeps (accounts, notes, the audit log) is lost, so make a backup first, and stop posdx-fleet. The way up is taken by serve itself.",
-		"posdx-fleet store check\nposdx-fleet store down --to 2",
+		"check 读一遍整个 SQLite 数据库，说出它的版本，或者哪里有错。down 把数据库退回上一个版本的格式：那个版本不认识的内容（退到 2：账户、备注、审计日志）会丢失，所以请先备份，并停止 posdx-fleet。升级由 serve 自己完成。",
+		"check reads a whole SQLite store and says its version, or what is wrong with it. down takes a store back to what the release before wrote: what that release does not know (going to 2: accounts, notes, the audit log) is lost, so make a backup first, and stop posdx-fleet. The way up is taken by serve itself.",
+		"posdx-fleet store check\nposdx-fleet store down --to 3",
 	)
 	data := f.String("data", defaultData, "管理平台的数据目录 `DIR`\n`DIR` of the fleet")
 	address := f.String("store", "", "数据库地址 `ADDRESS`：sqlite:PATH 或 postgres://…（默认用 --data 里的 sqlite）\n`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data)")

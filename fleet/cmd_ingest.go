@@ -25,6 +25,7 @@ import (
 // ingestConfig is what the flags of ingest say.
 type ingestConfig struct {
 	store, data, metrics string
+	terminals            int
 	mqtt                 ingest.Config
 	nats                 ingest.NATSConfig
 }
@@ -42,6 +43,7 @@ func runIngest(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.nats.Creds, "nats-creds", "", "终端所在 NATS 账户的凭据 `FILE`\n`FILE` with the credentials of the NATS account that the terminals are in")
 	f.IntVar(&c.nats.Partitions, "partitions", ingest.DefaultPartitions, "把终端分成 `N` 份；各进程相同，且不少于将来的进程数\ninto how many parts the terminals go, `N`; the same for all workers, and not fewer than there will be")
 	f.IntVar(&c.nats.Replicas, "replicas", 3, "保存好之前每份文档放在 `N` 个节点上\nhow many nodes hold each document until it is kept, `N`")
+	f.IntVar(&c.terminals, "max-terminals", store.MaxTerminals, "数据库最多容纳多少台终端，`N`\nhow many terminals the store has room for, `N`")
 	gigabytes := f.Int("stream-gb", 10, "集群里最多积压多少 `GB`；再多就留在终端上\nhow much waits in the cluster, `GB`; beyond, the terminals keep what they have")
 	f.StringVar(&c.mqtt.URL, "broker", "", "改用 MQTT 消息服务器的 `URL`：tcp://host:1883 或 ssl://host:8883\n`URL` of an MQTT broker instead: tcp://host:1883 or ssl://host:8883")
 	f.StringVar(&c.mqtt.Share, "share", "", "消息服务器把文档分给这一`组`工作进程（$share/GROUP/…）\n`GROUP` of workers that this broker shares documents among ($share/GROUP/…)")
@@ -80,6 +82,8 @@ func (c ingestConfig) check() error {
 		return errors.New("want one of --nats and --broker")
 	case c.mqtt.URL == "embedded":
 		return errors.New("--broker embedded: the embedded broker is posdx-fleet serve's, which takes in itself")
+	case c.terminals < 1:
+		return errors.New("--max-terminals: want 1 or more")
 	case c.nats.Partitions < 1 || c.nats.Partitions > 256:
 		return errors.New("--partitions: want 1 to 256")
 	case c.nats.Replicas < 1 || c.nats.Replicas > 5:
@@ -109,6 +113,7 @@ func takeIn(ctx context.Context, c ingestConfig, log *slog.Logger) error {
 		return err
 	}
 	defer db.Close()
+	db.Admit(c.terminals)
 	registry := metrics.Registry(&metrics.Fleet{Store: db, Log: log}, version, codes.Builtin().Version)
 	m := ingest.NewMetrics(registry)
 	changed := func() {}

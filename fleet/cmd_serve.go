@@ -54,6 +54,7 @@ type serveConfig struct {
 	collector, collectorKey string
 	data, store             string
 	limits                  store.Limits
+	terminals               int
 	inventory, advisoryKey  string
 	sunsets, sbom           string
 	mqtt                    broker.Config
@@ -85,6 +86,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.data, "data", defaultData, "存放数据库和消息服务器会话的目录 `DIR`\n`DIR` for the store and the broker's sessions")
 	f.StringVar(&c.store, "store", "", "数据库地址 `ADDRESS`：sqlite:PATH 或 postgres://…（默认用 --data 里的 sqlite）；密码像 libpq 那样取自环境变量\n`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data); a password is taken from the environment as libpq does")
 	f.IntVar(&c.limits.Rows, "keep-rows", store.DefaultLimits.Rows, "保存多少条诊断，`N`\nhow many diagnoses are kept, `N`")
+	f.IntVar(&c.terminals, "max-terminals", store.MaxTerminals, "数据库最多容纳多少台终端，`N`\nhow many terminals the store has room for, `N`")
 	days := f.Int("keep-days", int(store.DefaultLimits.Age.Hours()/24), "诊断保存多少`天`\nhow long diagnoses are kept, `DAYS`")
 	f.StringVar(&c.inventory, "inventory", "", inventoryUsage())
 	f.StringVar(&c.sunsets, "sunsets", "", "CSV `FILE`：carrier、tech（2g 3g 4g 5g）、date，即各网络何时停用，供网页预警；carrier 空着表示全部\nCSV `FILE`: carrier, tech (2g 3g 4g 5g), date: when networks are switched off, for the pages' radar; an empty carrier is all")

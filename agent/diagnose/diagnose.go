@@ -275,8 +275,9 @@ func (s *state) also(lang string) []report.Also {
 			Finding: report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang),
 				WeightDB: round(s.says[best].db, 1)}})
 	}
-	slices.SortStableFunc(list, func(a, b report.Also) int {
-		return cmp.Or(cmp.Compare(b.Finding.WeightDB, a.Finding.WeightDB), strings.Compare(a.ID, b.ID))
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		return cmp.Or(cmp.Compare(b.Finding.WeightDB, a.Finding.WeightDB), strings.Compare(a.ID, b.ID)) < 0
 	})
 	return list[:min(len(list), maxCauses)]
 }

@@ -37,6 +37,9 @@ func (s *state) money(first string, abstained bool, lang string) report.Money {
 		said = "approved-part"
 	}
 	advice := retry
+	if retry == report.RetryOtherMeans && !abstained && s.cause(first).Segment == "reader" {
+		advice = "other-means-reader"
+	}
 	if !s.isPayment() && retry == report.RetryNo && slices.Contains(approvals, s.prior.Topic) {
 		advice = "done"
 	}
@@ -115,7 +118,11 @@ func (s *state) thisRequest(first string) (state, retry string) {
 	case yes(t.sent):
 		return report.MoneySentNoAnswer, report.RetryQueryFirst
 	case s.neverRead():
-		return report.MoneyNotSent, report.RetryOtherMeans // without a card there was nothing to send
+		// Without a card there was nothing to send; another one helps where it is the card.
+		if retry = s.retryNotSent(first); retry == report.RetrySafe {
+			retry = report.RetryOtherMeans
+		}
+		return report.MoneyNotSent, retry
 	}
 	return report.MoneyUnknown, report.RetryQueryFirst
 }

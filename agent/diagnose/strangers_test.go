@@ -162,6 +162,15 @@ func TestNoOtherCardForABrokenReader(t *testing.T) {
 			t.Errorf("%s: first %s, %s", cause, d.Causes[0].ID, d.Money.Retry)
 		}
 	}
+	// Nor where the head is dirty, whether or not it is known that nothing was sent.
+	dirty := bad("reader.reads", "reader0", report.Facts{"cards": 9.0, "cards_failed": 8.0, "good": 1.0, "failed": 14.0})
+	for _, ev := range []report.Event{unsent("newpos:E12"), {Code: "newpos:E12", Origin: report.OriginTerminal}} {
+		d := Explain(ev, []report.Evidence{dirty}, codes.Builtin(), Options{Lang: "en"})
+		if d.Causes[0].ID != "reader.dirty" || !strings.Contains(d.Money.Say, "another way to pay") ||
+			strings.Contains(d.Money.Say, "use another card") {
+			t.Errorf("a dirty head: first %s, %s: %s", d.Causes[0].ID, d.Money.Retry, d.Money.Say)
+		}
+	}
 }
 
 // sayOf explains an event in both languages.

@@ -26,7 +26,7 @@ type Asker struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: as usual
 }
 
-// CheckURL returns what is wrong with a fleet's address, nil if nothing is.
+// CheckURL parses a fleet's address; the error is what is wrong with it.
 func CheckURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -109,7 +109,7 @@ func readAnswer(r io.Reader) (Answer, error) {
 		)
 	}
 	if a.Error != "" || status != 200 {
-		return Answer{}, fmt.Errorf("the fleet refuses: %.300q", a.Error)
+		return Answer{}, fmt.Errorf("the fleet refuses: %q", a.Error)
 	}
 	return a, nil
 }

@@ -1,11 +1,11 @@
 package board
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -160,7 +160,7 @@ func hottestOf(root fs.FS, all []sensor) (sensor, error) {
 	if slices.ContainsFunc(good, func(s sensor) bool { return s.place == onProcessor }) {
 		good = slices.DeleteFunc(good, func(s sensor) bool { return s.place != onProcessor })
 	}
-	slices.SortStableFunc(good, func(a, b sensor) int { return cmp.Compare(b.celsius, a.celsius) })
+	sort.SliceStable(good, func(i, j int) bool { return good[i].celsius > good[j].celsius })
 	// One that stands alone far above the others of its chip and does not move is not wired, if the others are several; of
 	// two nobody can tell which.
 	for len(good) > 1 && good[0].place == onProcessor && !good[0].moves && good[0].celsius-good[1].celsius > apart {

@@ -52,8 +52,8 @@ func ppp(ctx context.Context, l *lab) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !strings.Contains(owner, "pppd") {
-		return "", fmt.Errorf("who holds the port: %s", owner)
+	if !strings.Contains(owner, "in-use") {
+		return "", fmt.Errorf("pppd holds the port, and the check says %s", owner)
 	}
 	if _, err := l.order(minute, "ping -c 2 -W 5 10.64.0.1"); err != nil {
 		return "", fmt.Errorf("after the checks: %w", err)

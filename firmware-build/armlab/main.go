@@ -26,7 +26,7 @@ func main() {
 	l := &lab{}
 	flag.StringVar(&l.work, "work", "", "`FOLDER` with kernel, packages and programs, made by lab-arm.sh")
 	flag.DurationVar(&l.away, "away", 4*time.Minute, "how long the broker is away")
-	flag.IntVar(&l.cuts, "cuts", 100, "how often the power is cut in each scenario of cuts")
+	flag.IntVar(&l.cuts, "cuts", 5, "how often the power is cut in each scenario of cuts")
 	only := flag.String("only", "", "the scenarios to run, by `NAMES` with commas")
 	list := flag.Bool("list", false, "list the scenarios")
 	try := flag.String("try", "", "instead of scenarios, a `FILE` with commands for the shell of a guest in which posdx runs")

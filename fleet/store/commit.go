@@ -15,8 +15,8 @@ import (
 
 // Bounds of what terminals can make the store grow to.
 const (
-	// MaxTerminals keeps a flood of invented terminal names from filling the disk. A broker with one access rule per
-	// client certificate never lets it come so far.
+	// MaxTerminals keeps a flood of invented terminal names from filling the disk, unless Admit says otherwise. A broker
+	// with one access rule per client certificate never lets it come so far.
 	MaxTerminals = 200_000
 
 	maxStreams = 32  // kept per terminal; each is an outbox that was made anew
@@ -221,7 +221,7 @@ func (s *Store) enterTerminals(ctx context.Context, docs []Document) error {
 		if err := rows.Scan(&estate, &terminal, &n); err != nil {
 			return fmt.Errorf("look for terminals: %w", err)
 		}
-		room = MaxTerminals - n
+		room = s.most - n
 		fresh = append(fresh, []any{estate, terminal, 0, 0})
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
@@ -248,7 +248,7 @@ func (b *batch) admit(ctx context.Context, known map[report.Address]bool) error 
 				if err := b.tx.QueryRowContext(ctx, "SELECT count(*) FROM terminals").Scan(&n); err != nil {
 					return err
 				}
-				room = max(0, MaxTerminals-n)
+				room = max(0, b.s.most-n)
 			}
 			if room == 0 {
 				continue

@@ -26,6 +26,7 @@ type Store struct {
 	write *sql.DB // SQLite: one connection, since it has one writer
 	read  *sql.DB
 	pg    bool
+	most  int // terminals
 
 	months sync.Map // PostgreSQL: the months, by their first millisecond, that have a part of the table of diagnoses
 }
@@ -38,7 +39,7 @@ const pgConns = 8
 
 // Open opens or creates a store. The address is "sqlite:PATH" or a PostgreSQL URL ("postgres://user@host/db").
 func Open(ctx context.Context, address string) (*Store, error) {
-	s := new(Store)
+	s := &Store{most: MaxTerminals}
 	var err error
 	switch path, isLite := strings.CutPrefix(address, "sqlite:"); {
 	case isLite && path != "":
@@ -70,6 +71,9 @@ func Open(ctx context.Context, address string) (*Store, error) {
 	}
 	return s, nil
 }
+
+// Admit sets how many terminals the store has room for; it is called before anything is committed.
+func (s *Store) Admit(terminals int) { s.most = terminals }
 
 // ownFile keeps others from reading the store: password hashes are in it. SQLite gives its side files the same mode.
 func ownFile(path string) error {

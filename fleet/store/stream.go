@@ -10,7 +10,10 @@ import (
 
 // Bounds of one stream. A terminal that breaks them harms only its own stream.
 const (
-	maxGaps = 256 // kept per stream; a document that would tear one more is refused and comes again later
+	// maxGaps are kept per stream; a document that would tear one more is refused and comes again later. Workers that share
+	// a terminal's documents by turns tear one for each document by which they are ahead, and a terminal may bring 3 000 at
+	// once: of two workers one may be wholly ahead.
+	maxGaps = 2048
 
 	// Patience is how long an open gap holds the ack back while documents keep coming and none fills it. An uplink repeats
 	// what is not acknowledged after one minute and then after two more, so what a terminal still holds comes in time.
@@ -48,7 +51,7 @@ type Stream struct {
 	Duplicates uint64 `json:"duplicates"`
 }
 
-// A Verdict is what a sequence number means to its stream: new, a repeat, …
+// A Verdict is what a sequence number is to its stream: a repeat, a new one, or one that is refused.
 type Verdict int
 
 // Verdicts.

@@ -274,8 +274,9 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 func stepsOf(from, to time.Time) (begin time.Time, steps int, each time.Duration) {
 	long := to.Sub(from)
 	from = from.Add(-long / 4)
-	for _, each = range []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour,
-		3 * time.Hour, 6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour} {
+	for _, each = range []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute,
+		time.Hour, 3 * time.Hour, 6 * time.Hour,
+		24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour} {
 		begin = from.Truncate(each)
 		if steps = int(to.Sub(begin)/each) + 1; steps <= 48 {
 			return begin, steps, each

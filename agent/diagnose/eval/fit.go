@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math"
 	"os"
 	"runtime"
@@ -176,6 +177,9 @@ func fitAll(k *codes.Knowledge, data, out string, field []report.Lesson, n int, 
 	if err := writeSettings(data+"/inference/settings.tsv", &all); err != nil {
 		return err
 	}
+	if err := os.WriteFile(fitFile, []byte(fitTable(k, &all, n, rounds, len(field))), 0o644); err != nil {
+		return err
+	}
 	from := k.Inference
 	from.Settings = all
 	if len(field) > 0 {
@@ -204,6 +208,62 @@ func fitAll(k *codes.Knowledge, data, out string, field []report.Lesson, n int, 
 		fmt.Fprintf(&b, "\t%g\n", s.SetAbove)
 	}
 	return os.WriteFile(out, []byte(b.String()), 0o644)
+}
+
+// fitFile holds what the last fit came to; the settings must be the same.
+const fitFile = "agent/diagnose/eval/fit.tsv"
+
+// fitTable writes what a fit came to, and which numbers ended at a bound of their search: these are set by the bound and
+// not by the trials.
+func fitTable(k *codes.Knowledge, s *codes.Settings, n, rounds, lessons int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# What the last fit came to: %d trials of every fault, %d rounds, %d outcomes of the field, on tables %s. Written by `eval -fit`.\n",
+		n, rounds, lessons, tablesHash(k))
+	b.WriteString("name\tvalue\tbound\n")
+	for _, x := range fitted {
+		v, bound := *s.Field(x.name), "-"
+		switch v {
+		case x.low:
+			bound = "low"
+		case x.high:
+			bound = "high"
+		}
+		fmt.Fprintf(&b, "%s\t%s\t%s\n", x.name, strconv.FormatFloat(v, 'g', -1, 64), bound)
+	}
+	fmt.Fprintf(&b, "set_above\t%g\t-\n", s.SetAbove)
+	return b.String()
+}
+
+// fitRows says how far the last fit stands for the tables at hand.
+func fitRows(k *codes.Knowledge) string {
+	bound, n := 0, 0
+	for l := range strings.Lines(lastFit) {
+		if cells := strings.Split(strings.TrimSpace(l), "\t"); len(cells) == 3 && cells[0] != "name" {
+			n++
+			if cells[2] != "-" {
+				bound++
+			}
+		}
+	}
+	same := "no: findings or priors were edited since"
+	if strings.Contains(lastFit, tablesHash(k)) {
+		same = "yes"
+	}
+	return fmt.Sprintf("| numbers fitted / of these at a bound of their search | %d / %d | |\n| fitted on the tables at hand | %s | |\n",
+		n, bound, same)
+}
+
+// tablesHash tells apart the tables that a fit was made on: what findings say of causes, and what codes mean.
+func tablesHash(k *codes.Knowledge) string {
+	h := fnv.New64a()
+	for i := range k.Inference.Signs {
+		s := &k.Inference.Signs[i]
+		fmt.Fprintln(h, s.Name, s.Family, s.Tells, s.Weights, s.Brought)
+	}
+	for _, p := range k.Inference.Priors {
+		fmt.Fprintln(h, p.Topic, p.Unexplained, p.Rest, p.Settled, p.Stages, p.Causes)
+	}
+	return fmt.Sprintf("%016x", h.Sum64())
 }
 
 // writeSettings replaces the fitted values in the table.

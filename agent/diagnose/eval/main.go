@@ -35,6 +35,9 @@ func trials(n int, seed uint64) []trial {
 //go:embed folds.tsv
 var foldTable string
 
+//go:embed fit.tsv
+var lastFit string
+
 // evaluate explains trials, each with the numbers that were fitted without its mechanism.
 func evaluate(k *codes.Knowledge, list []trial) (score, error) {
 	var s score
@@ -103,7 +106,7 @@ func run(n int, seed uint64, data string, misses int, show, write string) error 
 	if err != nil {
 		return err
 	}
-	table := s.table()
+	table := s.table() + fitRows(k)
 	fmt.Print(table)
 	names := make([]string, 0, len(s.misses))
 	for name := range s.misses {

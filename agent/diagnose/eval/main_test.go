@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"posdx/codes"
@@ -50,5 +51,33 @@ func TestFaults(t *testing.T) {
 	}
 	if len(seen) != int(kinds) {
 		t.Errorf("%d of %d kinds of trials are in use", len(seen), kinds)
+	}
+}
+
+// TestFittedIsTheFit: a number that is called fitted is what the last fit came to, and what a fit writes is called
+// fitted.
+func TestFittedIsTheFit(t *testing.T) {
+	b, err := os.ReadFile("../../../codes/data/inference/settings.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	called := map[string]string{}
+	for l := range strings.Lines(string(b)) {
+		if cells := strings.Split(l, "\t"); len(cells) == 4 && cells[2] == "yes" {
+			called[cells[0]] = cells[1]
+		}
+	}
+	for l := range strings.Lines(lastFit) {
+		cells := strings.Split(strings.TrimSpace(l), "\t")
+		if strings.HasPrefix(l, "#") || cells[0] == "name" {
+			continue
+		}
+		if len(cells) != 3 || called[cells[0]] != cells[1] {
+			t.Errorf("%s is %q in settings.tsv, and the fit came to %v: fit anew, or do not call it fitted", cells[0], called[cells[0]], cells[1:])
+		}
+		delete(called, cells[0])
+	}
+	for name := range called {
+		t.Errorf("%s is called fitted, and no fit came to it", name)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"sort"
 )
 
 // An Effect is what one cause alone does to one finding.
@@ -277,13 +278,20 @@ func (t *sum) larger(p *Problem) {
 				t.addSet(&next[i])
 			}
 		}
-		slices.SortFunc(next, func(a, b set) int {
-			return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.members, b.members))
-		})
+		sort.Sort(byWeight(next))
 		if level = next; size > 1 {
 			level = next[:min(len(next), p.Width)]
 		}
 	}
+}
+
+// byWeight sorts the heaviest first. (slices.SortFunc is compiled anew for each type, ten kilobytes a time.)
+type byWeight []set
+
+func (s byWeight) Len() int      { return len(s) }
+func (s byWeight) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
+func (s byWeight) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(s[j].weight, s[i].weight), cmp.Compare(s[i].members, s[j].members)) < 0
 }
 
 func (t *sum) addSet(s *set) {

@@ -24,6 +24,7 @@ import (
 	"posdx/agent/internal/config"
 	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/stamp"
 	"posdx/agent/report"
 )
@@ -120,13 +121,13 @@ func (w Source) Make(now time.Time, agent report.Agent) ([]byte, Manifest, error
 	var parts []Part
 	add := func(name string, body []byte, err error) {
 		if err == nil && len(body) == 0 {
-			err = errors.New("there is none")
+			err = say.New("none-there")
 		}
 		if err == nil && len(body) > maxMember {
-			err = fmt.Errorf("%d bytes, more than a bundle takes", len(body))
+			err = say.New("part-large", len(body))
 		}
 		if err != nil {
-			m.Missing = append(m.Missing, Absence{name, err.Error()})
+			m.Missing = append(m.Missing, Absence{name, say.Error(err, w.Lang)})
 			return
 		}
 		parts = append(parts, Part{name, body})
@@ -168,9 +169,9 @@ func (w Source) Make(now time.Time, agent report.Agent) ([]byte, Manifest, error
 func Why(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return errors.New("there is none")
+		return say.New("none-there")
 	case errors.Is(err, fs.ErrPermission):
-		return errors.New("permission denied: run it as root or as the daemon's user")
+		return say.New("not-allowed")
 	}
 	return err
 }

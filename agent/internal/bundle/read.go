@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"regexp"
 
@@ -23,6 +24,9 @@ func Read(b []byte) (Manifest, map[string][]byte, error) {
 	}
 	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
+		if errors.Is(err, zip.ErrFormat) {
+			err = say.New("zip-none")
+		}
 		return m, nil, say.New("bundle-none", err)
 	}
 	if n := len(z.File); n == 0 || n > maxMembers+1 {

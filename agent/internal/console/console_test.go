@@ -20,11 +20,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/sshsig"
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
+
+// lost is what a client says of a daemon that is not there.
+var lost = say.New("no-daemon", say.New("no-daemon-word"), "/run/posdx/hook.sock")
 
 var update = flag.Bool("update", false, "write the golden screens")
 
@@ -146,7 +150,7 @@ func TestScreens(t *testing.T) {
 				m.locked, m.key, m.challenge = true, true, "t1@20261121T1200Z-K7QZJ4M2XW5RT6YB3NHC"
 				typeText(m, sshsig.Begin+"\rU1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAgh0\rAAAA")
 			}},
-			{"gone", func(m *model) { m.gone = errors.New("no daemon listens on /run/posdx/hook.sock") }},
+			{"gone", func(m *model) { m.gone = lost }},
 			{"no-such-key", func(m *model) { m.press(key{r: 'x'}) }},
 			{"abstained", func(m *model) {
 				m.state.Last.Abstained, m.state.Last.CannotSeparate = true, []string{"host.malfunction", "wan.outage"}
@@ -171,7 +175,7 @@ func TestScreens(t *testing.T) {
 			{"lookup", func(m *model) { typeText(m, "597\r") }},
 			{"handoff", func(m *model) { m.press(key{r: '6'}) }},
 			{"help", func(m *model) { m.press(key{r: '?'}) }},
-			{"failed", func(m *model) { m.failed(errors.New("no daemon listens on /run/posdx/hook.sock")) }},
+			{"failed", func(m *model) { m.failed(lost) }},
 		} {
 			t.Run(c.name+"-"+lang, func(t *testing.T) {
 				m := newModel(lang)

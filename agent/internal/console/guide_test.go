@@ -362,7 +362,7 @@ func TestCheckOneOfTheList(t *testing.T) {
 // Every label leaves a blank before what it labels.
 func TestLabels(t *testing.T) {
 	for _, w := range []codes.Text{wordCode, wordMoney, wordCause, wordElse, wordFor, wordAgainst, wordAct, wordNext,
-		wordHandoff, wordSoFar, wordAsk, wordRun, wordGiven, wordElsewhere} {
+		wordHandoff, wordSoFar, wordAsk, wordRun, wordGiven, wordElsewhere, wordWatched, wordSince} {
 		for _, lang := range []string{"zh", "en"} {
 			if n := text.Width(w.In(lang)); n > 8 {
 				t.Errorf("label %q is %d columns wide, want at most 8", w.In(lang), n)

@@ -144,6 +144,7 @@ func TestScreensInTerminalPrograms(t *testing.T) {
 		{"minicom", "minicom", func(device string) []string {
 			return []string{"minicom", "-D", device, "-b", "9600", "-o", "-R", "utf-8", "-t", "xterm"}
 		}, false},
+		{"screen", "screen", func(device string) []string { return []string{"screen", "-U", device, "9600"} }, true},
 	} {
 		for _, lang := range []string{"zh", "en"} {
 			t.Run(p.name+"-"+lang, func(t *testing.T) {

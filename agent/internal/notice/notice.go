@@ -25,6 +25,7 @@ var (
 	wordUnclear = codes.Text{ZH: "还无法判断", EN: "cannot tell yet"}
 	wordWho     = codes.Text{ZH: "处理", EN: "To do"}
 	wordHandoff = codes.Text{ZH: "交接码", EN: "Ref"}
+	colon       = codes.Text{ZH: "：", EN: ": "}
 )
 
 // language is the one that a diagnosis speaks.
@@ -52,13 +53,14 @@ func Receipt(d report.Diagnosis, cols int) (lines []string) {
 		if what = text.Clean(what); what != "" {
 			lead := label.In(lang)
 			if lead != "" {
-				lead += ": "
+				lead += colon.In(lang)
 			}
 			lines = append(lines, text.Wrap(lead+what, cols, 0)...)
 		}
 	}
 	head := wordHead.In(lang)
-	lines = append(lines, rule, strings.Repeat(" ", max(0, cols-text.Width(head))/2)+head, d.Event.Time.Local().Format("2006-01-02 15:04"))
+	lines = append(lines, rule, strings.Repeat(" ", max(0, cols-text.Width(head))/2)+head,
+		d.Event.Time.Local().Format("2006-01-02 15:04 MST"))
 	add(wordCode, d.Event.Code+"  "+d.Code.Meaning)
 	lines = append(lines, "")
 	add(codes.Text{}, d.Money.Say)
@@ -70,7 +72,7 @@ func Receipt(d report.Diagnosis, cols int) (lines []string) {
 			add(wordCause, c.Title)
 		}
 		if step := firstStep(c.Act.Step); step != "" && !d.Abstained {
-			add(wordWho, word("actor", c.Act.By, lang)+": "+step)
+			add(wordWho, word("actor", c.Act.By, lang)+colon.In(lang)+step)
 		}
 	}
 	add(wordHandoff, d.Handoff)

@@ -4,9 +4,12 @@
 package say
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"os"
 	"regexp/syntax"
 	"strconv"
 	"strings"
@@ -143,6 +146,9 @@ func Error(err error, lang string) string {
 		return err.Error()
 	}
 	var path *fs.PathError
+	var link *os.LinkError
+	var op *net.OpError
+	var name *net.DNSError
 	var pattern *syntax.Error
 	var t Teller
 	switch {
@@ -150,6 +156,16 @@ func Error(err error, lang string) string {
 		return t.In(lang)
 	case errors.As(err, &path):
 		return path.Path + "：" + system(path.Err)
+	case errors.As(err, &link):
+		return link.New + "：" + system(link.Err)
+	case errors.As(err, &name):
+		return name.Name + "：找不到这个主机名"
+	case errors.As(err, &op) && op.Addr != nil:
+		return op.Addr.String() + "：" + system(op.Err)
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return "证书不是由信任的 CA 签发的"
+	case errors.As(err, new(x509.HostnameError)):
+		return "证书不是给这个主机名的"
 	case errors.As(err, &pattern):
 		_, what, _ := strings.Cut(patterns, "\n"+string(pattern.Code)+"=")
 		what, _, _ = strings.Cut(what, "\n")

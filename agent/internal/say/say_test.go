@@ -113,7 +113,7 @@ func TestEveryTextIsSaid(t *testing.T) {
 	made := []string{"json-object", "json-number", "level-error", "level-fault", "level-warning"} // of a word and what is found
 	for _, x := range texts {
 		maker, _, _ := strings.Cut(x.id, "-")
-		heard := slices.Contains([]string{"hook", "driver", "daemon", "code"}, maker)
+		heard := slices.Contains([]string{"hook", "driver", "daemon", "code", "heard"}, maker)
 		if !said[x.id] && !heard && !slices.Contains(made, x.id) {
 			t.Errorf("nothing says %s", x.id)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -56,7 +57,7 @@ func columns(text []byte) (list []Suggestion) {
 				codes = append(codes, column{c, rank})
 			}
 		}
-		slices.SortStableFunc(codes, func(a, b column) int { return cmp.Compare(b.rank, a.rank) })
+		sort.SliceStable(codes, func(i, j int) bool { return codes[i].rank > codes[j].rank })
 		for _, c := range codes {
 			list = append(list, columnPattern(rows, sep.is, sep.not, sep.re, stan, c.at))
 		}

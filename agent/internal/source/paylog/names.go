@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -178,11 +179,12 @@ func (n *names) list() (list []match) {
 		}
 		list = append(list, m)
 	}
-	slices.SortStableFunc(list, func(a, b match) int {
-		if n.dated {
-			return cmp.Or(strings.Compare(a.key, b.key), a.at.Compare(b.at), strings.Compare(a.path, b.path))
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		if n.dated && a.key != b.key {
+			return a.key < b.key
 		}
-		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.path, b.path))
+		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.path, b.path)) < 0
 	})
 	return list
 }

@@ -117,6 +117,13 @@ func FuzzSuggest(f *testing.F) {
 		}
 		f.Add([]byte(text))
 	}
+	for _, k := range nameless {
+		var text strings.Builder
+		for i := range columnRows + 2 {
+			fmt.Fprintf(&text, k.line+"%.0[1]d%.0[2]s%.0[3]d%.0[4]d%.0[5]s", i, []string{"00", "00", "96"}[i%3], i, 0, "SALE CHIP ")
+		}
+		f.Add([]byte(text.String()))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		list, err := Suggest(bytes.NewReader(b), int64(len(b)), "")
 		if err != nil && !errors.Is(err, ErrNotText) {
