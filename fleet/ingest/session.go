@@ -160,8 +160,8 @@ func (in *Ingest) Run(ctx context.Context) error {
 	return nil
 }
 
-// mqttSession is used for one connection. So is a client object: what it remembers of a broken connection is not
-// needed, since the broker sends again what was not acknowledged.
+// mqttSession lives as long as one connection. A client object is used once: what it remembers of a broken connection
+// is better forgotten, since the broker sends again what was not acknowledged.
 func (in *Ingest) mqttSession(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
