@@ -103,9 +103,9 @@ func (f *fleet) counter(t testing.TB, name string) int {
 	return int(n)
 }
 
-// TestStorm: all terminals come back within seconds, each with what it kept meanwhile, at a mosquitto. Each repeats what
-// is not acknowledged after a minute, as an agent does; so every document that comes twice was acknowledged too late.
-// POSDX_STORM=10000 is the number of terminals.
+// TestStorm: all terminals come back within seconds, each with what it kept meanwhile, at a mosquitto. Each repeats
+// what is not acknowledged after a minute, as an agent does; so every document that comes twice was acknowledged too
+// late. POSDX_STORM=10000 is the number of terminals.
 func TestStorm(t *testing.T) {
 	terminals, each := 200, 6
 	if n := os.Getenv("POSDX_STORM"); n != "" {

@@ -10,9 +10,9 @@ import (
 
 // Bounds of one stream. A terminal that breaks them harms only its own stream.
 const (
-	// maxGaps are kept per stream; a document that would tear one more is refused and comes again later. Workers that share
-	// a terminal's documents by turns tear one for each document by which they are ahead, and a terminal may bring 3 000 at
-	// once: of two workers one may be wholly ahead.
+	// maxGaps are kept per stream; a document that would tear one more is refused and comes again later. Workers that
+	// share a terminal's documents by turns tear one for each document by which they are ahead, and a terminal may bring 3
+	// 000 at once: of two workers one may be wholly ahead.
 	maxGaps = 2048
 
 	// Patience is how long an open gap holds the ack back while documents keep coming and none fills it. An uplink repeats
