@@ -68,6 +68,13 @@ func TestNothingIsSaidTwice(t *testing.T) {
 	for _, lang := range [...]string{"zh", "en"} {
 		check("flaps", Explain(unsent("ConnectError"), []report.Evidence{bad("net.link", "eth0",
 			report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": true, "flaps_1h": 7.0})}, k, Options{Lang: lang}))
+		busy := Explain(unsent("ConnectError"), []report.Evidence{bad("board.cpu", "system",
+			report.Facts{"pressure_avg10": 95.0, "load1": 9.0, "processors": 2.0})}, k, Options{Lang: lang})
+		for _, c := range busy.Causes {
+			if len(c.For) > 1 && c.For[0].Check == c.For[1].Check {
+				t.Errorf("too busy, and rather busy: %+v", c.For)
+			}
+		}
 		check("clock", Explain(unsent("ConnectError"), []report.Evidence{bad("board.clock", "system",
 			report.Facts{"offset_s": 86400.0, "source": "rtc"})}, k, Options{Lang: lang}))
 	}
@@ -166,5 +173,31 @@ func TestOnlyWhatIsSpokenOfRemains(t *testing.T) {
 		return strings.HasPrefix(id, "account.") || strings.HasPrefix(id, "issuer.")
 	}) {
 		t.Errorf("a MAC error with keys that are well: abstained %v, may be %v", d.Abstained, d.CannotSeparate)
+	}
+}
+
+// TestHandoffNamesWhatThePageNames: the code that is read out over the telephone holds no cause that the page does not
+// show.
+func TestHandoffNamesWhatThePageNames(t *testing.T) {
+	k := knowledge(t)
+	alone := 0
+	everyClaim(t, func(name string, d report.Diagnosis) {
+		h, err := DecodeHandoff(d.Handoff, d.Event.Time, k)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		page := Render(d, "en", 400)
+		for _, id := range h.Causes {
+			c, _ := k.Cause(id)
+			if id != report.Unexplained && !strings.Contains(page, c.Title.EN) && d.Causes[0].ID != "none" {
+				t.Errorf("%s: the code names %s, the page does not:\n%s", name, id, page)
+			}
+		}
+		if len(h.Causes) == 1 {
+			alone++
+		}
+	})
+	if alone == 0 {
+		t.Error("every code names two causes: the test is blind")
 	}
 }

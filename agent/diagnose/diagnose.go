@@ -356,7 +356,7 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	}
 	index := s.causeIndex(c.ID)
 	for _, x := range s.says {
-		if db := round(x.db, 1); x.cause == index && math.Abs(db) >= reasonDB {
+		if db := round(x.db, 1); x.cause == index && math.Abs(db) >= reasonDB && !s.saidWorse(x) {
 			g := &s.signs[x.sign]
 			d.put(report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang), WeightDB: db})
 		}
@@ -373,6 +373,16 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	d.For, d.Against = once(d.For), once(d.Against)
 	d.For, d.Against = d.For[:min(len(d.For), maxReasons)], d.Against[:min(len(d.Against), maxReasons)]
 	return d.Cause
+}
+
+// saidWorse tells whether a finding that something is poor stands beside the one that it is bad, of the same check: to a
+// reader they are one.
+func (s *state) saidWorse(x saying) bool {
+	g := &s.signs[x.sign]
+	return g.news == codes.PoorNews && slices.ContainsFunc(s.says, func(o saying) bool {
+		w := &s.signs[o.sign]
+		return o.cause == x.cause && w.news == codes.BadNews && w.Check == g.Check && w.Family == g.Family && w.item == g.item
+	})
 }
 
 // once leaves out of reasons in the order of their weight what a heavier one of the same check says in the same words:
