@@ -375,8 +375,8 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	return d.Cause
 }
 
-// saidWorse tells whether a finding that something is poor stands beside the one that it is bad, of the same check: to a
-// reader they are one.
+// saidWorse tells whether a finding that something is poor stands beside the one that it is bad, of the same check: to
+// a reader they are one.
 func (s *state) saidWorse(x saying) bool {
 	g := &s.signs[x.sign]
 	return g.news == codes.PoorNews && slices.ContainsFunc(s.says, func(o saying) bool {
