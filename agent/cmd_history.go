@@ -17,6 +17,7 @@ import (
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/say"
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -204,7 +205,7 @@ func (h historyWriter) table(list []report.Diagnosis) int {
 		if line.Repeats > 0 {
 			repeats = fmt.Sprintf(" x%d", line.Repeats+1)
 		}
-		cause := fmt.Sprintf("%s %.0f%%", line.Cause, 100*line.Probability)
+		cause := line.Cause + " " + text.Percent(line.Probability)
 		if line.Abstained {
 			cause += codes.Text{ZH: " 无法判断", EN: " undecided"}.In(h.lang)
 		}
