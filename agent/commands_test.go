@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/say"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/firmware-build/housetest"
 )
@@ -240,6 +242,24 @@ func TestClientsBesideAHungDaemon(t *testing.T) {
 		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("posdx %s took %v", args, took)
 		}
+	}
+}
+
+// Who asks in less time than a command would, as the console does, reads the same words in either language.
+func TestAnotherDeadlineIsSaidTheSame(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	d := &daemonClient{Client: hook.Client{Path: socket}, wait: time.Minute}
+	ctx, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer stop()
+	_, err = d.State(ctx)
+	zh, en := say.Error(err, "zh"), say.Error(err, "en")
+	if !errors.Is(err, errNoAnswer) || strings.Contains(zh+en, "context") || !strings.Contains(zh, "没有回答") {
+		t.Errorf("%s / %s", zh, en)
 	}
 }
 

@@ -70,7 +70,7 @@ func brokerGone(ctx context.Context, l *lab) (string, error) {
 	l.brokerOff()
 	accepted := map[string]bool{}
 	for begun := time.Now(); time.Since(begun) < l.away; time.Sleep(10 * time.Second) {
-		out, err := l.order(minute, fmt.Sprintf("posdx report --lang en --code 9%d --origin host --json --wait final; [ $? -le 3 ]", len(accepted)%7))
+		out, err := l.order(minute, fmt.Sprintf("posdx report --lang en --code 9%d --origin host --json --wait final --timeout 50s; [ $? -le 3 ]", len(accepted)%7))
 		if err != nil {
 			return "", err
 		}
