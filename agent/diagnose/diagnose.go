@@ -82,6 +82,9 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	steps := s.stepsWith(&d.Money)
 	if steps == codes.StepsTried {
 		d.Money.Say = moneySay(s.k, d.Money.State, steps, "").In(o.Lang)
+		if act := &d.Causes[0].Act; act.By == "none" {
+			act.By = "acquirer" // whom the line of the money sends for; the shop's other customers are met by it too
+		}
 	}
 	for i := range d.Causes {
 		d.Causes[i].Act.Step = s.cause(d.Causes[i].ID).StepsFor(steps).In(o.Lang)

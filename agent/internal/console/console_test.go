@@ -109,6 +109,18 @@ func typeText(m *model, s string) (last action) {
 	return last
 }
 
+// TestACardTypedIsTold: who types a card number on to Enter, without looking, is told that it was thrown away.
+func TestACardTypedIsTold(t *testing.T) {
+	for _, page := range []rune{'4', '5'} {
+		m := newModel("en")
+		typeText(m, string(page)+"4111111111111111")
+		m.press(key{r: keyEnter})
+		if m.note != wordNoCard.In("en") || m.entry != "" || !m.entering() {
+			t.Errorf("page %c: note %q, entry %q, still entering: %v", page, m.note, m.entry, m.entering())
+		}
+	}
+}
+
 func TestScreens(t *testing.T) {
 	for _, lang := range []string{"zh", "en"} {
 		for _, c := range []struct {
