@@ -10,8 +10,8 @@ import (
 	"posdx/codes"
 )
 
-// The picture of the console in README is what a technician sees today: its head, its labels, its keys. The sentences of
-// the knowledge may change without it; -update writes it anew.
+// The picture of the console in README is what a technician sees today: its head, its labels, its keys. The sentences
+// of the knowledge may change without it; -update writes it anew.
 func TestThePictureInREADME(t *testing.T) {
 	const file, begin, end = "../../../README.md", "as a technician sees it after a 97:\n\n```\n", "\n```\n"
 	b, err := os.ReadFile(file)
