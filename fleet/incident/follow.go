@@ -190,7 +190,7 @@ func (f *follower) enter(v Finding) {
 			best.Place, best.P, best.Of, best.Expected = v.Place, v.P, v.Of, v.Expected
 			best.Scope, best.Key = v.Place.Scope(f.l.Estate)
 		}
-		best.Codes, best.Entry = v.Codes, v.Entry
+		best.Codes, best.Entry, best.Hours = v.Codes, v.Entry, v.Hours
 		if len(v.Codes) > 0 {
 			best.Code = v.Codes[0]
 		}
