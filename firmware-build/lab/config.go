@@ -94,8 +94,7 @@ const kmsg = "/dev/kmsg"
 
 const pressure = "some avg10=0.12 avg60=0.08 avg300=0.05 total=1203311\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=210044\n"
 
-// sensors are the folders of sysfs in which this machine's supplies and thermometers stand, and what a calm terminal has
-// there.
+// sensors are the folders of sysfs of supplies and thermometers, and what a calm terminal has there.
 var sensors = map[string]map[string]string{
 	"/sys/class/hwmon":        nil,
 	"/sys/class/power_supply": {"dc/type": "Mains\n", "dc/online": "1\n", "dc/voltage_now": "5030000\n"},
@@ -108,7 +107,8 @@ func coverSensors() error {
 		if _, err := os.Stat(dir); err != nil {
 			continue
 		}
-		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=64k,mode=755"); err != nil {
+		err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=64k,mode=755")
+		if err != nil {
 			return fmt.Errorf("cover %s: %w", dir, err)
 		}
 		for name, text := range files {
