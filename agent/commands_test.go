@@ -299,8 +299,11 @@ func TestHistory(t *testing.T) {
 	box.Close()
 	code, out, _ := cli(t, "history", "--config", file, "--lang", "en")
 	if lines := strings.Split(strings.TrimSpace(out), "\n"); code != exitOK ||
-		!strings.Contains(lines[0], "3 diagnoses, times are local") || !strings.Contains(out, ids[0]) || strings.Contains(out, " 91 ") {
+		!strings.Contains(lines[0], "diagnoses: 3, times are local") || !strings.Contains(out, ids[0]) || strings.Contains(out, " 91 ") {
 		t.Errorf("exit %d\n%s", code, out)
+	}
+	if _, out, _ := cli(t, "history", "--config", file, "--lang", "zh"); regexp.MustCompile(`[a-z]{4,}`).MatchString(out) {
+		t.Errorf("English in the Chinese list:\n%s", out)
 	}
 	_, out, _ = cli(t, "history", "--config", file, "--code", "97", "--json")
 	var line report.Recent

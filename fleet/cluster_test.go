@@ -285,6 +285,35 @@ func TestCluster(t *testing.T) {
 	t.Logf("produced %d, kept %d, sent again %d, in %v", total, len(seen), repeated, took.Round(time.Millisecond))
 }
 
+// What workers keep a view shows, with the state of terminals, though it takes in no document itself.
+func TestWorkersKeepWhatAViewShows(t *testing.T) {
+	address := housetest.Postgres(t)
+	broker := housetest.NewMosquitto(t, "allow_anonymous true\n").URL()
+	for n := range 2 {
+		w := begin(t, fmt.Sprint("worker ", n+1), asFleet+"=1", "ingest", "--broker", broker, "--share", "workers", "--store", address)
+		housetest.Until(t, w.name+" has its session", func() bool { return w.says(`INFO msg="session with the broker"`) })
+	}
+	view := start(t, t.TempDir(), "--view", "--broker", broker, "--store", address)
+	const terminals = 6
+	for i := range terminals {
+		u := dial(t, broker, sample.New("shop", fmt.Sprint("t", i)))
+		u.say(t)(u.At.Topic("status"), []byte(`{"state":"online","reason":"","boot_id":"boot-1"}`))
+		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 2, "96", "host.malfunction", "acquirer")))
+		u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 1})
+	}
+	if rows := view.all(t); len(rows) != terminals {
+		t.Errorf("%d diagnoses are shown, want %d", len(rows), terminals)
+	}
+	housetest.Until(t, "all are online", func() bool {
+		var s struct{ Terminals, Online int }
+		view.get(t, "/api/v1/summary", &s)
+		return s.Terminals == terminals && s.Online == terminals
+	})
+	if body := get(t, view.page+"/metrics"); !strings.Contains(body, "\nposdx_fleet_batch_documents_count 0\n") {
+		t.Error("the view took documents in")
+	}
+}
+
 // Workers of one group on a mosquitto get one terminal's backlog in turns, each a part. It is kept once, in its order,
 // nothing of it is refused, and the terminal is never told of more than what is kept from the first on.
 func TestBacklogOverSharedWorkers(t *testing.T) {

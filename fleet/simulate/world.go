@@ -35,6 +35,10 @@ type Truth struct {
 	From  time.Time         `json:"from"`
 	To    time.Time         `json:"to"`
 
+	// Told: its terminals live on without a session, and what they meet waits until they are back. What it is called then
+	// is its code, cause and segment.
+	Told bool `json:"told_later,omitempty"`
+
 	// Third is when the third terminal reported it, zero if fewer did.
 	Third time.Time `json:"third,omitzero"`
 
@@ -74,6 +78,7 @@ type World struct {
 	since    []time.Time
 	online   []bool
 	returns  []time.Time // when one that lost its session is back
+	waiting  [][]Event   // at terminals without a session
 	approved []int
 	failed   []int
 }
@@ -106,7 +111,7 @@ func New(n int, seed uint64, begin time.Time) *World {
 		}
 	}
 	w.since, w.online, w.returns = make([]time.Time, n), make([]bool, n), make([]time.Time, n)
-	w.approved, w.failed = make([]int, n), make([]int, n)
+	w.approved, w.failed, w.waiting = make([]int, n), make([]int, n), make([][]Event, n)
 	for i := range n {
 		w.online[i], w.since[i] = true, begin
 	}
@@ -139,6 +144,7 @@ type Event struct {
 	Terminal             int
 	At                   time.Time
 	Code, Cause, Segment string // a failed sale
+	Late                 bool   // that waited at the terminal
 	Online, Offline      bool   // a session began, or ended unsaid
 	Tally                bool   // the hour is over: Approved and Failed sales
 	Approved, Failed     int
@@ -159,16 +165,24 @@ func (w *World) Step(each func(Event)) {
 	perMinute := salesHour * busyness[hour] * w.day / 60
 	for i := range w.Terminals {
 		t := &w.Terminals[i]
-		w.sessions(i, hour, begin, moment, each)
-		if !w.online[i] || hour < t.opens || hour >= t.closes || w.r.Float64() >= perMinute {
+		away := w.sessions(i, hour, begin, moment, each)
+		if hour < t.opens || hour >= t.closes || away != nil && !away.Told || w.r.Float64() >= perMinute {
 			continue
 		}
 		at := moment()
-		if u, ok := w.sale(i, at); ok {
-			w.failed[i]++
-			each(Event{Terminal: i, At: at, Code: u.code, Cause: u.cause, Segment: u.segment})
-		} else {
+		u, failed := usual{}, true
+		if away != nil {
+			u = usual{away.Code, away.Cause, away.Segment, 0}
+		} else if u, failed = w.sale(i, at); !failed {
 			w.approved[i]++
+			continue
+		}
+		w.failed[i]++
+		e := Event{Terminal: i, At: at, Code: u.code, Cause: u.cause, Segment: u.segment}
+		if e.Late = !w.online[i]; e.Late {
+			w.waiting[i] = append(w.waiting[i], e)
+		} else {
+			each(e)
 		}
 	}
 	if w.Now.Minute() == 0 {
@@ -181,8 +195,8 @@ func (w *World) Step(each func(Event)) {
 	}
 }
 
-// sessions ends and begins what a terminal has with the broker.
-func (w *World) sessions(i, hour int, begin time.Time, moment func() time.Time, each func(Event)) {
+// sessions ends and begins what a terminal has with the broker. It returns the known incident that keeps it away.
+func (w *World) sessions(i, hour int, begin time.Time, moment func() time.Time, each func(Event)) *Truth {
 	t := &w.Terminals[i]
 	closed := t.off && (hour < t.opens || hour >= t.closes)
 	for _, k := range w.Truths {
@@ -190,7 +204,7 @@ func (w *World) sessions(i, hour int, begin time.Time, moment func() time.Time, 
 			if w.online[i] && !closed {
 				w.tell(k, i, w.leave(i, moment(), k.To, each))
 			}
-			return
+			return k
 		}
 	}
 	switch {
@@ -203,7 +217,12 @@ func (w *World) sessions(i, hour int, begin time.Time, moment func() time.Time, 
 		at := moment()
 		w.online[i], w.since[i] = true, at
 		each(Event{Terminal: i, At: at, Online: true})
+		for _, e := range w.waiting[i] {
+			each(e)
+		}
+		w.waiting[i] = nil
 	}
+	return nil
 }
 
 func (w *World) leave(i int, at, returns time.Time, each func(Event)) time.Time {
@@ -285,7 +304,8 @@ func (w *World) Incidents(n int, day time.Time) {
 				Segment: "terminal", Place: pick("model", "application"), Share: 0.25, From: at, To: at.Add(40 * time.Minute)}
 		},
 		func(at time.Time) Truth {
-			return Truth{Name: "a carrier's total outage in a region", Kind: "silence", Cause: report.Unexplained, Place: pick("carrier", "region"), From: at, To: at.Add(30 * time.Minute)}
+			return Truth{Name: "a carrier's total outage in a region", Kind: "silence", Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Told: true,
+				Place: pick("carrier", "region"), From: at, To: at.Add(30 * time.Minute)}
 		},
 		func(at time.Time) Truth {
 			return Truth{Name: "a site goes dark", Kind: "silence", Cause: report.Unexplained, Place: site(5), From: at, To: at.Add(30 * time.Minute)}

@@ -16,12 +16,17 @@ import (
 // weekBack is how far the pages of codes and causes look back.
 const weekBack = 7 * 24 * time.Hour
 
+// twoWeeksBack is where two weeks of hours begin of which the hour under way is the last.
+func twoWeeksBack(now time.Time) time.Time { return now.Add(time.Hour - 2*weekBack) }
+
 // A seen is a code or a cause with what there was of it.
 type seen struct {
-	Scheme, Code string
-	Cause        string
-	Count, Was   float64 // this week and the one before
-	Approved     bool
+	Scheme   string  `json:"scheme,omitempty"`
+	Code     string  `json:"code,omitempty"`
+	Cause    string  `json:"cause,omitempty"`
+	Count    float64 `json:"this_week"`
+	Was      float64 `json:"week_before"`
+	Approved bool    `json:"approved,omitempty"`
 }
 
 // Delta is how much more or less it is than the week before; 0 if there was nothing.
@@ -34,7 +39,7 @@ func (s *Site) codes(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	points, err := s.Source.Codes(r.Context(), of(p.Viewer, p.Param("estate")), p.Now.Add(-2*weekBack), 2,
+	points, err := s.Source.Codes(r.Context(), of(p.Viewer, p.Param("estate")), twoWeeksBack(p.Now), 2,
 		int(weekBack/time.Hour), "")
 	if err != nil {
 		s.fail(w, r, err)
@@ -71,8 +76,10 @@ func (s *Site) codes(w http.ResponseWriter, r *http.Request) {
 			strings.Compare(a.Scheme+a.Code, b.Scheme+b.Code))
 	})
 	if form != "" {
-		s.export(w, r, "codes", form, []string{"scheme", "code", "this_week", "week_before"},
-			seq(v.List, func(c seen) []string { return []string{c.Scheme, c.Code, num(c.Count), num(c.Was)} }))
+		s.export(w, r, "codes", form, []string{"scheme", "code", "this_week", "week_before", "approved"},
+			seq(v.List, func(c seen) []string {
+				return []string{c.Scheme, c.Code, num(c.Count), num(c.Was), strconv.FormatBool(c.Approved)}
+			}))
 		return
 	}
 	v.N = len(v.List)
@@ -106,6 +113,11 @@ type reading struct {
 func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "code")
 	code, scheme := p.Param("code"), p.Param("scheme")
+	form, err := format(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	if code == "" || len(code) > maxCode {
 		s.fail(w, r, store.ErrNone)
 		return
@@ -199,6 +211,12 @@ func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, store.ErrNone)
 		return
 	}
+	if form != "" {
+		t := courseSheet()
+		v.Course.enter(t, unitSales)
+		s.file(w, r, "code", form, t)
+		return
+	}
 	s.render(w, r, http.StatusOK, "code", v)
 }
 
@@ -209,7 +227,7 @@ func (s *Site) causes(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	points, err := s.Source.Causes(r.Context(), of(p.Viewer, p.Param("estate")), p.Now.Add(-2*weekBack), 2,
+	points, err := s.Source.Causes(r.Context(), of(p.Viewer, p.Param("estate")), twoWeeksBack(p.Now), 2,
 		int(weekBack/time.Hour), "")
 	if err != nil {
 		s.fail(w, r, err)
@@ -270,6 +288,11 @@ func (s *Site) causes(w http.ResponseWriter, r *http.Request) {
 func (s *Site) cause(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "cause.page")
 	id := r.PathValue("id")
+	form, err := format(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	v := struct {
 		*page
 		ID        string
@@ -340,6 +363,12 @@ func (s *Site) cause(w http.ResponseWriter, r *http.Request) {
 		v.Total += c.Diagnoses
 	}
 	v.Cut = v.Total >= store.Sample
+	if form != "" {
+		t := courseSheet()
+		v.Course.enter(t, unitTerminals)
+		s.file(w, r, "cause", form, t)
+		return
+	}
 	v.Bins, v.Sum = reliability.Of(became)
 	v.All = p.Link("/diagnoses", "cause", id)
 	s.render(w, r, http.StatusOK, "cause", v)

@@ -76,9 +76,11 @@ func know() *codes.Knowledge {
 					{Text: codes.Text{ZH: "等几分钟再试。", EN: "Wait some minutes and try again."}},
 					{Text: codes.Text{ZH: "仍不行就打收单机构客服，报应答码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give code, terminal number and time, and ask about maintenance."}},
 				}},
+			{ID: "switch.malfunction", Title: codes.Text{ZH: "转接故障", EN: "The payment network is at fault"}},
 			{ID: "unexplained", Title: codes.Text{ZH: "原因不明", EN: "Cause unknown"}},
 			{ID: "wan.outage", Title: codes.Text{ZH: "外网中断", EN: "Nothing beyond the router"}},
 		},
+		Inference: codes.Inference{Tests: []codes.Test{{Name: "net.tcp", Text: codes.Text{ZH: "换备用线路再试", EN: "try over the other line"}}}},
 	}
 }
 
@@ -105,6 +107,18 @@ func typeText(m *model, s string) (last action) {
 		last = m.press(key{r: r})
 	}
 	return last
+}
+
+// TestACardTypedIsTold: who types a card number on to Enter, without looking, is told that it was thrown away.
+func TestACardTypedIsTold(t *testing.T) {
+	for _, page := range []rune{'4', '5'} {
+		m := newModel("en")
+		typeText(m, string(page)+"4111111111111111")
+		m.press(key{r: keyEnter})
+		if m.note != wordNoCard.In("en") || m.entry != "" || !m.entering() {
+			t.Errorf("page %c: note %q, entry %q, still entering: %v", page, m.note, m.entry, m.entering())
+		}
+	}
 }
 
 func TestScreens(t *testing.T) {
@@ -153,7 +167,7 @@ func TestScreens(t *testing.T) {
 			{"gone", func(m *model) { m.gone = lost }},
 			{"no-such-key", func(m *model) { m.press(key{r: 'x'}) }},
 			{"abstained", func(m *model) {
-				m.state.Last.Abstained, m.state.Last.CannotSeparate = true, []string{"host.malfunction", "wan.outage"}
+				m.state.Last.Abstained, m.state.Last.CannotSeparate = true, []string{"host.malfunction", "switch.malfunction"}
 			}},
 			{"unknown", func(m *model) {
 				m.state.Last.Code = report.CodeInfo{Code: "9997"}

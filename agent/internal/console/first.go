@@ -2,7 +2,6 @@ package console
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -183,11 +182,8 @@ func moneyLine(d *report.Diagnosis, k *codes.Knowledge, lang string) string {
 
 // chanceOf is how sure a cause is, in words and in figures.
 func chanceOf(c report.Cause, lang string) string {
-	return word("verdict", c.Verdict, lang) + " " + percent(c.Probability)
+	return word("verdict", c.Verdict, lang) + " " + text.Percent(c.Probability)
 }
-
-// percent never says 100: nothing here is certain, and what is rounded up would say so.
-func percent(p float64) string { return fmt.Sprintf("%d%%", min(99, int(math.Round(100*p)))) }
 
 // remaining are the causes that the evidence cannot tell apart, the most probable first.
 func remaining(d *report.Diagnosis, k *codes.Knowledge, lang string) (list []string) {
@@ -195,7 +191,7 @@ func remaining(d *report.Diagnosis, k *codes.Knowledge, lang string) (list []str
 		what := title(k, id, id, lang)
 		for _, c := range d.Causes {
 			if c.ID == id {
-				what += " " + percent(c.Probability)
+				what += " " + text.Percent(c.Probability)
 			}
 		}
 		list = append(list, what)

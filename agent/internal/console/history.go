@@ -59,7 +59,7 @@ func (m *model) historyLines() []string {
 		if i == m.at {
 			lead = marker
 		}
-		cause := title(m.know, r.Cause, r.Cause, m.lang) + " " + percent(r.Probability)
+		cause := title(m.know, r.Cause, r.Cause, m.lang) + " " + text.Percent(r.Probability)
 		if r.Abstained {
 			cause = word("verdict", "abstained", m.lang)
 		}
@@ -130,7 +130,7 @@ func (m *model) pressPast(r rune) (a action, taken bool) {
 	s := diagnose.Explain(m.chosen.Event, m.chosen.Evidence, m.know, options(m.chosen, m.know, m.state.Profile, m.lang))
 	s.ID, s.Agent.Knowledge = m.chosen.ID, m.know.Hash
 	m.chosen, m.saidFor, m.page = &s, "", 0
-	was := title(m.know, then.ID, then.Title, m.lang) + " " + percent(then.Probability)
+	was := title(m.know, then.ID, then.Title, m.lang) + " " + text.Percent(then.Probability)
 	if s.Causes[0].ID == then.ID {
 		m.note = text.Clean(fmt.Sprintf(wordAgainSame.In(m.lang), was))
 	} else {

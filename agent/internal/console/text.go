@@ -118,7 +118,6 @@ var (
 	wordSetAbove   = codes.Text{ZH: "95%% 的把握在以上 %d 个之中", EN: "95 %% sure that it is in the %d above"}
 	wordSetBeside  = codes.Text{ZH: "，或：", EN: ", or: "}
 	wordAlso       = codes.Text{ZH: "另外", EN: "Besides"}
-	wordAlsoSays   = codes.Text{ZH: "（不是这次失败的原因）；", EN: " (did not cause this failure); "}
 	wordSending    = codes.Text{ZH: "用 ZMODEM 发送 %s（%d 字节）。minicom、SecureCRT、Xshell 会自动接收；picocom 按 Ctrl-A Ctrl-R 后用 rz。", EN: "Sending %s (%d bytes) by ZMODEM. minicom, SecureCRT and Tera Term receive by themselves; picocom: Ctrl-A Ctrl-R, then rz."}
 	wordSent       = codes.Text{ZH: "已发送 %s：在别处用 posdx replay 打开", EN: "%s was sent; elsewhere posdx replay opens it"}
 	wordUnsent     = codes.Text{ZH: "没有发成：%s", EN: "not sent: %s"}
