@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d70c09552b4c0b8e1395206e5f21c194dd0ff6215cd406edae413446e4c886ed", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114fe8cb505c66504d4860b80519d901d9193188b3b2fab6b", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3323,7 +3323,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d70c09552b4c0b8e139
 	Word{Kind: "money.short", ID: "sent-no-answer", Text: Text{ZH: "已发出，无应答", EN: "sent, no answer"}},
 	Word{Kind: "money.short", ID: "unknown", Text: Text{ZH: "不清楚", EN: "not known"}},
 	Word{Kind: "next", ID: "none", Text: Text{ZH: "在这里再查什么，都不会改变该做的事", EN: "nothing that can be looked at here would change what to do"}},
-	Word{Kind: "origin", ID: "cashier", Text: Text{ZH: "收银程序", EN: "cashier program"}},
+	Word{Kind: "origin", ID: "cashier", Text: Text{ZH: "收银软件", EN: "cashier program"}},
 	Word{Kind: "origin", ID: "host", Text: Text{ZH: "主机", EN: "host"}},
 	Word{Kind: "origin", ID: "terminal", Text: Text{ZH: "终端", EN: "terminal"}},
 	Word{Kind: "origin", ID: "unknown", Text: Text{ZH: "不明", EN: "not known"}},

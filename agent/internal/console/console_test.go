@@ -98,8 +98,23 @@ func withPast(m *model) {
 
 func newModel(lang string) *model {
 	m := emptyModel(lang, know(), Contacts{Acquirer: "95516", Service: "400-820-8820"})
-	m.gotState(someState())
+	st := someState()
+	if lang == "en" {
+		saidInEnglish(st.Last)
+	}
+	m.gotState(st)
 	return &m
+}
+
+// saidInEnglish is a diagnosis as a daemon writes it that was asked in English.
+func saidInEnglish(d *report.Diagnosis) {
+	says := map[string]string{"txn.answer": "the host answered in 0.8 s", "net.tcp": "connected in 41 ms",
+		"fleet.advisory": "412 terminals of this acquirer saw 96", "net.dns": "a fourth is not shown", "app.version": "the application is not the latest"}
+	for _, reasons := range [][]report.Reason{d.Causes[0].For, d.Causes[0].Against} {
+		for i := range reasons {
+			reasons[i].Say = says[reasons[i].Check]
+		}
+	}
 }
 
 func typeText(m *model, s string) (last action) {
