@@ -136,6 +136,11 @@ systemd: ## the deb and its unit under a live systemd, in a container without a 
 eval: ## how many cases the diagnosis ranks right, and how far its probabilities can be believed
 	$(GO) run ./agent/diagnose/eval -data codes/data -write agent/diagnose/README.md
 
+# What is released is built by this toolchain, and `make vuln` looks at what it links; Go fetches it if need be. The one
+# at hand may have weaknesses that are known.
+RELEASE_TOOLCHAIN ?= go1.26.10
+package package-fleet vuln: export GOTOOLCHAIN := $(RELEASE_TOOLCHAIN)
+
 .PHONY: package
 package: arm ## tar.gz, deb, ipk, apk and bills of materials for every ARM into dist/
 	@GO="$(GO)" sh $(KIT)/package.sh "$(VERSION)" $(ARMS)

@@ -17,7 +17,7 @@ else
 	if grep -q 'fetching vulnerabilities' "$said"; then
 		dir=$("$go" mod download -json golang.org/x/vulndb@latest | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p') || dir=
 		[ -n "$dir" ] || { echo "vuln: NOTHING WAS CHECKED: neither vuln.go.dev nor the module golang.org/x/vulndb can be had from here; VULNDB=file:///FOLDER names a copy" >&2; exit 1; }
-		echo "vuln: vuln.go.dev is not reached; by ${dir##*/}, its last entry of $(cat "$dir"/data/osv/*.json | sed -n 's/.*"modified": "\([^T]*\)T.*/\1/p' | sort | tail -1)"
+		echo "vuln: vuln.go.dev is not reached; by ${dir##*/}, whose name holds its date"
 		check -db "file://$dir/data/osv" && rc=0 || rc=$?
 	fi
 fi

@@ -59,7 +59,7 @@ func TestTextsGoWithTheMessage(t *testing.T) {
 			n := turn
 			everyCode(k, mti, func(ev report.Event) {
 				// Every code is read with a type of every kind, and every type with its share of the codes.
-				if n++; n%len(types) != 0 || testing.Short() && n/len(types)%5 != 0 {
+				if n++; n%len(types) != 0 || testing.Short() && n/len(types)%10 != 0 {
 					return
 				}
 				for _, lang := range []string{"zh", "en"} {
@@ -124,6 +124,9 @@ func TestNoOtherCardWhereAllFail(t *testing.T) {
 					continue
 				}
 				tried++
+				if act := d.Causes[0].Act; !d.Abstained && act.By == "none" {
+					t.Errorf("%s %s: %q, and nobody has to act on %s", ev.Scheme, ev.Code, d.Money.Say, d.Causes[0].ID)
+				}
 				for _, c := range d.Causes {
 					if other := regexp.MustCompile(`(?i)another card|card of another|换一张卡|换卡|换其他银行`); other.MatchString(c.Act.Step + d.Money.Say) {
 						t.Errorf("%s %s: %s: %s", ev.Scheme, ev.Code, c.ID, c.Act.Step)

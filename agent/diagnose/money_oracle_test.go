@@ -221,7 +221,7 @@ func TestMoneyNeverChargesTwice(t *testing.T) {
 	shifts := 1
 	for shift := range shifts {
 		eachMoneyQuestion(shift*3, func(q *moneyQuestion) {
-			if number++; testing.Short() && number%3 != 0 {
+			if number++; testing.Short() && number%5 != 0 {
 				return
 			}
 			ev, evidence := q.document()

@@ -41,7 +41,7 @@ func measure(ctx context.Context, l *lab) (string, error) {
 		return "", err
 	}
 	var table strings.Builder
-	table.WriteString("\n| program | file kB | PSS kB | RSS kB | anonymous kB | CPU ms/min | wake-ups/s | to disk B/min | on the wire kB/day | ready s |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	table.WriteString("\n| program | file kB | PSS kB | RSS kB | anonymous kB | CPU ms/min | wake-ups/s | to disk B/min | on the wire B/min | ready s |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, o := range others {
 		ready, err := l.order(3*minute, "/etc/init.d/posdx stop >/dev/null 2>&1; rm -f /run/posdx/hook.sock; sync; echo 3 >/proc/sys/vm/drop_caches; a=$(cut -d' ' -f1 /proc/uptime); { "+o.start+
 			"; } >/dev/null 2>&1; i=0; until "+o.ready+" 2>/dev/null || [ $i -gt 1500 ]; do usleep 20000; i=$((i+1)); done; echo $a $(cut -d' ' -f1 /proc/uptime)")
@@ -81,7 +81,7 @@ func measure(ctx context.Context, l *lab) (string, error) {
 		}
 		fmt.Fprintf(&table, "| %s | %.0f | %.0f | %.0f | %.0f | %.0f | %.1f | %.0f | %.0f | %.1f |\n", o.name, m[3], m[0], m[1], m[2],
 			(after[0]-before[0])/1000/minutes, (after[1]-before[1])/minutes/60, (after[2]-before[2])/minutes,
-			(after[3]+after[4]-before[3]-before[4])/minutes*1440/1000, begin[1]-begin[0])
+			(after[3]+after[4]-before[3]-before[4])/minutes, begin[1]-begin[0])
 		if o.name != "posdx" {
 			if _, err := l.order(minute, "kill "+pids+" 2>/dev/null; sleep 3; kill -9 "+pids+" 2>/dev/null; true"); err != nil {
 				return "", err

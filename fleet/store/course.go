@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -69,7 +70,39 @@ func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, h
 		}
 		list = append(list, p)
 	}
-	return list, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("count causes: %w", err)
+	}
+	this := hour(time.Now())
+	if this < first || this >= first+int64(steps*hours) {
+		return list, nil
+	}
+	begin := time.Unix(this*3600, 0)
+	low, err := s.placeAt(ctx, begin)
+	if err != nil {
+		return nil, fmt.Errorf("count causes: %w", err)
+	}
+	now, err := s.read.QueryContext(ctx, s.sql(`SELECT cause, count(*) FROM
+		(SELECT DISTINCT cause, estate, terminal FROM diagnoses WHERE `+cond+` AND place >= ? AND received >= ?
+		AND historical = 0) AS d GROUP BY cause`), append(args, low, millis(begin))...)
+	if err != nil {
+		return nil, fmt.Errorf("count causes: %w", err)
+	}
+	defer now.Close()
+	step := int(this-first) / hours
+	for now.Next() {
+		p := Point{Step: step}
+		if err := now.Scan(&p.Cause, &p.Count); err != nil {
+			return nil, fmt.Errorf("count causes: %w", err)
+		}
+		// Into the step's own point, if the hours before are in it.
+		if k := slices.IndexFunc(list, func(o Point) bool { return o.Step == step && o.Cause == p.Cause }); k >= 0 {
+			list[k].Count += p.Count
+			continue
+		}
+		list = append(list, p)
+	}
+	return list, now.Err()
 }
 
 // A Tallied is how many diagnoses one code or cause has.

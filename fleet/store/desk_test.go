@@ -2,10 +2,12 @@ package store_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"posdx/agent/report"
+	"posdx/fleet/ingest"
 	"posdx/fleet/sample"
 	"posdx/fleet/store"
 )
@@ -293,6 +295,42 @@ func TestWhatPagesAsk(t *testing.T) {
 		}
 		if _, err := s.Sweep(ctx, store.DefaultLimits, t0); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// The hour under way is in the course of causes, with the hours before it and once a terminal, though no season holds
+// it yet: an incident that began ten minutes ago is looked for there.
+func TestTheHourUnderWayIsInTheCourse(t *testing.T) {
+	both(t, func(t *testing.T, s *store.Store) {
+		now := time.Now()
+		for i, name := range []string{"t1", "t2"} {
+			a := sample.New("shop", name)
+			for n := range i + 1 {
+				topic, payload := a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer"))
+				commit(t, s, ingest.Decode(topic, payload, now))
+			}
+		}
+		if err := s.AddSeason(t.Context(), []store.SeasonRow{{Estate: "shop", Cause: "host.malfunction",
+			Hour: now.Unix()/3600 - 1, Terminals: 3, Active: 9}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			back  time.Duration
+			hours int
+			want  []float64
+		}{{time.Hour, 1, []float64{3, 2}}, {time.Hour, 2, []float64{5}}, {2 * time.Hour, 1, []float64{0, 3}}} {
+			got, err := s.Causes(t.Context(), store.Estates{"shop"}, now.Add(-c.back), len(c.want), c.hours, "host.malfunction")
+			counts := make([]float64, len(c.want))
+			for _, p := range got {
+				counts[p.Step] += p.Count
+			}
+			if err != nil || !slices.Equal(counts, c.want) {
+				t.Errorf("%v back by %d h: %v, want %v (%v)", c.back, c.hours, counts, c.want, err)
+			}
+		}
+		if got, err := s.Causes(t.Context(), store.Estates{"mall"}, now.Add(-time.Hour), 2, 1, ""); err != nil || len(got) > 0 {
+			t.Errorf("another estate reads %+v %v", got, err)
 		}
 	})
 }

@@ -3,6 +3,8 @@ package web
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"iter"
 	"net"
 	"net/http"
 	"net/netip"
@@ -576,10 +578,37 @@ func (s *Site) audits(r *http.Request) (store.AuditFilter, []store.AuditEntry, e
 	return f, list, err
 }
 
+var auditHead = []string{"no", "at", "who", "source", "what", "estate", "object", "detail", "sum"}
+
+// allAudits reads the log on from the entries that are there, in pieces.
+func (s *Site) allAudits(r *http.Request, f store.AuditFilter, list []store.AuditEntry) iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		for len(list) > 0 {
+			for _, e := range list {
+				if !yield(record{[]string{fmt.Sprint(e.No), iso(e.At), e.Who, e.Source, e.What, e.Estate, e.Object, e.Detail,
+					e.Sum}, e}, nil) {
+					return
+				}
+			}
+			f.Before = list[len(list)-1].No
+			var err error
+			if list, err = s.Source.Audits(r.Context(), f); err != nil {
+				yield(record{}, err)
+				return
+			}
+		}
+	}
+}
+
 func (s *Site) auditPage(w http.ResponseWriter, r *http.Request) {
 	f, list, err := s.audits(r)
-	if err != nil {
+	form, bad := format(r)
+	if err = cmp.Or(err, bad); err != nil {
 		s.fail(w, r, err)
+		return
+	}
+	if form != "" {
+		s.export(w, r, "audit", form, auditHead, s.allAudits(r, f, list))
 		return
 	}
 	v := adminView{page: s.page(r, "audit"), Me: viewer(r), Audit: list, Who: f.Who, What: f.What}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"html/template"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -26,9 +27,22 @@ type course struct {
 	Steps  []time.Time // beginnings
 	Each   time.Duration
 	Series []series
-	Apart  bool // the steps count the same ones again, so that no sum over them means anything
+	Apart  bool                 // the steps count the same ones again, so that no sum over them means anything
+	counts map[string][]float64 // of every series, by what it is of
 	*page
 }
+
+// enter writes a course into a sheet of what is counted, in which unit, when, for how many seconds, and how many: every
+// series, by its id.
+func (c *course) enter(t *sheet, unit string) {
+	for _, id := range slices.Sorted(maps.Keys(c.counts)) {
+		for i, n := range c.counts[id] {
+			t.add(id, unit, c.Steps[i], int(c.Each/time.Second), n)
+		}
+	}
+}
+
+func courseSheet() *sheet { return newSheet("series", "unit", "from", "seconds", "count") }
 
 // colours is how many series have one of their own; the rest are one.
 const colours = 5
@@ -36,7 +50,7 @@ const colours = 5
 // newCourse makes a course of counts by name: the largest have a row of their own, the rest are "other".
 func newCourse(p *page, title string, from time.Time, steps int, each time.Duration, counts map[string][]float64,
 	name func(string) string, link func(string) string) *course {
-	c := &course{Title: title, Each: each, page: p}
+	c := &course{Title: title, Each: each, counts: counts, page: p}
 	for i := range steps {
 		c.Steps = append(c.Steps, from.Add(time.Duration(i)*each))
 	}

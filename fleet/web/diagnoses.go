@@ -232,14 +232,38 @@ func (s *Site) diagnosis(w http.ResponseWriter, r *http.Request) {
 	s.showDiagnosis(w, r, row, false)
 }
 
+// diagnosisSheet lists what a diagnosis says and what it rests on.
+func diagnosisSheet(d report.Diagnosis) *sheet {
+	t := newSheet("part", "id", "segment", "probability", "verdict", "act_by", "visit", "status", "subject", "age_ms", "facts")
+	for _, c := range d.Causes {
+		t.add("cause", c.ID, c.Segment, c.Probability, c.Verdict, c.Act.By, c.Act.Visit, nil, nil, nil, nil)
+	}
+	for _, e := range d.Evidence {
+		var facts any
+		if len(e.Facts) > 0 {
+			facts = e.Facts
+		}
+		t.add("evidence", e.Check, nil, nil, nil, nil, nil, string(e.Status), e.Subject, e.AgeMS, facts)
+	}
+	return t
+}
+
 func (s *Site) showDiagnosis(w http.ResponseWriter, r *http.Request, row store.Row, asked bool) {
 	list, err := lines([]store.Row{row})
+	var form string
+	if err == nil {
+		form, err = format(r)
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	l := list[0]
 	slices.SortStableFunc(l.D.Evidence, func(a, b report.Evidence) int { return severity(a.Status) - severity(b.Status) })
+	if form != "" {
+		s.file(w, r, "diagnosis", form, diagnosisSheet(l.D))
+		return
+	}
 	p := s.page(r, "diagnosis")
 	v := struct {
 		*page

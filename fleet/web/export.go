@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"net/http"
 	"strconv"
@@ -135,3 +136,48 @@ func iso(t time.Time) string {
 }
 
 func num(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
+
+// A sheet is what a page shows, as the rows of a file. Cells are text, numbers, truths, moments, or nil for none.
+type sheet struct {
+	head []string
+	rows [][]any
+}
+
+func newSheet(head ...string) *sheet { return &sheet{head: head} }
+
+func (t *sheet) add(cells ...any) { t.rows = append(t.rows, cells) }
+
+// file writes a sheet: programs get the columns by name, without those that are empty.
+func (s *Site) file(w http.ResponseWriter, r *http.Request, name, format string, t *sheet) {
+	s.export(w, r, name, format, t.head, func(yield func(record, error) bool) {
+		for _, row := range t.rows {
+			rec := record{Cells: make([]string, len(row))}
+			value := map[string]any{}
+			for i, c := range row {
+				switch c := c.(type) {
+				case nil:
+					continue
+				case time.Time:
+					if c.IsZero() {
+						continue
+					}
+					rec.Cells[i] = iso(c)
+				case float64:
+					rec.Cells[i] = num(c)
+				case string:
+					if c == "" {
+						continue
+					}
+					rec.Cells[i] = c
+				default:
+					rec.Cells[i] = fmt.Sprint(c)
+				}
+				value[t.head[i]] = c
+			}
+			rec.Value = value
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	})
+}

@@ -159,6 +159,11 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, store.ErrNone)
 		return
 	}
+	form, err := format(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	p := s.page(r, "incident")
 	ctx, in := r.Context(), p.Viewer.Estates
 	i, err := s.Source.Incident(ctx, in, no)
@@ -265,6 +270,46 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(v.Examples) > 0 {
 		v.Retry = v.Examples[0].D.Money.Retry
+	}
+	if form != "" {
+		t := newSheet("part", "at", "who", "what", "was", "is", "terminals", "of")
+		t.add("opened", i.Opened, nil, nil, nil, nil, nil, nil)
+		if !v.Silent {
+			t.add("inside", nil, nil, nil, nil, incident.Place(i.Place).String(), v.In.Reporting, v.In.Of)
+			t.add("outside", nil, nil, nil, nil, nil, v.Out.Reporting, v.Out.Of)
+		}
+		for _, l := range v.Lifts {
+			t.add("with", nil, nil, l.Dim, nil, l.Value, l.Reporting, l.Of)
+			t.add("without", nil, nil, l.Dim, nil, l.Value, l.Rest.Reporting, l.Rest.Of)
+		}
+		diagnosis := func(part string, l *line) {
+			t.add(part, l.Received, nil, l.D.Event.Code, nil, l.Estate+"/"+l.Terminal+"/"+l.D.ID, nil, nil)
+		}
+		if v.First != nil {
+			diagnosis("first", v.First)
+		}
+		if v.Last != nil {
+			diagnosis("last", v.Last)
+		}
+		for _, e := range v.Examples {
+			diagnosis("example", &e.line)
+		}
+		for _, c := range v.Changes {
+			t.add("change", c.Last, nil, c.Dim, c.Was, c.Now, c.Terminals, nil)
+		}
+		if v.Course != nil {
+			for k, n := range v.Course.counts[""] {
+				t.add("course", v.Course.Steps[k], nil, nil, nil, nil, int(n), nil)
+			}
+		}
+		for _, e := range v.Log {
+			t.add("log", e.At, e.Who, e.Deed, nil, e.Said, nil, nil)
+		}
+		if !i.Closed.IsZero() {
+			t.add("closed", i.Closed, nil, nil, nil, i.Proof, nil, nil)
+		}
+		s.file(w, r, "incident", form, t)
+		return
 	}
 	s.render(w, r, http.StatusOK, "incident", v)
 }

@@ -44,7 +44,7 @@ func (c change) Delta() float64 {
 // A burning incident, with what people did about it.
 type burning struct {
 	store.Incident
-	Care store.Care
+	Care store.Care `json:"care,omitzero"`
 }
 
 // Muted tells whether it shall not be looked at now.
@@ -156,6 +156,13 @@ var courses = map[string]struct {
 	back, each time.Duration
 }{"24h": {24 * time.Hour, time.Hour}, "7d": {7 * 24 * time.Hour, 6 * time.Hour}, "14d": {14 * 24 * time.Hour, 12 * time.Hour}}
 
+// Units of courses in files.
+const (
+	unitSales         = "sales"
+	unitTerminalHours = "terminal_hours" // hours in which a terminal reported it
+	unitTerminals     = "terminals"
+)
+
 func (s *Site) overview(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "")
 	in := of(p.Viewer, p.Estate)
@@ -181,13 +188,22 @@ func (s *Site) overview(w http.ResponseWriter, r *http.Request) {
 		OpenTotal   int
 		UnownedOpen int
 	}{page: p, By: cmp.Or(p.Param("by"), "code"), Range: cmp.Or(p.Param("range"), "24h"), Horizons: horizons(now), ShowPlace: true}
-	err := cmp.Or(known(p.query, "range", "24h", "7d", "14d"), known(p.query, "by", "code", "cause"))
+	form, err := format(r)
+	err = cmp.Or(err, known(p.query, "range", "24h", "7d", "14d"), known(p.query, "by", "code", "cause"))
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	if v.figures, err = s.figures(r.Context(), in, now); err != nil {
 		s.fail(w, r, err)
+		return
+	}
+	s.coursesOf(p, &v.figures, v.By, v.Range, &v.Course, &v.Sold)
+	if form != "" {
+		t := courseSheet()
+		v.Sold.enter(t, unitSales)
+		v.Course.enter(t, map[string]string{"code": unitSales, "cause": unitTerminalHours}[v.By])
+		s.file(w, r, "course", form, t)
 		return
 	}
 	list, err := s.Source.FindIncidents(r.Context(), store.IncidentFilter{In: in, State: "open", Limit: store.MaxRows})
@@ -235,7 +251,6 @@ func (s *Site) overview(w http.ResponseWriter, r *http.Request) {
 			v.Total.Within[i] += n
 		}
 	}
-	s.coursesOf(p, &v.figures, v.By, v.Range, &v.Course, &v.Sold)
 	v.Weeks, v.Week, v.Last = s.weeks(p, &v.figures)
 	v.Compare = v.Last.Sales > 0
 	s.render(w, r, http.StatusOK, "overview", v)

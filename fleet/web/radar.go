@@ -222,6 +222,29 @@ type affected struct {
 	Count  int
 }
 
+// affectedSheet lists the programs that something was found in, with the terminals that run them.
+func affectedSheet(list []affected) *sheet {
+	t := newSheet("program", "version", "weakness", "affects", "state", "part", "estate", "dimension", "terminals", "online")
+	for _, a := range list {
+		var id, affects, state, part any
+		if a.Weakness != nil {
+			id, affects, state = a.Weakness.ID, a.Weakness.Affects(), a.Weakness.State
+			part = strings.Join(a.Weakness.Parts, ", ")
+		}
+		if a.Part != nil {
+			part = a.Part.Name + " " + a.Part.Version
+		}
+		row := []any{a.Bill.Name, a.Bill.Version, id, affects, state, part}
+		if len(a.Values) == 0 {
+			t.add(append(row, nil, nil, 0, 0)...)
+		}
+		for _, v := range a.Values {
+			t.add(append(row[:len(row):len(row)], v.Estate, v.Dim, v.Terminals, v.Online)...)
+		}
+	}
+	return t
+}
+
 func (s *Site) versions(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "versions")
 	form, err := format(r)
@@ -248,7 +271,7 @@ func (s *Site) versions(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	if form != "" {
+	if form != "" && v.What == "" {
 		s.export(w, r, "versions", form, []string{"estate", "dimension", "value", "terminals", "online", "reporting_24h"}, seq(v.List, func(x store.Value) []string {
 			return []string{x.Estate, x.Dim, x.Value, fmt.Sprint(x.Terminals), fmt.Sprint(x.Online), fmt.Sprint(x.Reporting)}
 		}))
@@ -272,6 +295,10 @@ func (s *Site) versions(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		v.Found = append(v.Found, a)
+	}
+	if form != "" {
+		s.file(w, r, "affected", form, affectedSheet(v.Found))
+		return
 	}
 	v.N = len(v.List)
 	if v.List, v.Pager, err = cut(r, p, v.List); err != nil {

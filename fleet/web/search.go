@@ -30,18 +30,22 @@ func (s *Site) search(w http.ResponseWriter, r *http.Request) {
 		Places    []store.Value
 		None      bool
 	}{page: p, Q: q}
-	if q == "" || len(q) > 200 {
+	form, err := format(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if form == "" && (q == "" || len(q) > 200) {
 		s.render(w, r, http.StatusOK, "search", v)
 		return
 	}
 	ctx, in := r.Context(), of(p.Viewer, p.Param("estate"))
 	if estate, terminal, ok := strings.Cut(q, "/"); ok {
-		if t, err := s.Source.Terminal(ctx, in, report.Address{Estate: estate, Terminal: terminal}); err == nil {
+		if t, err := s.Source.Terminal(ctx, in, report.Address{Estate: estate, Terminal: terminal}); err == nil && form == "" {
 			http.Redirect(w, r, "/terminal/"+t.Estate+"/"+t.Terminal, http.StatusSeeOther)
 			return
 		}
 	}
-	var err error
 	if v.Terminals, err = s.Source.Terminals(ctx, store.TerminalFilter{In: in, Text: q, Limit: maxHits}); err != nil {
 		s.fail(w, r, err)
 		return
@@ -65,6 +69,23 @@ func (s *Site) search(w http.ResponseWriter, r *http.Request) {
 			strings.Contains(strings.ToLower(c.Title.EN), low)) {
 			v.Causes = append(v.Causes, c)
 		}
+	}
+	if form != "" {
+		t := newSheet("kind", "estate", "scheme", "id", "state", "terminals")
+		for _, x := range v.Terminals {
+			t.add("terminal", x.Estate, nil, x.Terminal, x.State, nil)
+		}
+		for _, x := range v.Places {
+			t.add(x.Dim, x.Estate, nil, x.Value, nil, x.Terminals)
+		}
+		for _, x := range v.Codes {
+			t.add("code", nil, x.Scheme, q, nil, nil)
+		}
+		for _, x := range v.Causes {
+			t.add("cause", nil, nil, x.ID, nil, nil)
+		}
+		s.file(w, r, "search", form, t)
+		return
 	}
 	exact := ""
 	for _, t := range v.Terminals {

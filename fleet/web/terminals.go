@@ -186,7 +186,8 @@ var momentKinds = []string{"diagnosis", "change", "outcome", "asked", "command"}
 func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 	at := address(r)
 	f, err := filter(r)
-	if err == nil {
+	form, bad := format(r)
+	if err = cmp.Or(err, bad); err == nil {
 		err = known(r.URL.Query(), "only", momentKinds...)
 	}
 	if err != nil {
@@ -291,6 +292,18 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 	}
 	if f.Before == (store.Place{}) {
 		v.Timeline = s.timeline(p, v.Term, v.Birth, v.Lines, v.Asked, v.Commands, changes)
+	}
+	if form != "" {
+		t := newSheet("at", "kind", "id", "code", "cause", "probability", "text")
+		for _, m := range v.Timeline {
+			if m.Line != nil {
+				t.add(m.At, m.Kind, m.Line.D.ID, m.Line.D.Event.Code, m.Line.First.ID, m.Line.First.Probability, nil)
+			} else {
+				t.add(m.At, m.Kind, nil, nil, nil, nil, m.Text)
+			}
+		}
+		s.file(w, r, "terminal", form, t)
+		return
 	}
 	s.render(w, r, http.StatusOK, "terminal", v)
 }

@@ -213,8 +213,8 @@ func fitAll(k *codes.Knowledge, data, out string, field []report.Lesson, n int, 
 // fitFile holds what the last fit came to; the settings must be the same.
 const fitFile = "agent/diagnose/eval/fit.tsv"
 
-// fitTable writes what a fit came to, and which numbers ended at a bound of their search: these are set by the bound and
-// not by the trials.
+// fitTable writes what a fit came to, and which numbers ended at a bound of their search: these are set by the bound
+// and not by the trials.
 func fitTable(k *codes.Knowledge, s *codes.Settings, n, rounds, lessons int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# What the last fit came to: %d trials of every fault, %d rounds, %d outcomes of the field, on tables %s. Written by `eval -fit`.\n",
