@@ -94,13 +94,17 @@ type daemonClient struct {
 	inSale bool  // the last answer was given in a sale, from what was known before it
 }
 
-// within does f and says it plainly where the daemon did not answer in time.
+// within does f and says it plainly where the daemon did not answer in time: in its own, or in the shorter one of who
+// asks, as the console's.
 func (d *daemonClient) within(ctx context.Context, wait time.Duration, f func(context.Context) error) error {
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(end).Round(time.Second/10))
+	}
 	in, stop := context.WithTimeout(ctx, wait)
 	defer stop()
 	err := f(in)
 	switch {
-	case err == nil || ctx.Err() != nil:
+	case err == nil || errors.Is(ctx.Err(), context.Canceled):
 	case errors.Is(err, context.DeadlineExceeded):
 		return say.New("no-answer-within", d.Path, wait, errNoAnswer)
 	case errors.Is(err, hook.ErrNoDaemon) && d.note != nil:

@@ -275,7 +275,7 @@ func (d *doctor) hookDoor() {
 	}
 	d.add("hook", isWell, fmt.Sprintf("%s %s", d.c.Hook.Socket, info.Mode()), "")
 	if d.c.Hook.Group == "" {
-		d.add("hook", unsure, d.say("没有配置 hook.group：只有 root 和守护进程自己的组能报告应答码", "no hook.group: only root and the daemon's own group can report codes"), d.say("填写收银程序所在的组", "name the payment application's group"))
+		d.add("hook", unsure, d.say("没有配置 hook.group：只有 root 和守护进程自己的组能报告应答码", "no hook.group: only root and the daemon's own group can report codes"), d.say("填写支付应用所在的组", "name the payment application's group"))
 	}
 }
 
@@ -343,6 +343,6 @@ func (d *doctor) sales() {
 		}
 		d.add("sales", isWell, fmt.Sprintf(d.say("最近一次应答码诊断 %s", "the last code was diagnosed at %s"), at.Local().Format("2006-01-02 15:04 MST")), "")
 	default:
-		d.add("sales", unsure, d.say("还没有收到过任何失败的应答码", "no code of a failed sale has come in yet"), d.say("用收银程序做一笔会被拒绝的交易，或 posdx report --code 55 试验", "make a sale that is declined, or try posdx report --code 55"))
+		d.add("sales", unsure, d.say("还没有收到过任何失败的应答码", "no code of a failed sale has come in yet"), d.say("用支付应用做一笔会被拒绝的交易，或 posdx report --code 55 试验", "make a sale that is declined, or try posdx report --code 55"))
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/say"
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -172,11 +173,24 @@ func (h historyWriter) explain(d report.Diagnosis) report.Diagnosis {
 	})
 }
 
+// causeOf says the first cause in words, and how sure it is; or that none could be told.
+func (h historyWriter) causeOf(d *report.Diagnosis) string {
+	if d.Abstained || len(d.Causes) == 0 {
+		return codes.Builtin().Word("verdict", "abstained").In(h.lang)
+	}
+	first := &d.Causes[0]
+	name := shown(first.ID)
+	if c, ok := h.know.Cause(first.ID); ok {
+		name = c.Title.In(h.lang)
+	}
+	return name + " " + text.Percent(first.Probability)
+}
+
 // table lists diagnoses, a line each.
 func (h historyWriter) table(list []report.Diagnosis) int {
 	exit := exitOK
 	if !h.json {
-		fmt.Fprintf(h.s.out, codes.Text{ZH: "共 %d 条，时间为本机当地时间（%s）\n", EN: "%d diagnoses, times are local (%s)\n"}.In(h.lang), len(list), h.now.Format("MST -07:00"))
+		fmt.Fprintf(h.s.out, codes.Text{ZH: "诊断：共 %d 条，时间为本机当地时间（%s）\n", EN: "diagnoses: %d, times are local (%s)\n"}.In(h.lang), len(list), h.now.Format("MST -07:00"))
 		if slices.ContainsFunc(list, func(d report.Diagnosis) bool { return !d.Event.ClockTrusted }) {
 			fmt.Fprintln(h.s.out, codes.Text{ZH: "带 ~ 的时间：当时本机时钟不可信", EN: "times with ~: the clock was not trusted then"}.In(h.lang))
 		}
@@ -189,7 +203,7 @@ func (h historyWriter) table(list []report.Diagnosis) int {
 			now := h.explain(*d)
 			if !sameVerdict(d, &now) {
 				exit = exitBad
-				changed = codes.Text{ZH: "  现在：", EN: "  now: "}.In(h.lang) + now.Causes[0].ID
+				changed = codes.Text{ZH: "  现在：", EN: "  now: "}.In(h.lang) + h.causeOf(&now)
 			}
 		}
 		if h.json {
@@ -204,12 +218,9 @@ func (h historyWriter) table(list []report.Diagnosis) int {
 		if line.Repeats > 0 {
 			repeats = fmt.Sprintf(" x%d", line.Repeats+1)
 		}
-		cause := fmt.Sprintf("%s %.0f%%", line.Cause, 100*line.Probability)
-		if line.Abstained {
-			cause += codes.Text{ZH: " 无法判断", EN: " undecided"}.In(h.lang)
-		}
-		fmt.Fprintf(h.s.out, "%s%s  %s  %-14s %-28s %s%s%s\n", d.Event.Time.Local().Format("01-02 15:04:05"), trust, line.ID,
-			shown(d.Event.Code), cause, line.Retry, repeats, changed)
+		retry := codes.Builtin().Word("retry.short", line.Retry).In(h.lang)
+		fmt.Fprintf(h.s.out, "%s%s  %s  %s %s %s%s%s\n", d.Event.Time.Local().Format("01-02 15:04:05"), trust, line.ID,
+			text.Pad(shown(d.Event.Code), 14), text.Pad(retry, 12), h.causeOf(d), repeats, changed)
 	}
 	return exit
 }

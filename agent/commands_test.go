@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/say"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/firmware-build/housetest"
 )
@@ -243,6 +245,24 @@ func TestClientsBesideAHungDaemon(t *testing.T) {
 	}
 }
 
+// Who asks in less time than a command would, as the console does, reads the same words in either language.
+func TestAnotherDeadlineIsSaidTheSame(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	d := &daemonClient{Client: hook.Client{Path: socket}, wait: time.Minute}
+	ctx, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer stop()
+	_, err = d.State(ctx)
+	zh, en := say.Error(err, "zh"), say.Error(err, "en")
+	if !errors.Is(err, errNoAnswer) || strings.Contains(zh+en, "context") || !strings.Contains(zh, "没有回答") {
+		t.Errorf("%s / %s", zh, en)
+	}
+}
+
 // The history is there without a daemon, survives the fleet's acks, and is found by code, time and the end of an id.
 func TestHistory(t *testing.T) {
 	dir := t.TempDir()
@@ -279,8 +299,11 @@ func TestHistory(t *testing.T) {
 	box.Close()
 	code, out, _ := cli(t, "history", "--config", file, "--lang", "en")
 	if lines := strings.Split(strings.TrimSpace(out), "\n"); code != exitOK ||
-		!strings.Contains(lines[0], "3 diagnoses, times are local") || !strings.Contains(out, ids[0]) || strings.Contains(out, " 91 ") {
+		!strings.Contains(lines[0], "diagnoses: 3, times are local") || !strings.Contains(out, ids[0]) || strings.Contains(out, " 91 ") {
 		t.Errorf("exit %d\n%s", code, out)
+	}
+	if _, out, _ := cli(t, "history", "--config", file, "--lang", "zh"); regexp.MustCompile(`[a-z]{4,}`).MatchString(out) {
+		t.Errorf("English in the Chinese list:\n%s", out)
 	}
 	_, out, _ = cli(t, "history", "--config", file, "--code", "97", "--json")
 	var line report.Recent

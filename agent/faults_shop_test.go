@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"posdx/agent/internal/source/hook"
-	"posdx/agent/internal/stamp"
 	"posdx/agent/report"
 	"posdx/drivers/serial"
 	"posdx/drivers/sim"
@@ -114,8 +113,7 @@ type shop struct {
 	hostDoor    net.Listener
 	ca          housetest.Authority
 
-	kernelLog *os.File
-	kernelSeq int
+	kernelLog *world.KernelLog
 	daemon    *exec.Cmd
 	said      bytes.Buffer
 	payapp    *exec.Cmd
@@ -210,7 +208,7 @@ func (s *shop) build() (err error) {
 	if err = s.put("sys/class/rtc/rtc0/since_epoch", strconv.FormatInt(time.Now().Unix(), 10)); err != nil {
 		return err
 	}
-	if err = s.openKernelLog(); err != nil {
+	if s.kernelLog, err = world.OpenKernelLog(s.path("kmsg")); err != nil {
 		return err
 	}
 	for _, d := range []string{"data", "state"} {
@@ -420,33 +418,6 @@ func enterTerminal(dir string) error {
 	}
 	os.Setenv(roleVar, "daemon")
 	return unix.Exec("/proc/self/exe", os.Args[:1], os.Environ())
-}
-
-// openKernelLog makes a FIFO in packet mode: one read, one record, as /dev/kmsg has it.
-func (s *shop) openKernelLog() error {
-	if err := unix.Mkfifo(s.path("kmsg"), 0o600); err != nil {
-		return err
-	}
-	fd, err := unix.Open(s.path("kmsg"), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_DIRECT|unix.O_NONBLOCK); err != nil {
-		return fmt.Errorf("set packet mode: %w", err)
-	}
-	s.kernelLog = os.NewFile(uintptr(fd), "kmsg")
-	return s.kernel("Booting Linux on physical CPU 0x0")
-}
-
-// kernel has the kernel complain now.
-func (s *shop) kernel(texts ...string) error {
-	for _, text := range texts {
-		s.kernelSeq++
-		if _, err := fmt.Fprintf(s.kernelLog, "3,%d,%d,-;%s\n", s.kernelSeq, stamp.UptimeMS()*1000, text); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // at runs a command of several words in a namespace of the world.

@@ -146,7 +146,7 @@ func asking(names ...string) func(*shop) error {
 }
 
 func complaining(texts ...string) func(*shop) error {
-	return func(s *shop) error { return s.kernel(texts...) }
+	return func(s *shop) error { return s.kernelLog.Say(texts...) }
 }
 
 func forwarding(rule string) func(*shop) error {
@@ -248,7 +248,7 @@ func faults() []fault {
 		{name: "app-crashing", cause: "terminal.app-crash", kind: fixture, how: "three segmentation faults of the payment application in the kernel's log",
 			breaks: func(s *shop) error {
 				line := s.processName() + "[812]: segfault at 0 ip 00010a4c sp be9f6c20 error 4"
-				return s.kernel(line, line, line)
+				return s.kernelLog.Say(line, line, line)
 			}, event: localCode("TransactionFailed")},
 		{name: "app-old", cause: "terminal.app-old", kind: peerFault, how: "the host answers YQ to a version behind the fleet's",
 			breaks: saying("app.version", "installed", "4.9.0", "expected", "5.3.0", "updated_age_s", 9_000_000),

@@ -31,10 +31,10 @@ func interlock(st report.State, lang string) string {
 		}
 	}
 	if journal == nil {
-		return say("收银程序没有报告未结交易，不知道是否都已完成", "the payment application has not told whether sales are open")
+		return say("支付应用没有报告未结交易，不知道是否都已完成", "the payment application has not told whether sales are open")
 	}
 	if age := st.Time.Sub(journal.At); age > journalFresh || age < -journalFresh {
-		return say(fmt.Sprintf("收银程序 %v 前才报告过未结交易，之后不知道", age.Round(time.Minute)),
+		return say(fmt.Sprintf("支付应用 %v 前才报告过未结交易，之后不知道", age.Round(time.Minute)),
 			fmt.Sprintf("the payment application told of open sales %v ago, and not since", age.Round(time.Minute)))
 	}
 	for _, f := range [...]struct{ name, zh, en string }{
@@ -43,7 +43,7 @@ func interlock(st report.State, lang string) string {
 	} {
 		n, ok := journal.Facts.Num(f.name)
 		if !ok {
-			return say("收银程序没有报告有多少"+f.zh, "the payment application does not tell how many "+f.en)
+			return say("支付应用没有报告有多少"+f.zh, "the payment application does not tell how many "+f.en)
 		}
 		if n > 0 {
 			return say(fmt.Sprintf("%.0f %s", n, f.zh), fmt.Sprintf("%.0f %s", n, f.en))

@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9ba689e22f83e8e4c25a33fd4bcab28fda9fd6bfe64633", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114fe8cb505c66504d4860b80519d901d9193188b3b2fab6b", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -1394,6 +1394,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	Limit{Finding: "reads.one-fails", Check: "reader.reads", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "reads.few-fail", Check: "reader.reads", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "reads.good", Check: "reader.reads", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
@@ -1770,6 +1773,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	FindingNews{Finding: "reader.tested", News: "good"},
 	FindingNews{Finding: "reader.usb-flaky", News: "bad"},
 	FindingNews{Finding: "reader.usb-gone", News: "bad"},
+	FindingNews{Finding: "reads.few-fail", News: "good"},
 	FindingNews{Finding: "reads.good", News: "good"},
 	FindingNews{Finding: "reads.many-fail", News: "bad"},
 	FindingNews{Finding: "reads.one-fails", News: "good"},
@@ -3105,6 +3109,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	Word{Kind: "actor", ID: "none", Text: Text{ZH: "不需要谁处理", EN: "nobody has to act"}},
 	Word{Kind: "actor", ID: "staff", Text: Text{ZH: "店员", EN: "shop staff"}},
 	Word{Kind: "actor", ID: "technician", Text: Text{ZH: "技术人员", EN: "technician"}},
+	Word{Kind: "also", ID: "beside", Text: Text{ZH: "不是这次失败的原因", EN: "did not cause this failure"}},
+	Word{Kind: "also", ID: "open", Text: Text{ZH: "与这次失败有没有关系还不清楚", EN: "whether it caused this failure is not known"}},
 	Word{Kind: "channel", ID: "capture", Text: Text{ZH: "网络抓包", EN: "capture"}},
 	Word{Kind: "channel", ID: "command", Text: Text{ZH: "命令", EN: "command"}},
 	Word{Kind: "channel", ID: "console", Text: Text{ZH: "控制台", EN: "console"}},
@@ -3317,7 +3323,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	Word{Kind: "money.short", ID: "sent-no-answer", Text: Text{ZH: "已发出，无应答", EN: "sent, no answer"}},
 	Word{Kind: "money.short", ID: "unknown", Text: Text{ZH: "不清楚", EN: "not known"}},
 	Word{Kind: "next", ID: "none", Text: Text{ZH: "在这里再查什么，都不会改变该做的事", EN: "nothing that can be looked at here would change what to do"}},
-	Word{Kind: "origin", ID: "cashier", Text: Text{ZH: "收银程序", EN: "cashier program"}},
+	Word{Kind: "origin", ID: "cashier", Text: Text{ZH: "收银软件", EN: "cashier program"}},
 	Word{Kind: "origin", ID: "host", Text: Text{ZH: "主机", EN: "host"}},
 	Word{Kind: "origin", ID: "terminal", Text: Text{ZH: "终端", EN: "terminal"}},
 	Word{Kind: "origin", ID: "unknown", Text: Text{ZH: "不明", EN: "not known"}},
@@ -5118,10 +5124,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "地址和网关设置正确", EN: "address and gateway are set well"}},
 	Sign{Name: "address.two-routes", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", Word: 4},
-	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default route{s} at once"}},
 	Sign{Name: "address.two-routes-maybe", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", Word: 1},
-	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default route{s} at once"}},
 	Sign{Name: "address.wrong", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 4},
 	}, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
@@ -5417,10 +5423,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "移动数据连接正常", EN: "the mobile data connection is up"}},
 	Sign{Name: "app.crashed-some", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 2},
-	}, Brought: list14a7d15d, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	}, Brought: list14a7d15d, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} time{s} in 24 hours"}},
 	Sign{Name: "app.crashing", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 3},
-	}, Brought: list14a7d15d, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	}, Brought: list14a7d15d, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} time{s} in 24 hours"}},
 	Sign{Name: "app.down", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 4},
 	}, Brought: list242972b3, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
@@ -5429,7 +5435,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "收款程序运行正常", EN: "the payment program runs well"}},
 	Sign{Name: "app.restarting", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
-	}, Text: Text{ZH: "收款程序24小时内重启{restarts_24h}次", EN: "the payment program was restarted {restarts_24h} times in 24 hours"}},
+	}, Text: Text{ZH: "收款程序24小时内重启{restarts_24h}次", EN: "the payment program was restarted {restarts_24h} time{s} in 24 hours"}},
 	Sign{Name: "ask.cable-in", Check: "ask.cable", Family: "link", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: -2},
 	}, Text: Text{ZH: "网线两头都插好了", EN: "the network cable is plugged in at both ends"}},
@@ -5617,7 +5623,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "这笔交易走移动网络", EN: "this sale goes over the mobile network"}},
 	Sign{Name: "bearer.changes", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 4},
-	}, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
+	}, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} time{s} in an hour"}},
 	Sign{Name: "bearer.dial", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -4},
 		Weight{Cause: "lan.cable", Word: -4},
@@ -5662,7 +5668,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "终端没有通往外面的网络", EN: "no network of the terminal leads out"}},
 	Sign{Name: "bearer.some", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 2},
-	}, Brought: list0f3a9cf9, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
+	}, Brought: list0f3a9cf9, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} time{s} in an hour"}},
 	Sign{Name: "bearer.steady", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -3},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
@@ -5686,23 +5692,23 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "终端自己的客户端证书已过期", EN: "the terminal's own client certificate has expired"}},
 	Sign{Name: "cert.client-expiring", Check: "app.config", Family: "settings", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.client-cert", Word: 1},
-	}, Text: Text{ZH: "终端自己的客户端证书还剩{client_cert_days_left}天", EN: "the terminal's own client certificate ends in {client_cert_days_left} days"}},
+	}, Text: Text{ZH: "终端自己的客户端证书还剩{client_cert_days_left}天", EN: "the terminal's own client certificate ends in {client_cert_days_left} day{s}"}},
 	Sign{Name: "cert.client-refused", Check: "app.config", Family: "settings", Weights: []Weight{
 		Weight{Cause: "terminal.client-cert", Word: 4},
 	}, Text: Text{ZH: "主机拒绝了终端的客户端证书", EN: "the host refused the terminal's client certificate"}},
-	Sign{Name: "cert.fleet-ending", Check: "board.certificates", Family: "certificates", Tells: true, Text: Text{ZH: "连接管理平台的证书还剩{days_left}天", EN: "a certificate for the way to the fleet ends in {days_left} days"}},
+	Sign{Name: "cert.fleet-ending", Check: "board.certificates", Family: "certificates", Tells: true, Text: Text{ZH: "连接管理平台的证书还剩{days_left}天", EN: "a certificate for the way to the fleet ends in {days_left} day{s}"}},
 	Sign{Name: "cert.own-ended", Check: "board.certificates", Family: "certificates", Weights: []Weight{
 		Weight{Cause: "terminal.client-cert", Word: 3},
 	}, Text: Text{ZH: "终端自己的证书已经过期", EN: "a certificate of the terminal's own has ended"}},
 	Sign{Name: "cert.own-ending", Check: "board.certificates", Family: "certificates", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.client-cert", Word: 1},
-	}, Text: Text{ZH: "终端自己的证书还剩{days_left}天", EN: "a certificate of the terminal's own ends in {days_left} days"}},
+	}, Text: Text{ZH: "终端自己的证书还剩{days_left}天", EN: "a certificate of the terminal's own ends in {days_left} day{s}"}},
 	Sign{Name: "cert.root-ended", Check: "board.certificates", Family: "certificates", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.trust-store", Word: 2},
 	}, Text: Text{ZH: "终端信任的根证书已经过期", EN: "a root that the terminal trusts has ended"}},
 	Sign{Name: "cert.root-ending", Check: "board.certificates", Family: "certificates", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.trust-store", Word: 1},
-	}, Text: Text{ZH: "终端信任的根证书还剩{days_left}天", EN: "a root that the terminal trusts ends in {days_left} days"}},
+	}, Text: Text{ZH: "终端信任的根证书还剩{days_left}天", EN: "a root that the terminal trusts ends in {days_left} day{s}"}},
 	Sign{Name: "cert.root-just-ended", Check: "board.certificates", Family: "certificates", Weights: []Weight{
 		Weight{Cause: "terminal.trust-store", Word: 3},
 	}, Text: Text{ZH: "终端信任的一张根证书不久前刚过期", EN: "a root that the terminal trusts has ended within the last month"}},
@@ -5757,7 +5763,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "时钟没有可靠来源", EN: "the clock has no trusted source"}},
 	Sign{Name: "clock.wrong", Check: "board.clock", Family: "clock", Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
+	}, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is off by {offset_s} s"}},
 	Sign{Name: "config.apn", Check: "app.config", Family: "settings", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 2},
 		Weight{Cause: "terminal.config", Word: 3},
@@ -5906,17 +5912,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "这次刷的是磁条", EN: "the stripe was used"}},
 	Sign{Name: "errors.drops", Check: "net.errors", Family: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.noise", Word: 1},
-	}, Text: Text{ZH: "{iface}丢包{drops}个", EN: "{drops} packets dropped on {iface}"}},
+	}, Text: Text{ZH: "{iface}丢包{drops}个", EN: "{drops} packet{s} dropped on {iface}"}},
 	Sign{Name: "errors.high", Check: "net.errors", Family: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: 1},
 		Weight{Cause: "lan.noise", Word: 4},
-	}, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
+	}, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive error{s} and {crc_errors} CRC error{s} on {iface}"}},
 	Sign{Name: "errors.ok", Check: "net.errors", Family: "net.errors", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.noise", Word: -3},
 	}, Text: Text{ZH: "网卡没有错误", EN: "the network card counts no errors"}},
 	Sign{Name: "flash.bad", Check: "board.flash", Family: "flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", Word: 4},
-	}, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
+	}, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O error{s}, {life_used_pct} % of its life used"}},
 	Sign{Name: "flash.ok", Check: "board.flash", Family: "flash", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", Word: -3},
 	}, Text: Text{ZH: "闪存正常", EN: "the flash is well"}},
@@ -6133,7 +6139,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	Sign{Name: "hist.ok-since-update", Check: "app.version", Family: "update", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.app-old", Word: -2},
 		Weight{Cause: "terminal.protocol", Word: -1},
-	}, Text: Text{ZH: "更新之后成功过{approvals_since_update}笔", EN: "{approvals_since_update} approvals since the update"}},
+	}, Text: Text{ZH: "更新之后成功过{approvals_since_update}笔", EN: "{approvals_since_update} approval{s} since the update"}},
 	Sign{Name: "hist.one-card", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: 1},
 		Weight{Cause: "account.limit", Word: 1},
@@ -6180,7 +6186,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 		Weight{Cause: "terminal.not-registered", Word: -2},
 		Weight{Cause: "terminal.protocol", Word: -1},
 		Weight{Cause: "terminal.session", Word: -1},
-	}, Text: Text{ZH: "这个代码只出现了一次，这一小时另有{approvals_1h}笔成功", EN: "this code came once; {approvals_1h} other sales of the hour were approved"}},
+	}, Text: Text{ZH: "这个代码只出现了一次，这一小时另有{approvals_1h}笔成功", EN: "this code came once; other sales approved within the hour: {approvals_1h}"}},
 	Sign{Name: "hist.others-ok", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: 1},
 		Weight{Cause: "account.limit", Word: 1},
@@ -6222,7 +6228,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 		Weight{Cause: "terminal.overloaded", Word: -2},
 		Weight{Cause: "terminal.session", Word: -1},
 		Weight{Cause: "wan.no-traffic", Word: 2},
-	}, Text: Text{ZH: "上次成功以后已经重启了{restarts_since_approval}次，没有用", EN: "{restarts_since_approval} restarts since the last approval have not helped"}},
+	}, Text: Text{ZH: "上次成功以后已经重启了{restarts_since_approval}次，没有用", EN: "{restarts_since_approval} restart{s} since the last approval did not help"}},
 	Sign{Name: "hist.worked-before", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.not-registered", Word: -1},
 	}, Text: Text{ZH: "这台终端以前成功过", EN: "this terminal had approvals before"}},
@@ -6270,28 +6276,28 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	Sign{Name: "journal.ok", Check: "app.journal", Family: "app.journal", Tells: true, Text: Text{ZH: "流水正常，没有待冲正", EN: "the journal is in order"}},
 	Sign{Name: "journal.pending", Check: "app.journal", Family: "app.journal", Weights: []Weight{
 		Weight{Cause: "terminal.journal", Word: 1},
-	}, Text: Text{ZH: "有{pending_reversals}笔冲正未完成", EN: "{pending_reversals} reversals are pending"}},
+	}, Text: Text{ZH: "有{pending_reversals}笔冲正未完成", EN: "reversals pending: {pending_reversals}"}},
 	Sign{Name: "journal.reused", Check: "app.journal", Family: "app.journal", Weights: []Weight{
 		Weight{Cause: "terminal.journal", Word: 4},
 	}, Text: Text{ZH: "流水号重复使用了", EN: "a trace number was used twice"}},
 	Sign{Name: "kernel.hung", Check: "board.kernel", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 1},
 		Weight{Cause: "terminal.storage-fault", Word: 1},
-	}, Text: Text{ZH: "系统有{hung_tasks_24h}个任务卡住", EN: "{hung_tasks_24h} tasks hung"}},
+	}, Text: Text{ZH: "系统有{hung_tasks_24h}个任务卡住", EN: "{hung_tasks_24h} task{s} hung"}},
 	Sign{Name: "kernel.io", Check: "board.kernel", Family: "flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", Word: 2},
-	}, Text: Text{ZH: "系统记录了{io_errors_24h}次读写错误", EN: "the kernel logged {io_errors_24h} I/O errors"}},
-	Sign{Name: "kernel.link-down", Check: "board.kernel", Family: "link", Text: Text{ZH: "系统24小时内记录了{link_down_24h}次网络断开", EN: "the kernel logged {link_down_24h} times that a link went down in 24 hours"}},
+	}, Text: Text{ZH: "系统记录了{io_errors_24h}次读写错误", EN: "the kernel logged {io_errors_24h} I/O error{s}"}},
+	Sign{Name: "kernel.link-down", Check: "board.kernel", Family: "link", Text: Text{ZH: "系统24小时内记录了{link_down_24h}次网络断开", EN: "the kernel logged {link_down_24h} time{s} that a link went down in 24 hours"}},
 	Sign{Name: "kernel.overheat", Check: "board.kernel", Family: "heat", Weights: []Weight{
 		Weight{Cause: "terminal.heat", Word: 2},
-	}, Text: Text{ZH: "系统24小时内记录了{overheat_24h}次过热", EN: "the kernel logged {overheat_24h} times of over-heating in 24 hours"}},
+	}, Text: Text{ZH: "系统24小时内记录了{overheat_24h}次过热", EN: "the kernel logged {overheat_24h} time{s} of over-heating in 24 hours"}},
 	Sign{Name: "kernel.overruns", Check: "board.kernel", Family: "load", Weights: []Weight{
 		Weight{Cause: "reader.line-noise", Word: 1},
 		Weight{Cause: "terminal.overloaded", Word: 1},
-	}, Text: Text{ZH: "串口24小时内丢了{serial_overruns_24h}次数据", EN: "serial ports lost data {serial_overruns_24h} times in 24 hours"}},
+	}, Text: Text{ZH: "串口24小时内丢了{serial_overruns_24h}次数据", EN: "serial ports lost data {serial_overruns_24h} time{s} in 24 hours"}},
 	Sign{Name: "kernel.segfaults", Check: "board.kernel", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
-	}, Text: Text{ZH: "系统24小时内有{segfaults_24h}次程序崩溃", EN: "{segfaults_24h} programs crashed in 24 hours"}},
+	}, Text: Text{ZH: "系统24小时内有{segfaults_24h}次程序崩溃", EN: "{segfaults_24h} program{s} crashed in 24 hours"}},
 	Sign{Name: "kernel.troubled", Check: "board.kernel", Family: "board.kernel", Text: Text{ZH: "系统内核有告警", EN: "the kernel's log holds warnings"}},
 	Sign{Name: "keys.bad", Check: "app.keys", Family: "app.keys", Weights: []Weight{
 		Weight{Cause: "terminal.keys", Word: 4},
@@ -6338,7 +6344,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Family: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 2},
 		Weight{Cause: "modem.signal-weak", Word: 1},
-	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
+	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} time{s} in an hour"}},
 	Sign{Name: "link.cellular-ok", Check: "net.link", Family: "net.link", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -2},
@@ -6364,7 +6370,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	Sign{Name: "link.flaps", Check: "net.link", Family: "link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 1},
 		Weight{Cause: "lan.cable", Word: 4},
-	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
+	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} time{s} in an hour"}},
 	Sign{Name: "link.gone", Check: "net.link", Family: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: 1},
 		Weight{Cause: "modem.absent", Word: 1},
@@ -6377,7 +6383,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "{iface}只有{speed_mbps} Mb/s", EN: "{iface} runs at {speed_mbps} Mb/s only"}},
 	Sign{Name: "link.some-flaps", Check: "net.link", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: 1},
-	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
+	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} time{s} in an hour"}},
 	Sign{Name: "link.wifi-down", Check: "net.link", Family: "wifi", Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: 2},
 		Weight{Cause: "lan.wifi", Word: 3},
@@ -6385,7 +6391,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	Sign{Name: "link.wifi-flaps", Check: "net.link", Family: "wifi", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 2},
 		Weight{Cause: "lan.wifi", Word: 2},
-	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
+	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} time{s} in an hour"}},
 	Sign{Name: "link.wifi-ok", Check: "net.link", Family: "wifi", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: -3},
 		Weight{Cause: "lan.wifi", Word: -1},
@@ -6395,7 +6401,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "处理器和内存够用", EN: "processor and memory suffice"}},
 	Sign{Name: "memory.low", Check: "board.memory", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 3},
-	}, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
+	}, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kill{s} in 24 hours"}},
 	Sign{Name: "memory.tight", Check: "board.memory", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 1},
 	}, Text: Text{ZH: "内存偏紧：可用{available_mb} MB", EN: "memory is rather short: {available_mb} MB left"}},
@@ -6419,7 +6425,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "通信模块有应答", EN: "the modem answers"}},
 	Sign{Name: "modem.patchy", Check: "modem.port", Family: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 1},
-	}, Text: Text{ZH: "通信模块有{unanswered}个问题没有回答", EN: "the modem left {unanswered} questions unanswered"}},
+	}, Text: Text{ZH: "通信模块有{unanswered}个问题没有回答", EN: "the modem left {unanswered} question{s} unanswered"}},
 	Sign{Name: "modem.silent", Check: "modem.port", Family: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 4},
 	}, Brought: listc7386e63, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
@@ -6559,7 +6565,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "上次成功以后，终端周围的网络都换了：{changed_since_approval}", EN: "since the last approval the networks around the terminal have changed: {changed_since_approval}"}},
 	Sign{Name: "power.bad", Check: "board.power", Family: "power", Weights: []Weight{
 		Weight{Cause: "terminal.power", Word: 3},
-	}, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
+	}, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dip{s} in an hour"}},
 	Sign{Name: "power.battery", Check: "board.power", Family: "power", Weights: []Weight{
 		Weight{Cause: "terminal.power", Word: 3},
 	}, Text: Text{ZH: "电池只剩{battery_pct}%", EN: "the battery is down to {battery_pct} %"}},
@@ -6568,16 +6574,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "电池状况不好", EN: "the battery reports a fault"}},
 	Sign{Name: "power.brownout", Check: "board.reboots", Family: "power", Weights: []Weight{
 		Weight{Cause: "terminal.power", Word: 3},
-	}, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
+	}, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restart{s} in 24 hours"}},
 	Sign{Name: "power.dips-hurt", Check: "board.power", Family: "power", Weights: []Weight{
 		Weight{Cause: "terminal.power", Word: 2},
-	}, Text: Text{ZH: "电压跌落的同时有设备出错，一小时内{dips_with_errors_1h}次", EN: "devices failed at the moment of a dip, {dips_with_errors_1h} times in an hour"}},
+	}, Text: Text{ZH: "电压跌落的同时有设备出错，一小时内{dips_with_errors_1h}次", EN: "devices failed at the moment of a dip, {dips_with_errors_1h} time{s} in an hour"}},
 	Sign{Name: "power.ok", Check: "board.power", Family: "power", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.power", Word: -3},
 	}, Text: Text{ZH: "供电正常", EN: "power is steady"}},
 	Sign{Name: "power.some-dips", Check: "board.power", Family: "power", Weights: []Weight{
 		Weight{Cause: "terminal.power", Word: 1},
-	}, Text: Text{ZH: "一小时内电压跌落{dips_1h}次", EN: "{dips_1h} dips of the supply in an hour"}},
+	}, Text: Text{ZH: "一小时内电压跌落{dips_1h}次", EN: "{dips_1h} dip{s} of the supply in an hour"}},
 	Sign{Name: "power.under-voltage", Check: "board.kernel", Family: "power", Weights: []Weight{
 		Weight{Cause: "terminal.power", Word: 2},
 	}, Text: Text{ZH: "系统记录了{under_voltage_24h}次欠压", EN: "the kernel logged {under_voltage_24h} under-voltages"}},
@@ -6621,10 +6627,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "读卡器自检通过", EN: "the reader passes its self-test"}},
 	Sign{Name: "reader.usb-flaky", Check: "reader.usb", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 2},
-	}, Brought: listc7386e63, Text: Text{ZH: "读卡器一小时内断开{disconnects_1h}次", EN: "the reader dropped off {disconnects_1h} times in an hour"}},
+	}, Brought: listc7386e63, Text: Text{ZH: "读卡器一小时内断开{disconnects_1h}次", EN: "the reader dropped off {disconnects_1h} time{s} in an hour"}},
 	Sign{Name: "reader.usb-gone", Check: "reader.usb", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 2},
 	}, Text: Text{ZH: "读卡器不在USB上了", EN: "the reader is not on USB any more"}},
+	Sign{Name: "reads.few-fail", Check: "reader.reads", Family: "reads", Tells: true, Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: 1},
+		Weight{Cause: "reader.dirty", Word: -3},
+		Weight{Cause: "reader.disconnected", Word: -2},
+		Weight{Cause: "reader.fault", Word: -2},
+		Weight{Cause: "reader.line-noise", Word: -2},
+	}, Text: Text{ZH: "{cards}张卡里只有{cards_failed}张读不出来", EN: "only {cards_failed} of {cards} cards could not be read"}},
 	Sign{Name: "reads.good", Check: "reader.reads", Family: "reads", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -1},
 		Weight{Cause: "reader.dirty", Word: -3},
@@ -6640,10 +6653,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Text: Text{ZH: "{cards}张卡里有{cards_failed}张读不出来", EN: "{cards_failed} of {cards} cards could not be read"}},
 	Sign{Name: "reads.one-fails", Check: "reader.reads", Family: "reads", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: 3},
-		Weight{Cause: "reader.dirty", Word: -3},
-		Weight{Cause: "reader.disconnected", Word: -2},
-		Weight{Cause: "reader.fault", Word: -2},
-		Weight{Cause: "reader.line-noise", Word: -2},
 	}, Text: Text{ZH: "{cards}张卡里只有{cards_failed}张读不出来", EN: "only {cards_failed} of {cards} cards could not be read"}},
 	Sign{Name: "reads.wearing", Check: "reader.reads", Family: "reads", Weights: []Weight{
 		Weight{Cause: "reader.dirty", Word: 1},
@@ -6657,7 +6666,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	Sign{Name: "reboots.many", Check: "board.reboots", Family: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
 		Weight{Cause: "terminal.power", Word: 1},
-	}, Brought: list0a90615a, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
+	}, Brought: list0a90615a, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restart{s} in 24 hours"}},
 	Sign{Name: "reg.denied", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 4},
 	}, Brought: list77a85cf0, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
@@ -6845,7 +6854,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
 		Weight{Cause: "wan.tls-large-hello", Word: -2},
-	}, Text: Text{ZH: "支付应用连不上主机，而终端自己每次都连得上（{reached_after}次）", EN: "each time the payment application failed to connect, the terminal itself then reached the host ({reached_after} times)"}},
+	}, Text: Text{ZH: "支付应用连不上主机，而终端自己每次都连得上（{reached_after}次）", EN: "each time the payment application failed to connect, the terminal itself then reached the host ({reached_after} time{s})"}},
 	Sign{Name: "tcp.backup-ok", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: -2},
 		Weight{Cause: "terminal.config", Word: -1},
@@ -6959,7 +6968,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	}, Brought: list2a96ad55, Text: Text{ZH: "连接请求在店里自己的路由器处就被拦下", EN: "the request is stopped at the site's own router"}},
 	Sign{Name: "tcp.syn-lost", Check: "net.tcp", Family: "net.tcp", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
+	}, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} time{s}"}},
 	Sign{Name: "tcp.timeout", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
@@ -7016,7 +7025,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
 	}, Brought: listc8e34591, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
-	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: listc8e34591, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} days"}},
+	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: listc8e34591, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} day{s}"}},
 	Sign{Name: "tls.issuer-new", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 2},
@@ -7093,7 +7102,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3de00f507f288811bf9
 	Sign{Name: "usb.errors", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 1},
 		Weight{Cause: "reader.disconnected", Word: 1},
-	}, Text: Text{ZH: "USB设备24小时内出错{usb_errors_24h}次", EN: "{usb_errors_24h} USB errors in 24 hours"}},
+	}, Text: Text{ZH: "USB设备24小时内出错{usb_errors_24h}次", EN: "{usb_errors_24h} USB error{s} in 24 hours"}},
 	Sign{Name: "version.ok", Check: "app.version", Family: "update", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.app-old", Word: -1},
 	}, Text: Text{ZH: "程序版本正确", EN: "the program is the expected version"}},

@@ -51,6 +51,7 @@ var neededWords = map[string][]string{
 		"approved-part"},
 	"retry": {"safe", "later", "later-mend", "query-first", "after-signin", "other-means", "other-means-tried", "no",
 		"no-mend", "no-approved", "reversed"},
+	"also":    {"beside", "open"},
 	"actor":   actors,
 	"segment": segments,
 	"visit":   {"yes", "no"},

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -182,12 +183,12 @@ func (c *carrier) run(t *testing.T, brokers []string, sent func()) {
 	}
 }
 
-// TestCluster: three nats-servers, three workers, one PostgreSQL. In full flow a worker is killed, then a node, and
-// both come back. Every document of every terminal is kept once, and every terminal is told so. POSDX_CLUSTER=full is
-// the long form.
+// TestCluster: three nats-servers, three workers, one PostgreSQL. In full flow a worker ends and comes back. Every
+// document of every terminal is kept once, and every terminal is told so. POSDX_CLUSTER=full is the long form: the
+// worker is killed and then a node, which the others notice after some ten seconds each.
 func TestCluster(t *testing.T) {
-	terminals, each := 12, 40
-	if os.Getenv("POSDX_CLUSTER") == "full" {
+	terminals, each, full := 6, 20, os.Getenv("POSDX_CLUSTER") == "full"
+	if full {
 		terminals, each = 60, 200
 	}
 	address := housetest.Postgres(t)
@@ -239,13 +240,20 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	reached(total / 5)
-	workers[0].kill()
-	t.Logf("%v: worker 1 killed", time.Since(began).Round(time.Millisecond))
+	if full {
+		workers[0].kill()
+		t.Logf("%v: worker 1 killed", time.Since(began).Round(time.Millisecond))
+	} else {
+		workers[0].cmd.Process.Signal(syscall.SIGTERM)
+		<-workers[0].done
+	}
 	reached(total / 2)
-	cluster.nodes[2].kill()
-	t.Logf("%v: node 3 killed", time.Since(began).Round(time.Millisecond))
 	workers[0] = worker(1)
-	cluster.nodes[2] = cluster.starter[2]()
+	if full {
+		cluster.nodes[2].kill()
+		t.Logf("%v: node 3 killed", time.Since(began).Round(time.Millisecond))
+		cluster.nodes[2] = cluster.starter[2]()
+	}
 	wg.Wait()
 	took := time.Since(began)
 
@@ -283,6 +291,35 @@ func TestCluster(t *testing.T) {
 		t.Errorf("%d diagnoses are kept, want %d", len(seen), total)
 	}
 	t.Logf("produced %d, kept %d, sent again %d, in %v", total, len(seen), repeated, took.Round(time.Millisecond))
+}
+
+// What workers keep a view shows, with the state of terminals, though it takes in no document itself.
+func TestWorkersKeepWhatAViewShows(t *testing.T) {
+	address := housetest.Postgres(t)
+	broker := housetest.NewMosquitto(t, "allow_anonymous true\n").URL()
+	for n := range 2 {
+		w := begin(t, fmt.Sprint("worker ", n+1), asFleet+"=1", "ingest", "--broker", broker, "--share", "workers", "--store", address)
+		housetest.Until(t, w.name+" has its session", func() bool { return w.says(`INFO msg="session with the broker"`) })
+	}
+	view := start(t, t.TempDir(), "--view", "--broker", broker, "--store", address)
+	const terminals = 6
+	for i := range terminals {
+		u := dial(t, broker, sample.New("shop", fmt.Sprint("t", i)))
+		u.say(t)(u.At.Topic("status"), []byte(`{"state":"online","reason":"","boot_id":"boot-1"}`))
+		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 2, "96", "host.malfunction", "acquirer")))
+		u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 1})
+	}
+	if rows := view.all(t); len(rows) != terminals {
+		t.Errorf("%d diagnoses are shown, want %d", len(rows), terminals)
+	}
+	housetest.Until(t, "all are online", func() bool {
+		var s struct{ Terminals, Online int }
+		view.get(t, "/api/v1/summary", &s)
+		return s.Terminals == terminals && s.Online == terminals
+	})
+	if body := get(t, view.page+"/metrics"); !strings.Contains(body, "\nposdx_fleet_batch_documents_count 0\n") {
+		t.Error("the view took documents in")
+	}
 }
 
 // Workers of one group on a mosquitto get one terminal's backlog in turns, each a part. It is kept once, in its order,

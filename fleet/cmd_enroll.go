@@ -10,6 +10,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/fleet/access"
+	"posdx/fleet/broker"
 	"posdx/fleet/enroll"
 )
 
@@ -58,6 +59,9 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 			return failed(s, "enroll", err)
 		}
 		fmt.Fprintln(s.out, token)
+		if err := broker.CheckID(at.Terminal); err != nil {
+			fmt.Fprintf(s.err, "posdx-fleet enroll: %v; this terminal needs a broker that does\n", err)
+		}
 	case "list":
 		list, err := db.Certificates(ctx, nil, at)
 		if err != nil {

@@ -46,29 +46,18 @@ func runIngest(ctx context.Context, s stdio, args []string) int {
 	f.IntVar(&c.terminals, "max-terminals", store.MaxTerminals, "数据库最多容纳多少台终端，`N`\nhow many terminals the store has room for, `N`")
 	gigabytes := f.Int("stream-gb", 10, "集群里最多积压多少 `GB`；再多就留在终端上\nhow much waits in the cluster, `GB`; beyond, the terminals keep what they have")
 	f.StringVar(&c.mqtt.URL, "broker", "", "改用 MQTT 消息服务器的 `URL`：tcp://host:1883 或 ssl://host:8883\n`URL` of an MQTT broker instead: tcp://host:1883 or ssl://host:8883")
-	f.StringVar(&c.mqtt.Share, "share", "", "消息服务器把文档分给这一`组`工作进程（$share/GROUP/…）\n`GROUP` of workers that this broker shares documents among ($share/GROUP/…)")
-	f.StringVar(&c.mqtt.ClientID, "client-id", "", "MQTT 客户端 `ID`，各进程不同；消息服务器替它保留会话（默认为 --data 生成一个）\nMQTT client `ID`, another for each worker; the broker keeps its session (default: one made for --data)")
+	brokerFlags(f, &c.mqtt)
 	f.StringVar(&c.data, "data", "", "重启后仍保留客户端 ID 的目录 `DIR`；它和 --client-id 都没有时，会话随进程结束\n`DIR` that keeps the client ID between starts; without it and --client-id the session ends with the process")
-	f.StringVar(&c.mqtt.CAFile, "ca", "", "消息服务器或集群的 CA `FILE`（PEM）；默认用系统的\n`FILE` with the CA of broker or cluster (PEM); the system's by default")
-	f.StringVar(&c.mqtt.CertFile, "cert", "", "客户端证书 `FILE`（PEM）\n`FILE` with the client certificate (PEM)")
-	f.StringVar(&c.mqtt.KeyFile, "key", "", "其密钥 `FILE`\n`FILE` with its key")
-	f.StringVar(&c.mqtt.ServerName, "server-name", "", "消息服务器证书里的`名字`，与 URL 里的不同时填\n`NAME` in the broker's certificate, if not the URL's")
-	f.StringVar(&c.mqtt.User, "user", "", "MQTT 用户`名`\nMQTT user `NAME`")
-	f.StringVar(&c.mqtt.PassFile, "password-file", "", "存放 MQTT 密码的 `FILE`\n`FILE` with the MQTT password")
-	verbose := f.Bool("verbose", false, "在标准错误上多说一些\nsay more on stderr")
+	log := logger(s, f)
 	if _, code, ok := parse(s, f, args, 0); !ok {
 		return code
 	}
 	c.nats.MaxBytes = int64(*gigabytes) << 30
-	level := slog.LevelInfo
-	if *verbose {
-		level = slog.LevelDebug
-	}
 	if err := c.check(); err != nil {
 		fmt.Fprintf(s.err, "posdx-fleet ingest: %v\n", err)
 		return exitUsage
 	}
-	if err := takeIn(ctx, c, slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))); err != nil {
+	if err := takeIn(ctx, c, log()); err != nil {
 		return failed(s, "ingest", err)
 	}
 	return exitOK
@@ -82,6 +71,9 @@ func (c ingestConfig) check() error {
 		return errors.New("want one of --nats and --broker")
 	case c.mqtt.URL == "embedded":
 		return errors.New("--broker embedded: the embedded broker is posdx-fleet serve's, which takes in itself")
+	case c.nats.URL != "" && (c.mqtt.Share+c.mqtt.ClientID+c.mqtt.User+c.mqtt.PassFile+c.mqtt.ServerName) != "":
+		return errors.New("--share, --client-id, --user, --password-file and --server-name are of --broker; " +
+			"a NATS cluster takes its user from --nats or --nats-creds")
 	case c.terminals < 1:
 		return errors.New("--max-terminals: want 1 or more")
 	case c.nats.Partitions < 1 || c.nats.Partitions > 256:
@@ -98,10 +90,13 @@ func (c ingestConfig) check() error {
 
 // takeIn takes documents in until ctx ends or the store cannot be opened.
 func takeIn(ctx context.Context, c ingestConfig, log *slog.Logger) error {
-	if c.nats.URL == "" {
-		if err := c.mqtt.Check(); err != nil {
-			return err
-		}
+	c.nats.CAFile, c.nats.CertFile, c.nats.KeyFile = c.mqtt.CAFile, c.mqtt.CertFile, c.mqtt.KeyFile
+	check := c.mqtt.Check
+	if c.nats.URL != "" {
+		check = c.nats.Check
+	}
+	if err := check(); err != nil {
+		return err
 	}
 	claim, err := store.ClaimStore(c.store)
 	if err != nil {
@@ -121,7 +116,6 @@ func takeIn(ctx context.Context, c ingestConfig, log *slog.Logger) error {
 	if c.nats.URL != "" {
 		host, _ := os.Hostname()
 		c.nats.Worker = strings.ToLower(cmp.Or(strings.Map(keyLetter, host), "worker") + "-" + rand.Text()[:8])
-		c.nats.CAFile, c.nats.CertFile, c.nats.KeyFile = c.mqtt.CAFile, c.mqtt.CertFile, c.mqtt.KeyFile
 		in = ingest.NewNATS(c.nats, db, m, log, changed)
 	} else {
 		if c.mqtt.ClientID == "" {

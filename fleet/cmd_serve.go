@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -32,6 +33,7 @@ import (
 	"posdx/fleet/access"
 	"posdx/fleet/broker"
 	"posdx/fleet/digest"
+	"posdx/fleet/durable"
 	"posdx/fleet/enroll"
 	"posdx/fleet/incident"
 	"posdx/fleet/ingest"
@@ -93,15 +95,8 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.sbom, "sbom", "", "软件成分清单的目录 `DIR`：CycloneDX 文档（JSON），终端软件每个版本一份，供版本页使用\n`DIR` with what programs are made of: CycloneDX documents (JSON), one for each version of a terminal's software, for the page of versions")
 	f.StringVar(&c.advisoryKey, "advisory-key", "", "签署通告的密钥 `FILE`，由 posdx-fleet advisory-key 生成；配了 broker.advisory_keys 的终端不理会别的通告\n`FILE` with the key that signs advisories, from posdx-fleet advisory-key; terminals with broker.advisory_keys heed no others")
 	f.StringVar(&c.ingest.URL, "broker", "embedded", "消息服务器的 `URL`：tcp://host:1883、ssl://host:8883，或 embedded 即内置\n`URL` of the broker: tcp://host:1883, ssl://host:8883, or embedded")
-	f.StringVar(&c.ingest.ClientID, "client-id", "", "MQTT 客户端 `ID`；平台不在时消息服务器替它保留会话（默认为 --data 生成一个）\nMQTT client `ID`; the broker keeps its session while the fleet is away (default: one made for --data)")
-	f.StringVar(&c.ingest.Share, "share", "", "消息服务器把文档分给这一`组`工作进程（$share/GROUP/…）；它们要共用一个 PostgreSQL\n`GROUP` of workers that the broker shares documents among ($share/GROUP/…); give all of them one PostgreSQL")
+	brokerFlags(f, &c.ingest)
 	f.BoolVar(&c.ingest.View, "view", false, "不接收文档：由 posdx-fleet ingest 接收，共用一个 PostgreSQL\ntake no documents in: posdx-fleet ingest does, on the same PostgreSQL")
-	f.StringVar(&c.ingest.CAFile, "ca", "", "消息服务器的 CA `FILE`（PEM）；默认用系统的\n`FILE` with the CA of the broker (PEM); the system's by default")
-	f.StringVar(&c.ingest.CertFile, "cert", "", "客户端证书 `FILE`（PEM）\n`FILE` with the client certificate (PEM)")
-	f.StringVar(&c.ingest.KeyFile, "key", "", "其密钥 `FILE`\n`FILE` with its key")
-	f.StringVar(&c.ingest.ServerName, "server-name", "", "消息服务器证书里的`名字`，与 URL 里的不同时填\n`NAME` in the broker's certificate, if not the URL's")
-	f.StringVar(&c.ingest.User, "user", "", "MQTT 用户`名`\nMQTT user `NAME`")
-	f.StringVar(&c.ingest.PassFile, "password-file", "", "存放 MQTT 密码的 `FILE`\n`FILE` with the MQTT password")
 	f.StringVar(&c.mqtt.Listen, "mqtt-listen", "127.0.0.1:1883", "内置消息服务器的`地址`；不是本机回环时需要 --mqtt-cert，以及 --mqtt-users 或 --mqtt-ca\n`ADDRESS` of the embedded broker; other than loopback needs --mqtt-cert and --mqtt-users or --mqtt-ca")
 	f.StringVar(&c.mqtt.CertFile, "mqtt-cert", "", "内置消息服务器的证书 `FILE`（PEM），用于 TLS\n`FILE` with the embedded broker's certificate (PEM), for TLS")
 	f.StringVar(&c.mqtt.KeyFile, "mqtt-key", "", "其密钥 `FILE`\n`FILE` with its key")
@@ -109,19 +104,43 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.mqtt.CRLFile, "mqtt-crl", "", "这个 CA 吊销了的证书 `FILE`（CRL，PEM 或 DER）；有变化就重新读取\n`FILE` with the certificates that this CA has revoked (CRL, PEM or DER); read again when it changes")
 	f.StringVar(&c.mqtt.UsersFile, "mqtt-users", "", "每行一台终端及其密码的 `FILE`，用冒号分开；密码可以是 bcrypt 散列值\n`FILE` with a terminal and its password on each line, parted by a colon; passwords may be bcrypt hashes")
 	f.IntVar(&c.mqtt.Sessions, "mqtt-sessions", broker.DefaultSessions, "内置消息服务器最多接受 `N` 个会话，再多就拒绝\nsessions that the embedded broker takes, `N`; it refuses more")
-	verbose := f.Bool("verbose", false, "在标准错误上多说一些\nsay more on stderr")
+	log := logger(s, f)
 	if _, code, ok := parse(s, f, args, 0); !ok {
 		return code
 	}
 	c.limits.Age = time.Duration(*days) * 24 * time.Hour
-	level := slog.LevelInfo
-	if *verbose {
-		level = slog.LevelDebug
-	}
-	if err := serve(ctx, c, slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))); err != nil {
+	if err := serve(ctx, c, log()); err != nil {
 		return failed(s, "serve", err)
 	}
 	return exitOK
+}
+
+// brokerFlags are the flags that say how to reach a broker of one's own.
+func brokerFlags(f *flag.FlagSet, c *ingest.Config) {
+	f.StringVar(&c.ClientID, "client-id", "", "MQTT 客户端 `ID`，各进程不同；进程不在时消息服务器替它保留会话（默认为 --data 生成一个）\n"+
+		"MQTT client `ID`, another for each process; the broker keeps its session while that is away (default: one made for --data)")
+	f.StringVar(&c.Share, "share", "", "消息服务器把文档分给这一`组`工作进程（$share/GROUP/…）；它们要共用一个 PostgreSQL\n"+
+		"`GROUP` of workers that the broker shares documents among ($share/GROUP/…); give all of them one PostgreSQL")
+	f.StringVar(&c.CAFile, "ca", "", "消息服务器或集群的 CA `FILE`（PEM）；默认用系统的\n"+
+		"`FILE` with the CA of broker or cluster (PEM); the system's by default")
+	f.StringVar(&c.CertFile, "cert", "", "客户端证书 `FILE`（PEM）\n`FILE` with the client certificate (PEM)")
+	f.StringVar(&c.KeyFile, "key", "", "其密钥 `FILE`\n`FILE` with its key")
+	f.StringVar(&c.ServerName, "server-name", "", "消息服务器证书里的`名字`，与 URL 里的不同时填\n"+
+		"`NAME` in the broker's certificate, if not the URL's")
+	f.StringVar(&c.User, "user", "", "MQTT 用户`名`\nMQTT user `NAME`")
+	f.StringVar(&c.PassFile, "password-file", "", "存放 MQTT 密码的 `FILE`\n`FILE` with the MQTT password")
+}
+
+// logger gives a command --verbose, and the log that it asks for once the flags are parsed.
+func logger(s stdio, f *flag.FlagSet) func() *slog.Logger {
+	verbose := f.Bool("verbose", false, "在标准错误上多说一些\nsay more on stderr")
+	return func() *slog.Logger {
+		level := slog.LevelInfo
+		if *verbose {
+			level = slog.LevelDebug
+		}
+		return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
+	}
 }
 
 // inventoryUsage is the help of --inventory.
@@ -197,10 +216,8 @@ func (f *service) readFiles(context.Context) (err error) {
 	if f.role, err = f.safe(); err != nil {
 		return err
 	}
-	if f.ingest.URL != "embedded" {
-		if err := f.ingest.Check(); err != nil {
-			return err
-		}
+	if err := f.brokerMeant(); err != nil {
+		return err
 	}
 	if f.ends, err = readSunsets(f.sunsets); err != nil {
 		return err
@@ -212,6 +229,21 @@ func (f *service) readFiles(context.Context) (err error) {
 		f.key, err = readAdvisoryKey(f.advisoryKey)
 	}
 	return err
+}
+
+// brokerMeant refuses what would take nothing in without a word, or try for ever.
+func (c serveConfig) brokerMeant() error {
+	switch embedded := c.ingest.URL == "embedded"; {
+	case c.ingest.View && embedded:
+		return errors.New("--view: posdx-fleet ingest takes in from a broker of its own; name that one with --broker")
+	case c.ingest.View && !strings.HasPrefix(c.store, "postgres"):
+		return errors.New("--view: shows what posdx-fleet ingest keeps; give its --store postgres://…")
+	case c.ingest.Share != "" && embedded:
+		return errors.New("--share: the embedded broker shares documents among nobody; give --broker, or leave --share out")
+	case embedded:
+		return broker.CheckID(c.ingest.ClientID)
+	}
+	return c.ingest.Check()
 }
 
 // claim takes the data directory and the store for this process. Two on one directory would share the broker's sessions
@@ -471,7 +503,7 @@ func (c *serveConfig) embeddedBroker(ctx context.Context, log *slog.Logger) (*br
 		err = ingest.Subscribe(ctx, reach(b))
 		b.Stop()
 		if err == nil {
-			err = os.WriteFile(known, []byte(c.ingest.Session()), 0o600)
+			err = durable.Replace(known, []byte(c.ingest.Session()))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("make the session with the broker: %w", err)
@@ -649,7 +681,7 @@ func clientID(dir string) (string, error) {
 		return "", fmt.Errorf("read client id: %w", err)
 	}
 	id := "posdx-fleet-" + strings.ToLower(rand.Text()[:8])
-	if err := os.WriteFile(file, []byte(id+"\n"), 0o600); err != nil {
+	if err := durable.Replace(file, []byte(id+"\n")); err != nil {
 		return "", fmt.Errorf("keep client id: %w", err)
 	}
 	return id, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -70,19 +71,66 @@ func TestAnImpossibleBrokerEndsTheStart(t *testing.T) {
 		"--broker ssl://h:1 --cert /nowhere --key /nowhere":           "read client certificate",
 		"--broker tcp://h:1 --user u --password-file /nowhere/secret": "read password",
 	} {
-		if args == "--broker http://x" {
-			var out, errs strings.Builder
-			code := run(t.Context(), stdio{&out, &errs}, []string{"ingest", "--store", "sqlite:" + filepath.Join(t.TempDir(), "f.db"),
-				"--broker", "http://x"})
-			if code == 0 || !strings.Contains(errs.String(), want) {
-				t.Errorf("ingest %s: %d %s", args, code, errs.String())
-			}
-		}
-		var out, errs strings.Builder
-		all := append([]string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--open", "viewer"}, strings.Fields(args)...)
-		code := run(t.Context(), stdio{&out, &errs}, all)
-		if code == 0 || !strings.Contains(errs.String(), want) || strings.Contains(errs.String(), "secret@") {
-			t.Errorf("%s: %d %s, want %q", args, code, errs.String(), want)
+		data := t.TempDir()
+		refused(t, want, "serve --data "+data+" --listen 127.0.0.1:0 --open viewer "+args)
+		refused(t, want, "ingest --store sqlite:"+storeFile(data)+" "+args)
+	}
+	for args, want := range map[string]string{
+		"--client-id a.b":                     `client ID "a.b": the embedded broker`,
+		"--share w":                           "the embedded broker shares",
+		"--view":                              "name that one with --broker",
+		"--view --broker tcp://127.0.0.1:1":   "postgres://",
+		"--mqtt-users /nowhere":               "read users",
+		"--broker tcp://h:1 --share pos/shop": `group "pos/shop"`,
+	} {
+		refused(t, want, "serve --data "+t.TempDir()+" --listen 127.0.0.1:0 --mqtt-listen 127.0.0.1:0 --open viewer "+args)
+	}
+	for args, want := range map[string]string{
+		"--nats http://h:4222":                             `"http" is no way to reach a NATS server`,
+		"--nats nats://":                                   "not an address",
+		"--nats nats://a:1,nats://%zz":                     "not an address",
+		"--nats nats://u:secret@a:1,ftp://u:secret@b:1":    `"ftp" is no way`,
+		"--nats nats://h:1 --nats-creds /nowhere":          "read credentials",
+		"--nats nats://h:1 --ca /nowhere":                  "read CA",
+		"--nats nats://h:1 --cert /nowhere":                "belong together",
+		"--nats nats://h:1 --cert /nowhere --key /nowhere": "read client certificate",
+		"--nats nats://h:1 --share w":                      "are of --broker",
+		"--nats nats://h:1 --user u":                       "are of --broker",
+	} {
+		refused(t, want, "ingest --store sqlite:"+storeFile(t.TempDir())+" "+args)
+	}
+}
+
+// refused runs a command that must end by itself, with a word of what is wrong and no secret in it.
+func refused(t *testing.T, want, args string) {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), soon/4) // one that is let in would run on
+	defer stop()
+	var out, errs strings.Builder
+	code := run(ctx, stdio{&out, &errs}, strings.Fields(args))
+	if code == 0 || !strings.Contains(errs.String(), want) || strings.Contains(errs.String(), "secret@") {
+		t.Errorf("%s: %d %s, want %q", args, code, errs.String(), want)
+	}
+}
+
+// A terminal that could never connect is refused where it is named, not later and each time by the broker's log.
+func TestANameThatTheBrokerTakesNoClientBy(t *testing.T) {
+	data := t.TempDir()
+	users := filepath.Join(data, "users")
+	if err := os.WriteFile(users, []byte("t1:secret\nt1.shop:secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, "line 2", "serve --data "+data+" --listen 127.0.0.1:0 --mqtt-listen 127.0.0.1:0 --open viewer --mqtt-users "+users)
+	db, err := store.Open(t.Context(), "sqlite:"+storeFile(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	for name, warned := range map[string]bool{"my.shop/t1": false, "shop/t1.a": true} {
+		var out, talk strings.Builder
+		code := run(t.Context(), stdio{&out, &talk}, []string{"enroll", "token", name, "--data", data})
+		if code != 0 || out.Len() == 0 || strings.Contains(talk.String(), `client ID "t1.a"`) != warned {
+			t.Errorf("%s: %d %s%s", name, code, out.String(), talk.String())
 		}
 	}
 }

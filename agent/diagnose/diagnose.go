@@ -72,18 +72,22 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	}
 	ranked := s.ranked()
 	d.Abstained = s.abstains(ranked)
-	d.Masked, d.Also, d.Set, d.Witnesses = s.masked(ranked[0]), s.also(o.Lang), s.set(ranked), int(ranked[0].witnesses+0.5)
+	if d.CannotSeparate = s.inseparable(ranked); !d.Abstained && len(d.CannotSeparate) < 2 {
+		d.CannotSeparate = []string{}
+	}
+	d.Masked, d.Set, d.Witnesses = s.masked(ranked[0]), s.set(ranked), int(ranked[0].witnesses+0.5)
+	d.Also = s.also(d.CannotSeparate, o.Lang)
 	d.Causes = s.describe(ranked, d.Abstained, o.Lang)
 	d.Money = s.money(d.Causes[0].ID, d.Abstained, o.Lang)
 	steps := s.stepsWith(&d.Money)
 	if steps == codes.StepsTried {
 		d.Money.Say = moneySay(s.k, d.Money.State, steps, "").In(o.Lang)
+		if act := &d.Causes[0].Act; act.By == "none" {
+			act.By = "acquirer" // whom the line of the money sends for; the shop's other customers are met by it too
+		}
 	}
 	for i := range d.Causes {
 		d.Causes[i].Act.Step = s.cause(d.Causes[i].ID).StepsFor(steps).In(o.Lang)
-	}
-	if d.CannotSeparate = inseparable(ranked); !d.Abstained && len(d.CannotSeparate) < 2 {
-		d.CannotSeparate = []string{}
 	}
 	if d.Causes[0].ID != "none" {
 		if plan := s.plan(o.Lang); len(plan) > 0 {
@@ -180,7 +184,7 @@ func (s *state) abstains(ranked []*scored) bool {
 
 // inseparable names the causes that remain: when the engine abstains, or when they share an act. Those far below the
 // first are left out only where the rest is most of what is believed: many small ones may hold the cause together.
-func inseparable(ranked []*scored) []string {
+func (s *state) inseparable(ranked []*scored) []string {
 	list := []string{}
 	top, named, all := 0.0, 0.0, 0.0
 	for _, c := range ranked {
@@ -189,7 +193,7 @@ func inseparable(ranked []*scored) []string {
 		}
 	}
 	for _, c := range ranked {
-		if c.ID == report.Unexplained {
+		if c.ID == report.Unexplained || c.out || c.p < alsoBelow && !s.spokenOf(c) {
 			continue
 		}
 		if c.p < top/4 && named >= mostOf*all || len(list) == maxSeparate {
@@ -200,6 +204,18 @@ func inseparable(ranked []*scored) []string {
 	}
 	return list
 }
+
+// spokenOf tells whether anything speaks of a cause: what the code means, or more than a hint. Of dozens of causes
+// that are left only because nothing speaks of them, naming some would be a guess.
+func (s *state) spokenOf(c *scored) bool {
+	set := &s.f.Settings
+	return c.evidence >= set.Moderate/2 || c.evidence > -set.Hint && slices.ContainsFunc(s.readings, func(r reading) bool {
+		return !r.base && !slices.Contains(general, r.Topic) && r.Names(c.ID)
+	})
+}
+
+// general are the topics of a code of which no more is known than who wrote it.
+var general = []string{"any", "local-any", "host-any"}
 
 // mostOf is the part of what is believed that the causes named together hold at least, if few enough do.
 const mostOf = 0.75
@@ -242,14 +258,14 @@ const alsoBelow = 0.1
 // moderate where its check is bad.
 const alsoShare = 0.75
 
-// also names what is broken and cannot have caused this event.
-func (s *state) also(lang string) []report.Also {
+// also names what is broken and cannot have caused this event; remain are the causes that may have.
+func (s *state) also(remain []string, lang string) []report.Also {
 	var list []report.Also
 	first := s.ranked()[0]
 	proof := s.proofOf(first.ID)
 	for i := range s.causes {
 		c := &s.causes[i]
-		if c.Cause == first.Cause || !c.out && c.p >= alsoBelow {
+		if c.Cause == first.Cause || !c.out && c.p >= alsoBelow || slices.Contains(remain, c.ID) {
 			continue // it may have caused this event
 		}
 		best := -1
@@ -343,7 +359,7 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	}
 	index := s.causeIndex(c.ID)
 	for _, x := range s.says {
-		if db := round(x.db, 1); x.cause == index && math.Abs(db) >= reasonDB {
+		if db := round(x.db, 1); x.cause == index && math.Abs(db) >= reasonDB && !s.saidWorse(x) {
 			g := &s.signs[x.sign]
 			d.put(report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang), WeightDB: db})
 		}
@@ -357,8 +373,31 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 			return a.Check+a.Say < b.Check+b.Say
 		})
 	}
+	d.For, d.Against = once(d.For), once(d.Against)
 	d.For, d.Against = d.For[:min(len(d.For), maxReasons)], d.Against[:min(len(d.Against), maxReasons)]
 	return d.Cause
+}
+
+// saidWorse tells whether a finding that something is poor stands beside the one that it is bad, of the same check: to
+// a reader they are one.
+func (s *state) saidWorse(x saying) bool {
+	g := &s.signs[x.sign]
+	return g.news == codes.PoorNews && slices.ContainsFunc(s.says, func(o saying) bool {
+		w := &s.signs[o.sign]
+		return o.cause == x.cause && w.news == codes.BadNews && w.Check == g.Check && w.Family == g.Family && w.item == g.item
+	})
+}
+
+// once leaves out of reasons in the order of their weight what a heavier one of the same check says in the same words:
+// two findings may read one fact.
+func once(list []report.Reason) []report.Reason {
+	kept := list[:0]
+	for _, r := range list {
+		if !slices.ContainsFunc(kept, func(k report.Reason) bool { return k.Check == r.Check && k.Say == r.Say }) {
+			kept = append(kept, r)
+		}
+	}
+	return kept
 }
 
 // codeWeight is what a reading of the code says of a cause: how far above the causes that it does not name, or, if it
@@ -442,7 +481,7 @@ const maxFact = 48
 // members of the list behind a colon.
 func onlyKnown(text string, given report.Facts) string {
 	missing := func(part string) bool {
-		names := facts.FindAllString(part, -1)
+		names := facts.FindAllString(strings.ReplaceAll(part, plural, ""), -1)
 		return len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool {
 			v, ok := given[strings.Trim(n, "{}")]
 			return ok && factText(v) != "-"
@@ -463,6 +502,9 @@ func onlyKnown(text string, given report.Facts) string {
 	return text
 }
 
+// plural is what the tables write for the ending of an English word that a number counts: nothing after one, else s.
+const plural = "{s}"
+
 // fill puts facts into a text; one that is not known is left out, or leaves a dash where the text needs it.
 func fill(text string, facts report.Facts, lang string) string {
 	if !strings.Contains(text, "{") {
@@ -470,6 +512,7 @@ func fill(text string, facts report.Facts, lang string) string {
 	}
 	text = onlyKnown(text, facts)
 	var b strings.Builder
+	last := ""
 	for {
 		before, after, ok := strings.Cut(text, "{")
 		b.WriteString(before)
@@ -477,7 +520,12 @@ func fill(text string, facts report.Facts, lang string) string {
 		if !ok || !closed {
 			return b.String()
 		}
-		b.WriteString(factWord(facts[name], lang))
+		if "{"+name+"}" == plural {
+			last = evidence.Choose(last == "1", "", "s")
+		} else {
+			last = factWord(facts[name], lang)
+		}
+		b.WriteString(last)
 		text = rest
 	}
 }

@@ -131,7 +131,12 @@ func (s *state) handoff(d *report.Diagnosis) string {
 	b.put(index(handoffOrigins[:], d.Event.Origin), 2)
 	named := 0
 	for _, c := range d.Causes {
-		if named < 2 && (c.ID != report.Unexplained || d.Abstained) {
+		// A second one that the page does not show would be read as another suspect.
+		told := named == 0 || c.Probability >= shownOtherMin
+		if d.Abstained {
+			told = c.ID == report.Unexplained || slices.Contains(d.CannotSeparate, c.ID)
+		}
+		if named < 2 && told && (c.ID != report.Unexplained || d.Abstained) {
 			b.put(numberOf(s.f, "cause", c.ID), form.cause)
 			named++
 		}
@@ -429,7 +434,7 @@ func (h Handoff) Text(k *codes.Knowledge, lang string) string {
 		if i == 0 {
 			title += "  " + k.Word("verdict", h.Sure).In(lang)
 		}
-		w.line(evidence.Choose(i == 0, say("原因", "cause"), ""), title)
+		w.line(evidence.Choose(i == 0, say("原因", "cause"), say("其次", "or else")), title)
 	}
 	by := ""
 	if len(h.Causes) > 0 && h.Sure != "abstained" {

@@ -124,6 +124,9 @@ func TestNoOtherCardWhereAllFail(t *testing.T) {
 					continue
 				}
 				tried++
+				if act := d.Causes[0].Act; !d.Abstained && act.By == "none" {
+					t.Errorf("%s %s: %q, and nobody has to act on %s", ev.Scheme, ev.Code, d.Money.Say, d.Causes[0].ID)
+				}
 				for _, c := range d.Causes {
 					if other := regexp.MustCompile(`(?i)another card|card of another|换一张卡|换卡|换其他银行`); other.MatchString(c.Act.Step + d.Money.Say) {
 						t.Errorf("%s %s: %s: %s", ev.Scheme, ev.Code, c.ID, c.Act.Step)

@@ -90,7 +90,7 @@ func (s *state) plan(lang string) []Step {
 // unfilled is the text of what may be found and is not yet: three dots stand for what nobody has measured, and what
 // stands in brackets about it is left out.
 func unfilled(text string) string {
-	return facts.ReplaceAllString(bracketed.ReplaceAllString(text, ""), "…")
+	return facts.ReplaceAllString(strings.ReplaceAll(bracketed.ReplaceAllString(text, ""), plural, "s"), "…")
 }
 
 var (

@@ -40,7 +40,7 @@ func Render(d report.Diagnosis, lang string, width int) string {
 	case d.Abstained:
 		w.line(say("原因", "cause"), say("现有的证据分不清原因。", "The evidence does not tell the cause."))
 		if len(d.CannotSeparate) > 0 {
-			w.line("", say("可能是：", "It may be: ")+titles(&d, d.CannotSeparate, say("；", "; ")))
+			w.line("", say("可能是：", "It may be: ")+titles(&d, d.CannotSeparate, lang, say("；", "; ")))
 		}
 	case first.ID == "none":
 		w.line(say("原因", "cause"), first.Title)
@@ -73,7 +73,8 @@ func Render(d report.Diagnosis, lang string, width int) string {
 		}
 	}
 	for i, a := range d.Also[:min(len(d.Also), shownAlso)] {
-		w.line(evidence.Choose(i == 0, say("另外", "also"), ""), fmt.Sprintf(say("%s（不是这次失败的原因）；%s", "%s (did not cause this failure); %s"), a.Finding.Say, actor(a.Act, lang)))
+		w.line(evidence.Choose(i == 0, say("另外", "also"), ""), fmt.Sprintf(say("%s（%s）；%s", "%s (%s); %s"), a.Finding.Say,
+			AlsoWord(&d).In(lang), actor(a.Act, lang)))
 	}
 	if d.Abstained && d.NextTest == nil {
 		w.line(say("下一步", "next"), codes.Builtin().Word("next", "none").Sentence().In(lang))
@@ -83,6 +84,12 @@ func Render(d report.Diagnosis, lang string, width int) string {
 	}
 	w.line(say("交接码", "hand-off"), d.Handoff)
 	return w.b.String()
+}
+
+// AlsoWord says what the things that are broken besides have to do with the failure: nothing, unless nobody can tell
+// what caused it.
+func AlsoWord(d *report.Diagnosis) codes.Text {
+	return codes.Builtin().Word("also", evidence.Choose(d.Abstained, "open", "beside"))
 }
 
 func headline(d *report.Diagnosis, lang string) string {
@@ -114,7 +121,7 @@ func headline(d *report.Diagnosis, lang string) string {
 }
 
 func chance(c report.Cause, lang string) string {
-	return fmt.Sprintf("%s %.0f%%", codes.Builtin().Word("verdict", c.Verdict).In(lang), 100*c.Probability)
+	return codes.Builtin().Word("verdict", c.Verdict).In(lang) + " " + text.Percent(c.Probability)
 }
 
 func actor(a report.Act, lang string) string {
@@ -127,11 +134,14 @@ func actor(a report.Act, lang string) string {
 	return codes.Text{ZH: who.ZH + "，" + visit.ZH, EN: who.EN + ", " + visit.EN}.In(lang)
 }
 
-// titles names causes; one that is not among those described is named by its id.
-func titles(d *report.Diagnosis, ids []string, sep string) string {
+// titles names causes; one that neither the document describes nor the tables know is named by its id.
+func titles(d *report.Diagnosis, ids []string, lang, sep string) string {
 	var list []string
 	for _, id := range ids {
 		title := id
+		if c, ok := codes.Builtin().Cause(id); ok {
+			title = c.Title.In(lang)
+		}
 		for _, c := range d.Causes {
 			if c.ID == id {
 				title = c.Title

@@ -1,6 +1,9 @@
 package evidence
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // failedLow is the least share of cards, in per cent, that fail for certain: the lower end of Wilson's interval at 95
 // %.
@@ -31,9 +34,20 @@ func (r *Reading) reads() {
 		}
 		r.add("reads.many-fail", it, many*ramp(failed, 1, 4))
 		if failed >= 1 {
-			r.add("reads.one-fails", it, ramp(cards, 0, 8)*ramp(failed/cards, 0.4, 0.25)*ramp(failed, 4, 2)*Choose(it.Bad(), 0.0, 1))
+			few := ramp(cards, 0, 8) * ramp(failed/cards, 0.4, 0.25) * ramp(failed, 4, 2) * Choose(it.Bad(), 0.0, 1)
+			r.add("reads.few-fail", it, few)
+			if r.speaksOfReading() {
+				r.add("reads.one-fails", it, few)
+			}
 		} else if counted {
 			r.add("reads.good", it, ramp(cards, 1, 6)*(1-it.shows("reads.wearing"))*Choose(it.Bad(), 0.0, 1))
 		}
 	}
+}
+
+// speaksOfReading tells whether the code can be about reading a card. A card in twenty is read badly on any day: that
+// says which card it was only where this sale ended at a card.
+func (r *Reading) speaksOfReading() bool {
+	p, ok := r.k.Inference.Prior(r.sale.Topic)
+	return ok && p.Names("card.damaged") && slices.Contains(p.Stages, "card")
 }

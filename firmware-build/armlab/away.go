@@ -70,13 +70,9 @@ func brokerGone(ctx context.Context, l *lab) (string, error) {
 	l.brokerOff()
 	accepted := map[string]bool{}
 	for begun := time.Now(); time.Since(begun) < l.away; time.Sleep(10 * time.Second) {
-		out, err := l.order(minute, fmt.Sprintf("posdx report --lang en --code 9%d --origin host --json --wait final; [ $? -le 3 ]", len(accepted)%7))
+		id, err := l.report(len(accepted))
 		if err != nil {
 			return "", err
-		}
-		id := last(out, `"id":"`)
-		if id == "" {
-			return "", fmt.Errorf("no diagnosis: %s", out)
 		}
 		accepted[id] = true
 	}
@@ -84,32 +80,68 @@ func brokerGone(ctx context.Context, l *lab) (string, error) {
 	if err != nil || kept == "" || kept == "0" {
 		return "", fmt.Errorf("%q records wait, %v", kept, err)
 	}
-	if err := l.brokerOn(); err != nil {
+	missing, err := l.missing(ctx, accepted)
+	if err != nil {
 		return "", err
+	}
+	if missing > 0 {
+		return "", fmt.Errorf("%d of %d accepted diagnoses did not arrive", missing, len(accepted))
+	}
+	return fmt.Sprintf("away for %v: %d codes taken, %s records waited, every diagnosis arrived afterwards",
+		l.away, len(accepted), kept), nil
+}
+
+// report hands the terminal a code, waits for the last form of its diagnosis and returns the diagnosis' id: with it the
+// terminal has promised to keep the diagnosis.
+func (l *lab) report(n int) (string, error) {
+	command := fmt.Sprintf("posdx report --lang en --code 9%d --origin host --json --wait final --timeout 50s", n%7)
+	out, err := l.order(minute, command+"; rc=$?; [ $rc = 0 ] || [ $rc = 3 ]")
+	if err != nil {
+		return "", err
+	}
+	if strings.Contains(out, `"memory_only":true`) {
+		return "", fmt.Errorf("the terminal cannot keep what it takes: %s", out)
+	}
+	id := last(out, `"id":"`)
+	if id == "" {
+		return "", fmt.Errorf("no diagnosis: %s", out)
+	}
+	return id, nil
+}
+
+// missing starts the broker again and counts the diagnoses that have not arrived when the terminal has nothing left to
+// send.
+func (l *lab) missing(ctx context.Context, accepted map[string]bool) (missing int, err error) {
+	if err := l.brokerOn(); err != nil {
+		return 0, err
 	}
 	var f *fleet
 	if err := until(ctx, minute, func() (err error) { f, err = l.listen(); return err }); err != nil {
-		return "", err
+		return 0, err
 	}
 	defer f.c.Disconnect(100)
 	if _, err := l.eventually(ctx, 10*minute, "[ \"$("+waiting+")\" = 0 ]"); err != nil {
-		return "", err
+		return 0, err
 	}
-	err = until(ctx, minute, func() error {
+	// What is not there now may still be on its way to this reader.
+	err = until(ctx, 30*time.Second, func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		missing := 0
+		missing = 0
 		for id := range accepted {
 			if !f.ids[id] {
 				missing++
 			}
 		}
 		if missing > 0 {
-			return fmt.Errorf("%d of %d accepted diagnoses did not arrive; %d others did", missing, len(accepted), len(f.ids))
+			return fmt.Errorf("%d did not arrive", missing)
 		}
 		return nil
 	})
-	return fmt.Sprintf("away for %v: %d codes taken, %s records waited, every diagnosis arrived afterwards", l.away, len(accepted), kept), err
+	if ctx.Err() != nil {
+		return missing, err
+	}
+	return missing, nil
 }
 
 // last is the value behind the last occurrence of key at the top of a line.

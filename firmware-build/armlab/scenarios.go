@@ -201,37 +201,26 @@ func cutRuns(ctx context.Context, l *lab, cache string, n int) (kept, lost int, 
 	if _, err := l.order(minute, "sync"); err != nil {
 		return 0, 0, err
 	}
+	accepted := map[string]bool{}
 	for i := range n {
-		before, err := l.order(minute, waiting)
-		if err != nil {
-			return kept, lost, err
-		}
-		took := 0
 		end := time.Now().Add(time.Duration(2000+rand.IntN(3000)) * time.Millisecond)
 		for time.Now().Before(end) {
-			if _, err := l.order(minute, fmt.Sprintf("posdx report --lang en --code 9%d --origin host --wait final >/dev/null 2>&1; [ $? -le 3 ]", i%7)); err != nil {
-				return kept, lost, err
+			id, err := l.report(i)
+			if err != nil {
+				return 0, 0, err
 			}
-			took++
+			accepted[id] = true
 		}
 		l.cut()
 		if err := l.boot(ctx, options{cache: cache}); err != nil {
-			return kept, lost, fmt.Errorf("after cut %d: %w", i+1, err)
+			return 0, 0, fmt.Errorf("after cut %d: %w", i+1, err)
 		}
 		if _, err := l.order(3*minute, "posdx selfcheck --live 120"); err != nil {
-			return kept, lost, fmt.Errorf("after cut %d: %w", i+1, err)
+			return 0, 0, fmt.Errorf("after cut %d: %w", i+1, err)
 		}
-		after, err := l.order(minute, waiting)
-		if err != nil {
-			return kept, lost, err
-		}
-		var a, b int
-		fmt.Sscan(before, &b)
-		fmt.Sscan(after, &a)
-		kept += min(a-b, took)
-		lost += max(0, took-(a-b))
 	}
-	return kept, lost, nil
+	lost, err = l.missing(ctx, accepted)
+	return len(accepted) - lost, lost, err
 }
 
 func cutWhileWriting(ctx context.Context, l *lab) (string, error) {

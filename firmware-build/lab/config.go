@@ -80,18 +80,61 @@ func (l *lab) writeConfig() error {
 }
 
 // still are files of the kernel with the content that an idle terminal has. They are mounted over those of this
-// machine, whose load tells nothing about the simulated terminal.
+// machine, whose load tells nothing about the simulated terminal. So is the kernel's log.
 var still = map[string]string{
 	"/proc/loadavg":         "0.08 0.03 0.01 1/84 1021\n",
+	"/proc/meminfo":         "MemTotal:         246532 kB\nMemFree:           60364 kB\nMemAvailable:     150364 kB\n",
+	"/proc/vmstat":          "oom_kill 0\n",
 	"/proc/pressure/cpu":    pressure,
 	"/proc/pressure/memory": pressure,
 	"/proc/pressure/io":     pressure,
 }
 
+const kmsg = "/dev/kmsg"
+
 const pressure = "some avg10=0.12 avg60=0.08 avg300=0.05 total=1203311\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=210044\n"
 
-// calm covers the files of still, where the kernel has them.
+// sensors are the folders of sysfs of supplies and thermometers, and what a calm terminal has there.
+var sensors = map[string]map[string]string{
+	"/sys/class/hwmon":        nil,
+	"/sys/class/power_supply": {"dc/type": "Mains\n", "dc/online": "1\n", "dc/voltage_now": "5030000\n"},
+	"/sys/class/thermal":      {"thermal_zone0/type": "cpu-thermal\n", "thermal_zone0/temp": "47210\n"},
+}
+
+// coverSensors hides those of this machine below /sys, where the kernel has such folders.
+func coverSensors() error {
+	for dir, files := range sensors {
+		if _, err := os.Stat(dir); err != nil {
+			continue
+		}
+		err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=64k,mode=755")
+		if err != nil {
+			return fmt.Errorf("cover %s: %w", dir, err)
+		}
+		for name, text := range files {
+			path := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				return err
+			}
+			if err := os.WriteFile(path, []byte(text), 0o444); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// calm covers the files of still and the kernel's log, where the kernel has them.
 func (l *lab) calm() error {
+	if _, err := os.Stat(kmsg); err == nil {
+		cover := l.p.in("kmsg")
+		if l.kernelLog, err = world.OpenKernelLog(cover); err != nil {
+			return err
+		}
+		if err := unix.Mount(cover, kmsg, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("cover %s: %w", kmsg, err)
+		}
+	}
 	for path, text := range still {
 		if _, err := os.Stat(path); err != nil {
 			continue

@@ -41,6 +41,7 @@ type lab struct {
 	say func(zh, en string, args ...any)
 
 	world      *world.World
+	kernelLog  *world.KernelLog
 	out        *outdoors
 	reader     *sim.Reader
 	readerLine *sim.Line
@@ -239,6 +240,9 @@ func (l *lab) close() {
 	}
 	if l.world != nil {
 		l.world.Close()
+	}
+	if l.kernelLog != nil {
+		l.kernelLog.Close()
 	}
 }
 

@@ -63,6 +63,9 @@ func enter(args []string) error {
 	if err := unix.Mount("sysfs", "/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /sys: %w", err)
 	}
+	if err := coverSensors(); err != nil {
+		return err
+	}
 	if err := unix.Mount(args[0], "/etc/resolv.conf", "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount /etc/resolv.conf: %w", err)
 	}

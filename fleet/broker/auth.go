@@ -113,6 +113,14 @@ func (c Config) secure(o *server.Options, b *Broker, log *slog.Logger) error {
 	return nil
 }
 
+// CheckID says why no client of this name can connect, whatever it may: nats-server makes a subject of it.
+func CheckID(id string) error {
+	if i := strings.IndexAny(id, ". *>\t\r\n\f\x00"); i >= 0 {
+		return fmt.Errorf("client ID %q: the embedded broker, like a NATS cluster, takes none with a %q", id, id[i])
+	}
+	return nil
+}
+
 func readUsers(file string) (map[string]string, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -128,6 +136,9 @@ func readUsers(file string) (map[string]string, error) {
 		name, password, ok := strings.Cut(line, ":")
 		if !ok || password == "" || (report.Address{Estate: "-", Terminal: name}).Check() != nil {
 			return nil, fmt.Errorf("read users %s: line %d: want terminal:password", file, n)
+		}
+		if err := CheckID(name); err != nil {
+			return nil, fmt.Errorf("read users %s: line %d: %w", file, n, err)
 		}
 		users[name] = password
 	}

@@ -181,15 +181,7 @@ func (f *follower) enter(v Finding) {
 	best.touched = true
 	best.Quiet = time.Time{}
 	best.Seen = f.l.Now
-	if !of(&best.Incident, v.Kind, v.Cause) {
-		// A silence says least: a cause that a terminal could still name takes its place.
-		if best.Cause == report.Unexplained && best.Kind == KindSilence && v.Kind != KindSilence {
-			best.Cause, best.Segment = v.Cause, v.Segment
-		} else if !slices.Contains(best.Also, v.Cause) && v.Kind != KindSilence {
-			best.Also = append(best.Also, v.Cause)
-			slices.Sort(best.Also)
-		}
-	}
+	name(&best.Incident, v)
 	if first {
 		best.seen = map[string]bool{}
 		// The place is that of the look with most witnesses: as it ends fewer of them tell less.
@@ -198,7 +190,7 @@ func (f *follower) enter(v Finding) {
 			best.Place, best.P, best.Of, best.Expected = v.Place, v.P, v.Of, v.Expected
 			best.Scope, best.Key = v.Place.Scope(f.l.Estate)
 		}
-		best.Codes, best.Entry = v.Codes, v.Entry
+		best.Codes, best.Entry, best.Hours = v.Codes, v.Entry, v.Hours
 		if len(v.Codes) > 0 {
 			best.Code = v.Codes[0]
 		}
@@ -207,6 +199,19 @@ func (f *follower) enter(v Finding) {
 	best.Terminals = len(best.seen)
 	best.Of = max(best.Of, best.Terminals)
 	best.Peak = max(best.Peak, best.Terminals)
+}
+
+// name enters what a finding calls an incident.
+func name(i *store.Incident, v Finding) {
+	switch {
+	case of(i, v.Kind, v.Cause) || v.Kind == KindSilence:
+	case i.Cause == report.Unexplained && i.Kind == KindSilence:
+		// A silence says least: a cause that a terminal could still name takes its place.
+		i.Cause, i.Segment = v.Cause, v.Segment
+	default:
+		i.Also = append(slices.Clone(i.Also), v.Cause)
+		slices.Sort(i.Also)
+	}
 }
 
 // explained is the open incident that a person, or a look before, said explains such a finding.

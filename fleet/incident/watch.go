@@ -38,6 +38,7 @@ const (
 type source interface {
 	Sightings(ctx context.Context, since time.Time) ([]store.Sighting, error)
 	Standings(ctx context.Context, since time.Time) ([]store.Standing, error)
+	Backlog(ctx context.Context, after int64, since, until time.Time, limit int) ([]store.Sighting, int64, error)
 	Births(ctx context.Context, since time.Time, each func(report.Address, time.Time, report.Birth)) error
 	Seasons(ctx context.Context, since time.Time, each func(store.SeasonRow)) error
 	AddSeason(ctx context.Context, rows []store.SeasonRow) error
@@ -66,6 +67,7 @@ type Watch struct {
 	soldAt  int64 // hour
 	slow    []store.Sighting
 	slowAt  time.Time
+	late    late
 	places  map[string]map[string]Place // by estate and terminal
 	members map[string]map[string]Member
 
@@ -143,7 +145,7 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 			return err
 		}
 		w.season, w.slowAt, w.births, w.bornAt = season, time.Time{}, map[report.Address]report.Birth{}, time.Time{}
-		w.known, w.soldAt = map[report.Address]placed{}, 0
+		w.known, w.soldAt, w.late = map[report.Address]placed{}, 0, newLate()
 	}
 	standings, err := w.gather(ctx, now)
 	if err != nil {
@@ -170,6 +172,9 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 		}
 		w.slowAt = now
 	}
+	if err := w.late.read(ctx, w.Source, now); err != nil {
+		return err
+	}
 	if err := w.close(ctx, now, silences, list); err != nil {
 		return err
 	}
@@ -189,8 +194,14 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 	}
 	changed := false
 	for _, estate := range slices.Sorted(maps.Keys(estates)) {
-		l := Look{Now: now, Estate: estate, Places: w.places[estate], Recent: recent, Season: w.season,
-			Sales: busy(w.sales[estate], hourOf(now))}
+		var told bool
+		if list, told, err = w.past(ctx, now, estate, recent, list); err != nil {
+			return err
+		}
+		changed = changed || told
+		l := Look{Now: now, Estate: estate, Places: w.places[estate], Season: w.season,
+			Recent: slices.Concat(recent, w.late.within(now.Add(-Window), now)),
+			Sales:  busy(w.sales[estate], hourOf(now))}
 		if n := len(l.Places); n > 0 {
 			l.Rate = w.sales[estate][hourOf(now)-1] / float64(n)
 		}

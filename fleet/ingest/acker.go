@@ -78,6 +78,16 @@ func (a *acker) run(ctx context.Context, c mqtt.Client) {
 		}
 	}()
 	defer func() { close(way); <-done }()
+	a.each(ctx, func(topic string, body []byte) {
+		select {
+		case way <- c.Publish(topic, 1, false, body):
+		case <-ctx.Done():
+		}
+	})
+}
+
+// each hands on what is to be published until ctx ends.
+func (a *acker) each(ctx context.Context, publish func(topic string, body []byte)) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -85,14 +95,11 @@ func (a *acker) run(ctx context.Context, c mqtt.Client) {
 		case <-a.wake:
 		}
 		for k, ack := range a.take() {
-			body, err := json.Marshal(ack)
-			if err != nil {
-				continue // numbers and a checked word always marshal
-			}
-			select {
-			case way <- c.Publish(k.to.Topic("ack"), 1, false, body):
-			case <-ctx.Done():
+			if ctx.Err() != nil {
 				return
+			}
+			if body, err := json.Marshal(ack); err == nil { // numbers and a checked word always marshal
+				publish(k.to.Topic("ack"), body)
 			}
 		}
 	}

@@ -30,6 +30,7 @@ const (
 	maxDevices  = 64
 	maxCounts   = 1024
 	maxRevision = 1000
+	maxCount    = 1 << 30 // how often something came: sums over a full store stay within 64 bits
 )
 
 // Why a document is rejected. The reasons are our own words: what a terminal wrote may be anything.
@@ -322,7 +323,7 @@ func goodTally(t *report.Tally) bool {
 		return false
 	}
 	for _, c := range t.Counts {
-		if !short(c.Scheme, c.Code, string(c.Origin)) || c.Count < 0 || c.Count > 1<<30 {
+		if !short(c.Scheme, c.Code, string(c.Origin)) || c.Count < 0 || c.Count > maxCount {
 			return false
 		}
 	}
@@ -331,7 +332,8 @@ func goodTally(t *report.Tally) bool {
 
 func goodDiagnosis(d *report.Diagnosis) bool {
 	e := &d.Event
-	if !isWord(d.ID) || e.ID != d.ID || d.Revision < 1 || d.Revision > maxRevision || e.Code == "" || len(e.Code) > 64 ||
+	if !isWord(d.ID) || e.ID != d.ID || d.Revision < 1 || d.Revision > maxRevision ||
+		d.Repeats < 0 || d.Repeats > maxCount || e.Code == "" || len(e.Code) > 64 ||
 		len(d.Causes) > maxCauses || len(d.Masked) > maxReasons || len(d.CannotSeparate) > maxReasons ||
 		len(d.Code.SentBy) > maxReasons || len(d.Code.Searched) > maxReasons {
 		return false

@@ -93,6 +93,9 @@ func TestDecode(t *testing.T) {
 		{"id with slash", topic, with(func(e, d map[string]any) { d["id"] = "../x"; d["event"].(map[string]any)["id"] = "../x" }), reasonBounds, true},
 		{"id not the event's", topic, with(func(e, d map[string]any) { d["id"] = "other" }), reasonBounds, true},
 		{"revision 0", topic, with(func(e, d map[string]any) { d["revision"] = 0 }), reasonBounds, true},
+		// Ten of them were more than a sum over all may be, and pages of the whole fleet broke.
+		{"repeats beyond a sum", topic, with(func(e, d map[string]any) { d["repeats"] = 1_000_000_000_000_000_000 }), reasonBounds, true},
+		{"repeats negative", topic, with(func(e, d map[string]any) { d["repeats"] = -1 }), reasonBounds, true},
 		{"no code", topic, with(func(e, d map[string]any) { d["event"].(map[string]any)["code"] = "" }), reasonBounds, true},
 		{"probability 7", topic, with(func(e, d map[string]any) { d["causes"].([]any)[0].(map[string]any)["probability"] = 7 }), reasonBounds, true},
 		{"1000 causes", topic, with(func(e, d map[string]any) {

@@ -3,11 +3,12 @@ package ingest
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,17 +55,69 @@ type NATSConfig struct {
 	MaxBytes             int64
 }
 
+// servers are the nodes, a bare host:4222 as nats://host:4222.
+func (cfg NATSConfig) servers() []string {
+	list := strings.Split(cfg.URL, ",")
+	for i, s := range list {
+		if s = strings.TrimSpace(s); !strings.Contains(s, "://") {
+			s = "nats://" + s
+		}
+		list[i] = s
+	}
+	return list
+}
+
+// Check says what is wrong with the configuration: what no try to connect would mend.
+func (cfg NATSConfig) Check() error {
+	for _, s := range cfg.servers() {
+		u, err := url.Parse(s)
+		if err != nil || u.Hostname() == "" {
+			return fmt.Errorf("node %q: not an address; want nats://host:4222", cfg.redacted())
+		}
+		switch u.Scheme {
+		case "nats", "tls", "ws", "wss":
+		default:
+			return fmt.Errorf("node %q: %q is no way to reach a NATS server; want nats://host:4222 (or tls, ws, wss)",
+				cfg.redacted(), u.Scheme)
+		}
+	}
+	if cfg.Creds != "" {
+		if _, err := os.ReadFile(cfg.Creds); err != nil {
+			return fmt.Errorf("read credentials: %w", err)
+		}
+	}
+	_, err := Config{CAFile: cfg.CAFile, CertFile: cfg.CertFile, KeyFile: cfg.KeyFile}.tls()
+	return err
+}
+
+// redacted are the nodes without passwords, nor tokens, which stand where a name does.
+func (cfg NATSConfig) redacted() string {
+	list := cfg.servers()
+	for i, s := range list {
+		u, err := url.Parse(s)
+		switch {
+		case err != nil:
+			list[i] = "(not a URL)"
+			continue
+		case u.User != nil:
+			u.User = url.User("xxxxx")
+		}
+		list[i] = u.String()
+	}
+	return strings.Join(list, ",")
+}
+
 // NewNATS makes an Ingest that pulls from a stream of a NATS cluster. Each of several workers pulls its part of the
 // terminals, so one terminal's documents stay in order; when a worker goes the others take its part over.
 func NewNATS(cfg NATSConfig, s committer, m *Metrics, log *slog.Logger, changed func()) *Ingest {
 	in := newIngest(s, m, log, changed)
-	in.cfg.URL = cfg.URL
+	in.where = cfg.redacted()
 	in.session = func(ctx context.Context) error { return in.natsSession(ctx, cfg) }
 	return in
 }
 
 func (in *Ingest) natsSession(ctx context.Context, cfg NATSConfig) error {
-	nc, err := nats.Connect(cfg.URL, cfg.options(in.log)...)
+	nc, err := nats.Connect(strings.Join(cfg.servers(), ","), cfg.options(in.log)...)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
@@ -81,7 +134,7 @@ func (in *Ingest) natsSession(ctx context.Context, cfg NATSConfig) error {
 	}
 	cancel()
 	in.metrics.Connected.Set(1)
-	in.log.Info("session with the broker", "broker", redact(cfg.URL), "worker", cfg.Worker)
+	in.log.Info("session with the broker", "broker", in.where, "worker", cfg.Worker)
 	defer in.metrics.Connected.Set(0)
 
 	var wg sync.WaitGroup
@@ -311,20 +364,9 @@ func subjectOf(topic string) string {
 // runNATS publishes acks until ctx ends. A terminal's session gets them as at most once; one that misses an ack repeats
 // its documents and is told anew.
 func (a *acker) runNATS(ctx context.Context, nc *nats.Conn) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-a.wake:
+	a.each(ctx, func(topic string, body []byte) {
+		if nc.Publish(subjectOf(topic), body) != nil {
+			a.metrics.AcksLost.Inc()
 		}
-		for k, ack := range a.take() {
-			body, err := json.Marshal(ack)
-			if err != nil {
-				continue // numbers and a checked word always marshal
-			}
-			if nc.Publish(subjectOf(k.to.Topic("ack")), body) != nil {
-				a.metrics.AcksLost.Inc()
-			}
-		}
-	}
+	})
 }

@@ -53,3 +53,16 @@ func TestSubjectsAndTopics(t *testing.T) {
 		}
 	})
 }
+
+func TestNodesAreNamedWithoutSecrets(t *testing.T) {
+	for url, want := range map[string]string{
+		"nats://a:1,nats://u:secret@b:2": "nats://a:1,nats://xxxxx@b:2",
+		"u:secret@a:1, b:2":              "nats://xxxxx@a:1,nats://b:2",
+		"nats://secret@a:1":              "nats://xxxxx@a:1", // a token
+		"nats://u:secret@%zz":            "(not a URL)",
+	} {
+		if got := (NATSConfig{URL: url}).redacted(); got != want {
+			t.Errorf("%s: %s, want %s", url, got, want)
+		}
+	}
+}

@@ -84,8 +84,8 @@ func (c Config) Check() error {
 		return fmt.Errorf("broker %q: %q is no way to reach an MQTT broker; want tcp://host:1883 or ssl://host:8883 "+
 			"(or mqtt, mqtts, tls, ws, wss)", u.Redacted(), u.Scheme)
 	}
-	if (c.CertFile == "") != (c.KeyFile == "") {
-		return errors.New("the client certificate and its key belong together")
+	if strings.ContainsAny(c.Share, "/+#\x00") {
+		return fmt.Errorf("group %q: want a name without / + #", c.Share) // MQTT 5, 4.8.2
 	}
 	_, err = c.options()
 	return err
@@ -105,6 +105,7 @@ type Ingest struct {
 	floods  floods
 	// advisory gets what is retained under an estate's advisory topics, empty payload if it was cleared.
 	advisory func(topic string, payload []byte)
+	where    string                          // the broker, for the log
 	session  func(ctx context.Context) error // lives as long as one session with the broker
 
 	mu     sync.Mutex
@@ -116,7 +117,7 @@ type Ingest struct {
 func New(cfg Config, s committer, m *Metrics, log *slog.Logger, changed func(),
 	advisory func(topic string, payload []byte)) *Ingest {
 	in := newIngest(s, m, log, changed)
-	in.cfg, in.advisory, in.session = cfg, advisory, in.mqttSession
+	in.cfg, in.where, in.advisory, in.session = cfg, redact(cfg.URL), advisory, in.mqttSession
 	return in
 }
 
@@ -150,7 +151,8 @@ func (in *Ingest) Run(ctx context.Context) error {
 			wait = backoffMin
 		}
 		pause := wait/2 + rand.N(wait/2)
-		in.log.Warn("no session with the broker; trying again", "broker", redact(in.cfg.URL), "in", pause.Round(time.Millisecond).String(), "error", err)
+		in.log.Warn("no session with the broker; trying again", "broker", in.where,
+			"in", pause.Round(time.Millisecond).String(), "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
@@ -182,7 +184,7 @@ func (in *Ingest) mqttSession(ctx context.Context) error {
 
 	in.set(c)
 	in.metrics.Connected.Set(1)
-	in.log.Info("session with the broker", "broker", redact(in.cfg.URL), "client", in.cfg.ClientID)
+	in.log.Info("session with the broker", "broker", in.where, "client", in.cfg.ClientID)
 	defer func() {
 		in.set(nil)
 		in.metrics.Connected.Set(0)
@@ -351,7 +353,10 @@ func (c Config) tls() (*tls.Config, error) {
 			return nil, fmt.Errorf("read CA %s: no certificate in it", c.CAFile)
 		}
 	}
-	if c.CertFile != "" || c.KeyFile != "" {
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		return nil, errors.New("the client certificate and its key belong together")
+	}
+	if c.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 		if err != nil {
 			return nil, fmt.Errorf("read client certificate: %w", err)

@@ -14,6 +14,7 @@ const (
 
 	// retryAfter is the pause after a commit failed; nothing is acknowledged meanwhile and the broker keeps the rest.
 	retryAfter = time.Second
+	sayEvery   = 60 // of so many failures in a row one is logged
 )
 
 // A committer is the part of the store that ingest writes to.
@@ -67,6 +68,7 @@ func (w *writer) Run(ctx context.Context) error {
 
 // commit stores a batch, however long it takes. Only the end of ctx is an error.
 func (w *writer) commit(ctx context.Context, batch []message) error {
+	alive := 0 // failures in a row after which the store answered
 	for failures := 0; ; failures++ {
 		err := w.try(ctx, batch)
 		if err == nil {
@@ -76,18 +78,23 @@ func (w *writer) commit(ctx context.Context, batch []message) error {
 			return ctx.Err()
 		}
 		w.metrics.Failures.Inc()
-		w.log.Error("cannot commit; documents wait and are not acknowledged", "documents", len(batch), "error", err)
-		if failures > 0 && w.store.Alive(ctx) == nil {
-			// The store works, so it is a document that it cannot take. Find it, so that the others go on.
-			if len(batch) > 1 {
-				for i := range batch {
-					if err := w.commit(ctx, batch[i:i+1]); err != nil {
-						return err
-					}
+		if failures%sayEvery == 0 {
+			w.log.Error("cannot commit; documents wait and are not acknowledged", "documents", len(batch), "error", err)
+		}
+		// Is it a document that the store cannot take? Then the others go on without it. A store that is full, or that has
+		// just come back, answers too, and its documents are not to blame.
+		switch {
+		case store.OfStore(err) || failures == 0 || w.store.Alive(ctx) != nil:
+			alive = 0
+		case len(batch) > 1:
+			for i := range batch {
+				if err := w.commit(ctx, batch[i:i+1]); err != nil {
+					return err
 				}
-				return nil
 			}
-			if batch[0].doc.Reason == "" {
+			return nil
+		default:
+			if alive++; alive > 1 && batch[0].doc.Reason == "" {
 				batch[0].doc = stripped(batch[0].doc)
 				continue
 			}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"log/slog"
 	"slices"
@@ -20,6 +21,8 @@ import (
 type brittle struct {
 	mu     sync.Mutex
 	down   bool            // everything fails
+	full   error           // nothing is taken, though the store answers
+	lost   int             // so many commits fail before the store answers
 	poison map[uint64]bool // sequences it cannot take unless rejected
 	stored []uint64
 	failed []uint64 // taken as rejected
@@ -40,6 +43,13 @@ func (b *brittle) Commit(_ context.Context, docs []store.Document) (store.Result
 	defer b.mu.Unlock()
 	if b.down {
 		return store.Result{}, errors.New("down")
+	}
+	if b.lost > 0 {
+		b.lost--
+		return store.Result{}, errors.New("connection refused")
+	}
+	if b.full != nil && docs[0].Reason == "" {
+		return store.Result{}, b.full
 	}
 	for _, d := range docs {
 		if b.poison[d.Seq] && d.Reason == "" {
@@ -117,6 +127,57 @@ func TestWriterFindsThePoison(t *testing.T) {
 			t.Errorf("acknowledged %d, stored %d, rejected %v", acked, len(b.stored), b.failed)
 		}
 	})
+}
+
+// A store that is full, and one that comes back between a try and the question whether it is there, answer that they
+// are well: the document that they did not take is kept for later, not thrown away.
+func TestWriterBlamesNoDocumentForTheStore(t *testing.T) {
+	for name, b := range map[string]*brittle{
+		"full":       {full: full(t)},
+		"comes back": {lost: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWriter(b)
+				ctx, cancel := context.WithCancel(t.Context())
+				acked := 0
+				w.queue <- message{store.Document{Seq: 1}, func() { acked++ }}
+				done := make(chan error)
+				go func() { done <- w.Run(ctx) }()
+				time5(t)
+				b.mu.Lock()
+				b.full = nil
+				b.mu.Unlock()
+				time5(t)
+				cancel()
+				<-done
+				if acked != 1 || len(b.stored) != 1 || len(b.failed) != 0 {
+					t.Errorf("acknowledged %d, stored %v, rejected %v", acked, b.stored, b.failed)
+				}
+			})
+		})
+	}
+}
+
+// full is what a SQLite store says that may not grow.
+func full(t *testing.T) error {
+	t.Helper()
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	for _, stmt := range []string{"PRAGMA max_page_count = 2", "CREATE TABLE t (b BLOB)"} {
+		if _, err := db.Exec(stmt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = db.Exec("INSERT INTO t VALUES (zeroblob(100000))")
+	if err == nil {
+		t.Fatal("it grew")
+	}
+	return err
 }
 
 // time5 lets five fake retries pass.

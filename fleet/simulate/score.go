@@ -18,10 +18,17 @@ import (
 type Shelf struct {
 	w         *World
 	sightings []store.Sighting // ascending
+	late      []lately
 	good      []time.Time
 	rows      []store.SeasonRow // of the base rate
 	sales     map[int64]float64
 	incidents []store.Incident
+}
+
+// lately is a report that waited at its terminal.
+type lately struct {
+	store.Sighting
+	came time.Time
 }
 
 // NewShelf makes the store of a fleet.
@@ -35,9 +42,13 @@ func (s *Shelf) Step() {
 	s.w.Step(func(e Event) {
 		switch {
 		case e.Cause != "":
-			s.sightings = append(s.sightings,
-				store.Sighting{At: report.Address{Estate: Estate, Terminal: s.w.Terminals[e.Terminal].Name}, Received: e.At,
-					Scheme: "unionpay", Code: e.Code, Cause: e.Cause, Segment: e.Segment})
+			v := store.Sighting{At: report.Address{Estate: Estate, Terminal: s.w.Terminals[e.Terminal].Name}, Received: e.At,
+				Scheme: "unionpay", Code: e.Code, Cause: e.Cause, Segment: e.Segment}
+			if e.Late {
+				s.late = append(s.late, lately{v, s.w.Now})
+			} else {
+				s.sightings = append(s.sightings, v)
+			}
 		case e.Tally:
 			s.sales[e.At.Unix()/3600-1] += float64(e.Approved + e.Failed)
 			if e.Approved > 0 {
@@ -60,6 +71,16 @@ func (s *Shelf) since(when time.Time) int {
 // Sightings is the store's.
 func (s *Shelf) Sightings(_ context.Context, since time.Time) ([]store.Sighting, error) {
 	return slices.Clone(s.sightings[s.since(since):]), nil
+}
+
+// Backlog is the store's.
+func (s *Shelf) Backlog(_ context.Context, after int64, _, until time.Time, limit int) ([]store.Sighting, int64,
+	error) {
+	var list []store.Sighting
+	for after = max(after, 0); int(after) < len(s.late) && !s.late[after].came.After(until) && len(list) < limit; after++ {
+		list = append(list, s.late[after].Sighting)
+	}
+	return list, after, nil
 }
 
 // Standings is the store's.

@@ -1,25 +1,27 @@
 package simulate
 
 import (
+	"maps"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"posdx/agent/report"
 )
 
 var begin = time.Date(2026, 11, 16, 0, 0, 0, 0, time.UTC) // a Monday
 
 // TestDays measures simulated days: POSDX_SIMULATE=10000 for so many terminals over six days without incidents and a
-// day with them. Without it a small fleet holds a floor.
+// day with them. Without it a small fleet holds a floor. On the fifth day small places begin to count.
 func TestDays(t *testing.T) {
-	n, warm, every := 400, 2, 5*time.Minute
+	n, warm, every := 400, 6, 5*time.Minute
 	if s := os.Getenv("POSDX_SIMULATE"); s != "" {
 		var err error
 		if n, err = strconv.Atoi(s); err != nil {
 			t.Fatal(err)
 		}
-		warm = 6
 	}
 	w := New(n, 1, begin)
 	shelf := NewShelf(w)
@@ -49,5 +51,35 @@ func TestDays(t *testing.T) {
 	t.Logf("%d terminals, in %s:\n%s", n, time.Since(began).Round(time.Millisecond), b.String())
 	if s.Found < s.Truths-2 || s.False > 2 {
 		t.Errorf("worse than it was: %+v", s)
+	}
+}
+
+// A total outage tells of itself only when it is over; what was called unexplained until then is named, and there is
+// one incident, at the time of the outage.
+func TestATotalOutageIsNamedByItsBacklog(t *testing.T) {
+	w := New(800, 3, begin)
+	shelf := NewShelf(w)
+	watch := shelf.Watcher()
+	live := func(d time.Duration) {
+		t.Helper()
+		if err := shelf.Live(t.Context(), watch, d, 5*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	live(12 * time.Hour)
+	k := w.Add(Truth{Kind: "silence", Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Told: true,
+		Place: map[string]string{"carrier": "中国联通"}, From: w.Now, To: w.Now.Add(40 * time.Minute)})
+	live(35 * time.Minute)
+	if list := shelf.All(); len(list) != 1 || list[0].Cause != report.Unexplained {
+		t.Fatalf("while it lasts: %+v", list)
+	}
+	live(time.Hour)
+	if len(shelf.late) < 20 {
+		t.Fatalf("%d reports waited", len(shelf.late))
+	}
+	list := shelf.All()
+	if len(list) != 1 || list[0].Cause != k.Cause || list[0].Closed.IsZero() || list[0].Opened.Before(k.From) ||
+		list[0].Opened.After(k.From.Add(10*time.Minute)) || !maps.Equal(list[0].Place, k.Place) {
+		t.Errorf("%+v", list)
 	}
 }

@@ -20,7 +20,7 @@ type Terminal struct {
 	Name   string
 	Labels map[string]string
 
-	opens, closes int  // hours
+	opens, closes int  // minutes of the day
 	off           bool // is switched off when its shop closes
 	weak          bool // stands where the signal is always weak
 }
@@ -34,6 +34,10 @@ type Truth struct {
 	Place map[string]string `json:"place"`
 	From  time.Time         `json:"from"`
 	To    time.Time         `json:"to"`
+
+	// Told: its terminals live on without a session, and what they meet waits until they are back. What it is called then
+	// is its code, cause and segment.
+	Told bool `json:"told_later,omitempty"`
 
 	// Third is when the third terminal reported it, zero if fewer did.
 	Third time.Time `json:"third,omitzero"`
@@ -74,6 +78,7 @@ type World struct {
 	since    []time.Time
 	online   []bool
 	returns  []time.Time // when one that lost its session is back
+	waiting  [][]Event   // at terminals without a session
 	approved []int
 	failed   []int
 }
@@ -84,8 +89,11 @@ func New(n int, seed uint64, begin time.Time) *World {
 	carriers := []string{"中国移动", "中国移动", "中国联通", "中国电信"}
 	for site := 0; len(w.Terminals) < n; site++ {
 		acquirer, carrier, region := w.r.IntN(5), w.r.IntN(len(carriers)), w.r.IntN(8)
-		opens, closes := 8+w.r.IntN(3), 20+w.r.IntN(3)
+		opens, closes := 60*(8+w.r.IntN(3)), 60*(20+w.r.IntN(3))+w.r.IntN(60)
 		off, weak := w.r.IntN(2) == 0, w.r.IntN(50) == 0
+		if w.r.IntN(20) == 0 {
+			closes, off = 60*(13+w.r.IntN(6))+w.r.IntN(60), true // a canteen, a market: when no other shop closes
+		}
 		for range 1 + w.r.IntN(7) {
 			if len(w.Terminals) == n {
 				break
@@ -106,7 +114,7 @@ func New(n int, seed uint64, begin time.Time) *World {
 		}
 	}
 	w.since, w.online, w.returns = make([]time.Time, n), make([]bool, n), make([]time.Time, n)
-	w.approved, w.failed = make([]int, n), make([]int, n)
+	w.approved, w.failed, w.waiting = make([]int, n), make([]int, n), make([][]Event, n)
 	for i := range n {
 		w.online[i], w.since[i] = true, begin
 	}
@@ -139,6 +147,7 @@ type Event struct {
 	Terminal             int
 	At                   time.Time
 	Code, Cause, Segment string // a failed sale
+	Late                 bool   // that waited at the terminal
 	Online, Offline      bool   // a session began, or ended unsaid
 	Tally                bool   // the hour is over: Approved and Failed sales
 	Approved, Failed     int
@@ -147,7 +156,7 @@ type Event struct {
 // Step simulates one minute and calls each with what was reported in it.
 func (w *World) Step(each func(Event)) {
 	begin := w.Now
-	hour := begin.Hour()
+	hour, minute := begin.Hour(), 60*begin.Hour()+begin.Minute()
 	if begin.Hour() == 0 && begin.Minute() == 0 {
 		w.day = math.Exp(0.15 * w.r.NormFloat64())
 		if d := begin.Weekday(); d == time.Saturday || d == time.Sunday {
@@ -159,16 +168,24 @@ func (w *World) Step(each func(Event)) {
 	perMinute := salesHour * busyness[hour] * w.day / 60
 	for i := range w.Terminals {
 		t := &w.Terminals[i]
-		w.sessions(i, hour, begin, moment, each)
-		if !w.online[i] || hour < t.opens || hour >= t.closes || w.r.Float64() >= perMinute {
+		away := w.sessions(i, minute, begin, moment, each)
+		if minute < t.opens || minute >= t.closes || away != nil && !away.Told || w.r.Float64() >= perMinute {
 			continue
 		}
 		at := moment()
-		if u, ok := w.sale(i, at); ok {
-			w.failed[i]++
-			each(Event{Terminal: i, At: at, Code: u.code, Cause: u.cause, Segment: u.segment})
-		} else {
+		u, failed := usual{}, true
+		if away != nil {
+			u = usual{away.Code, away.Cause, away.Segment, 0}
+		} else if u, failed = w.sale(i, at); !failed {
 			w.approved[i]++
+			continue
+		}
+		w.failed[i]++
+		e := Event{Terminal: i, At: at, Code: u.code, Cause: u.cause, Segment: u.segment}
+		if e.Late = !w.online[i]; e.Late {
+			w.waiting[i] = append(w.waiting[i], e)
+		} else {
+			each(e)
 		}
 	}
 	if w.Now.Minute() == 0 {
@@ -181,16 +198,16 @@ func (w *World) Step(each func(Event)) {
 	}
 }
 
-// sessions ends and begins what a terminal has with the broker.
-func (w *World) sessions(i, hour int, begin time.Time, moment func() time.Time, each func(Event)) {
+// sessions ends and begins what a terminal has with the broker. It returns the known incident that keeps it away.
+func (w *World) sessions(i, minute int, begin time.Time, moment func() time.Time, each func(Event)) *Truth {
 	t := &w.Terminals[i]
-	closed := t.off && (hour < t.opens || hour >= t.closes)
+	closed := t.off && (minute < t.opens || minute >= t.closes)
 	for _, k := range w.Truths {
 		if k.Kind == "silence" && k.members[i] && !begin.Before(k.From) && begin.Before(k.To) {
 			if w.online[i] && !closed {
 				w.tell(k, i, w.leave(i, moment(), k.To, each))
 			}
-			return
+			return k
 		}
 	}
 	switch {
@@ -203,7 +220,12 @@ func (w *World) sessions(i, hour int, begin time.Time, moment func() time.Time, 
 		at := moment()
 		w.online[i], w.since[i] = true, at
 		each(Event{Terminal: i, At: at, Online: true})
+		for _, e := range w.waiting[i] {
+			each(e)
+		}
+		w.waiting[i] = nil
 	}
+	return nil
 }
 
 func (w *World) leave(i int, at, returns time.Time, each func(Event)) time.Time {
@@ -285,7 +307,8 @@ func (w *World) Incidents(n int, day time.Time) {
 				Segment: "terminal", Place: pick("model", "application"), Share: 0.25, From: at, To: at.Add(40 * time.Minute)}
 		},
 		func(at time.Time) Truth {
-			return Truth{Name: "a carrier's total outage in a region", Kind: "silence", Cause: report.Unexplained, Place: pick("carrier", "region"), From: at, To: at.Add(30 * time.Minute)}
+			return Truth{Name: "a carrier's total outage in a region", Kind: "silence", Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Told: true,
+				Place: pick("carrier", "region"), From: at, To: at.Add(30 * time.Minute)}
 		},
 		func(at time.Time) Truth {
 			return Truth{Name: "a site goes dark", Kind: "silence", Cause: report.Unexplained, Place: site(5), From: at, To: at.Add(30 * time.Minute)}

@@ -14,8 +14,8 @@ import (
 // A Sighting is a recent report of a code by a terminal, with the cause that its diagnosis names.
 type Sighting struct {
 	At             report.Address
-	Received       time.Time
-	Sales          int // that failed with it, 1 or more
+	Received       time.Time // of what had waited at the terminal: when it happened
+	Sales          int       // that failed with it, 1 or more
 	Scheme, Code   string
 	Entry          string
 	Cause, Segment string
@@ -46,6 +46,68 @@ func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, err
 		list = append(list, v)
 	}
 	return list, rows.Err()
+}
+
+// ahead is how far in front of the fleet's a terminal's clock may be and its word on when something happened be taken.
+const ahead = time.Minute
+
+// placeBefore is the place after which what arrived at a moment or later stands in the fleet's list.
+func (s *Store) placeBefore(ctx context.Context, when time.Time) (int64, error) {
+	place, err := s.placeAt(ctx, when)
+	return place - 1, err
+}
+
+// Backlog lists what had waited at its terminal and stands in the fleet's list after a place, up to what arrived until
+// a moment; Received is when it happened. A report of a terminal that did not believe its clock, or whose clock is
+// ahead of the fleet's, is left out: when it happened is not known. It returns the place that the next call reads on
+// from; of more than limit rows the rest is for that call. A negative place begins with what arrived since a moment.
+func (s *Store) Backlog(ctx context.Context, after int64, since, until time.Time, limit int) ([]Sighting, int64,
+	error) {
+	wrong := func(err error) ([]Sighting, int64, error) { return nil, 0, fmt.Errorf("list backlog: %w", err) }
+	if after < 0 {
+		first, err := s.placeBefore(ctx, since)
+		if err != nil {
+			return wrong(err)
+		}
+		after = max(0, first)
+	}
+	last, err := s.placeBefore(ctx, until)
+	if err != nil {
+		return wrong(err)
+	}
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, received, repeats + 1, scheme, code, entry, cause, segment, body, packed
+		FROM diagnoses WHERE place > ? AND place <= ? AND historical = 1 ORDER BY place LIMIT ?`), after, last, limit)
+	if err != nil {
+		return wrong(err)
+	}
+	defer rows.Close()
+	var list []Sighting
+	read := 0
+	for ; rows.Next(); read++ {
+		var v Sighting
+		var place, received int64
+		var body string
+		var packed []byte
+		if err := rows.Scan(&place, &v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry,
+			&v.Cause, &v.Segment, &body, &packed); err != nil {
+			return wrong(err)
+		}
+		if read == limit-1 {
+			last = place
+		}
+		var d struct{ Event report.Event }
+		if body, err = plainBody(body, packed); err != nil || json.Unmarshal([]byte(body), &d) != nil {
+			continue // it must not keep others from being looked at
+		}
+		v.Received = d.Event.Time
+		if d.Event.ClockTrusted && !v.Received.After(fromMillis(received).Add(ahead)) {
+			list = append(list, v)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return wrong(err)
+	}
+	return list, max(after, last), nil
 }
 
 // A Standing is what the fleet knows of a terminal's presence.
@@ -209,6 +271,7 @@ type Detail struct {
 	Also      []string          `json:"also,omitempty"`          // other causes that the same terminals report
 	Codes     []string          `json:"codes,omitempty"`         // the most frequent first
 	Entry     string            `json:"entry,omitempty"`         // if nearly all came by one way of reading the card
+	Hours     []int             `json:"hours_utc,omitempty"`     // of the day, if nearly all came in these on several days
 	Quiet     time.Time         `json:"quiet_since,omitzero"`    // no report beyond the base rate since
 	Proof     string            `json:"proof,omitempty"`         // how it ended: sales sessions none
 	Reopened  int               `json:"reopened,omitempty"`      // how often it came back

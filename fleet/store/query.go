@@ -239,6 +239,22 @@ func (s *Store) Outcome(ctx context.Context, in Estates, at report.Address, id s
 	return o, nil
 }
 
+// plainBody is the document of a row, which is kept packed, or by an earlier release as text.
+func plainBody(body string, packed []byte) (string, error) {
+	if packed == nil {
+		return body, nil
+	}
+	plain, err := unpack(packed)
+	if err != nil {
+		return "", err
+	}
+	var e struct{ Data json.RawMessage }
+	if err := json.Unmarshal(plain, &e); err != nil {
+		return "", err
+	}
+	return string(e.Data), nil
+}
+
 func scanRows(rows *sql.Rows) ([]Row, error) {
 	defer rows.Close()
 	list := []Row{}
@@ -251,16 +267,9 @@ func scanRows(rows *sql.Rows) ([]Row, error) {
 			&r.stream); err != nil {
 			return nil, err
 		}
-		if packed != nil {
-			plain, err := unpack(packed)
-			if err != nil {
-				return nil, err
-			}
-			var e struct{ Data json.RawMessage }
-			if err := json.Unmarshal(plain, &e); err != nil {
-				return nil, err
-			}
-			body = string(e.Data)
+		body, err := plainBody(body, packed)
+		if err != nil {
+			return nil, err
 		}
 		r.Boot, r.Seq, r.Historical, r.Received, r.Body = uint64(boot), uint64(seq), historical != 0, fromMillis(received),
 			json.RawMessage(body)

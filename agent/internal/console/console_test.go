@@ -76,9 +76,11 @@ func know() *codes.Knowledge {
 					{Text: codes.Text{ZH: "等几分钟再试。", EN: "Wait some minutes and try again."}},
 					{Text: codes.Text{ZH: "仍不行就打收单机构客服，报应答码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give code, terminal number and time, and ask about maintenance."}},
 				}},
+			{ID: "switch.malfunction", Title: codes.Text{ZH: "转接故障", EN: "The payment network is at fault"}},
 			{ID: "unexplained", Title: codes.Text{ZH: "原因不明", EN: "Cause unknown"}},
 			{ID: "wan.outage", Title: codes.Text{ZH: "外网中断", EN: "Nothing beyond the router"}},
 		},
+		Inference: codes.Inference{Tests: []codes.Test{{Name: "net.tcp", Text: codes.Text{ZH: "换备用线路再试", EN: "try over the other line"}}}},
 	}
 }
 
@@ -96,8 +98,23 @@ func withPast(m *model) {
 
 func newModel(lang string) *model {
 	m := emptyModel(lang, know(), Contacts{Acquirer: "95516", Service: "400-820-8820"})
-	m.gotState(someState())
+	st := someState()
+	if lang == "en" {
+		saidInEnglish(st.Last)
+	}
+	m.gotState(st)
 	return &m
+}
+
+// saidInEnglish is a diagnosis as a daemon writes it that was asked in English.
+func saidInEnglish(d *report.Diagnosis) {
+	says := map[string]string{"txn.answer": "the host answered in 0.8 s", "net.tcp": "connected in 41 ms",
+		"fleet.advisory": "412 terminals of this acquirer saw 96", "net.dns": "a fourth is not shown", "app.version": "the application is not the latest"}
+	for _, reasons := range [][]report.Reason{d.Causes[0].For, d.Causes[0].Against} {
+		for i := range reasons {
+			reasons[i].Say = says[reasons[i].Check]
+		}
+	}
 }
 
 func typeText(m *model, s string) (last action) {
@@ -105,6 +122,43 @@ func typeText(m *model, s string) (last action) {
 		last = m.press(key{r: r})
 	}
 	return last
+}
+
+// TestWhatCannotBeReadIsNotEmpty: where nobody can tell what is kept, the page does not say that nothing is.
+func TestWhatCannotBeReadIsNotEmpty(t *testing.T) {
+	m := newModel("en")
+	m.press(key{r: '7'})
+	if page := strings.Join(m.view(), "\n"); !strings.Contains(page, wordNoPast.In("en")) {
+		t.Fatalf("nothing is kept:\n%s", page)
+	}
+	m.pastUnread = true
+	if page := strings.Join(m.view(), "\n"); strings.Contains(page, wordNoPast.In("en")) {
+		t.Errorf("nothing could be read:\n%s", page)
+	}
+}
+
+// TestWhoMayNotAskIsToldSo: a user without the right to ask is not told that the service is down, nor to start it.
+func TestWhoMayNotAskIsToldSo(t *testing.T) {
+	for _, lang := range []string{"zh", "en"} {
+		m := newModel(lang)
+		m.gone = say.New("ask-closed", "/run/posdx/hook.sock", "/run/posdx/hook.sock")
+		page := strings.Join(m.view(), "\n")
+		if strings.Contains(page, "systemctl") || !strings.Contains(page, "root") {
+			t.Errorf("%s:\n%s", lang, page)
+		}
+	}
+}
+
+// TestACardTypedIsTold: who types a card number on to Enter, without looking, is told that it was thrown away.
+func TestACardTypedIsTold(t *testing.T) {
+	for _, page := range []rune{'4', '5'} {
+		m := newModel("en")
+		typeText(m, string(page)+"4111111111111111")
+		m.press(key{r: keyEnter})
+		if m.note != wordNoCard.In("en") || m.entry != "" || !m.entering() {
+			t.Errorf("page %c: note %q, entry %q, still entering: %v", page, m.note, m.entry, m.entering())
+		}
+	}
 }
 
 func TestScreens(t *testing.T) {
@@ -153,7 +207,7 @@ func TestScreens(t *testing.T) {
 			{"gone", func(m *model) { m.gone = lost }},
 			{"no-such-key", func(m *model) { m.press(key{r: 'x'}) }},
 			{"abstained", func(m *model) {
-				m.state.Last.Abstained, m.state.Last.CannotSeparate = true, []string{"host.malfunction", "wan.outage"}
+				m.state.Last.Abstained, m.state.Last.CannotSeparate = true, []string{"host.malfunction", "switch.malfunction"}
 			}},
 			{"unknown", func(m *model) {
 				m.state.Last.Code = report.CodeInfo{Code: "9997"}

@@ -36,6 +36,7 @@ func (m *model) enter(k key) action {
 	if k.r == keyEnter || k.r == keyCancel || k.r == keyClear || k.r == keyEsc {
 		ended := m.card
 		if m.card = false; ended {
+			m.note = wordNoCard.In(m.lang) // whoever typed on to Enter is still told
 			return action{}
 		}
 	}

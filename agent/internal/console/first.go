@@ -1,8 +1,8 @@
 package console
 
 import (
+	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -183,11 +183,8 @@ func moneyLine(d *report.Diagnosis, k *codes.Knowledge, lang string) string {
 
 // chanceOf is how sure a cause is, in words and in figures.
 func chanceOf(c report.Cause, lang string) string {
-	return word("verdict", c.Verdict, lang) + " " + percent(c.Probability)
+	return word("verdict", c.Verdict, lang) + " " + text.Percent(c.Probability)
 }
-
-// percent never says 100: nothing here is certain, and what is rounded up would say so.
-func percent(p float64) string { return fmt.Sprintf("%d%%", min(99, int(math.Round(100*p)))) }
 
 // remaining are the causes that the evidence cannot tell apart, the most probable first.
 func remaining(d *report.Diagnosis, k *codes.Knowledge, lang string) (list []string) {
@@ -195,7 +192,7 @@ func remaining(d *report.Diagnosis, k *codes.Knowledge, lang string) (list []str
 		what := title(k, id, id, lang)
 		for _, c := range d.Causes {
 			if c.ID == id {
-				what += " " + percent(c.Probability)
+				what += " " + text.Percent(c.Probability)
 			}
 		}
 		list = append(list, what)
@@ -251,9 +248,14 @@ func checkTitle(k *codes.Knowledge, name, lang string) string {
 	return text.Clean(name)
 }
 
-// gone is the page of a daemon that does not answer: what that means, and what to do about it.
+// gone is the page of a daemon that does not answer: what that means, and what to do about it. Whoever may not ask it
+// cannot tell whether it answers, and starting it again would help nobody.
 func gone(err error, lang string, cols int) (lines []string) {
-	for i, t := range wordsGone {
+	told := wordsGone[:]
+	if errors.Is(err, say.New("ask-closed")) {
+		told = []codes.Text{wordClosed}
+	}
+	for i, t := range told {
 		lines = append(lines, text.Wrap(t.In(lang), cols, min(i, 1)*3)...)
 	}
 	return append(append(lines, ""), text.Wrap(text.Clean(say.Error(err, lang)), cols, 0)...)

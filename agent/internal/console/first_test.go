@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -94,7 +95,8 @@ func TestFirstPageOfEveryScenario(t *testing.T) {
 				if count(wordFor) != 0 || len(d.CannotSeparate) > 0 && count(wordLeft) != 1 {
 					t.Errorf("%s-%s: abstained, want what remains and no proofs:\n%s", name, lang, page)
 				}
-			} else if acts > 0 && !strings.Contains(strings.Join(strings.Fields(page), " "), percent(d.Causes[0].Probability)) {
+			} else if sure := text.Percent(d.Causes[0].Probability); acts > 0 &&
+				!strings.Contains(strings.Join(strings.Fields(page), " "), sure) {
 				t.Errorf("%s-%s: no probability:\n%s", name, lang, page)
 			}
 		})

@@ -496,5 +496,5 @@ func (g *Guide) saying(sign, otherwise string) string {
 }
 
 func (g *Guide) chance(c chance) string {
-	return percent(c.p) + " " + title(g.know, c.cause, c.cause, g.o.Lang)
+	return text.Percent(c.p) + " " + title(g.know, c.cause, c.cause, g.o.Lang)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode"
 
+	"posdx/agent/diagnose"
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -118,11 +119,11 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 	label := wordAlso.In(lang)
 	for _, a := range d.Also[:min(len(d.Also), mostAlso)] {
 		what := title(k, a.ID, a.ID, lang)
-		item(label, what+wordAlsoSays.In(lang)+word("actor", a.Act.By, lang))
+		item(label, what+bracketed(diagnose.AlsoWord(d).In(lang), lang)+wordThenOr.In(lang)+word("actor", a.Act.By, lang))
 		label = ""
 	}
 	if d.NextTest != nil {
-		item(wordNext.In(lang), d.NextTest.Check+": "+d.NextTest.How)
+		item(wordNext.In(lang), d.NextTest.Check+": "+nextHow(d, k, lang))
 	}
 	item(wordHandoff.In(lang), d.Handoff)
 	return lines

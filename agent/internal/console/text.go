@@ -118,7 +118,6 @@ var (
 	wordSetAbove   = codes.Text{ZH: "95%% 的把握在以上 %d 个之中", EN: "95 %% sure that it is in the %d above"}
 	wordSetBeside  = codes.Text{ZH: "，或：", EN: ", or: "}
 	wordAlso       = codes.Text{ZH: "另外", EN: "Besides"}
-	wordAlsoSays   = codes.Text{ZH: "（不是这次失败的原因）；", EN: " (did not cause this failure); "}
 	wordSending    = codes.Text{ZH: "用 ZMODEM 发送 %s（%d 字节）。minicom、SecureCRT、Xshell 会自动接收；picocom 按 Ctrl-A Ctrl-R 后用 rz。", EN: "Sending %s (%d bytes) by ZMODEM. minicom, SecureCRT and Tera Term receive by themselves; picocom: Ctrl-A Ctrl-R, then rz."}
 	wordSent       = codes.Text{ZH: "已发送 %s：在别处用 posdx replay 打开", EN: "%s was sent; elsewhere posdx replay opens it"}
 	wordUnsent     = codes.Text{ZH: "没有发成：%s", EN: "not sent: %s"}
@@ -139,6 +138,12 @@ var (
 	wordPress      = codes.Text{ZH: "按回车开始", EN: "press Enter"}
 	wordBye        = codes.Text{ZH: "再见", EN: "bye"}
 )
+
+// wordClosed stands in place of wordsGone where it is the user who may not ask.
+var wordClosed = codes.Text{
+	ZH: "这个用户无权和 posdx 服务通信，所以看不到这台终端的诊断，也不知道服务是否在运行。请用 root 运行，或加入套接字所属的组。",
+	EN: "This user may not speak to the posdx service, so nothing can be said of this terminal, nor whether the service runs. Run this as root, or join the group of its socket.",
+}
 
 // wordsGone say what it means that the daemon does not answer, and what to do.
 var wordsGone = [...]codes.Text{

@@ -3,6 +3,8 @@
 package text
 
 import (
+	"math"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -24,6 +26,10 @@ func Columns(r rune) int {
 	}
 	return 1
 }
+
+// Percent writes a probability. It never says 100: nothing that is inferred is certain, and what is rounded up would
+// say so.
+func Percent(p float64) string { return strconv.Itoa(min(99, int(math.Round(100*p)))) + "%" }
 
 // Width returns how many columns a text takes on a terminal.
 func Width(s string) (n int) {

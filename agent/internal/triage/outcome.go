@@ -20,7 +20,8 @@ type pending struct {
 	id, code, cause string
 	check, subject  string // of what was found broken; empty where the first cause rests on no check
 	since           time.Time
-	mended          bool // it was seen well since
+	mended          bool      // it was seen well since
+	sold            time.Time // when a sale went well while it was last seen broken; zero if none did
 }
 
 // await begins to wait for the outcome of a final diagnosis. A diagnosis of the same code is itself an outcome of the
@@ -65,7 +66,19 @@ func (h *history) look(known []report.Evidence, now time.Time) (told []report.Ou
 			told = append(told, p.outcome(report.OutcomeUntested, now))
 			return true
 		}
-		if s := p.state(known); !p.mended && s == report.OK {
+		if !p.sold.IsZero() {
+			// What was seen before that sale may have been put right before it; a look after it tells.
+			switch p.state(known, p.sold) {
+			case report.OK:
+				told = append(told, p.outcome(report.OutcomeBorneOut, now))
+				return true
+			case report.Bad:
+				told = append(told, p.outcome(report.OutcomeRefuted, now))
+				return true
+			}
+			return false
+		}
+		if s := p.state(known, p.since); !p.mended && s == report.OK {
 			p.mended = true
 			told = append(told, p.outcome(report.OutcomeMended, now))
 		} else if s == report.Bad {
@@ -78,26 +91,29 @@ func (h *history) look(known []report.Evidence, now time.Time) (told []report.Ou
 
 // sold takes in that a sale went well.
 func (h *history) sold(known []report.Evidence, now time.Time) (told []report.Outcome) {
-	for _, p := range h.pending {
-		switch s := p.state(known); {
+	h.pending = slices.DeleteFunc(h.pending, func(p *pending) bool {
+		switch s := p.state(known, p.since); {
+		case !p.sold.IsZero():
+			return false
 		case p.check == "":
 			told = append(told, p.outcome(report.OutcomeMended, now))
 		case p.mended || s == report.OK:
 			told = append(told, p.outcome(report.OutcomeBorneOut, now))
 		case s == report.Bad:
-			told = append(told, p.outcome(report.OutcomeRefuted, now))
+			p.sold = now
+			return false
 		default:
 			told = append(told, p.outcome(report.OutcomeMended, now))
 		}
-	}
-	h.pending = nil
+		return true
+	})
 	return told
 }
 
-// state is how the check that decided stands by a look after the diagnosis; empty where there was none.
-func (p *pending) state(known []report.Evidence) report.Status {
+// state is how the check that decided stands by a look after a time; empty where there was none.
+func (p *pending) state(known []report.Evidence, after time.Time) report.Status {
 	for _, e := range known {
-		if e.Check == p.check && e.Subject == p.subject && e.At.After(p.since) {
+		if e.Check == p.check && e.Subject == p.subject && e.At.After(after) {
 			return e.Status
 		}
 	}

@@ -96,9 +96,21 @@ func TestWhatBecameOfADiagnosis(t *testing.T) {
 		story func(t *testing.T, l *Loop, cable *socket)
 		want  string
 	}{
-		"put back, then a sale":  {func(t *testing.T, l *Loop, cable *socket) { cable.out.Store(false); look(l); sale(t, l); sale(t, l) }, "mended borne-out "},
-		"put back, no sale":      {func(t *testing.T, l *Loop, cable *socket) { cable.out.Store(false); look(l); look(l) }, "mended "},
-		"a sale while it is out": {func(t *testing.T, l *Loop, cable *socket) { look(l); sale(t, l) }, "refuted "},
+		"put back, then a sale": {func(t *testing.T, l *Loop, cable *socket) { cable.out.Store(false); look(l); sale(t, l); sale(t, l) }, "mended borne-out "},
+		"put back, no sale":     {func(t *testing.T, l *Loop, cable *socket) { cable.out.Store(false); look(l); look(l) }, "mended "},
+		"a sale while it is out": {func(t *testing.T, l *Loop, cable *socket) {
+			look(l)
+			sale(t, l)
+			time.Sleep(time.Second)
+			look(l)
+		}, "refuted "},
+		"put back between a look and a sale": {func(t *testing.T, l *Loop, cable *socket) {
+			look(l)
+			cable.out.Store(false)
+			sale(t, l)
+			time.Sleep(time.Second)
+			look(l)
+		}, "borne-out "},
 		"put back, the code again": {func(t *testing.T, l *Loop, cable *socket) {
 			cable.out.Store(false)
 			look(l)
