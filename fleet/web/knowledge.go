@@ -391,7 +391,8 @@ func (s *Site) cause(w http.ResponseWriter, r *http.Request) {
 			counts[id][c.Step] += c.Count
 		}
 	}
-	v.Course = newCourse(p, p.T("course.causes"), start, steps, time.Duration(long.Each)*time.Hour, counts, p.CauseTitle, func(string) string { return "" })
+	v.Course = newCourse(p, p.T("course.causes"), start, steps, time.Duration(long.Each)*time.Hour, counts, p.CauseTitle,
+		func(string) string { return "" })
 	v.Course.Unit = p.T("unit.terminals")
 	for _, c := range v.Codes {
 		v.Total += c.Diagnoses
