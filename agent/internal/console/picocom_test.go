@@ -58,12 +58,14 @@ func TestPicocom(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v before %q; seen %q", err, text, seen.String())
 			}
-			seen.Write(b[:n])
-			if i := bytes.Index(seen.Bytes(), []byte("\x1b[6n")); i >= 0 {
-				seen.Next(i + 4)
+			// Two questions may come in one read; the next does not come before both are answered.
+			for asks := []byte("\x1b[6n"); bytes.Contains(b[:n], asks); n -= len(asks) {
+				i := bytes.Index(b[:n], asks)
+				copy(b[i:], b[i+len(asks):n])
 				keyboard.WriteString(cursor)
 				cursor = "\x1b[24;80R"
 			}
+			seen.Write(b[:n])
 		}
 		seen.Reset()
 	}
