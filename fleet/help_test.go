@@ -77,7 +77,8 @@ func TestWrongUsageInBothLanguages(t *testing.T) {
 			}
 			var out, talk bytes.Buffer
 			code := run(t.Context(), stdio{&out, &talk}, words)
-			if code != exitUsage || out.Len() > 0 || !strings.Contains(talk.String(), want[i]) || hasHan(talk.String()) != (lang == "zh") {
+			if said := talk.String(); code != exitUsage || out.Len() > 0 || !strings.Contains(said, want[i]) ||
+				hasHan(said) != (lang == "zh") {
 				t.Errorf("%v: exit %d, %s%.300s", words, code, out.String(), talk.String())
 			}
 		}

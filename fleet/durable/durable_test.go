@@ -13,7 +13,8 @@ import (
 
 // The steps, in the order without which files were empty or gone after a power cut. A step that fails ends it.
 func TestPutInTheOrderThatOutlivesAPowerCut(t *testing.T) {
-	defer func(s func(*os.File) error, r, l func(string, string) error) { sync, rename, link = s, r, l }(sync, rename, link)
+	s, r, l := sync, rename, link
+	defer func() { sync, rename, link = s, r, l }()
 	broken := errors.New("disk is broken")
 	for _, by := range []struct {
 		name string
