@@ -25,6 +25,9 @@ type Terminal struct {
 	weak          bool // stands where the signal is always weak
 }
 
+// closed tells whether it is switched off at a minute of the day since its shop is closed.
+func (t *Terminal) closed(minute int) bool { return t.off && (minute < t.opens || minute >= t.closes) }
+
 // A Truth is an incident that the simulation makes, to be compared with what is found.
 type Truth struct {
 	Name  string            `json:"name"`
@@ -115,8 +118,8 @@ func New(n int, seed uint64, begin time.Time) *World {
 	}
 	w.since, w.online, w.returns = make([]time.Time, n), make([]bool, n), make([]time.Time, n)
 	w.approved, w.failed, w.waiting = make([]int, n), make([]int, n), make([][]Event, n)
-	for i := range n {
-		w.online[i], w.since[i] = true, begin
+	for i, t := range w.Terminals {
+		w.online[i], w.since[i] = !t.closed(60*begin.Hour()+begin.Minute()), begin.Add(-12*time.Hour)
 	}
 	return w
 }
@@ -201,7 +204,7 @@ func (w *World) Step(each func(Event)) {
 // sessions ends and begins what a terminal has with the broker. It returns the known incident that keeps it away.
 func (w *World) sessions(i, minute int, begin time.Time, moment func() time.Time, each func(Event)) *Truth {
 	t := &w.Terminals[i]
-	closed := t.off && (minute < t.opens || minute >= t.closes)
+	closed := t.closed(minute)
 	for _, k := range w.Truths {
 		if k.Kind == "silence" && k.members[i] && !begin.Before(k.From) && begin.Before(k.To) {
 			if w.online[i] && !closed {
