@@ -99,7 +99,7 @@ var texts = map[string]codes.Text{
 	"week.h":          {ZH: "本周与上周", EN: "This week against last"},
 	"week.is":         {ZH: "近 7 天", EN: "7 days"},
 	"week.was":        {ZH: "前 7 天", EN: "7 before"},
-	"period.was":      {ZH: "此前同样长", EN: "before"},
+	"period.was":      {ZH: "此前", EN: "before"},
 	"week.none":       {ZH: "还没有交易计数。", EN: "No sales were counted yet."},
 	"diagnoses.new":   {ZH: "最新诊断", EN: "Newest diagnoses"},
 	"diagnoses.all":   {ZH: "全部诊断", EN: "All of them"},
