@@ -128,6 +128,10 @@ soak: ## an hour of faults on both sides; prints what was tried and lost
 soak-short:
 	POSDX_SOAK=20s $(GO) test -count=1 -timeout 10m -run Soak -v ./agent
 
+.PHONY: desk
+desk: ## every page of the fleet view at 0, 3 and 5 000 terminals in Chromium, with axe-core: PICTURES=DIR keeps them
+	POSDX_TERMINALS=5000 POSDX_PICTURES=$(PICTURES) $(GO) test -count=1 -timeout 60m -run 'DeskPages|SignedInPages' -v ./fleet
+
 .PHONY: systemd
 systemd: ## the deb and its unit under a live systemd, in a container without a network (root; fetches a Debian of 240 MB once)
 	GO="$(GO)" sh $(KIT)/debian.sh $${TMPDIR:-/tmp}/posdx-debian systemd

@@ -96,7 +96,10 @@ func consoleOf(c config, lang string) *console.Console {
 	}
 	return &console.Console{
 		Keys: keys, Terminal: c.Terminal,
-		Past: func() ([]report.Diagnosis, error) { return readHistory(pastDir(c)) }, Lang: lang,
+		Past: func() ([]report.Diagnosis, error) {
+			list, err := readHistory(pastDir(c))
+			return list, bundle.Why(err)
+		}, Lang: lang,
 		GBK: c.Console.Charset == "gbk", Plain: c.Console.Plain,
 		PIN: c.Console.PIN, Hidden: c.Console.Locked == "nothing", Idle: time.Duration(c.Console.Idle),
 		Contacts: console.Contacts{Acquirer: c.Contacts.Acquirer, Carrier: c.Contacts.Carrier, Service: c.Contacts.Service},

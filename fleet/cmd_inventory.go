@@ -61,13 +61,6 @@ func runInventory(ctx context.Context, s stdio, args []string) int {
 			"give --yes-empty if that is meant", words[1]))
 	}
 	fresh, changed := list.Merge(inv)
-	if len(inv) > inventory.MaxTerminals {
-		return failed(
-			s,
-			"inventory",
-			fmt.Errorf("%d terminals with those that are there, %d at most", len(inv), inventory.MaxTerminals),
-		)
-	}
 	if err := inventory.Save(inventory.File(*data), inv); err != nil {
 		return failed(s, "inventory", err)
 	}

@@ -9,7 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+
+	"posdx/fleet/durable"
 )
 
 func runAdvisoryKey(_ context.Context, s stdio, args []string) int {
@@ -41,19 +42,7 @@ func makeAdvisoryKey(file string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("keep advisory key: %w", err)
-	}
-	err = pem.Encode(w, &pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if err == nil {
-		err = w.Sync()
-	}
-	if e := w.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		os.Remove(file)
+	if err := durable.Create(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
 		return nil, fmt.Errorf("keep advisory key: %w", err)
 	}
 	return key, nil

@@ -33,6 +33,7 @@ import (
 	"posdx/fleet/access"
 	"posdx/fleet/broker"
 	"posdx/fleet/digest"
+	"posdx/fleet/durable"
 	"posdx/fleet/enroll"
 	"posdx/fleet/incident"
 	"posdx/fleet/ingest"
@@ -502,7 +503,7 @@ func (c *serveConfig) embeddedBroker(ctx context.Context, log *slog.Logger) (*br
 		err = ingest.Subscribe(ctx, reach(b))
 		b.Stop()
 		if err == nil {
-			err = os.WriteFile(known, []byte(c.ingest.Session()), 0o600)
+			err = durable.Replace(known, []byte(c.ingest.Session()))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("make the session with the broker: %w", err)
@@ -680,7 +681,7 @@ func clientID(dir string) (string, error) {
 		return "", fmt.Errorf("read client id: %w", err)
 	}
 	id := "posdx-fleet-" + strings.ToLower(rand.Text()[:8])
-	if err := os.WriteFile(file, []byte(id+"\n"), 0o600); err != nil {
+	if err := durable.Replace(file, []byte(id+"\n")); err != nil {
 		return "", fmt.Errorf("keep client id: %w", err)
 	}
 	return id, nil

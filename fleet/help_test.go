@@ -58,6 +58,32 @@ func TestHelpInBothLanguages(t *testing.T) {
 	}
 }
 
+// A command line that is wrong is told so in the language of --lang, wherever that stands, and so is the help below it.
+func TestWrongUsageInBothLanguages(t *testing.T) {
+	for args, want := range map[string][2]string{
+		"serve --port 1":         {"没有这个选项：-port", "flag provided but not defined: -port"},
+		"serve --keep-rows many": {`选项的值不对："many"`, `invalid value "many"`},
+		"list --url":             {"选项后面要有值：-url", "flag needs an argument: -url"},
+		"serve now":              {"有 1 个参数，须为 0 个", "1 arguments, want 0"},
+		"account":                {"有 0 个参数，须为 1 至 2 个", "0 arguments, want 1 to 2"},
+		"dance":                  {`没有命令 "dance"`, `no command "dance"`},
+	} {
+		for i, lang := range []string{"zh", "en"} {
+			words := strings.Fields(args)
+			if args == "list --url" {
+				words = append([]string{"list", "--lang", lang}, words[1:]...)
+			} else {
+				words = append(words, "--lang", lang)
+			}
+			var out, talk bytes.Buffer
+			code := run(t.Context(), stdio{&out, &talk}, words)
+			if code != exitUsage || out.Len() > 0 || !strings.Contains(talk.String(), want[i]) || hasHan(talk.String()) != (lang == "zh") {
+				t.Errorf("%v: exit %d, %s%.300s", words, code, out.String(), talk.String())
+			}
+		}
+	}
+}
+
 // TestLanguageOfHelp: --lang goes before the environment, and without both it is Chinese.
 func TestLanguageOfHelp(t *testing.T) {
 	for _, c := range []struct {

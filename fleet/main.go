@@ -97,7 +97,8 @@ func run(ctx context.Context, s stdio, args []string) int {
 			return c.run(ctx, s, args[1:])
 		}
 	}
-	fmt.Fprintf(s.err, "posdx-fleet: no command %q; posdx-fleet help lists them\n", args[0])
+	fmt.Fprintf(s.err, said(languageOf(args), "posdx-fleet：没有命令 %q；posdx-fleet help 列出全部命令\n",
+		"posdx-fleet: no command %q; posdx-fleet help lists them\n"), args[0])
 	return exitUsage
 }
 
@@ -179,12 +180,32 @@ func parseWords(s stdio, f *flag.FlagSet, args []string, least, most int) (words
 			return nil, exitOK, false
 		}
 	}
+	lang := languageOf(args)
+	f.Set("lang", lang) // before what is wrong may come
+	wrong := func(zh, en string, v ...any) ([]string, int, bool) {
+		fmt.Fprintf(s.err, "posdx-fleet %s: "+said(lang, zh, en)+"\n\n", append([]any{f.Name()}, v...)...)
+		f.SetOutput(s.err)
+		f.Usage()
+		return nil, exitUsage, false
+	}
+	usage := f.Usage
 	for {
-		if err := f.Parse(args); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return nil, exitOK, false
+		f.SetOutput(io.Discard) // package flag speaks English
+		f.Usage = func() {}
+		err := f.Parse(args)
+		f.Usage = usage
+		if err != nil {
+			zh := err.Error()
+			for _, w := range [...][2]string{
+				{"flag provided but not defined: ", "没有这个选项："}, {"flag needs an argument: ", "选项后面要有值："},
+				{"invalid value ", "选项的值不对："}, {"invalid boolean value ", "选项的值不对："},
+			} {
+				if rest, ok := strings.CutPrefix(zh, w[0]); ok {
+					zh = w[1] + rest
+					break
+				}
 			}
-			return nil, exitUsage, false
+			return wrong("%s", "%s", said(lang, zh, err.Error()))
 		}
 		if f.NArg() == 0 {
 			break
@@ -195,11 +216,9 @@ func parseWords(s stdio, f *flag.FlagSet, args []string, least, most int) (words
 	if len(words) < least || len(words) > most {
 		want := fmt.Sprint(least)
 		if most != least {
-			want = fmt.Sprintf("%d to %d", least, most)
+			want = fmt.Sprintf(said(lang, "%d 至 %d", "%d to %d"), least, most)
 		}
-		fmt.Fprintf(s.err, "posdx-fleet %s: %d arguments, want %s\n\n", f.Name(), len(words), want)
-		f.Usage()
-		return nil, exitUsage, false
+		return wrong("有 %d 个参数，须为 %s 个", "%d arguments, want %s", len(words), want)
 	}
 	return words, exitOK, true
 }

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/fleet/durable"
 	"posdx/fleet/store"
 )
 
@@ -61,7 +62,7 @@ func Write(ctx context.Context, db *store.Store, dir, file, program string) (m M
 	sources := map[string]string{storeName: copied}
 	for _, k := range Kept {
 		err := filepath.WalkDir(filepath.Join(dir, k), func(p string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
+			if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") { // half a file that a power cut left
 				return err
 			}
 			name, err := filepath.Rel(dir, p)
@@ -91,7 +92,7 @@ func Write(ctx context.Context, db *store.Store, dir, file, program string) (m M
 	if err := w.Sync(); err != nil {
 		return m, fmt.Errorf("back up: %w", err)
 	}
-	if err := os.Link(part, file); err != nil { // unlike a rename it replaces nothing
+	if err := durable.Link(part, file); err != nil { // unlike a rename it replaces nothing
 		return m, fmt.Errorf("back up: %w", err)
 	}
 	return m, nil
@@ -169,8 +170,17 @@ func Restore(ctx context.Context, file, dir string) (m Manifest, err error) {
 	if _, err := store.Check(ctx, filepath.Join(tmp, storeName)); err != nil {
 		return m, fmt.Errorf("restore %s: %w", file, err)
 	}
+	err = filepath.WalkDir(tmp, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = durable.Folder(p)
+		}
+		return err
+	})
+	if err != nil {
+		return m, fmt.Errorf("restore: %w", err)
+	}
 	os.Remove(dir) // if it is there it is empty
-	if err := os.Rename(tmp, dir); err != nil {
+	if err := durable.Rename(tmp, filepath.Clean(dir)); err != nil {
 		return m, fmt.Errorf("restore: %w", err)
 	}
 	return m, nil

@@ -24,6 +24,7 @@ import (
 
 	terminal "posdx/agent/enroll"
 	"posdx/agent/report"
+	"posdx/fleet/durable"
 	"posdx/fleet/store"
 )
 
@@ -123,10 +124,10 @@ func (a *Authority) Upkeep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := replace(filepath.Join(a.Dir, "crl.pem"), crl); err != nil {
+	if err := durable.Replace(filepath.Join(a.Dir, "crl.pem"), crl); err != nil {
 		return fmt.Errorf("keep revocation list: %w", err)
 	}
-	if err := replace(filepath.Join(a.Dir, "bundle.pem"), bundle(list, now)); err != nil {
+	if err := durable.Replace(filepath.Join(a.Dir, "bundle.pem"), bundle(list, now)); err != nil {
 		return fmt.Errorf("keep bundle: %w", err)
 	}
 	a.mu.Lock()
@@ -231,10 +232,10 @@ func (a *Authority) make(number int, now time.Time) (g generation, err error) {
 	}
 	name := filepath.Join(a.Dir, fmt.Sprintf("%04d", number))
 	// The key first: a certificate without one would be an error at the next start.
-	if err := replace(name+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})); err != nil {
+	if err := durable.Replace(name+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})); err != nil {
 		return g, fmt.Errorf("keep authority: %w", err)
 	}
-	if err := replace(name+".pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})); err != nil {
+	if err := durable.Replace(name+".pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})); err != nil {
 		return g, fmt.Errorf("keep authority: %w", err)
 	}
 	g.key = key
@@ -532,31 +533,6 @@ func (a *Authority) Revoke(ctx context.Context, at report.Address, reason string
 		return 0, err
 	}
 	return n, a.Upkeep(ctx)
-}
-
-// replace puts content in place of a file, mode 0600, durably.
-func replace(name string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // Refresh reads what another process has revoked, so that brokers soon refuse it.

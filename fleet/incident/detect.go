@@ -81,6 +81,7 @@ type Finding struct {
 	Expected  float64
 	Codes     []string
 	Entry     string
+	Hours     []int // of the day
 }
 
 // question is what is asked of one cause: who reported it in a window, and how often each terminal was expected to.
@@ -93,6 +94,7 @@ type question struct {
 	each     float64 // times a terminal is expected to report
 	members  map[string]map[string]int
 	total    int
+	closing  map[string]float64 // by site, as far as asked
 }
 
 // Detect finds causes and places whose reports rose, the strongest rise first.
@@ -152,6 +154,19 @@ func incidental(v store.Sighting, days int) bool {
 		personal = personal || c.Act == "cardholder"
 	}
 	return !personal || days >= schooldays
+}
+
+// closes is the part of a site's terminals that fall silent about this hour on most days.
+func (q *question) closes(site string) float64 {
+	p, known := q.closing[site]
+	if !known {
+		p = q.l.Season.Closes(q.l.Estate, site, q.members["site"][site], hourOf(q.l.Now))
+		if q.closing == nil {
+			q.closing = map[string]float64{}
+		}
+		q.closing[site] = p
+	}
+	return p
 }
 
 // need is what a finding must be worth.
@@ -281,7 +296,11 @@ func (q *question) one(left, gone map[string]bool, list []store.Sighting) (Findi
 			leaves[b.String()] = l
 		}
 		l.Total++
-		l.Expected += soon(q.each * factor)
+		expected := soon(q.each * factor)
+		if q.segment == SegmentSilence {
+			expected = max(expected, q.closes(p["site"]))
+		}
+		l.Expected += expected
 		if left[t] {
 			l.Failed++
 		}
@@ -321,20 +340,30 @@ func (q *question) one(left, gone map[string]bool, list []store.Sighting) (Findi
 			return f, false
 		}
 	}
-	f.Codes, f.Entry = common(list, q.cause, f.Reporters)
+	f.Codes, f.Entry, f.Hours = common(list, q.cause, f.Reporters)
 	return f, true
 }
 
 // common is what the reports of an incident have in common beyond their terminals: the codes, the most frequent first,
-// and the way in which the card was read if it was the same in nearly all.
-func common(list []store.Sighting, cause string, reporters map[string]bool) (codes []string, entry string) {
+// the way in which the card was read if it was the same in nearly all, and the hours of the day, two at most, if nearly
+// all came in these on several days: what runs every night then is worth a look.
+func common(list []store.Sighting, cause string, reporters map[string]bool) (codes []string, entry string,
+	hours []int) {
 	const most = 5
 	n := 0
-	count, entries := map[string]int{}, map[string]int{}
+	count, entries, when := map[string]int{}, map[string]int{}, map[int]int{}
+	var first, last time.Time
 	for _, v := range list {
 		if v.Cause == cause && reporters[v.At.Terminal] {
 			n++
 			entries[v.Entry]++
+			when[int(hourOf(v.Received)%24)]++
+			if n == 1 || v.Received.Before(first) {
+				first = v.Received
+			}
+			if v.Received.After(last) {
+				last = v.Received
+			}
 			if v.Code != "" {
 				count[v.Code]++
 			}
@@ -348,5 +377,15 @@ func common(list []store.Sighting, cause string, reporters map[string]bool) (cod
 			entry = e
 		}
 	}
-	return codes[:min(len(codes), most)], entry
+	hours = slices.SortedFunc(maps.Keys(when), func(a, b int) int { return cmp.Or(cmp.Compare(when[b], when[a]), a-b) })
+	hours = hours[:min(len(hours), 2)]
+	in := 0
+	for _, h := range hours {
+		in += when[h]
+	}
+	if last.Sub(first) < 12*time.Hour || in*10 < n*9 || n < 2*MinTerminals {
+		hours = nil
+	}
+	slices.Sort(hours)
+	return codes[:min(len(codes), most)], entry, hours
 }

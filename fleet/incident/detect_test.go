@@ -142,6 +142,78 @@ func TestDetectNamesTheRightPlace(t *testing.T) {
 	}
 }
 
+// A shop that closes at its hour every day, or every week, is not silent; at another hour it is, and so is one that
+// never closed.
+func TestAShopThatClosesIsNotSilent(t *testing.T) {
+	in := has("site=site-9")
+	for _, c := range []struct {
+		name string
+		days []int // before today, on which the site fell silent at about this hour
+		hour int   // after it
+		want int
+	}{
+		{"never before", nil, 0, 1},
+		{"every day at this hour", []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, 0, 0},
+		{"every day an hour before", []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, 1, 0},
+		{"every day at another hour", []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, 5, 1},
+		{"every week", []int{7, 14}, 0, 0},
+		{"an outage a week ago", []int{7}, 0, 1},
+		{"two outages", []int{3, 5}, 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := fleetOf(600).learned(14, map[string]float64{SegmentSilence: 2})
+			for _, d := range c.days {
+				then := f.Now.Add(-time.Duration(24*d) * time.Hour)
+				var list []store.Sighting
+				for i := range 600 {
+					if in(f.Places[at(i).Terminal]) {
+						list = append(list, store.Sighting{At: at(i), Received: then, Cause: SegmentSilence,
+							Segment: SegmentSilence})
+					}
+				}
+				for _, r := range f.Season.Close("shop", hourOf(then), list, f.Places, func(string) bool { return false }) {
+					if r.Dim == dimEnds {
+						f.Season.Add(r)
+					}
+				}
+			}
+			f.Now = f.Now.Add(time.Duration(c.hour) * time.Hour)
+			if got := Detect(f.sees(100, "", SegmentSilence, SegmentSilence, in).Look); len(got) != c.want {
+				t.Errorf("%+v, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// What closes by habit is not learned as an outage: the site that goes dark at noon is as strange as any other.
+func TestClosingIsNotLearnedAsSilence(t *testing.T) {
+	f := fleetOf(600).learned(4, nil)
+	var list []store.Sighting
+	for i := range 600 {
+		if f.Places[at(i).Terminal]["site"] == "site-9" {
+			list = append(list, store.Sighting{At: at(i), Received: t0, Cause: SegmentSilence, Segment: SegmentSilence})
+		}
+	}
+	silences := func() (n float64) {
+		for _, r := range f.Season.Close("shop", hourOf(t0), list, f.Places, func(string) bool { return false }) {
+			if r.Cause == SegmentSilence && r.Dim == "" {
+				n += r.Terminals
+			}
+		}
+		return n
+	}
+	if n := silences(); n != 6 {
+		t.Errorf("%v silences of a site of 6 before a habit is known", n)
+	}
+	for d := range 4 {
+		f.Season.Add(store.SeasonRow{Estate: "shop", Cause: SegmentSilence, Dim: dimEnds, Value: "site-9",
+			Hour: hourOf(t0) - int64(24*(d+1)), Terminals: 6})
+	}
+	if n := silences(); n != 0 {
+		t.Errorf("%v silences of a site that closes", n)
+	}
+}
+
 // A slow rise is seen over days, though no quarter of an hour stands out.
 func TestSlowRise(t *testing.T) {
 	f := fleetOf(600).learned(14, map[string]float64{"reader.dirty": 0.3})
@@ -152,6 +224,32 @@ func TestSlowRise(t *testing.T) {
 	got := Detect(f.Look)
 	if len(got) != 1 || got[0].Kind != KindSlow || got[0].Place.String() != "site=site-7" {
 		t.Fatalf("%+v", got)
+	}
+}
+
+// What comes at the same hours of several days says so; what comes all day, or on one day only, does not.
+func TestTheHoursOfASlowRise(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ago  []time.Duration // of the reports of each terminal
+		want []int
+	}{
+		{"two nights", []time.Duration{10 * time.Hour, 34 * time.Hour}, []int{2}},
+		{"around the hour", []time.Duration{10 * time.Hour, 33*time.Hour + 50*time.Minute}, []int{2}},
+		{"two hours of two nights", []time.Duration{10 * time.Hour, 35 * time.Hour}, []int{1, 2}},
+		{"one night", []time.Duration{10 * time.Hour}, nil},
+		{"all day", []time.Duration{4 * time.Hour, 10 * time.Hour, 16 * time.Hour, 34 * time.Hour}, nil},
+	} {
+		f := fleetOf(600).learned(14, map[string]float64{"host.malfunction": 0.3})
+		for i := range 6 {
+			for _, ago := range c.ago {
+				f.Slow = append(f.Slow, store.Sighting{At: at(6*7 + i), Received: t0.Add(-ago), Code: "96",
+					Cause: "host.malfunction", Segment: "acquirer"})
+			}
+		}
+		if got := Detect(f.Look); len(got) != 1 || !slices.Equal(got[0].Hours, c.want) {
+			t.Errorf("%s: %+v, want the hours %v", c.name, got, c.want)
+		}
 	}
 }
 

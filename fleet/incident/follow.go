@@ -99,9 +99,10 @@ type follower struct {
 	list    []*following
 }
 
-// of tells whether an incident is about a cause.
+// of tells whether an incident is about a cause. That a silence is unexplained is not what an unexplained code is.
 func of(i *store.Incident, kind, cause string) bool {
-	return i.Cause == cause && (i.Kind == KindSilence) == (kind == KindSilence) || slices.Contains(i.Also, cause)
+	alike := cause != report.Unexplained || (i.Kind == KindSilence) == (kind == KindSilence)
+	return i.Cause == cause && alike || slices.Contains(i.Also, cause)
 }
 
 // reporters are the terminals of an incident's place that report its causes within its window.
@@ -190,7 +191,7 @@ func (f *follower) enter(v Finding) {
 			best.Place, best.P, best.Of, best.Expected = v.Place, v.P, v.Of, v.Expected
 			best.Scope, best.Key = v.Place.Scope(f.l.Estate)
 		}
-		best.Codes, best.Entry = v.Codes, v.Entry
+		best.Codes, best.Entry, best.Hours = v.Codes, v.Entry, v.Hours
 		if len(v.Codes) > 0 {
 			best.Code = v.Codes[0]
 		}

@@ -26,6 +26,16 @@ const (
 	growsFew = 2
 
 	hoursOfWeek = 7 * 24
+
+	// A site whose terminals fall silent about this hour on most days, or on most of these days of the week, does so by
+	// habit: it closes. So many days, or weeks, must be known.
+	habitual   = 0.5
+	habitDays  = 3
+	habitWeeks = 2
+
+	// dimEnds is the dimension of the rows that tell in which hours the terminals of a site fell silent; their hour is the
+	// true one, not the day's first.
+	dimEnds = "site@hour"
 )
 
 // A Season is the base rate of every cause: in how many terminal-hours it is reported, by the hour of the week, and
@@ -37,6 +47,12 @@ type Season struct {
 	shares map[share]float64         // reports by a value of a dimension; without a cause, its terminal-hours
 	sums   map[share]float64         // the same of all values
 	last   map[string]int64          // by estate, the last hour that is in it
+	ends   map[closing]float64       // terminals of a site that fell silent, by the hour of the week
+}
+
+type closing struct {
+	estate, site string
+	slot         int
 }
 
 type estateCause struct{ estate, cause string }
@@ -70,9 +86,11 @@ func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 func (s *Season) Add(r store.SeasonRow) {
 	if s.active == nil {
 		*s = Season{map[string]*slots{}, map[estateCause]*slots{}, map[string]map[int64]bool{}, map[share]float64{},
-			map[share]float64{}, map[string]int64{}}
+			map[share]float64{}, map[string]int64{}, map[closing]float64{}}
 	}
 	switch {
+	case r.Dim == dimEnds:
+		s.ends[closing{r.Estate, r.Value, slotOf(r.Hour)}] += r.Terminals
 	case r.Dim != "":
 		s.shares[share{r.Estate, r.Cause, r.Dim, r.Value}] += r.Terminals
 		s.sums[share{r.Estate, r.Cause, r.Dim, ""}] += r.Terminals
@@ -142,21 +160,58 @@ func (s *Season) Factor(estate, cause, dim, value string) float64 {
 	return (s.shares[share{estate, cause, dim, value}] + priorShare) / (expected + priorShare)
 }
 
+// Closes is the part of a site's terminals, of which there are so many, that fall silent by habit about an hour: 0 if
+// no habit is known.
+func (s *Season) Closes(estate, site string, terminals int, hour int64) float64 {
+	days := s.Days(estate)
+	if site == "" || terminals == 0 || days < habitDays {
+		return 0
+	}
+	everyDay, thisDay := 0.0, 0.0
+	for h := hour - 1; h <= hour+1; h++ {
+		for d := range 7 {
+			n := s.ends[closing{estate, site, (slotOf(h) + 24*d) % hoursOfWeek}]
+			everyDay += n
+			if d == 0 {
+				thisDay += n
+			}
+		}
+	}
+	p := everyDay / float64(terminals*days)
+	if weeks := days / 7; weeks >= habitWeeks {
+		p = max(p, thisDay/float64(terminals*weeks))
+	}
+	if p <= habitual {
+		return 0
+	}
+	return min(1, p)
+}
+
 // Close makes the rows of one hour: the reports of each cause, without those that belong to an incident, and the
-// terminals that were online.
+// terminals that were online. A site that closes as it does every day is not among its silences.
 func (s *Season) Close(estate string, hour int64, list []store.Sighting, places map[string]Place,
 	incident func(cause string) bool) []store.SeasonRow {
 	active := len(places)
 	rows := []store.SeasonRow{{Estate: estate, Hour: hour, Active: float64(active)}}
 	type one struct{ terminal, cause string }
 	done := map[one]bool{}
-	causes, shares := map[string]float64{}, map[share]float64{}
+	causes, shares, ends := map[string]float64{}, map[share]float64{}, map[string]float64{}
+	sites := map[string]int{}
+	for _, p := range places {
+		sites[p["site"]]++
+	}
 	for _, v := range list {
 		k := one{v.At.Terminal, v.Cause}
 		if v.At.Estate != estate || hourOf(v.Received) != hour || v.Cause == "" || done[k] {
 			continue
 		}
 		done[k] = true
+		if site := places[v.At.Terminal]["site"]; v.Cause == SegmentSilence && site != "" {
+			ends[site]++
+			if s.Closes(estate, site, sites[site], hour) > 0 {
+				continue
+			}
+		}
 		causes[v.Cause]++
 		for dim, value := range places[v.At.Terminal] {
 			shares[share{estate, v.Cause, dim, value}]++
@@ -176,6 +231,10 @@ func (s *Season) Close(estate string, hour int64, list []store.Sighting, places 
 	}
 	for _, c := range slices.Sorted(maps.Keys(causes)) {
 		rows = append(rows, store.SeasonRow{Estate: estate, Cause: c, Hour: hour, Terminals: causes[c] * part[c]})
+	}
+	for _, site := range slices.Sorted(maps.Keys(ends)) {
+		rows = append(rows, store.SeasonRow{Estate: estate, Cause: SegmentSilence, Dim: dimEnds, Value: site, Hour: hour,
+			Terminals: ends[site]})
 	}
 	part[""] = 1
 	for k, n := range shares {

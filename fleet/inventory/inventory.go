@@ -20,14 +20,13 @@ import (
 	"golang.org/x/text/encoding/unicode"
 
 	"posdx/agent/report"
+	"posdx/fleet/durable"
 	"posdx/fleet/incident"
 )
 
-const (
-	maxFile = 64 << 20 // 200 000 terminals have a quarter of it
-	// MaxTerminals bounds an inventory, as the fleet bounds its terminals.
-	MaxTerminals = 200_000
-)
+// maxFile bounds an inventory: two million terminals with all that is said of them. How many terminals a fleet has room
+// for its store says (--max-terminals).
+var maxFile = 256 << 20
 
 // aliases are what spreadsheets call the columns.
 var aliases = map[string]string{
@@ -74,7 +73,7 @@ func (l List) Merge(inv incident.Inventory) (fresh, changed int) {
 // terminal occurs twice with different values the error names both lines. A column with an unknown name is an error
 // too, since the values of a misspelt one would be lost without notice.
 func Read(r io.Reader) (List, error) {
-	b, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	b, err := io.ReadAll(io.LimitReader(r, int64(maxFile)+1))
 	if err != nil {
 		return List{}, fmt.Errorf("read inventory: %w", err)
 	}
@@ -171,9 +170,6 @@ func Read(r io.Reader) (List, error) {
 			}
 			continue
 		}
-		if len(rows) >= MaxTerminals {
-			return List{}, fmt.Errorf("read inventory: more than %d terminals", MaxTerminals)
-		}
 		lines[a], rows[a] = n, row
 		w.Write(row)
 	}
@@ -245,17 +241,13 @@ func Load(file string) (incident.Inventory, error) {
 
 // Save replaces the file as a whole; a running fleet reads it within a look.
 func Save(file string, inv incident.Inventory) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".inventory-*")
-	if err != nil {
-		return fmt.Errorf("keep inventory: %w", err)
+	var b bytes.Buffer
+	err := Write(&b, inv)
+	if err == nil && b.Len() > maxFile {
+		err = fmt.Errorf("%d terminals are more than %d bytes", len(inv), maxFile)
 	}
-	defer os.Remove(f.Name())
-	err = Write(f, inv)
 	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), file)
+		err = durable.Replace(file, b.Bytes())
 	}
 	if err != nil {
 		return fmt.Errorf("keep inventory: %w", err)

@@ -137,3 +137,21 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// How many terminals there may be is the store's to say; an inventory that could not be read again is not written.
+func TestAnInventoryIsBoundedByItsBytes(t *testing.T) {
+	const many = 200_001
+	b := []byte("estate,terminal\n")
+	for n := range many {
+		b = fmt.Appendf(b, "shop,%d\n", n)
+	}
+	if list, err := Read(bytes.NewReader(b)); err != nil || len(list.Terminals) != many {
+		t.Errorf("%d of %d: %v", len(list.Terminals), many, err)
+	}
+	defer func(n int) { maxFile = n }(maxFile)
+	maxFile = 100
+	inv := incident.Inventory{{Estate: "shop", Terminal: "t1"}: {"site": strings.Repeat("a", 100)}}
+	if err := Save(filepath.Join(t.TempDir(), "inventory.csv"), inv); err == nil {
+		t.Error("written beyond what is read")
+	}
+}

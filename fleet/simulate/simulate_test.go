@@ -3,26 +3,27 @@ package simulate
 import (
 	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"posdx/agent/report"
+	"posdx/fleet/store"
 )
 
 var begin = time.Date(2026, 11, 16, 0, 0, 0, 0, time.UTC) // a Monday
 
 // TestDays measures simulated days: POSDX_SIMULATE=10000 for so many terminals over six days without incidents and a
-// day with them. Without it a small fleet holds a floor.
+// day with them. Without it a small fleet holds a floor. On the fifth day small places begin to count.
 func TestDays(t *testing.T) {
-	n, warm, every := 400, 2, 5*time.Minute
+	n, warm, every := 400, 6, 5*time.Minute
 	if s := os.Getenv("POSDX_SIMULATE"); s != "" {
 		var err error
 		if n, err = strconv.Atoi(s); err != nil {
 			t.Fatal(err)
 		}
-		warm = 6
 	}
 	w := New(n, 1, begin)
 	shelf := NewShelf(w)
@@ -78,9 +79,9 @@ func TestATotalOutageIsNamedByItsBacklog(t *testing.T) {
 	if len(shelf.late) < 20 {
 		t.Fatalf("%d reports waited", len(shelf.late))
 	}
-	list := shelf.All()
+	list := slices.DeleteFunc(shelf.All(), func(i store.Incident) bool { return i.Cause != k.Cause && i.Kind != k.Kind })
 	if len(list) != 1 || list[0].Cause != k.Cause || list[0].Closed.IsZero() || list[0].Opened.Before(k.From) ||
-		list[0].Opened.After(k.From.Add(10*time.Minute)) || !maps.Equal(list[0].Place, k.Place) {
+		list[0].Opened.After(k.From.Add(10*time.Minute)) || !maps.Equal(list[0].Place, k.Place) || len(list[0].Also) > 0 {
 		t.Errorf("%+v", list)
 	}
 }

@@ -20,10 +20,13 @@ type Terminal struct {
 	Name   string
 	Labels map[string]string
 
-	opens, closes int  // hours
+	opens, closes int  // minutes of the day
 	off           bool // is switched off when its shop closes
 	weak          bool // stands where the signal is always weak
 }
+
+// closed tells whether it is switched off at a minute of the day since its shop is closed.
+func (t *Terminal) closed(minute int) bool { return t.off && (minute < t.opens || minute >= t.closes) }
 
 // A Truth is an incident that the simulation makes, to be compared with what is found.
 type Truth struct {
@@ -89,8 +92,11 @@ func New(n int, seed uint64, begin time.Time) *World {
 	carriers := []string{"中国移动", "中国移动", "中国联通", "中国电信"}
 	for site := 0; len(w.Terminals) < n; site++ {
 		acquirer, carrier, region := w.r.IntN(5), w.r.IntN(len(carriers)), w.r.IntN(8)
-		opens, closes := 8+w.r.IntN(3), 20+w.r.IntN(3)
+		opens, closes := 60*(8+w.r.IntN(3)), 60*(20+w.r.IntN(3))+w.r.IntN(60)
 		off, weak := w.r.IntN(2) == 0, w.r.IntN(50) == 0
+		if w.r.IntN(20) == 0 {
+			closes, off = 60*(13+w.r.IntN(6))+w.r.IntN(60), true // a canteen, a market: when no other shop closes
+		}
 		for range 1 + w.r.IntN(7) {
 			if len(w.Terminals) == n {
 				break
@@ -112,8 +118,8 @@ func New(n int, seed uint64, begin time.Time) *World {
 	}
 	w.since, w.online, w.returns = make([]time.Time, n), make([]bool, n), make([]time.Time, n)
 	w.approved, w.failed, w.waiting = make([]int, n), make([]int, n), make([][]Event, n)
-	for i := range n {
-		w.online[i], w.since[i] = true, begin
+	for i, t := range w.Terminals {
+		w.online[i], w.since[i] = !t.closed(60*begin.Hour()+begin.Minute()), begin.Add(-12*time.Hour)
 	}
 	return w
 }
@@ -153,7 +159,7 @@ type Event struct {
 // Step simulates one minute and calls each with what was reported in it.
 func (w *World) Step(each func(Event)) {
 	begin := w.Now
-	hour := begin.Hour()
+	hour, minute := begin.Hour(), 60*begin.Hour()+begin.Minute()
 	if begin.Hour() == 0 && begin.Minute() == 0 {
 		w.day = math.Exp(0.15 * w.r.NormFloat64())
 		if d := begin.Weekday(); d == time.Saturday || d == time.Sunday {
@@ -165,8 +171,8 @@ func (w *World) Step(each func(Event)) {
 	perMinute := salesHour * busyness[hour] * w.day / 60
 	for i := range w.Terminals {
 		t := &w.Terminals[i]
-		away := w.sessions(i, hour, begin, moment, each)
-		if hour < t.opens || hour >= t.closes || away != nil && !away.Told || w.r.Float64() >= perMinute {
+		away := w.sessions(i, minute, begin, moment, each)
+		if minute < t.opens || minute >= t.closes || away != nil && !away.Told || w.r.Float64() >= perMinute {
 			continue
 		}
 		at := moment()
@@ -196,9 +202,9 @@ func (w *World) Step(each func(Event)) {
 }
 
 // sessions ends and begins what a terminal has with the broker. It returns the known incident that keeps it away.
-func (w *World) sessions(i, hour int, begin time.Time, moment func() time.Time, each func(Event)) *Truth {
+func (w *World) sessions(i, minute int, begin time.Time, moment func() time.Time, each func(Event)) *Truth {
 	t := &w.Terminals[i]
-	closed := t.off && (hour < t.opens || hour >= t.closes)
+	closed := t.closed(minute)
 	for _, k := range w.Truths {
 		if k.Kind == "silence" && k.members[i] && !begin.Before(k.From) && begin.Before(k.To) {
 			if w.online[i] && !closed {

@@ -58,9 +58,9 @@ func (s *Store) placeBefore(ctx context.Context, when time.Time) (int64, error) 
 }
 
 // Backlog lists what had waited at its terminal and stands in the fleet's list after a place, up to what arrived until
-// a moment; Received is when it happened. A report of a terminal that did not believe its clock, or whose clock is ahead
-// of the fleet's, is left out: when it happened is not known. It returns the place that the next call reads on from; of
-// more than limit rows the rest is for that call. A negative place begins with what arrived since a moment.
+// a moment; Received is when it happened. A report of a terminal that did not believe its clock, or whose clock is
+// ahead of the fleet's, is left out: when it happened is not known. It returns the place that the next call reads on
+// from; of more than limit rows the rest is for that call. A negative place begins with what arrived since a moment.
 func (s *Store) Backlog(ctx context.Context, after int64, since, until time.Time, limit int) ([]Sighting, int64,
 	error) {
 	wrong := func(err error) ([]Sighting, int64, error) { return nil, 0, fmt.Errorf("list backlog: %w", err) }
@@ -271,6 +271,7 @@ type Detail struct {
 	Also      []string          `json:"also,omitempty"`          // other causes that the same terminals report
 	Codes     []string          `json:"codes,omitempty"`         // the most frequent first
 	Entry     string            `json:"entry,omitempty"`         // if nearly all came by one way of reading the card
+	Hours     []int             `json:"hours_utc,omitempty"`     // of the day, if nearly all came in these on several days
 	Quiet     time.Time         `json:"quiet_since,omitzero"`    // no report beyond the base rate since
 	Proof     string            `json:"proof,omitempty"`         // how it ended: sales sessions none
 	Reopened  int               `json:"reopened,omitempty"`      // how often it came back

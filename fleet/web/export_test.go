@@ -243,3 +243,39 @@ func TestFilesKeepWhatThePageWasAsked(t *testing.T) {
 		t.Errorf("a weakness that nothing has: %s", body)
 	}
 }
+
+// What is counted over time is counted over the time that was asked for, and beside one as long before.
+func TestCodesAndCausesKeepTheirTime(t *testing.T) {
+	h := closed(t)
+	h.account(t, "chief", access.Admin)
+	c := h.browser(t, "chief")
+	a := sample.New("mall", "t1")
+	var docs []store.Document
+	for _, at := range []struct{ hours, n int }{{0, 1}, {10, 2}, {30, 4}, {100, 8}, {200, 16}} {
+		when := time.Now().Add(-time.Duration(at.hours) * time.Hour)
+		topic, payload := a.Wrap(report.KindTally, sample.Tally(map[string]int{"96": at.n}))
+		docs = append(docs, ingest.Decode(topic, payload, when))
+	}
+	if _, err := h.db.Commit(t.Context(), docs); err != nil {
+		t.Fatal(err)
+	}
+	for ask, want := range map[string]string{"/codes?": "15,16", "/codes?range=7d&": "15,16", "/codes?range=24h&": "3,4"} {
+		if _, body, _ := h.send(t, c, "GET", ask+"format=csv", nil); !strings.Contains(body, ",96,"+want+",") {
+			t.Errorf("%s: %s, want %s", ask, body, want)
+		}
+	}
+	for ask, rows := range map[string]int{"/code?code=96&range=24h": 48, "/code?code=96": 28} {
+		_, body, _ := h.send(t, c, "GET", ask+"&format=csv", nil)
+		if got := strings.Count(body, "\n") - 1; got != rows {
+			t.Errorf("%s: %d steps, want %d", ask, got, rows)
+		}
+	}
+	for _, path := range []string{"/codes?", "/causes?", "/code?code=96&", "/cause/host.malfunction?"} {
+		if status, _, _ := h.send(t, c, "GET", path+"range=9y", nil); status != http.StatusBadRequest {
+			t.Errorf("%s of 9 years: %d", path, status)
+		}
+		if _, body, _ := h.send(t, c, "GET", path+"lang=en&range=24h", nil); !strings.Contains(body, `aria-current="true">24 h</a>`) {
+			t.Errorf("%s does not say its time", path)
+		}
+	}
+}

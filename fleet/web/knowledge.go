@@ -13,45 +13,70 @@ import (
 	"posdx/fleet/store"
 )
 
-// weekBack is how far the pages of codes and causes look back.
-const weekBack = 7 * 24 * time.Hour
+// A period is how far the pages of codes and causes look back; they compare it with one as long before.
+type period struct {
+	ID    string // of its text
+	Hours int
+	Each  int // hours of a step of a course
+}
 
-// twoWeeksBack is where two weeks of hours begin of which the hour under way is the last.
-func twoWeeksBack(now time.Time) time.Time { return now.Add(time.Hour - 2*weekBack) }
+var (
+	aDay  = period{"24h", 24, 1}
+	aWeek = period{"7d", 7 * 24, 12}
+	month = period{"28d", 28 * 24, 24}
+)
+
+// periodOf reads which of some periods a page is asked for, the first if none.
+func periodOf(p *page, list ...period) (period, error) {
+	var names []string
+	for _, d := range list {
+		if names = append(names, d.ID); d.ID == p.Param("range") {
+			return d, nil
+		}
+	}
+	return list[0], known(p.query, "range", names...)
+}
+
+// back is where so many hours begin of which the one under way is the last.
+func back(now time.Time, hours int) time.Time {
+	return now.Truncate(time.Hour).Add(time.Duration(1-hours) * time.Hour)
+}
 
 // A seen is a code or a cause with what there was of it.
 type seen struct {
 	Scheme   string  `json:"scheme,omitempty"`
 	Code     string  `json:"code,omitempty"`
 	Cause    string  `json:"cause,omitempty"`
-	Count    float64 `json:"this_week"`
-	Was      float64 `json:"week_before"`
+	Count    float64 `json:"count"`  // in the period
+	Was      float64 `json:"before"` // and in the one before
 	Approved bool    `json:"approved,omitempty"`
 }
 
-// Delta is how much more or less it is than the week before; 0 if there was nothing.
+// Delta is how much more or less it is than in the period before; 0 if there was nothing.
 func (s seen) Delta() float64 { return change{Was: s.Was, Is: s.Count}.Delta() }
 
 func (s *Site) codes(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "codes")
 	form, err := format(r)
-	if err != nil {
+	long, bad := periodOf(p, aWeek, aDay)
+	if err = cmp.Or(err, bad); err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	points, err := s.Source.Codes(r.Context(), of(p.Viewer, p.Param("estate")), twoWeeksBack(p.Now), 2,
-		int(weekBack/time.Hour), "")
+	points, err := s.Source.Codes(r.Context(), of(p.Viewer, p.Param("estate")), back(p.Now, 2*long.Hours), 2, long.Hours, "")
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	v := struct {
 		*page
-		List  []seen
-		Sales float64
-		Pager pager
-		N     int
-	}{page: p}
+		List    []seen
+		Sales   float64
+		Pager   pager
+		N       int
+		Range   string
+		Periods []period
+	}{page: p, Range: long.ID, Periods: []period{aDay, aWeek}}
 	by := map[[2]string]*seen{}
 	for _, c := range points {
 		k := [2]string{c.Scheme, c.Code}
@@ -76,7 +101,7 @@ func (s *Site) codes(w http.ResponseWriter, r *http.Request) {
 			strings.Compare(a.Scheme+a.Code, b.Scheme+b.Code))
 	})
 	if form != "" {
-		s.export(w, r, "codes", form, []string{"scheme", "code", "this_week", "week_before", "approved"},
+		s.export(w, r, "codes", form, []string{"scheme", "code", "count", "before", "approved"},
 			seq(v.List, func(c seen) []string {
 				return []string{c.Scheme, c.Code, num(c.Count), num(c.Was), strconv.FormatBool(c.Approved)}
 			}))
@@ -114,7 +139,8 @@ func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "code")
 	code, scheme := p.Param("code"), p.Param("scheme")
 	form, err := format(r)
-	if err != nil {
+	long, bad := periodOf(p, aWeek, aDay)
+	if err = cmp.Or(err, bad); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -136,8 +162,12 @@ func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 		All          string
 		ShowPlace    bool
 
+		Range   string
+		Periods []period
+
 		ShowTerminal, Searching bool
-	}{page: p, Code: code, Scheme: scheme, ShowPlace: true, ShowTerminal: true}
+	}{page: p, Code: code, Scheme: scheme, ShowPlace: true, ShowTerminal: true, Range: long.ID,
+		Periods: []period{aDay, aWeek}}
 	p.Title = code + " - " + p.T("title")
 	// An error of the terminal's own is counted under the host's table, which does not have it: then all are asked.
 	one := scheme != "" && len(s.Knowledge.Readings(scheme, code)) > 0
@@ -156,11 +186,10 @@ func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	in := of(p.Viewer, p.Param("estate"))
-	steps := 2 * 7 * 2
-	start := p.Now.Truncate(time.Hour).Add(-time.Duration(steps*12-1) * time.Hour)
-	points, err := s.Source.Codes(r.Context(), in, start, steps, 12, code)
+	steps, start := 2*long.Hours/long.Each, back(p.Now, 2*long.Hours)
+	points, err := s.Source.Codes(r.Context(), in, start, steps, long.Each, code)
 	if err == nil {
-		v.Causes, err = s.Source.CausesOf(r.Context(), in, code, "", p.Now.Add(-weekBack))
+		v.Causes, err = s.Source.CausesOf(r.Context(), in, code, "", back(p.Now, long.Hours))
 	}
 	var rows []store.Row
 	if err == nil {
@@ -199,7 +228,7 @@ func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 			v.Main, most = sc, sum
 		}
 	}
-	v.Course = newCourse(p, p.T("course.code"), start, steps, 12*time.Hour, counts, p.SchemeTitle,
+	v.Course = newCourse(p, p.T("course.code"), start, steps, time.Duration(long.Each)*time.Hour, counts, p.SchemeTitle,
 		func(sc string) string { return p.With("scheme", sc) })
 	v.Course.Unit = p.T("unit.sales")
 	for _, c := range v.Causes {
@@ -223,12 +252,12 @@ func (s *Site) code(w http.ResponseWriter, r *http.Request) {
 func (s *Site) causes(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "causes.page")
 	form, err := format(r)
-	if err = cmp.Or(err, known(p.query, "segment", segments...)); err != nil {
+	long, bad := periodOf(p, aWeek, aDay)
+	if err = cmp.Or(err, bad, known(p.query, "segment", segments...)); err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	points, err := s.Source.Causes(r.Context(), of(p.Viewer, p.Param("estate")), twoWeeksBack(p.Now), 2,
-		int(weekBack/time.Hour), "")
+	points, err := s.Source.Causes(r.Context(), of(p.Viewer, p.Param("estate")), back(p.Now, 2*long.Hours), 2, long.Hours, "")
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -240,7 +269,9 @@ func (s *Site) causes(w http.ResponseWriter, r *http.Request) {
 		N        int
 		All      bool
 		Segments []string
-	}{page: p, All: p.Param("all") != "", Segments: segments}
+		Range    string
+		Periods  []period
+	}{page: p, All: p.Param("all") != "", Segments: segments, Range: long.ID, Periods: []period{aDay, aWeek}}
 	by := map[string]*seen{}
 	for _, c := range points {
 		if by[c.Cause] == nil {
@@ -273,7 +304,7 @@ func (s *Site) causes(w http.ResponseWriter, r *http.Request) {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(b.Was, a.Was), strings.Compare(a.Cause, b.Cause))
 	})
 	if form != "" {
-		s.export(w, r, "causes", form, []string{"cause", "terminal_hours_this_week", "terminal_hours_week_before"},
+		s.export(w, r, "causes", form, []string{"cause", "terminal_hours", "terminal_hours_before"},
 			seq(v.List, func(c seen) []string { return []string{c.Cause, num(c.Count), num(c.Was)} }))
 		return
 	}
@@ -289,7 +320,8 @@ func (s *Site) cause(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "cause.page")
 	id := r.PathValue("id")
 	form, err := format(r)
-	if err != nil {
+	long, bad := periodOf(p, month, aWeek, aDay)
+	if err = cmp.Or(err, bad); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -310,14 +342,16 @@ func (s *Site) cause(w http.ResponseWriter, r *http.Request) {
 		All       string
 		ShowPlace bool
 
+		Range   string
+		Periods []period
+
 		ShowTerminal, Searching bool
-	}{page: p, ID: id, ShowPlace: true, ShowTerminal: true}
+	}{page: p, ID: id, ShowPlace: true, ShowTerminal: true, Range: long.ID, Periods: []period{aDay, aWeek, month}}
 	v.C, v.Known = s.Knowledge.Cause(id)
 	p.Title = p.CauseTitle(id) + " - " + p.T("title")
 	in, ctx := of(p.Viewer, p.Param("estate")), r.Context()
-	const days = 28
-	start := p.Now.Truncate(time.Hour).Add(-(days*24 - 1) * time.Hour)
-	points, err := s.Source.Causes(ctx, in, start, days, 24, id)
+	steps, start := long.Hours/long.Each, back(p.Now, long.Hours)
+	points, err := s.Source.Causes(ctx, in, start, steps, long.Each, id)
 	var rows []store.Row
 	var became []store.Became
 	read := func(what func() error) {
@@ -326,7 +360,7 @@ func (s *Site) cause(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	read(func() (err error) { v.Rate, err = s.Source.BaseRate(ctx, in, id, start); return })
-	read(func() (err error) { v.Codes, err = s.Source.CausesOf(ctx, in, "", id, p.Now.Add(-weekBack)); return })
+	read(func() (err error) { v.Codes, err = s.Source.CausesOf(ctx, in, "", id, start); return })
 	read(func() (err error) {
 		became, err = s.Source.Became(ctx, in, id, p.Now.Add(-reliabilityBack), time.Time{}, maxBecame)
 		return
@@ -351,13 +385,14 @@ func (s *Site) cause(w http.ResponseWriter, r *http.Request) {
 	counts := map[string][]float64{}
 	for _, c := range points {
 		if counts[id] == nil {
-			counts[id] = make([]float64, days)
+			counts[id] = make([]float64, steps)
 		}
-		if c.Step < days {
+		if c.Step < steps {
 			counts[id][c.Step] += c.Count
 		}
 	}
-	v.Course = newCourse(p, p.T("course.causes"), start, days, 24*time.Hour, counts, p.CauseTitle, func(string) string { return "" })
+	v.Course = newCourse(p, p.T("course.causes"), start, steps, time.Duration(long.Each)*time.Hour, counts, p.CauseTitle,
+		func(string) string { return "" })
 	v.Course.Unit = p.T("unit.terminals")
 	for _, c := range v.Codes {
 		v.Total += c.Diagnoses

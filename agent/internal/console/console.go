@@ -442,9 +442,11 @@ func (s *session) readPast(ctx context.Context) {
 	s.model.busy = true
 	s.job(ctx, func(context.Context) error {
 		list, err := s.c.Past()
-		if err == nil {
-			s.tell(ctx, func(m *model) { m.gotPast(list) })
-		}
+		s.tell(ctx, func(m *model) {
+			if m.pastUnread = err != nil; !m.pastUnread {
+				m.gotPast(list)
+			}
+		})
 		return err
 	})
 }

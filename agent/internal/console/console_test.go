@@ -124,6 +124,31 @@ func typeText(m *model, s string) (last action) {
 	return last
 }
 
+// TestWhatCannotBeReadIsNotEmpty: where nobody can tell what is kept, the page does not say that nothing is.
+func TestWhatCannotBeReadIsNotEmpty(t *testing.T) {
+	m := newModel("en")
+	m.press(key{r: '7'})
+	if page := strings.Join(m.view(), "\n"); !strings.Contains(page, wordNoPast.In("en")) {
+		t.Fatalf("nothing is kept:\n%s", page)
+	}
+	m.pastUnread = true
+	if page := strings.Join(m.view(), "\n"); strings.Contains(page, wordNoPast.In("en")) {
+		t.Errorf("nothing could be read:\n%s", page)
+	}
+}
+
+// TestWhoMayNotAskIsToldSo: a user without the right to ask is not told that the service is down, nor to start it.
+func TestWhoMayNotAskIsToldSo(t *testing.T) {
+	for _, lang := range []string{"zh", "en"} {
+		m := newModel(lang)
+		m.gone = say.New("ask-closed", "/run/posdx/hook.sock", "/run/posdx/hook.sock")
+		page := strings.Join(m.view(), "\n")
+		if strings.Contains(page, "systemctl") || !strings.Contains(page, "root") {
+			t.Errorf("%s:\n%s", lang, page)
+		}
+	}
+}
+
 // TestACardTypedIsTold: who types a card number on to Enter, without looking, is told that it was thrown away.
 func TestACardTypedIsTold(t *testing.T) {
 	for _, page := range []rune{'4', '5'} {

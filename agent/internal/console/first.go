@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -247,9 +248,14 @@ func checkTitle(k *codes.Knowledge, name, lang string) string {
 	return text.Clean(name)
 }
 
-// gone is the page of a daemon that does not answer: what that means, and what to do about it.
+// gone is the page of a daemon that does not answer: what that means, and what to do about it. Whoever may not ask it
+// cannot tell whether it answers, and starting it again would help nobody.
 func gone(err error, lang string, cols int) (lines []string) {
-	for i, t := range wordsGone {
+	told := wordsGone[:]
+	if errors.Is(err, say.New("ask-closed")) {
+		told = []codes.Text{wordClosed}
+	}
+	for i, t := range told {
 		lines = append(lines, text.Wrap(t.In(lang), cols, min(i, 1)*3)...)
 	}
 	return append(append(lines, ""), text.Wrap(text.Clean(say.Error(err, lang)), cols, 0)...)

@@ -14,9 +14,10 @@ import (
 
 // historyState is what the history knows.
 type historyState struct {
-	past   []report.Diagnosis // what is kept, newest first, once it was read
-	find   string             // the code that the history is searched for
-	chosen *report.Diagnosis  // the one that is shown
+	past       []report.Diagnosis // what is kept, newest first, once it was read
+	pastUnread bool               // what is kept could not be read
+	find       string             // the code that the history is searched for
+	chosen     *report.Diagnosis  // the one that is shown
 }
 
 // history is what is kept of the past, newest first, of the code that is searched for.
@@ -51,7 +52,10 @@ func (m *model) historyLines() []string {
 		head = text.Clean(fmt.Sprintf(wordOnlyCode.In(m.lang), m.find, len(list)))
 	}
 	lines := []string{text.Cut(head, m.cols)}
-	if len(list) == 0 && m.find == "" {
+	switch {
+	case len(list) == 0 && m.pastUnread:
+		return nil // what is kept is not known; the note says why
+	case len(list) == 0 && m.find == "":
 		return text.Wrap(wordNoPast.In(m.lang), m.cols, 0)
 	}
 	for i, r := range list {

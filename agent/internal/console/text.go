@@ -139,6 +139,12 @@ var (
 	wordBye        = codes.Text{ZH: "再见", EN: "bye"}
 )
 
+// wordClosed stands in place of wordsGone where it is the user who may not ask.
+var wordClosed = codes.Text{
+	ZH: "这个用户无权和 posdx 服务通信，所以看不到这台终端的诊断，也不知道服务是否在运行。请用 root 运行，或加入套接字所属的组。",
+	EN: "This user may not speak to the posdx service, so nothing can be said of this terminal, nor whether the service runs. Run this as root, or join the group of its socket.",
+}
+
 // wordsGone say what it means that the daemon does not answer, and what to do.
 var wordsGone = [...]codes.Text{
 	{ZH: "posdx 服务没有应答，所以看不到这台终端的诊断。收款不受影响。", EN: "The posdx service does not answer, so nothing can be said of this terminal. Sales go on without it."},
