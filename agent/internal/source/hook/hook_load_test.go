@@ -88,11 +88,13 @@ func TestHookStuckTriageTenThousandClients(t *testing.T) {
 	}
 	all.Wait()
 	t.Logf("answered %d (%v), hung up on %d, at most %d goroutines, %d bytes of log", answered.Load(), results, hungUp.Load(), most.Load(), talk.len())
-	if n := answered.Load() + hungUp.Load(); n < clients*each*9/10 || results[Busy] < clients*each/2 {
+	// How many are answered before a later one takes their place, the machine's load decides.
+	if n := answered.Load() + hungUp.Load(); n < clients*each*9/10 || results[Busy] < clients*each/10 {
 		t.Errorf("%d of %d clients were heard, %v", n, clients*each, results)
 	}
-	// Each connection has a reader and a writer, each request that waits one more; the clients are the rest.
-	if limit := int64(before + clients + maxConns*(2+maxPending) + 10); most.Load() > limit {
+	// Each connection has a reader and a writer, each request that waits one more, and one that is hung up on may not
+	// have ended before the next has begun; the clients are the rest.
+	if limit := int64(before + clients + 2*maxConns*(2+maxPending) + 10); most.Load() > limit {
 		t.Errorf("%d goroutines, want at most %d", most.Load(), limit)
 	}
 	if n := talk.len(); n > 4096 {
