@@ -394,7 +394,7 @@ func (b *bare) read(path string) string {
 // edited is a configuration that a person wrote.
 const edited = "# mine\nestate = \"shop\"\nterminal = \"t1\"\nstate_dir = \"/var/lib/posdx\"\n[hook]\nsocket = \"/run/posdx/hook.sock\"\n"
 
-const find = "for p in /proc/[0-9]*; do [ \"$(readlink $p/root)\" = / ] && [ \"$(cat $p/comm)\" = posdx ] && echo ${p#/proc/}; done; true"
+const find = "for p in /proc/[0-9]*; do [ $p/root -ef / ] && [ \"$(cat $p/comm)\" = posdx ] && echo ${p#/proc/}; done; true"
 
 var formats = []string{"tar", "deb", "ipk", "apk"}
 
@@ -549,7 +549,7 @@ func TestInstallChecksBeforeItReplaces(t *testing.T) {
 		"queue of a newer version": {"2.0.0", func(b *bare) {
 			b.write("etc/posdx/posdx.toml", edited)
 			b.write("var/lib/posdx/outbox/p1.seg", "posdxsg9 and more")
-		}, "a newer one wrote it", formats},
+		}, "是更新的程序写的", formats}, // nothing here names a language, so it speaks Chinese
 		"damaged": {"2.0.0", nil, "damaged", []string{"tar"}},
 	}
 	for name, c := range cases {

@@ -282,6 +282,16 @@ func TestLivePages(t *testing.T) {
 	housetest.Until(t, "the incident appears by itself", func() bool { return b.eval(t, "document.querySelectorAll('#burning tbody tr').length") == 1.0 })
 }
 
+// another reports whether the page that is there, whole, is not the one that began here. A page that is being left does
+// not answer.
+func (b *browser) another(here any) bool {
+	r, err := b.try("Runtime.evaluate", map[string]any{
+		"expression": "document.readyState === 'complete' ? performance.timeOrigin : null", "returnByValue": true,
+	})
+	var got struct{ Result struct{ Value any } }
+	return err == nil && json.Unmarshal(r, &got) == nil && got.Result.Value != nil && got.Result.Value != here
+}
+
 // click follows a link or presses a button, and waits for the page after it.
 func (b *browser) click(t *testing.T, selector string) {
 	t.Helper()
@@ -291,7 +301,7 @@ func (b *browser) click(t *testing.T, selector string) {
 		t.Fatalf("nothing to click: %s on %v", selector, b.eval(t, "location.href"))
 	}
 	housetest.Until(t, "the page after "+selector, func() bool {
-		return b.eval(t, "document.readyState === 'complete' && performance.timeOrigin") != here && b.eval(t, "document.readyState") == "complete"
+		return b.another(here)
 	})
 }
 
@@ -303,7 +313,7 @@ func (b *browser) search(t *testing.T, text string) {
 	here := b.eval(t, "performance.timeOrigin")
 	b.eval(t, "document.querySelector('.search').requestSubmit()")
 	housetest.Until(t, "the page after a search", func() bool {
-		return b.eval(t, "document.readyState === 'complete' && performance.timeOrigin") != here && b.eval(t, "document.readyState") == "complete"
+		return b.another(here)
 	})
 }
 
