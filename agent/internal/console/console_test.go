@@ -502,7 +502,8 @@ func FuzzConsole(f *testing.F) {
 type fakeBackend struct {
 	mu     sync.Mutex
 	states int
-	err    error // of the state
+	lang   string // of the diagnosis, as a daemon asked in it writes it; empty: Chinese
+	err    error  // of the state
 	asked  []string
 	wait   chan struct{} // closed when a diagnosis may end; nil: at once
 }
@@ -511,7 +512,11 @@ func (f *fakeBackend) State(context.Context) (report.State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.states++
-	return someState(), f.err
+	st := someState()
+	if f.lang == "en" {
+		saidInEnglish(st.Last)
+	}
+	return st, f.err
 }
 
 func (f *fakeBackend) fail(err error) {

@@ -154,14 +154,14 @@ func TestScreensInTerminalPrograms(t *testing.T) {
 				m := newModel(lang)
 				withPast(m)
 				past = m.past
-				c := &Console{Backend: &fakeBackend{}, Knowledge: know, Lang: lang, Stay: true,
-					Contacts: Contacts{Acquirer: "95516", Service: "400-820-8820"},
-					Past:     func() ([]report.Diagnosis, error) { return past, nil }}
-				w := openWindow(t, t.TempDir(), p.command(serveSlowly(t, c))...)
 				shown := lang
 				if !p.chinese {
 					shown = "en" // README says why
 				}
+				c := &Console{Backend: &fakeBackend{lang: shown}, Knowledge: know, Lang: lang, Stay: true,
+					Contacts: Contacts{Acquirer: "95516", Service: "400-820-8820"},
+					Past:     func() ([]report.Diagnosis, error) { return past, nil }}
+				w := openWindow(t, t.TempDir(), p.command(serveSlowly(t, c))...)
 				is := func(name string) func(string) bool {
 					want := goldenScreen(t, name+"-"+shown)
 					return func(screen string) bool {

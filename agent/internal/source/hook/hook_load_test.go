@@ -92,9 +92,10 @@ func TestHookStuckTriageTenThousandClients(t *testing.T) {
 	if n := answered.Load() + hungUp.Load(); n < clients*each*9/10 || results[Busy] < clients*each/10 {
 		t.Errorf("%d of %d clients were heard, %v", n, clients*each, results)
 	}
-	// Each connection has a reader and a writer, each request that waits one more, and one that is hung up on may not
-	// have ended before the next has begun; the clients are the rest.
-	if limit := int64(before + clients + 2*maxConns*(2+maxPending) + 10); most.Load() > limit {
+	// Each connection has a reader and a writer, each request that waits one more, and those that are hung up on may not
+	// have ended before the next have begun, the fewer the busier the machine; the clients are the rest. What may not be
+	// is that they grow with the ten thousand.
+	if limit := int64(before + clients + 10*maxConns*(2+maxPending)); most.Load() > limit {
 		t.Errorf("%d goroutines, want at most %d", most.Load(), limit)
 	}
 	if n := talk.len(); n > 4096 {
