@@ -89,14 +89,10 @@ sysv() {
 	trap - EXIT
 }
 
-systemd() {
-	root=$base/systemd
-	fetch "$root" systemd,systemd-sysv,dbus
-	fresh_root "$root"
-	# Twelve seconds instead of four minutes, so that a hang is not waited for that long.
-	mkdir -p "$root/etc/systemd/system/posdx.service.d"
-	printf '[Service]\nWatchdogSec=12\nTimeoutStartSec=40\n' >"$root/etc/systemd/system/posdx.service.d/test.conf"
-	# It ends by itself, whatever happens to this script.
+# boot starts the systemd of $root in a container that ends by itself, whatever happens to this script. Then `inside` runs
+# a command there, and `get` prints a property of the unit.
+boot() { # unit
+	unit=$1
 	timeout 500 systemd-nspawn -q -D "$root" --private-network --register=no --keep-unit --boot >"$root.boot" 2>&1 &
 	guard=$!
 	init=
@@ -109,7 +105,17 @@ systemd() {
 	done
 	[ -n "$init" ] || die "systemd did not come up, see $root.boot"
 	inside() { nsenter -t "$init" -a env PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
-	get() { inside systemctl show -p "$1" --value posdx; }
+	get() { inside systemctl show -p "$1" --value "$unit"; }
+}
+
+systemd() {
+	root=$base/systemd
+	fetch "$root" systemd,systemd-sysv,dbus
+	fresh_root "$root"
+	# Twelve seconds instead of four minutes, so that a hang is not waited for that long.
+	mkdir -p "$root/etc/systemd/system/posdx.service.d"
+	printf '[Service]\nWatchdogSec=12\nTimeoutStartSec=40\n' >"$root/etc/systemd/system/posdx.service.d/test.conf"
+	boot posdx
 	until_is() { # what it is, property, value
 		for _ in $(seq 60); do
 			[ "$(get "$2")" = "$3" ] && { ok "$1"; return; }
@@ -175,19 +181,7 @@ fleet() {
 			(cd "$here/.." && DIST=$base/fleet-$v GO=$go sh firmware-build/package-fleet.sh $v "$arch" >/dev/null) || die "no package of the fleet view $v"
 		cp "$base/fleet-$v/posdx-fleet-$v-$arch.deb" "$root/root/fleet-$v.deb"
 	done
-	timeout 500 systemd-nspawn -q -D "$root" --private-network --register=no --keep-unit --boot >"$root.boot" 2>&1 &
-	guard=$!
-	init=
-	trap '[ -z "$init" ] || kill -9 $init 2>/dev/null; kill $guard 2>/dev/null; wait $guard 2>/dev/null || :' EXIT
-	for _ in $(seq 60); do
-		nspawn=$(pgrep -P $guard || :)
-		[ -z "$nspawn" ] || init=$(pgrep -x -P "$nspawn" systemd || :)
-		[ -z "$init" ] || break
-		sleep 1
-	done
-	[ -n "$init" ] || die "systemd did not come up, see $root.boot"
-	inside() { nsenter -t "$init" -a env PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
-	get() { inside systemctl show -p "$1" --value posdx-fleet; }
+	boot posdx-fleet
 	until_says() { # what it is, text in its journal
 		for _ in $(seq 60); do
 			inside journalctl -u posdx-fleet --no-pager | grep -q "$2" && { ok "$1"; return; }
