@@ -462,6 +462,12 @@ func (h *cardHouse) plantConsole(person *os.File) {
 			put(person, []byte{0x1b, 0x1b})
 		}
 	}
+	put(person, []byte("z")) // a bundle goes out, and what is swiped now goes to who sends it
+	for _, p := range h.plants {
+		put(person, []byte(p.track1+p.track2+"\r"))
+		time.Sleep(5 * time.Millisecond) // as above
+	}
+	put(person, []byte("\x18\x18\x18\x18\x18"))
 }
 
 // plantRelay sends what a relay copies: the link's frames from both sides, cut anywhere.

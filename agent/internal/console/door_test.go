@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/sshsig"
+	"posdx/codes"
 )
 
 // A laptop is a technician's, with a key of its own and the real ssh-keygen.
@@ -166,6 +167,16 @@ func TestWrongSignaturesMakeWait(t *testing.T) {
 	}
 	if _, wait := c.verify("x", c.challenge(now), now.Add(maxWait)); wait != 4*tryWait {
 		t.Errorf("wrong PINs count as signatures: %v", wait)
+	}
+}
+
+// A card swiped into a signature that is being pasted is not kept with it.
+func TestACardInAPasteIsNotKept(t *testing.T) {
+	m := emptyModel("en", codes.Builtin(), Contacts{})
+	m.locked, m.key = true, true
+	typeText(&m, sshsig.Begin+"\rU1NIU0lHAAAA\rAAA4761739001010010")
+	if kept := m.signature + m.entry; strings.Contains(kept, "4761739") || !m.card {
+		t.Errorf("kept: %q; known as a card: %v", kept, m.card)
 	}
 }
 

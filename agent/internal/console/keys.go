@@ -34,7 +34,8 @@ const maxSequence = 16
 //	text --ESC--> escape --[ or O--> sequence --final byte, or too long--> text
 type decoder struct {
 	state  decoderState
-	seq    []byte
+	seq    [maxSequence]byte // a sequence so far; zero outside of one: a card swiped there would stay
+	n      int               // bytes of it
 	wasCR  bool
 	broken int // bytes that made no sense
 }
@@ -54,7 +55,7 @@ func (d *decoder) push(b byte) (k key, ok bool) {
 	case afterEsc:
 		d.state = inText
 		if b == '[' || b == 'O' {
-			d.state, d.seq = inSequence, d.seq[:0]
+			d.state = inSequence
 			return k, false
 		}
 		if b == 0x1b {
@@ -64,20 +65,24 @@ func (d *decoder) push(b byte) (k key, ok bool) {
 	case inSequence:
 		switch {
 		case b == 0x1b:
+			d.leave()
 			d.state = afterEsc // the sequence before it was cut off
 			return k, false
 		case b < 0x20 || b > 0x7e:
-			d.state = inText
+			d.leave()
 			d.broken++
 			return k, false
-		case b >= 0x40 && (b != '[' || len(d.seq) > 0): // the Linux console's F1 is ESC [ [ A
-			d.state = inText
-			return sequence(d.seq, b)
-		}
-		if d.seq = append(d.seq, b); len(d.seq) > maxSequence {
-			d.state = inText
+		case b >= 0x40 && (b != '[' || d.n > 0): // the Linux console's F1 is ESC [ [ A
+			k, ok = sequence(d.seq[:d.n], b)
+			d.leave()
+			return k, ok
+		case d.n == maxSequence:
+			d.leave()
 			d.broken++
+			return k, false
 		}
+		d.seq[d.n] = b
+		d.n++
 		return k, false
 	}
 	switch {
@@ -97,13 +102,16 @@ func (d *decoder) push(b byte) (k key, ok bool) {
 	return k, false
 }
 
+// leave goes back to text, whatever the sequence was.
+func (d *decoder) leave() { d.state, d.n, d.seq = inText, 0, [maxSequence]byte{} }
+
 // pending reports whether Esc came and nothing yet after it, or a sequence that has no end yet.
 func (d *decoder) pending() bool { return d.state != inText }
 
 // flush takes an Esc after which nothing came for a key of its own, and forgets a sequence that was cut off.
 func (d *decoder) flush() (k key, ok bool) {
 	ok = d.state == afterEsc
-	d.state = inText
+	d.leave()
 	return key{r: keyEsc}, ok
 }
 

@@ -24,6 +24,7 @@ const lockedKeys = "lrnpq"
 const (
 	maxSignature = 4096 // bytes; one by Ed25519 has some 300
 	maxArmour    = 80   // characters of a line of it; ssh-keygen writes 70
+	armourDigits = 12   // in a row: one more is a card (ISO/IEC 7812-1), by chance in one signature of 10^8
 )
 
 // pressLocked asks for PIN or signature, whose first character this key may be.
@@ -95,11 +96,15 @@ func (m *model) pasted(k key) (a action, taken bool) {
 		}
 	case k.r == keyBackspace:
 		m.entry = m.entry[:max(0, len(m.entry)-1)]
+	case k.r >= '0' && k.r <= '9' && digitsAtEnd(m.entry) == armourDigits:
+		m.signature, m.entry, m.card, m.note = "", "", true, wordNoCard.In(m.lang) // swiped into the paste
 	case k.r >= 0x20 && k.r < 0x7f && len(m.entry) < maxArmour:
 		m.entry += string(k.r)
 	}
 	return action{}, true
 }
+
+func digitsAtEnd(s string) int { return len(s) - len(strings.TrimRight(s, "0123456789")) }
 
 func (m *model) pinEntered(pin string) action {
 	if m.entry = ""; !m.pin {

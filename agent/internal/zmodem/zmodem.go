@@ -67,12 +67,13 @@ type sender struct {
 	wait     time.Duration
 }
 
-// Send sends a file by this name. What comes from the other side is read from in. wait is how long a receiver may
-// take to appear.
+// Send sends a file by this name. What comes from the other side is read from in, and zeroed: a card reader that types
+// like a keyboard may have sent it. wait is how long a receiver may take to appear.
 func Send(ctx context.Context, w io.Writer, in <-chan []byte, name string, at time.Time, data []byte,
 	wait time.Duration) (err error) {
 	s := &sender{w: w, in: in, wait: answerWait}
 	defer func() {
+		clear(s.held)
 		if err != nil && !errors.Is(err, ErrRefused) {
 			w.Write([]byte(strings.Repeat("\x18", 8) + strings.Repeat("\b", 8)))
 		}
@@ -258,6 +259,7 @@ func (s *sender) next(ctx context.Context, due <-chan time.Time) (byte, error) {
 		}
 	}
 	c := s.held[0]
+	s.held[0] = 0
 	s.held = s.held[1:]
 	return c, nil
 }

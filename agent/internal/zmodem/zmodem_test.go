@@ -134,7 +134,7 @@ func TestNobodyReceives(t *testing.T) {
 		sent []byte
 		want error
 	}{
-		{"silence", nil, ErrNoReceiver}, {"a person types", []byte("what is this? *\x18B zz **\x18B0100"), ErrNoReceiver}, {"cancelled", []byte("\x18\x18\x18\x18\x18"), ErrCancelled},
+		{"silence", nil, ErrNoReceiver}, {"a person types", []byte("what is this? *\x18B zz **\x18B0100"), ErrNoReceiver}, {"cancelled", []byte("\x18\x18\x18\x18\x18 and goes on"), ErrCancelled},
 	} {
 		if c.sent != nil {
 			in <- c.sent
@@ -145,6 +145,9 @@ func TestNobodyReceives(t *testing.T) {
 		}
 		if !bytes.Contains(said.Bytes(), []byte("\x18\x18\x18\x18\x18")) {
 			t.Errorf("%s: the other side is not told: %q", c.name, said.Bytes())
+		}
+		if len(bytes.Trim(c.sent, "\x00")) > 0 {
+			t.Errorf("%s: %q is left in memory, where a card may have been swiped", c.name, c.sent)
 		}
 	}
 	close(in)
