@@ -449,7 +449,8 @@ func TestFallenLinkIsNotAnother(t *testing.T) {
 		}
 	}
 	spare := link("wwan0", "cellular", report.Facts{"carrier": false, "flaps_1h": 0.0})
-	if d := Explain(local("ConnectError"), []report.Evidence{spare, cable, refused(40)}, k, Options{}); d.Causes[0].ID != "host.port-closed" || d.Abstained {
+	d := Explain(local("ConnectError"), []report.Evidence{spare, cable, refused(40)}, k, Options{})
+	if d.Causes[0].ID != "host.port-closed" || d.Abstained {
 		t.Errorf("beside a spare modem: %s %.2f, abstained %v", d.Causes[0].ID, d.Causes[0].Probability, d.Abstained)
 	}
 }

@@ -223,7 +223,7 @@ func TestCardlessAdviceAgrees(t *testing.T) {
 	k := codes.Builtin()
 	again := regexp.MustCompile(`(?i)do it again|once more|sign in again|再做一次|再结算一次|重新签到`)
 	mended := regexp.MustCompile(`before it has been put right|处理好之前`)
-	yes, no, tried := true, false, map[string]int{}
+	yes, no, told := true, false, map[string]int{}
 	n := 0
 	for _, mti := range []string{"0500", "0510", "0530", "0800", "0810"} {
 		everyCode(k, mti, func(ev report.Event) {
@@ -233,8 +233,9 @@ func TestCardlessAdviceAgrees(t *testing.T) {
 			for _, lang := range []string{"zh", "en"} {
 				d := Explain(ev, nil, k, Options{Lang: lang})
 				for _, c := range d.Causes {
-					if forbids.MatchString(d.Money.Say) && !mended.MatchString(d.Money.Say) && again.MatchString(c.Act.Step) && tried[ev.Code] < 2 {
-						tried[ev.Code]++
+					forbidden := forbids.MatchString(d.Money.Say) && !mended.MatchString(d.Money.Say)
+					if forbidden && again.MatchString(c.Act.Step) && told[ev.Code] < 2 {
+						told[ev.Code]++
 						t.Errorf("%s %s %s: %s / %s", ev.Scheme, ev.Code, mti, d.Money.Say, c.Act.Step)
 					}
 				}
