@@ -455,3 +455,49 @@ func TestFallenLinkIsNotAnother(t *testing.T) {
 		t.Errorf("beside a spare modem: %s %.2f, abstained %v", d.Causes[0].ID, d.Causes[0].Probability, d.Abstained)
 	}
 }
+
+// notAged are findings that stay while a look they rest on grows old, and why.
+var notAged = map[string]string{
+	"bearer.dial": "which way a sale goes is told by the latest look there is", "bearer.cellular": "likewise",
+	"bearer.wifi": "likewise", "bearer.ethernet": "likewise", "address.two-routes": "likewise",
+	"answer.slow": "the usual time of an answer is that of many days", "answer.normal": "likewise",
+	"tcp.both-hosts": "either address has failed of late",
+}
+
+// TestFindingIsNoFresherThanItsPremises: what a finding rests on is what takes it away when it is missing. Where that
+// is a day old, the finding says as little as a look a day old.
+func TestFindingIsNoFresherThanItsPremises(t *testing.T) {
+	k := knowledge(t)
+	p, _ := k.Profile("unionpay")
+	list := slices.Concat(readCases(t, "testdata/cases"), readCases(t, "testdata/independent"),
+		readStories(t, "testdata/unseen/open.jsonl"))
+	tried, told := 0, map[string]bool{}
+	for _, c := range list {
+		shown := func(list []report.Evidence) map[string]float64 {
+			m := map[string]float64{}
+			for _, g := range infer(&c.Event, list, k, p).signs {
+				m[g.Name] = max(m[g.Name], g.strength)
+			}
+			return m
+		}
+		base := shown(c.Evidence)
+		for i := range c.Evidence {
+			without := shown(slices.Delete(slices.Clone(c.Evidence), i, i+1))
+			aged := slices.Clone(c.Evidence)
+			aged[i].AgeMS += 90 * 86_400_000
+			old := shown(aged)
+			for name, strength := range base {
+				if strength < 0.5 || without[name] >= 0.05 {
+					continue
+				}
+				tried++
+				key := name + " on " + c.Evidence[i].Check
+				if old[name] > strength/2 && notAged[name] == "" && !told[key] {
+					told[key] = true
+					t.Errorf("%s: %s is %.2f, and %.2f where %s is months old", c.Name, name, strength, old[name], c.Evidence[i].Check)
+				}
+			}
+		}
+	}
+	t.Logf("%d premises aged", tried)
+}
