@@ -65,6 +65,7 @@ func (r *Reading) losses(all []stretch, n reachability) {
 		shared = second.loss * second.Fresh
 	}
 	r.add("path.loss-all", worst.Item, shared)
+	r.lostBefore(worst)
 	loss, _ := worst.num(LossPct)
 	// nothing of the host comes back, another place answers: no loss of the line
 	elsewhere := 0.0
@@ -86,6 +87,23 @@ func (r *Reading) losses(all []stretch, n reachability) {
 	if worst.loss > 0 { // what is lost is another question than what takes long
 		if _, timed := worst.num(RTTMS); timed {
 			r.add("path.fast", worst.Item, worst.loss*(1-worst.lag))
+		}
+	}
+}
+
+// What a path loses and its first hop loses as well is lost there: the share of it below which that says little, and
+// from which it is all.
+const lostThereSome, lostThereAll = 0.4, 0.8
+
+// lostBefore adds how much of what a path loses is lost on the way to the router already.
+func (r *Reading) lostBefore(path *stretch) {
+	loss, known := path.num(LossPct)
+	list := r.All(NetGateway)
+	for i := range list {
+		it := &list[i]
+		first, told := it.num(LossPct)
+		if known && told && path.loss > 0 && it.shows("gateway.flaky") > 0 && !r.Other(kindOf(it.Bearer)) {
+			r.add("path.gateway-loss", it, path.Fresh*ramp(first/loss, lostThereSome, lostThereAll))
 		}
 	}
 }
