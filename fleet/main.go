@@ -16,7 +16,9 @@ import (
 	"posdx/agent/diagnose"
 	"posdx/codes"
 	"posdx/fleet/api"
+	"posdx/fleet/broker"
 	"posdx/fleet/metrics"
+	"posdx/fleet/store"
 )
 
 // version is set by the linker.
@@ -26,7 +28,7 @@ var version = "dev"
 const (
 	exitOK     = 0
 	exitFailed = 1
-	exitUsage  = 2
+	exitUsage  = 2 // what it was told cannot be meant, on the command line or in a file that is named there
 )
 
 // defaultData is the data directory of a fleet that was told no other.
@@ -237,8 +239,27 @@ func printer(name, zh, en string, doc func() []byte) func(context.Context, stdio
 	}
 }
 
+// A mistake is an error in what a command was told: an option, or a file that one names. The command fails the same way
+// until that is put right.
+type mistake struct{ error }
+
+func (m mistake) Unwrap() error { return m.error }
+
+// meant makes whatever a step refuses a mistake.
+func meant(step func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := step(ctx); err != nil {
+			return mistake{err}
+		}
+		return nil
+	}
+}
+
 // failed prints why a command ends and returns its exit code.
 func failed(s stdio, name string, err error) int {
 	fmt.Fprintf(s.err, "posdx-fleet %s: %v\n", name, err)
+	if errors.As(err, new(mistake)) || errors.As(err, new(broker.ConfigError)) || errors.Is(err, store.ErrAddress) {
+		return exitUsage
+	}
 	return exitFailed
 }

@@ -115,7 +115,15 @@ func (s *Site) identify(w http.ResponseWriter, r *http.Request) (access.User, er
 // admit lets a request on with its viewer, or answers why not.
 func (s *Site) admit(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	u, err := s.identify(w, r)
+	if p := r.URL.Path; p != "/healthz" && p != "/readyz" { // whoever shares an address with a balancer cannot shut the site
+		if bad := s.buckets.ask(s.Rate, s.reader(r, u), time.Now()); bad != nil {
+			err = bad
+		}
+	}
+	var wait tooMuch
 	switch {
+	case errors.As(err, &wait):
+		s.tooMany(w, r, wait)
 	case err == nil, public(r.URL.Path):
 		v := Viewer{Name: u.Name, Role: Role(u.Role), Estates: u.Estates, user: u}
 		if u.Role == access.Nobody {

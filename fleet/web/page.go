@@ -42,7 +42,8 @@ func (p *page) Page() *page { return p }
 // passing are parameters of an address that do not belong to a view: the place in a list, and how it is shown.
 var passing = []string{"before", "after", "skip", "lang", "theme", "format"}
 
-func (s *Site) page(r *http.Request, titleKey string) *page {
+// frame is what every page knows without asking the store.
+func (s *Site) frame(r *http.Request, titleKey string) *page {
 	p := &page{Lang: pickLanguage(r), Path: r.URL.Path, knowledge: s.Knowledge, Viewer: viewer(r), Now: time.Now(),
 		query: r.URL.Query(), CanSend: s.Send != nil}
 	if p.Title = p.T("title"); titleKey != "" {
@@ -53,6 +54,11 @@ func (s *Site) page(r *http.Request, titleKey string) *page {
 	if p.Estate = p.query.Get("estate"); p.Estate == "" {
 		p.Estate = r.PathValue("estate")
 	}
+	return p
+}
+
+func (s *Site) page(r *http.Request, titleKey string) *page {
+	p := s.frame(r, titleKey)
 	if s.Source != nil {
 		chooses := slices.Contains(viewable, p.Path) || p.Path == "/code" || p.Path == "/search" ||
 			strings.HasPrefix(p.Path, "/cause/")

@@ -509,12 +509,14 @@ var texts = map[string]codes.Text{
 	"wrong.taken":           {ZH: "该名称已存在", EN: "That name is there already"},
 	"wrong.none":            {ZH: "没有这一项", EN: "There is none"},
 
-	"error.400": {ZH: "请求有误", EN: "The request is not right"},
-	"error.403": {ZH: "您的角色不能这样做，或表单来自其他网站", EN: "Your role may not do this, or the form came from another site"},
-	"error.404": {ZH: "没有这个页面或记录", EN: "There is no such page or record"},
-	"error.405": {ZH: "这个地址不支持这种请求方法", EN: "This address does not take that method"},
-	"error.500": {ZH: "暂时无法读取数据，请稍后再试", EN: "The data cannot be read now; please try again"},
-	"error.503": {ZH: "与 MQTT 服务器的连接中断，命令没有发出", EN: "There is no session with the broker; the command was not sent"},
+	"error.400":      {ZH: "请求有误", EN: "The request is not right"},
+	"error.403":      {ZH: "您的角色不能这样做，或表单来自其他网站", EN: "Your role may not do this, or the form came from another site"},
+	"error.404":      {ZH: "没有这个页面或记录", EN: "There is no such page or record"},
+	"error.405":      {ZH: "这个地址不支持这种请求方法", EN: "This address does not take that method"},
+	"error.429":      {ZH: "请求太多，请稍后再试", EN: "Too many requests; please wait"},
+	"error.429.wait": {ZH: "请求太多，请等 %d 秒再试", EN: "Too many requests; try again in %d s"},
+	"error.500":      {ZH: "暂时无法读取数据，请稍后再试", EN: "The data cannot be read now; please try again"},
+	"error.503":      {ZH: "与 MQTT 服务器的连接中断，命令没有发出", EN: "There is no session with the broker; the command was not sent"},
 }
 
 // segments in the order of the way from the card to the issuer.
