@@ -55,8 +55,8 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	f := &service{serveConfig: c, log: log, hub: new(web.Hub), stop: stop}
 	defer f.close()
 	for _, step := range [...]func(context.Context) error{
-		meant(f.readFiles), f.claim, f.openStore, f.openAuthority, f.startBroker, f.makeIngest, meant(f.makeTellers), f.makeSite,
-		f.openPages,
+		meant(f.readFiles), f.claim, f.openStore, f.openAuthority, f.startBroker, f.makeIngest,
+		meant(f.makeTellers), f.makeSite, f.openPages,
 	} {
 		if err := step(ctx); err != nil {
 			return err
