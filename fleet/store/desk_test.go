@@ -165,7 +165,7 @@ func TestWhatPagesAsk(t *testing.T) {
 			return n, err
 		}, 3, 2)
 		count("tasks", func(in store.Estates) (int, error) {
-			l, err := s.Tasks(ctx, in, []string{"reader.fault", "account.funds"}, nil, before, 0.5)
+			l, err := s.Tasks(ctx, in, []string{"reader.fault", "account.funds"}, nil, before, time.Time{}, 0.5)
 			return len(l), err
 		}, 0, 0) // each has an outcome, or somebody found
 		count("incidents", func(in store.Estates) (int, error) {

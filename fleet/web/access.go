@@ -573,7 +573,11 @@ func (s *Site) changeTokens(w http.ResponseWriter, r *http.Request, u access.Use
 func (s *Site) audits(r *http.Request) (store.AuditFilter, []store.AuditEntry, error) {
 	q := r.URL.Query()
 	f := store.AuditFilter{In: viewer(r).Estates, Who: q.Get("who"), What: q.Get("what")}
-	var err error
+	at, err := spanOf(q, time.Now())
+	if err != nil {
+		return f, nil, err
+	}
+	f.Since, f.Until = at.From, at.To
 	if f.Limit, err = limit(r); err != nil {
 		return f, nil, err
 	}
@@ -621,7 +625,7 @@ func (s *Site) auditPage(w http.ResponseWriter, r *http.Request) {
 	}
 	v := adminView{page: s.page(r, "audit"), Me: viewer(r), Audit: list, Who: f.Who, What: f.What}
 	if n := len(list); n > 0 && list[n-1].No > 1 {
-		v.Older = "?" + url.Values{"who": {f.Who}, "what": {f.What}, "before": {strconv.FormatInt(list[n-1].No, 10)}}.Encode()
+		v.Older = v.With("before", strconv.FormatInt(list[n-1].No, 10))
 	}
 	s.render(w, r, http.StatusOK, "audit", v)
 }

@@ -259,7 +259,10 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 		return
 	})
 	if v.Term.Rejected > 0 {
-		read(func() (err error) { v.Rejected, err = s.Source.Rejections(ctx, in, at, 20); return })
+		read(func() (err error) {
+			v.Rejected, err = s.Source.Rejections(ctx, store.RejectionFilter{In: in, Estate: at.Estate, Terminal: at.Terminal, Limit: 20})
+			return
+		})
 	}
 	if err != nil {
 		s.fail(w, r, err)

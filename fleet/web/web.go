@@ -52,10 +52,10 @@ type source interface {
 	PlaceOf(ctx context.Context, in store.Estates, at report.Address) (map[string]string, error)
 	Values(ctx context.Context, in store.Estates, dim, text string, since time.Time, limit int) ([]store.Value, error)
 	EstateNames(ctx context.Context, in store.Estates) ([]string, error)
-	Rejections(ctx context.Context, in store.Estates, at report.Address, limit int) ([]store.Rejection, error)
+	Rejections(ctx context.Context, f store.RejectionFilter) ([]store.Rejection, error)
 	Dues(ctx context.Context, f store.DueFilter) ([]store.Due, error)
 	CountDues(ctx context.Context, f store.DueFilter, moments []time.Time) ([]store.DueCount, error)
-	Tasks(ctx context.Context, in store.Estates, causes []string, place map[string]string, since time.Time,
+	Tasks(ctx context.Context, in store.Estates, causes []string, place map[string]string, since, until time.Time,
 		least float64) ([]store.Task, error)
 
 	FindIncidents(ctx context.Context, f store.IncidentFilter) ([]store.Incident, error)
