@@ -381,7 +381,8 @@ func TestFloodIsCountedNotKept(t *testing.T) {
 		if err != nil || term.Limited != 40 || term.Rejected != 40 {
 			t.Errorf("%v %+v", err, term)
 		}
-		if list, err := s.Rejections(t.Context(), store.RejectionFilter{Estate: a.At.Estate, Terminal: a.At.Terminal}); err != nil || len(list) != 1 ||
+		its := store.RejectionFilter{Estate: a.At.Estate, Terminal: a.At.Terminal}
+		if list, err := s.Rejections(t.Context(), its); err != nil || len(list) != 1 ||
 			list[0].Reason != store.ReasonFlood {
 			t.Errorf("%v %+v", err, list)
 		}

@@ -260,7 +260,8 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 	})
 	if v.Term.Rejected > 0 {
 		read(func() (err error) {
-			v.Rejected, err = s.Source.Rejections(ctx, store.RejectionFilter{In: in, Estate: at.Estate, Terminal: at.Terminal, Limit: 20})
+			v.Rejected, err = s.Source.Rejections(ctx,
+				store.RejectionFilter{In: in, Estate: at.Estate, Terminal: at.Terminal, Limit: 20})
 			return
 		})
 	}

@@ -73,7 +73,8 @@ func TestTimesChosen(t *testing.T) {
 	}
 	for _, terminal := range terminals {
 		at := report.Address{Estate: "shop", Terminal: terminal}
-		if err := h.db.SavePlaces(t.Context(), []store.Placed{{At: at, When: now, Place: map[string]string{"model": terminal}}}); err != nil {
+		place := []store.Placed{{At: at, When: now, Place: map[string]string{"model": terminal}}}
+		if err := h.db.SavePlaces(t.Context(), place); err != nil {
 			t.Fatal(err)
 		}
 	}
