@@ -48,8 +48,8 @@ func (s *Store) Codes(ctx context.Context, in Estates, from time.Time, steps, ho
 // unbooked is how many hours may be over or under way that no season has yet: it is entered some time after the hour.
 const unbooked = 2
 
-// Causes counts the terminals that reported each cause in an hour, in steps of hours from the hour of a moment on. Hours
-// that no season has yet are counted from the diagnoses themselves.
+// Causes counts the terminals that reported each cause in an hour, in steps of hours from the hour of a moment on.
+// Hours that no season has yet are counted from the diagnoses themselves.
 func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, hours int, cause string) ([]Point,
 	error) {
 	cond, args := in.only("estate")
