@@ -13,7 +13,8 @@ import (
 	"posdx/fleet/sample"
 )
 
-// Whatever a check can measure has a name in both languages, and a unit that people read; so has what is known of a sale.
+// Whatever a check can measure has a name in both languages, and a unit that people read; so has what is known of a
+// sale.
 func TestFactsAreCalledByWords(t *testing.T) {
 	ids := map[string]string{} // the fact of which check
 	for _, f := range codes.Builtin().Facts {
