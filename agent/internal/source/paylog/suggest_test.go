@@ -58,7 +58,7 @@ func TestSuggest(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		list, err := Suggest(bytes.NewReader(text), int64(len(text)), "")
+		list, _, err := Suggest(bytes.NewReader(text), int64(len(text)), "")
 		if err != nil || len(list) == 0 {
 			t.Errorf("%s: %v, %v", k.name, list, err)
 			continue
@@ -102,7 +102,7 @@ func TestSuggestNothing(t *testing.T) {
 			}
 			return b.String()
 		}()} {
-		list, err := Suggest(strings.NewReader(text), int64(len(text)), "")
+		list, _, err := Suggest(strings.NewReader(text), int64(len(text)), "")
 		if err != nil && !errors.Is(err, ErrNotText) || len(list) > 0 {
 			t.Errorf("%.40q: %+v, %v", text, list, err)
 		}
@@ -125,7 +125,7 @@ func FuzzSuggest(f *testing.F) {
 		f.Add([]byte(text.String()))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		list, err := Suggest(bytes.NewReader(b), int64(len(b)), "")
+		list, _, err := Suggest(bytes.NewReader(b), int64(len(b)), "")
 		if err != nil && !errors.Is(err, ErrNotText) {
 			t.Fatal(err)
 		}
