@@ -220,7 +220,8 @@ func TestSuggestFixedWidth(t *testing.T) {
 	for i := range 240 {
 		fmt.Fprintf(&b, "20261128%02d%02d%02dT0001234%06d%012d\n", 9+i/30, i*2%60, i*13%60, 100+i, (i*7919%400)*100)
 	}
-	if list, look, err := Suggest(strings.NewReader(b.String()), int64(b.Len()), ""); err != nil || len(list) > 0 || look.Columns != 40 {
+	list, look, err := Suggest(strings.NewReader(b.String()), int64(b.Len()), "")
+	if err != nil || len(list) > 0 || look.Columns != 40 {
 		t.Errorf("%+v, %+v, %v", list, look, err)
 	}
 }

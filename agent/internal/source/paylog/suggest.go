@@ -49,7 +49,7 @@ var codeKeys, stanKeys = func() ([]string, []string) {
 
 // joint stands between a name and its value; valueOf is a code.
 const (
-	joint   = `["']?\s*[:=：＝→]?\s*[\["'(【（<]?`
+	joint   = `["'\]]?(?:\s*\.{2,})?\s*(?:value\s*)?[:=：＝→]?\s*[\["'(【（<]?`
 	valueOf = `[0-9A-Za-z]{1,8}`
 )
 
@@ -244,6 +244,7 @@ func spelled(key string) string {
 		return quoted
 	}
 	if key[0] <= '9' { // the number of a field, and no part of a time, an address or another number
+		quoted = fieldNumber(key)
 		return `(?:^|[^\d:.,/-])` + quoted + `\b`
 	}
 	return `\b` + quoted + `\b`
@@ -252,8 +253,14 @@ func spelled(key string) string {
 // named is spelled with the name itself as a group.
 func named(key string) string {
 	quoted := regexp.QuoteMeta(key)
+	if key[0] <= '9' {
+		quoted = fieldNumber(key)
+	}
 	return strings.Replace(spelled(key), quoted, `(`+quoted+`)`, 1)
 }
+
+// fieldNumber matches the number of a field, which may be written with a zero in front.
+func fieldNumber(key string) string { return `0?` + strings.TrimPrefix(key, "0") }
 
 // foundKeys returns the names of members that hold codes, as the text spells them; those with more values first, and no
 // name that has the same values as one before it.
