@@ -120,6 +120,9 @@ func (s *Store) Commit(ctx context.Context, docs []Document) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
 	}
+	if s.pg {
+		s.study(ctx, docs)
+	}
 	s.plan(ctx, b.news)
 	return b.result, nil
 }

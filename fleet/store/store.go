@@ -28,8 +28,10 @@ type Store struct {
 	pg    bool
 	most  int // terminals
 
-	plans  sync.Map // SQLite: of write, statements by their text that batches need again and again
-	months sync.Map // PostgreSQL: the months, by their first millisecond, that have a part of the table of diagnoses
+	plans sync.Map // SQLite: of write, statements by their text that batches need again and again
+	// PostgreSQL: the months, by their first millisecond, that have a part of the table of diagnoses, and how many this
+	// process brought there.
+	months sync.Map
 }
 
 // readers is the number of SQLite connections that serve pages; more only add page caches.
