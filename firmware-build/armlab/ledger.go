@@ -55,7 +55,10 @@ func (b *ledger) arrive(payload []byte) {
 	}
 	var e report.Envelope
 	var d report.Diagnosis
-	if json.Unmarshal(doc, &e) != nil || e.Kind() != report.KindDiagnosis || json.Unmarshal(e.Data, &d) != nil || !d.Final {
+	if json.Unmarshal(doc, &e) != nil || e.Kind() != report.KindDiagnosis {
+		return
+	}
+	if json.Unmarshal(e.Data, &d) != nil || !d.Final {
 		return
 	}
 	b.mu.Lock()
