@@ -87,7 +87,8 @@ func (s *Store) Backlog(ctx context.Context, after int64, since, until time.Time
 
 // waited reads what had waited at its terminal: how many rows there were, which was the last, and of those of which it
 // is known when they happened, that.
-func (s *Store) waited(ctx context.Context, which string, args ...any) (list []Sighting, read int, last int64, err error) {
+func (s *Store) waited(ctx context.Context, which string, args ...any) (list []Sighting, read int, last int64,
+	err error) {
 	wrong := func(err error) ([]Sighting, int, int64, error) { return nil, 0, 0, err }
 	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, received, repeats + 1, scheme, code, entry, cause, segment, body, packed
 		FROM diagnoses WHERE historical = 1 AND `+which), args...)

@@ -342,7 +342,8 @@ func (s *Store) Reporting(ctx context.Context, t Told, place map[string]string, 
 	cond, where := within("d", place)
 	of := " FROM diagnoses AS d WHERE d.place >= ? AND d.received >= ? AND d.received < ? AND d.estate = ? AND d.historical = 0 AND " +
 		cause + " AND " + cmp.Or(cond, "1 = 1")
-	args := slices.Concat([]any{millis(from), each.Milliseconds(), low, millis(from), millis(to), clean(t.Estate)}, causes, where)
+	args := slices.Concat([]any{millis(from), each.Milliseconds(), low, millis(from), millis(to), clean(t.Estate)},
+		causes, where)
 	what, group := "count(DISTINCT d.terminal)", " GROUP BY step"
 	if len(t.late) > 0 { // one that told of a step then and again later counts once
 		what, group = "d.terminal", " GROUP BY step, d.terminal"
