@@ -94,7 +94,6 @@ var errorTexts = []translate.Text{
 	{"--open：%v", "--open: %w"},
 	{"--keep-rows、--keep-days 和 --max-terminals：至少为 1", "--keep-rows, --keep-days and --max-terminals: want 1 or more"},
 	{"--rate：应为 0（不限）到 %d；--exports：至少为 1", "--rate: want 0, which is no limit, to %d; --exports: want 1 or more"},
-	{"网页的证书：%v", "certificate of the pages: %w"},
 	{"--listen %s：%v", "--listen %q: %w"},
 	{"--otlp：%v", "--otlp: %w"},
 	{"%s：意外结束", "%s: ended unexpectedly"},
@@ -161,6 +160,7 @@ var errorTexts = []translate.Text{
 	// The embedded broker.
 	{"证书和密钥要一起给", "a certificate and its key belong together"},
 	{"读取证书：%v", "read certificate: %w"},
+	{"网页的证书：%v", "certificate of the pages: %w"},
 	{"客户端证书需要 TLS，即消息服务器自己要有证书", "certificates of clients need TLS, and that a certificate of the broker"},
 	{"读取 CA：%v", "read CA: %w"},
 	{"读取 CA %s：里面没有证书", "read CA %s: no certificate in it"},
