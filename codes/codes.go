@@ -195,13 +195,6 @@ func (c *Cause) adviceOf(written string) (advice string, ok bool) {
 	return "", false
 }
 
-// Problem is one mistake in a data file. Line 0 means the whole file.
-type Problem struct {
-	File string
-	Line int
-	What string
-}
-
 // Builtin returns the knowledge compiled in. It costs nothing: the value lies in the program's data.
 func Builtin() *Knowledge { return &builtin }
 

@@ -45,15 +45,14 @@ func Error(err error, texts []Text) string {
 }
 
 // chinese says the values of a text that are errors themselves.
-func chinese(values []Value, inner []error, texts []Text) (list []string) {
+func chinese(values []value, inner []error, texts []Text) (list []string) {
 	for _, v := range values {
-		said := v.Text
-		if v.Verb == 'w' || v.Verb == 'v' {
-			i := slices.IndexFunc(inner, func(e error) bool { return e.Error() == v.Text })
-			if i >= 0 {
+		said := v.text
+		if v.verb == 'w' || v.verb == 'v' {
+			if i := slices.IndexFunc(inner, func(e error) bool { return e.Error() == v.text }); i >= 0 {
 				said = Error(inner[i], texts)
-			} else if at, deeper := Find(v.Text, texts); at >= 0 {
-				said = fill(texts[at].ZH, chinese(deeper, nil, texts))
+			} else {
+				said = Words(v.text, texts)
 			}
 		}
 		list = append(list, said)
@@ -74,19 +73,30 @@ func within(err error) []error {
 	return nil
 }
 
-// A Value is what stood in the place of a verb.
-type Value struct {
-	Verb byte
-	Text string
+// Words are an English text in Chinese, as it is where the list does not have it.
+func Words(text string, texts []Text) string {
+	if at, values := find(text, texts, nil); at >= 0 {
+		return fill(texts[at].ZH, chinese(values, nil, texts))
+	}
+	return text
 }
 
-// Find returns which text of a list an English one has the form of, -1 if none, and its values. Of several it is the
-// one that begins with most words of its own, then the one that has most; one without any says nothing and is never
-// found.
-func Find(text string, texts []Text) (at int, values []Value) { return find(text, texts, nil) }
+// Find returns which text of a list an English one has the form of, -1 if none.
+func Find(text string, texts []Text) int {
+	at, _ := find(text, texts, nil)
+	return at
+}
 
-// find is Find where it is known which errors an error holds: they stand in the places of %w.
-func find(text string, texts []Text, inner []error) (at int, values []Value) {
+// A value is what stood in the place of a verb.
+type value struct {
+	verb byte
+	text string
+}
+
+// find returns which text of a list an English one has the form of, -1 if none, and its values. Of several it is the
+// one that begins with most words of its own, then the one that has most; one without any says nothing and is never
+// found. The errors that an error is known to hold stand in the places of %w.
+func find(text string, texts []Text, inner []error) (at int, values []value) {
 	at, begins, most := -1, 0, 0
 	for i, t := range texts {
 		first, _, _ := strings.Cut(t.EN, "%")
@@ -151,9 +161,9 @@ func fixed(format string) (n int) {
 }
 
 // match finds the values that make a text of a format, as they stand in the text.
-func match(format, text string, inner []error) (values []Value, ok bool) {
+func match(format, text string, inner []error) (values []value, ok bool) {
 	list := parts(format)
-	values = make([]Value, 0, len(list))
+	values = make([]value, 0, len(list))
 	tries := 0
 	var from func(i int, text string) bool
 	from = func(i int, text string) bool {
@@ -177,7 +187,7 @@ func match(format, text string, inner []error) (values []Value, ok bool) {
 				end += skip
 			}
 			if fits(list[i].kind, rest[:end], inner) {
-				values = append(values, Value{list[i].kind, rest[:end]})
+				values = append(values, value{list[i].kind, rest[:end]})
 				if from(i+1, rest[end:]) {
 					return true
 				}

@@ -126,7 +126,7 @@ func TestErrorsOfTheSystemAreSaid(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&fs.PathError{Op: "open", Path: "/a", Err: fs.ErrNotExist}, "/a：没有这个文件或目录"},
+		{&fs.PathError{Op: "open", Path: "/a", Err: fs.ErrNotExist}, "打不开 /a：没有这个文件或目录"},
 		{fmt.Errorf("open: %w", fs.ErrPermission), "没有权限"},
 		{New("read", "/a", fs.ErrPermission), "读不了 /a：没有权限"},
 		{fmt.Errorf("so: %w", New("json-empty")), "是空的，不是 JSON"},
