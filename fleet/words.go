@@ -232,6 +232,7 @@ var errorTexts = []translate.Text{
 
 	// Taking documents in.
 	{"不是对象", "not an object"},
+	{"不是列表", "not a list"},
 	{"节点 %s：不是地址；应为 nats://host:4222", "node %q: not an address; want nats://host:4222"},
 	{"节点 %s：不能用 %s 连接 NATS 服务器；应为 nats://host:4222（或 tls、ws、wss）", "node %q: %q is no way to reach a NATS server; want nats://host:4222 (or tls, ws, wss)"},
 	{"读取凭据：%v", "read credentials: %w"},

@@ -166,32 +166,42 @@ func match(format, text string, inner []error) (values []value, ok bool) {
 	values = make([]value, 0, len(list))
 	tries := 0
 	var from func(i int, text string) bool
+	take := func(i int, rest string, end int) bool {
+		if !fits(list[i].kind, rest[:end], inner) {
+			return false
+		}
+		values = append(values, value{list[i].kind, rest[:end]})
+		if from(i+1, rest[end:]) {
+			return true
+		}
+		values = values[:len(values)-1]
+		return false
+	}
 	from = func(i int, text string) bool {
 		rest, ok := strings.CutPrefix(text, list[i].fixed)
 		if !ok || i == len(list)-1 {
 			return ok && rest == ""
 		}
-		next := list[i+1].fixed
-		last := i+1 == len(list)-1
+		next, last := list[i+1].fixed, i+1 == len(list)-1
+		if next == "" && !last { // nothing tells where it ends but the end of the line
+			line, _, _ := strings.Cut(rest, "\n")
+			return take(i, rest, len(line))
+		}
 		for end := 0; end <= len(rest); end++ {
 			if tries++; tries > 10000 {
 				return false
 			}
 			if last && next == "" {
 				end = len(rest)
-			} else if next != "" {
+			} else {
 				skip := strings.Index(rest[end:], next)
 				if skip < 0 {
 					return false
 				}
 				end += skip
 			}
-			if fits(list[i].kind, rest[:end], inner) {
-				values = append(values, value{list[i].kind, rest[:end]})
-				if from(i+1, rest[end:]) {
-					return true
-				}
-				values = values[:len(values)-1]
+			if take(i, rest, end) {
+				return true
 			}
 		}
 		return false
