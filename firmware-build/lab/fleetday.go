@@ -23,6 +23,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"posdx/agent/report"
+	"posdx/agent/translate"
 	"posdx/fleet/incident"
 	"posdx/fleet/sample"
 	"posdx/fleet/simulate"
@@ -48,7 +49,7 @@ const (
 // fleetDay simulates a fleet of terminals.
 func fleetDay(ctx context.Context, args []string, out, talk io.Writer) int {
 	f := flag.NewFlagSet("fleet", flag.ContinueOnError)
-	lang := languageOf(args)
+	lang := translate.Language(args)
 	f.String("lang", lang, langUsage)
 	n := f.Int("terminals", 500, "`终端数`，10 到 100000；morning 为 450 到 1500：再少，四个事件显不出来\nhow many `terminals`, 10 to 100000; of a morning 450 to 1500: fewer are too few for its four incidents to show")
 	day := f.String("day", dayMorning, "`哪种一天`。morning：现在演给为它启动的 posdx-fleet；workday、quiet：按自己的时间\nwhich `day`. morning: played now to a posdx-fleet that is started for it; workday, quiet: in their own time")

@@ -19,6 +19,7 @@ import (
 
 	"posdx/agent/diagnose"
 	"posdx/agent/report"
+	"posdx/agent/translate"
 	"posdx/drivers/sim"
 	"posdx/firmware-build/lab/world"
 )
@@ -57,7 +58,7 @@ type lab struct {
 func inside(ctx context.Context, args []string, out, talk io.Writer) int {
 	l := &lab{outcomes: make(chan world.Outcome, 1)}
 	f := flag.NewFlagSet("inside", flag.ContinueOnError)
-	l.o.flags(f, languageOf(args))
+	l.o.flags(f, translate.Language(args))
 	if err := f.Parse(args); err != nil {
 		return 2
 	}

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"posdx/agent/translate"
 )
 
 // langUsage is the help of --lang.
@@ -24,7 +26,7 @@ func main() {
 }
 
 func command(ctx context.Context, args []string, out, talk io.Writer) int {
-	word, lang := "help", languageOf(args)
+	word, lang := "help", translate.Language(args)
 	if len(args) > 0 {
 		word, args = args[0], args[1:]
 	}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"posdx/agent/translate"
 )
 
 const (
@@ -34,7 +36,7 @@ const (
 func run(ctx context.Context, args []string, out, talk io.Writer) int {
 	var o options
 	f := flag.NewFlagSet("run", flag.ContinueOnError)
-	lang := languageOf(args)
+	lang := translate.Language(args)
 	o.flags(f, lang)
 	help(f, lang, "用法：posdx-lab run --scenario NAME [选项]\n\n建立一台模拟终端和它周围的一切，真的弄坏其中一样，并显示诊断。\n\n例：\n  posdx-lab run --scenario modem-no-sim --once\n\n选项：",
 		"usage: posdx-lab run --scenario NAME [OPTIONS]\n\nBuilds a simulated terminal with everything around it, really breaks something and shows the diagnosis.\n\nexample:\n  posdx-lab run --scenario modem-no-sim --once\n\noptions:")

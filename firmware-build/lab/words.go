@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"posdx/agent/diagnose"
@@ -35,20 +33,6 @@ example:
   posdx-lab run --scenario modem-no-sim --once --lang en
 `
 )
-
-// languageOf is the language of whoever calls: that of --lang, else of the environment, else Chinese.
-func languageOf(args []string) string {
-	for i, a := range args {
-		value, ok := strings.CutPrefix(strings.TrimLeft(a, "-"), "lang=")
-		if !ok && (a == "--lang" || a == "-lang") && i+1 < len(args) {
-			value = args[i+1]
-		}
-		if value == "zh" || value == "en" {
-			return value
-		}
-	}
-	return cmp.Or(codes.LanguageOf(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_MESSAGES"), os.Getenv("LANG"))), "zh")
-}
 
 func said(lang, zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
 
