@@ -22,6 +22,52 @@ var ErrorMakers = map[string]int{"fmt.Errorf": 0, "errors.New": 0}
 func TextsMade(t testing.TB, makers map[string]int, folders ...string) map[string]string {
 	t.Helper()
 	made := map[string]string{}
+	eachFile(t, folders, func(path string, f *ast.File) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			short, long := "", ""
+			switch of := call.Fun.(type) {
+			case *ast.Ident:
+				short = of.Name
+			case *ast.SelectorExpr:
+				short, long = of.Sel.Name, fmt.Sprint(of.X)+"."+of.Sel.Name
+			}
+			at, is := makers[long]
+			if !is {
+				at, is = makers[short]
+			}
+			if is && at < len(call.Args) {
+				if text, ok := literal(call.Args[at]); ok {
+					made[text] = path
+				}
+			}
+			return true
+		})
+	})
+	return made
+}
+
+// Literals are the texts in the Go files of folders, tests apart.
+func Literals(t testing.TB, folders ...string) (list []string) {
+	t.Helper()
+	eachFile(t, folders, func(_ string, f *ast.File) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				if s, err := strconv.Unquote(lit.Value); err == nil {
+					list = append(list, s)
+				}
+			}
+			return true
+		})
+	})
+	return list
+}
+
+func eachFile(t testing.TB, folders []string, do func(path string, f *ast.File)) {
+	t.Helper()
 	for _, folder := range folders {
 		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
 		if err != nil {
@@ -35,32 +81,9 @@ func TextsMade(t testing.TB, makers map[string]int, folders ...string) map[strin
 			if err != nil {
 				t.Fatal(err)
 			}
-			ast.Inspect(f, func(n ast.Node) bool {
-				call, ok := n.(*ast.CallExpr)
-				if !ok {
-					return true
-				}
-				short, long := "", ""
-				switch of := call.Fun.(type) {
-				case *ast.Ident:
-					short = of.Name
-				case *ast.SelectorExpr:
-					short, long = of.Sel.Name, fmt.Sprint(of.X)+"."+of.Sel.Name
-				}
-				at, is := makers[long]
-				if !is {
-					at, is = makers[short]
-				}
-				if is && at < len(call.Args) {
-					if text, ok := literal(call.Args[at]); ok {
-						made[text] = path
-					}
-				}
-				return true
-			})
+			do(path, f)
 		}
 	}
-	return made
 }
 
 // literal is a text, or several and values with a plus between them.
@@ -79,11 +102,13 @@ func literal(e ast.Expr) (string, bool) {
 	return "", false
 }
 
+var word = regexp.MustCompile(`[a-z]{3,}`)
+
 var place = regexp.MustCompile(`%#?(?:\.\d+)?[a-z]`)
 
 // HasWords tells whether a text has words of its own, and is not made of values and marks alone.
 func HasWords(text string) bool {
-	return regexp.MustCompile(`[a-z]{3,}`).MatchString(place.ReplaceAllString(text, ""))
+	return word.MatchString(place.ReplaceAllString(text, ""))
 }
 
 // SampleOf is an error as fmt.Errorf makes it of a text: around inner, and with 7 and X1 for values.

@@ -60,6 +60,28 @@ var heard = [...]translate.Text{
 	{"什么也没有听到", "nothing said"},
 	{"套接字 %s：%v", "socket %s: %w"},
 
+	// What the hook answers to a wrong request; say.Heard of posdx report.
+	{`不是一行 JSON 对象；例如：{"type":"code","code":"96"}`, `not a JSON object on one line; send for example {"type":"code","code":"96"}`},
+	{"%v；每个成员只写一次", "%v; send each member once"},
+	{"这个守护进程用的是协议版本 1", "this daemon speaks version 1"},
+	{"应为应答码", "want a response code"},
+	{"没有给：读到了卡写 true，没读到写 false", "missing: say true if the card was read, false if not"},
+	{"里面没有 %s 的事实", "holds no fact of %s"},
+	{"应为检查项的名字，例如 net.tcp", "want names of checks, such as net.tcp"},
+	{"应为对象", "want an object"},
+	{"应为列数，%d 到 %d", "want a number of columns from %d to %d"},
+	{"已有 16 个连接：请关闭不用的", "16 connections are open: close those that are not needed"},
+	{"一行要在 5 秒内写完：什么都没有保留", "a line has to end within 5 s: nothing of it was kept"},
+	{"一行超过 %d 字节：什么都没有保留", "line longer than %d bytes: nothing of it was kept"},
+	{"请一秒后再试", "try again a second later"},
+	{"还没有解释：请过一会儿查询状态", "not explained yet: ask for the status later"},
+	{"没有这个成员", "there is no such member"},
+	{"应为 %g 到 %g 的数", "want a number from %g to %g"},
+	{"应为应答码，没有应答时写 \"none\"", `want a response code, or "none" if no answer came`},
+	{"应为这些词的列表：%s", "want a list of %s"},
+	{"应为 IP 地址", "want an IP address"},
+	{"应为版本：最多 64 个字符，只能用 A-Z a-z 0-9 . _ - + :", "want a version: at most 64 of A-Z a-z 0-9 . _ - + :"},
+
 	// Ports.
 	{"%s 的线路错误计数：%v", "line errors of %s: %w"},
 	{"%s 的线路错误计数：不在 tty/driver/%s 里：%v", "line errors of %s: not in tty/driver/%s: %w"},
