@@ -3,6 +3,7 @@
 package translate
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strconv"
@@ -78,7 +79,7 @@ func Words(text string, texts []Text) string {
 	if at, values := find(text, texts, nil); at >= 0 {
 		return fill(texts[at].ZH, chinese(values, nil, texts))
 	}
-	return text
+	return cmp.Or(ofSystem(text), text)
 }
 
 // Find returns which text of a list an English one has the form of, -1 if none.
