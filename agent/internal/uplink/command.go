@@ -36,8 +36,8 @@ var names = [...]string{"diagnose", "health", "bundle", "knowledge", "ping"}
 // certificate's name as it stands lets one called "t1/cmd" write them among the commands of t1: mosquitto's rules cannot
 // say otherwise. So what is no command is not even answered there, for every byte may be paid for; and the one that is,
 // health, which changes nothing, is answered so often and no more.
-var written = [...]string{report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth, report.KindTally,
-	report.KindDropped, report.KindOutcome, report.KindAsked}
+var written = [...]string{report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth,
+	report.KindTally, report.KindDropped, report.KindOutcome, report.KindAsked}
 
 const (
 	doubtfulMost  = 12 // in a row; then one every doubtfulEvery

@@ -351,7 +351,8 @@ func TestForgedNamesReachNobody(t *testing.T) {
 	m := newMosquitto(t, p)
 	cert, key := p.files("t1")
 	var did, advised, ended atomic.Int64
-	u, _ := run(t, Config{Brokers: []string{m.URL()}, CAFile: filepath.Join(p.dir, "ca.pem"), CertFile: cert, KeyFile: key}, newBox(t), Handlers{
+	cfg := Config{Brokers: []string{m.URL()}, CAFile: filepath.Join(p.dir, "ca.pem"), CertFile: cert, KeyFile: key}
+	u, _ := run(t, cfg, newBox(t), Handlers{
 		Command: func(_ context.Context, name string, _ report.Command) report.Reply {
 			if name == "health" {
 				did.Add(1)
@@ -368,8 +369,8 @@ func TestForgedNamesReachNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, cn := range []string{"t1/cmd", "advisory", "advisory/carrier"} {
-		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID(fmt.Sprint("thief", i)).SetTLSConfig(p.config(cn)).
-			SetAutoReconnect(false))
+		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID(fmt.Sprint("thief", i)).
+			SetTLSConfig(p.config(cn)).SetAutoReconnect(false))
 		if tok := c.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
 			t.Fatalf("%s is not let in, so this test holds nothing: %v", cn, tok.Error())
 		}
