@@ -438,7 +438,6 @@ var texts = [...]struct{ id, zh, en string }{
 	{"flag-unknown", "没有选项 %s；--help 会列出全部", "no option %s; --help lists them"},
 	{"flag-needs", "选项 %s 需要一个值", "option %s needs a value"},
 	{"flag-value", "选项 %s：%q 不合适", "option %s: %q does not fit"},
-	{"error-system", "系统报告 “%v”", "%v"},
 	{"level-error", "错误", "error"},
 	{"level-fault", "故障", "fault"},
 	{"level-warning", "警告", "warning"},
