@@ -32,7 +32,7 @@ const ackName = "ack"
 // names are the commands there are.
 var names = [...]string{"diagnose", "health", "bundle", "knowledge", "ping"}
 
-// written are the last levels of the topics that a terminal writes under its own name. A broker whose rules take a
+// written are the last levels of the topics that a terminal writes under its name. A broker whose rules take a
 // certificate's name as it stands lets one called "t1/cmd" write them among the commands of t1: mosquitto's rules cannot
 // say otherwise. So what is no command is not even answered there, for every byte may be paid for; and the one that is,
 // health, which changes nothing, is answered so often and no more.
