@@ -33,7 +33,7 @@ const ackName = "ack"
 var names = [...]string{"diagnose", "health", "bundle", "knowledge", "ping"}
 
 // written are the last levels of the topics that a terminal writes under its name. A broker whose rules take a
-// certificate's name as it stands lets one called "t1/cmd" write them among the commands of t1: mosquitto's rules cannot
+// certificate's name as it stands lets one called "t1/cmd" write them among t1's commands: mosquitto's rules cannot
 // say otherwise. So what is no command is not even answered there, for every byte may be paid for; and the one that is,
 // health, which changes nothing, is answered so often and no more.
 var written = [...]string{report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth,
