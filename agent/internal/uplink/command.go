@@ -34,7 +34,7 @@ var names = [...]string{"diagnose", "health", "bundle", "knowledge", "ping"}
 
 // written are the last levels of the topics that a terminal writes under its name. A broker whose rules take a
 // certificate's name as it stands lets one called "t1/cmd" write them among t1's commands: mosquitto's rules cannot
-// say otherwise. So what is no command is not even answered there, for every byte may be paid for; and the one that is,
+// say otherwise. What is no command is not even answered there, for every byte may be paid for; and the one that is,
 // health, which changes nothing, is answered so often and no more.
 var written = [...]string{report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth,
 	report.KindTally, report.KindDropped, report.KindOutcome, report.KindAsked}
