@@ -26,7 +26,7 @@ var version = "dev"
 const (
 	exitOK     = 0
 	exitFailed = 1
-	exitUsage  = 2
+	exitUsage  = 2 // what it was told cannot be meant, on the command line or in a file that is named there
 )
 
 // defaultData is the data directory of a fleet that was told no other.
@@ -225,5 +225,21 @@ func printer(name, zh, en string, doc func() []byte) func(context.Context, stdio
 			return failed(s, name, err)
 		}
 		return exitOK
+	}
+}
+
+// A mistake is an error in what a command was told: an option, or a file that one names. The command fails the same way
+// until that is put right.
+type mistake struct{ error }
+
+func (m mistake) Unwrap() error { return m.error }
+
+// meant makes whatever a step refuses a mistake.
+func meant(step func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := step(ctx); err != nil {
+			return mistake{err}
+		}
+		return nil
 	}
 }

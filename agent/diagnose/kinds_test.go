@@ -398,7 +398,8 @@ func TestUnknownCodeOpensNoGate(t *testing.T) {
 	busy := found("board.cpu", report.Bad, report.Facts{"pressure_avg10": 90.0, "load1": 12.0})
 	for _, origin := range []report.Origin{report.OriginHost, report.OriginUnknown, report.OriginCashier} {
 		for _, code := range []string{"QX7", "ZZ", "7731"} {
-			ev := report.Event{Code: code, Origin: origin, Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes, ResponseMS: &ms}}
+			ev := report.Event{Code: code, Origin: origin,
+				Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes, ResponseMS: &ms}}
 			d := Explain(ev, []report.Evidence{busy}, k, Options{})
 			if !d.Abstained || probability(&d, "terminal.overloaded") > 0.1 {
 				t.Errorf("%s by %s: %s %.2f, abstained %v", code, origin, d.Causes[0].ID, d.Causes[0].Probability, d.Abstained)

@@ -22,6 +22,9 @@ func Error(err error, texts []Text) string {
 		return teller.In("zh")
 	}
 	inner := within(err)
+	if len(inner) == 1 && inner[0].Error() == err.Error() { // it marks the other one and says nothing
+		return Error(inner[0], texts)
+	}
 	if at, values := find(err.Error(), texts, inner); at >= 0 {
 		return fill(texts[at].ZH, chinese(values, inner, texts))
 	}
