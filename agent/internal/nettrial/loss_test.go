@@ -20,14 +20,17 @@ func explained(list ...report.Evidence) report.Diagnosis {
 	return diagnose.Explain(connectError.event(), list, codes.Builtin(), diagnose.Options{Lang: "en", Final: true})
 }
 
-// A host whose certificate comes from an authority that is new, while another place's is as before: the acquirer may
-// have changed it, or a box on the way may sign for this one host. From the terminal nobody can tell, and both are said.
+// A host's certificate comes from an authority that is new, while another place's is as before: the acquirer may have
+// changed it, or a box on the way may sign for this one host. From the terminal nobody can tell, and both are said.
 func TestAnotherIssuerAtTheHostAlone(t *testing.T) {
 	d := explained(
-		evidence.New(evidence.NetTCP, "host-primary", evidence.Target.Is("host-primary"), evidence.Outcome.Is("ok"), evidence.MS.Is(11)),
-		evidence.New(evidence.NetTLS, "host-primary", evidence.Target.Is("host-primary"), evidence.Outcome.Is("unknown-ca"),
+		evidence.New(evidence.NetTCP, "host-primary", evidence.Target.Is("host-primary"), evidence.Outcome.Is("ok"),
+			evidence.MS.Is(11)),
+		evidence.New(evidence.NetTLS, "host-primary", evidence.Target.Is("host-primary"),
+			evidence.Outcome.Is("unknown-ca"),
 			evidence.Issuer.Is("new"), evidence.Which.Is("leaf"), evidence.DaysLeft.Is(364)),
-		evidence.New(evidence.NetTLS, "broker", evidence.Target.Is("broker"), evidence.Outcome.Is("ok"), evidence.DaysLeft.Is(364)),
+		evidence.New(evidence.NetTLS, "broker", evidence.Target.Is("broker"), evidence.Outcome.Is("ok"),
+			evidence.DaysLeft.Is(364)),
 		evidence.New(evidence.BoardClock, "clock", evidence.OffsetS.Is(0), evidence.Source.Is("ntp")))
 	if !d.Abstained || !slices.Contains(d.CannotSeparate, "host.tls") || !slices.Contains(d.CannotSeparate, "wan.tls") {
 		t.Errorf("%s; cannot separate %v", ranked(d), d.CannotSeparate)
@@ -54,7 +57,8 @@ func TestLossThatBeginsAtTheRouter(t *testing.T) {
 				evidence.LossPct.Is(far), evidence.RTTMS.Is(11), evidence.Samples.Is(20)),
 			evidence.New(evidence.NetPath, "broker", evidence.Target.Is("broker"), evidence.By.Is("echo"),
 				evidence.LossPct.Is(far), evidence.RTTMS.Is(11), evidence.Samples.Is(20)),
-			evidence.New(evidence.NetTCP, "host-primary", evidence.Target.Is("host-primary"), evidence.Outcome.Is("ok"), evidence.MS.Is(11)),
+			evidence.New(evidence.NetTCP, "host-primary", evidence.Target.Is("host-primary"), evidence.Outcome.Is("ok"),
+				evidence.MS.Is(11)),
 			evidence.New(evidence.NetInternet, "broker", evidence.Target.Is("broker"), evidence.Outcome.Is("ok"), evidence.MS.Is(11)),
 		)
 	}
