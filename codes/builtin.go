@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3d2fea83513293c538d44ca1f65307e6ae460abf0061b46538a8c5fbd8d38e05", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:32f31575c64c4dc07d276a8008a1c3a3627fc3273a1f54c4095d6e596accd03a", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -6519,7 +6519,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3d2fea83513293c538d
 		Weight{Cause: "wan.slow", Word: -2},
 	}, Text: Text{ZH: "延迟正常，{rtt_ms}毫秒", EN: "the delay is normal, {rtt_ms} ms"}},
 	Sign{Name: "path.gateway-loss", Check: "net.path", Family: "quality", Tells: true, Weights: []Weight{
-		Weight{Cause: "wan.loss", Word: -2},
+		Weight{Cause: "wan.loss", Word: -3},
 	}, Text: Text{ZH: "丢包从到路由器就开始", EN: "the loss begins on the way to the router"}},
 	Sign{Name: "path.host-alive", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: 1},

@@ -291,6 +291,7 @@ var texts = [...]struct{ id, zh, en string }{
 	{"library-key", "knowledge.keys[%d]：%v", "config: knowledge.keys[%d]: %v"},
 	{"address-length", "%[2]q：应为 1 到 64 个字符", "%s %q: want 1 to 64 characters"},
 	{"address-dots", "%[2]q：只有点不能作名字，它的页面无法访问", "%s %q: dots alone name no terminal, its page could not be reached"},
+	{"address-reserved", "%[1]q：管理平台自用，终端不能叫这个名字", "terminal %q: the fleet uses this name itself, give another"},
 	{"address-letter", "%[2]q：不能用 %[3]q，只能用 A-Z a-z 0-9 . _ -", "%s %q: %q is not allowed, use A-Z a-z 0-9 . _ -"},
 	{"json-want-found", "应为%s，这里是%s", "want %s, found %s"},
 	{"json-time", "应为 2026-11-21T12:00:00Z 这种形式的时间", "a time is wanted in the form 2026-11-21T12:00:00Z"},
