@@ -102,6 +102,12 @@ func TestClients(t *testing.T) {
 				return string(b), code
 			}
 			out, code := call(env, "96", "host", "000123")
+			for range 4 { // a busy machine may take longer than the second that the daemon lets a client wait
+				if !strings.Contains(out, `"result": "accepted"`) && !strings.Contains(out, `"result":"accepted"`) {
+					break
+				}
+				out, code = call(env, "96", "host", "000123")
+			}
 			lines := strings.Split(strings.TrimSpace(out), "\n")
 			var a hook.Answer
 			if err := json.Unmarshal([]byte(lines[len(lines)-1]), &a); err != nil || code != 0 || a.Verdict == nil ||

@@ -54,8 +54,7 @@ func runIngest(ctx context.Context, s stdio, args []string) int {
 	}
 	c.nats.MaxBytes = int64(*gigabytes) << 30
 	if err := c.check(); err != nil {
-		fmt.Fprintf(s.err, "posdx-fleet ingest: %v\n", err)
-		return exitUsage
+		return s.wrong("ingest", "%s", "%s", s.error(err))
 	}
 	if err := takeIn(ctx, c, log()); err != nil {
 		return failed(s, "ingest", err)

@@ -25,8 +25,7 @@ func runNotify(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if (words[0] == "check") == (len(words) == 2) || words[0] != "check" && words[0] != "test" {
-		fmt.Fprintf(s.err, "posdx-fleet notify: %q: want check, or test WAY\n", words)
-		return exitUsage
+		return s.wrong("notify", "%q：应为 check 或 test WAY", "%q: want check, or test WAY", words)
 	}
 	c, err := notify.Read(*file)
 	if err != nil {
@@ -47,6 +46,6 @@ func runNotify(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		return failed(s, "notify", err)
 	}
-	fmt.Fprintf(s.out, "%s: told\n", words[1])
+	s.print("%s：已通知", "%s: told", words[1])
 	return exitOK
 }

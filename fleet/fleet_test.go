@@ -315,17 +315,17 @@ func TestEndToEnd(t *testing.T) {
 		state := func() string { f.get(t, "/api/v1/terminals/shop/t1", &term); return term.State }
 		housetest.Until(t, "online", func() bool { return state() == "online" })
 		var list strings.Builder
-		if code := run(t.Context(), stdio{&list, io.Discard}, []string{"list", "--url", f.page, "--code", "97", "--lang",
+		if code := run(t.Context(), stdio{out: &list, err: io.Discard}, []string{"list", "--url", f.page, "--code", "97", "--lang",
 			"en"}); code != exitOK || !strings.Contains(list.String(), "shop/t1") || strings.Count(list.String(), "\n") != 1 {
 			t.Errorf("list: %d %q", code, list.String())
 		}
 		list.Reset()
-		if code := run(t.Context(), stdio{io.Discard, &list}, []string{"list", "--url", f.page, "--limit",
+		if code := run(t.Context(), stdio{out: io.Discard, err: &list}, []string{"list", "--url", f.page, "--limit",
 			"0"}); code != exitFailed || !strings.Contains(list.String(), "limit: want 1 to 500") {
 			t.Errorf("what the fleet says of a wrong limit: %d %q", code, list.String())
 		}
 		list.Reset()
-		if code := run(t.Context(), stdio{&list, io.Discard}, []string{"show", "shop/t1", "--url", f.page}); code != exitOK ||
+		if code := run(t.Context(), stdio{out: &list, err: io.Discard}, []string{"show", "shop/t1", "--url", f.page}); code != exitOK ||
 			!strings.Contains(list.String(), "online") || !strings.Contains(list.String(), "gap 4-6 dropped") {
 			t.Errorf("show: %d %q", code, list.String())
 		}
@@ -496,7 +496,7 @@ func TestUsage(t *testing.T) {
 		{"serve --inventory /no/such --data " + t.TempDir(), 1, "read inventory"}, {"serve --keep-rows 0", 1, "--keep-rows"}, {"list --url http://127.0.0.1:1", 1, "refused"},
 	} {
 		var out, err strings.Builder
-		code := run(t.Context(), stdio{&out, &err}, strings.Fields(c.args))
+		code := run(t.Context(), stdio{out: &out, err: &err}, strings.Fields(c.args))
 		if code != c.code || !strings.Contains(out.String()+err.String(), c.says) {
 			t.Errorf("posdx-fleet %s: %d %q %q, want %d %q", c.args, code, out.String(), err.String(), c.code, c.says)
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -20,7 +19,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -37,6 +35,7 @@ import (
 	"posdx/fleet/notify"
 	"posdx/fleet/otlp"
 	"posdx/fleet/sbom"
+	"posdx/fleet/settings"
 	"posdx/fleet/store"
 	"posdx/fleet/web"
 )
@@ -421,8 +420,7 @@ func letIn(ctx context.Context, c serveConfig, db *store.Store, site *web.Site) 
 		return fmt.Errorf("read OpenID configuration: %w", err)
 	}
 	var o access.OIDCConfig
-	d := toml.NewDecoder(bytes.NewReader(b))
-	if err := d.DisallowUnknownFields().Decode(&o); err != nil {
+	if err := settings.Decode(b, &o); err != nil {
 		return fmt.Errorf("read OpenID configuration %s: %w", c.oidc, err)
 	}
 	if site.OIDC, err = access.NewOIDC(o, keeper); err != nil {

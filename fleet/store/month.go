@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -149,9 +150,28 @@ func (s *Store) ensureMonth(ctx context.Context, t time.Time) error {
 		return nil
 	})
 	if err == nil {
-		s.months.Store(first.UnixMilli(), true)
+		s.months.LoadOrStore(first.UnixMilli(), new(atomic.Int64))
 	}
 	return err
+}
+
+// studied is how many diagnoses a month's table takes until the database is told to look at what is in it. It would do
+// so by itself a minute or two later; until then it finds a terminal's diagnosis by reading all that the terminal has,
+// for every document.
+const studied = 1000
+
+// study counts what a batch brought to its months.
+func (s *Store) study(ctx context.Context, docs []Document) {
+	for i := range docs {
+		if docs[i].Diagnosis == nil {
+			continue
+		}
+		first := monthOf(docs[i].Received)
+		if n, ok := s.months.Load(first.UnixMilli()); ok && n.(*atomic.Int64).Add(1) == studied {
+			// If this fails, or another does it just now, the database's own will do.
+			s.write.ExecContext(ctx, "ANALYZE (SKIP_LOCKED) diagnoses_"+first.Format("2006_01"))
+		}
+	}
 }
 
 // A part is the table of one month.

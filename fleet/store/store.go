@@ -28,7 +28,10 @@ type Store struct {
 	pg    bool
 	most  int // terminals
 
-	months sync.Map // PostgreSQL: the months, by their first millisecond, that have a part of the table of diagnoses
+	plans sync.Map // SQLite: of write, statements by their text that batches need again and again
+	// PostgreSQL: the months, by their first millisecond, that have a part of the table of diagnoses, and how many this
+	// process brought there.
+	months sync.Map
 }
 
 // readers is the number of SQLite connections that serve pages; more only add page caches.
@@ -47,7 +50,9 @@ func Open(ctx context.Context, address string) (*Store, error) {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}
 		dsn := liteAddress(path) + "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
-		if s.write, err = sql.Open("sqlite", dsn); err != nil {
+		// In memory is what a statement would undo, at most a part of one batch. A longer log before it is copied into the
+		// file saves writing the pages of the indices again and again.
+		if s.write, err = sql.Open("sqlite", dsn+"&_pragma=temp_store(MEMORY)&_pragma=wal_autocheckpoint(8000)"); err != nil {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}
 		s.write.SetMaxOpenConns(1)

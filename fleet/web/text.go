@@ -543,6 +543,19 @@ func pickLanguage(r *http.Request) string {
 	return "zh"
 }
 
+// askedLanguage is that of a question by a program: English, unless it says which.
+func askedLanguage(r *http.Request) string {
+	if r.Header.Get("Accept-Language") == "" && r.URL.Query().Get("lang") == "" {
+		return "en"
+	}
+	return pickLanguage(r)
+}
+
+// Word is a word of the pages in a language, for what the command line says of the same things.
+func Word(lang string, key ...string) string {
+	return (&page{Lang: lang, knowledge: codes.Builtin()}).T(key...)
+}
+
 // vocabulary says which words of the common vocabulary the page's kinds are; all others have the same name.
 var vocabulary = map[string]string{"by": "actor", "result": "status", "money": "money.short", "retry": "retry.short"}
 

@@ -411,7 +411,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	what := http.StatusText(status)
 	if status == http.StatusBadRequest {
-		what = bad.Error()
+		what = bad.In(askedLanguage(r))
 	}
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		s.failJSON(w, status, what)
