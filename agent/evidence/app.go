@@ -66,9 +66,8 @@ func (r *Reading) session() {
 
 // alone adds the finding that the host refuses the sign-in of this terminal and of no other.
 func (r *Reading) alone() {
-	if r.has("adv.alone-acquirer") && r.has("session.same-code") && (r.has("hist.never-approved") || r.has("hist.none-lately")) {
-		r.put("session.alone", r.First(AppSession), nil, r.strength("adv.alone-acquirer"))
-	}
+	never := r.most("hist.never-approved", "hist.none-lately")
+	r.put("session.alone", r.First(AppSession), nil, min(r.strength("adv.alone-acquirer"), r.strength("session.same-code"), never))
 }
 
 func (it *Item) versionDiffers() (known, differs bool) {

@@ -141,7 +141,7 @@ func (r *Reading) sinceUpdate(h *Item, approvals, same float64) {
 		r.put("hist.ok-since-update", h, h.Facts, ramp(since, 0, 3)*ramp(share, 0.2, 0.8))
 	case dated && age < fortnight && hadApproval && last >= age && approvals == 0 && (same >= 2 || known):
 		if !firstKnown || first <= age+hour {
-			r.put("hist.after-update", h, h.Facts, h.Fresh)
+			r.put("hist.after-update", h, h.Facts, min(h.Fresh, it.Fresh))
 		}
 	case dated && hadApproval && last < age && approvals >= 2:
 		r.put("hist.ok-since-update", h, report.Facts{string(ApprovalsSinceUpdate): approvals}, 0.6)
