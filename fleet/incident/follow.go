@@ -83,7 +83,7 @@ func (l Look) After(list []store.Incident) Look {
 // about tells whether a sighting is one of an incident's causes, at its place.
 func (l Look) about(i *store.Incident, v store.Sighting) bool {
 	silent := i.Kind == KindSilence && v.Segment == SegmentSilence
-	return v.At.Estate == i.Estate && (silent || v.Segment != SegmentSilence && of(i, KindSurge, v.Cause)) &&
+	return v.At.Estate == i.Estate && concerns(&v, i.Only) && (silent || v.Segment != SegmentSilence && of(i, KindSurge, v.Cause)) &&
 		Place(i.Place).Holds(l.Places[v.At.Terminal])
 }
 
@@ -171,7 +171,7 @@ func (f *follower) enter(v Finding) {
 	}
 	if best == nil {
 		best = &following{Incident: store.Incident{Estate: f.l.Estate, Opened: f.l.Now, Cause: v.Cause, Segment: v.Segment}}
-		best.Kind = v.Kind
+		best.Kind, best.Only = v.Kind, v.Only
 		f.list = append(f.list, best)
 	}
 	if !best.Closed.IsZero() {
@@ -182,6 +182,9 @@ func (f *follower) enter(v Finding) {
 	best.touched = true
 	best.Quiet = time.Time{}
 	best.Seen = f.l.Now
+	if !maps.Equal(best.Only, v.Only) {
+		best.Only = nil // it is more than these reports
+	}
 	name(&best.Incident, v)
 	if first {
 		best.seen = map[string]bool{}
@@ -191,7 +194,7 @@ func (f *follower) enter(v Finding) {
 			best.Place, best.P, best.Of, best.Expected = v.Place, v.P, v.Of, v.Expected
 			best.Scope, best.Key = v.Place.Scope(f.l.Estate)
 		}
-		best.Codes, best.Entry, best.Hours = v.Codes, v.Entry, v.Hours
+		best.Codes, best.Entry, best.Card, best.Hours = v.Codes, v.Entry, v.Card, v.Hours
 		if len(v.Codes) > 0 {
 			best.Code = v.Codes[0]
 		}
@@ -241,8 +244,7 @@ func (f *follower) lose(i *following) {
 		lost = float64(i.Terminals) * f.l.Rate
 	} else if i.Closed.IsZero() {
 		for _, v := range f.l.Recent {
-			if v.At.Estate == i.Estate && v.Segment != SegmentSilence && of(&i.Incident, KindSurge, v.Cause) &&
-				Place(i.Place).Holds(f.l.Places[v.At.Terminal]) {
+			if v.Segment != SegmentSilence && f.l.about(&i.Incident, v) {
 				lost += float64(max(1, v.Sales)) * float64(time.Hour/Window)
 			}
 		}

@@ -27,6 +27,8 @@ const (
 
 	hoursOfWeek = 7 * 24
 
+	maxKinds = 64 // values of an aspect that one hour teaches: a terminal may invent codes
+
 	// A site whose terminals fall silent about this hour on most days, or on most of these days of the week, does so by
 	// habit: it closes. So many days, or weeks, must be known.
 	habitual   = 0.5
@@ -160,6 +162,11 @@ func (s *Season) Factor(estate, cause, dim, value string) float64 {
 	return (s.shares[share{estate, cause, dim, value}] + priorShare) / (expected + priorShare)
 }
 
+// Part is the part of a cause's reports that has a value of one of Aspects; of a cause of which little is known, all.
+func (s *Season) Part(estate, cause, name, value string) float64 {
+	return (s.shares[share{estate, cause, name, value}] + priorShare) / (s.sums[share{estate, cause, name, ""}] + priorShare)
+}
+
 // Closes is the part of a site's terminals, of which there are so many, that fall silent by habit about an hour: 0 if
 // no habit is known.
 func (s *Season) Closes(estate, site string, terminals int, hour int64) float64 {
@@ -197,6 +204,7 @@ func (s *Season) Close(estate string, hour int64, list []store.Sighting, places 
 	done := map[one]bool{}
 	causes, shares, ends := map[string]float64{}, map[share]float64{}, map[string]float64{}
 	sites := map[string]int{}
+	kinds := map[one]int{} // values of an aspect of a cause
 	for _, p := range places {
 		sites[p["site"]]++
 	}
@@ -213,6 +221,15 @@ func (s *Season) Close(estate string, hour int64, list []store.Sighting, places 
 			}
 		}
 		causes[v.Cause]++
+		for _, name := range Aspects {
+			k := share{estate, v.Cause, name, aspect(&v, name)}
+			if k.value != "" && (shares[k] > 0 || kinds[one{name, v.Cause}] < maxKinds) {
+				if shares[k] == 0 {
+					kinds[one{name, v.Cause}]++
+				}
+				shares[k]++
+			}
+		}
 		for dim, value := range places[v.At.Terminal] {
 			shares[share{estate, v.Cause, dim, value}]++
 		}

@@ -17,7 +17,8 @@ type Sighting struct {
 	Received       time.Time // of what had waited at the terminal: when it happened
 	Sales          int       // that failed with it, 1 or more
 	Scheme, Code   string
-	Entry          string
+	Entry          string // how the card was read
+	CardScheme     string
 	Cause, Segment string
 }
 
@@ -28,7 +29,8 @@ const maxSightings = 200_000
 // past and are left out.
 func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, error) {
 	rows, err := s.read.QueryContext(ctx,
-		s.sql(`SELECT estate, terminal, received, repeats + 1, scheme, code, entry, cause, segment FROM diagnoses
+		s.sql(`SELECT estate, terminal, received, repeats + 1, scheme, code, entry, card_scheme, cause, segment
+		FROM diagnoses
 		WHERE received >= ? AND historical = 0 ORDER BY received DESC LIMIT ?`), millis(since), maxSightings)
 	if err != nil {
 		return nil, fmt.Errorf("list sightings: %w", err)
@@ -38,8 +40,8 @@ func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, err
 	for rows.Next() {
 		var v Sighting
 		var received int64
-		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry, &v.Cause,
-			&v.Segment); err != nil {
+		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry,
+			&v.CardScheme, &v.Cause, &v.Segment); err != nil {
 			return nil, fmt.Errorf("list sightings: %w", err)
 		}
 		v.Received = fromMillis(received)
@@ -75,7 +77,8 @@ func (s *Store) Backlog(ctx context.Context, after int64, since, until time.Time
 	if err != nil {
 		return wrong(err)
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, received, repeats + 1, scheme, code, entry, cause, segment, body, packed
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, received, repeats + 1, scheme, code, entry, card_scheme, cause,
+		segment, body, packed
 		FROM diagnoses WHERE place > ? AND place <= ? AND historical = 1 ORDER BY place LIMIT ?`), after, last, limit)
 	if err != nil {
 		return wrong(err)
@@ -89,7 +92,7 @@ func (s *Store) Backlog(ctx context.Context, after int64, since, until time.Time
 		var body string
 		var packed []byte
 		if err := rows.Scan(&place, &v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry,
-			&v.Cause, &v.Segment, &body, &packed); err != nil {
+			&v.CardScheme, &v.Cause, &v.Segment, &body, &packed); err != nil {
 			return wrong(err)
 		}
 		if read == limit-1 {
@@ -269,8 +272,10 @@ type Detail struct {
 	Expected  float64           `json:"expected,omitempty"`
 	Witnesses int               `json:"witnesses,omitempty"`     // terminals that told when the place was chosen
 	Also      []string          `json:"also,omitempty"`          // other causes that the same terminals report
+	Only      map[string]string `json:"only,omitempty"`          // code, entry or card_scheme: only reports with it rose
 	Codes     []string          `json:"codes,omitempty"`         // the most frequent first
 	Entry     string            `json:"entry,omitempty"`         // if nearly all came by one way of reading the card
+	Card      string            `json:"card_scheme,omitempty"`   // if nearly all came from cards of one scheme
 	Hours     []int             `json:"hours_utc,omitempty"`     // of the day, if nearly all came in these on several days
 	Quiet     time.Time         `json:"quiet_since,omitzero"`    // no report beyond the base rate since
 	Proof     string            `json:"proof,omitempty"`         // how it ended: sales sessions none
