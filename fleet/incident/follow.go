@@ -83,7 +83,8 @@ func (l Look) After(list []store.Incident) Look {
 // about tells whether a sighting is one of an incident's causes, at its place.
 func (l Look) about(i *store.Incident, v store.Sighting) bool {
 	silent := i.Kind == KindSilence && v.Segment == SegmentSilence
-	return v.At.Estate == i.Estate && concerns(&v, i.Only) && (silent || v.Segment != SegmentSilence && of(i, KindSurge, v.Cause)) &&
+	return v.At.Estate == i.Estate && concerns(&v, i.Only) &&
+		(silent || v.Segment != SegmentSilence && of(i, KindSurge, v.Cause)) &&
 		Place(i.Place).Holds(l.Places[v.At.Terminal])
 }
 
