@@ -51,7 +51,7 @@ const (
 const (
 	KindSurge   = "surge"   // many at once
 	KindSlow    = "slow"    // more than ever, over days
-	KindSilence = "silence" // sessions that ended together
+	KindSilence = "silence" // sessions that ended together; KindIdle: see there
 )
 
 // SegmentSilence is the segment of a sighting for a session that ended: why it did is not known.
@@ -160,11 +160,14 @@ func Detect(l Look) []Finding {
 			if l.Sales > 0 && kind == KindSurge {
 				q.each *= l.Sales
 			}
-			if q.segment == SegmentSilence {
-				q.kind = KindSilence
+			if kind := mute(q.segment); kind != "" {
+				q.kind = kind
+			}
+			if q.kind == KindIdle {
+				q.each = idleExpected
 			}
 			found := q.answer(list)
-			if len(found) == 0 && q.segment != SegmentSilence {
+			if len(found) == 0 && mute(q.segment) == "" {
 				found = q.alone(list)
 			}
 			out = append(out, found...)
@@ -409,6 +412,12 @@ func (q *question) one(left, gone map[string]bool, list []store.Sighting) (Findi
 	for t := range left {
 		if f.Place.Holds(q.l.Places[t]) {
 			f.Reporters[t] = true
+		}
+	}
+	if f.Kind == KindIdle {
+		f.Cause = report.Unexplained
+		if 2*len(f.Reporters) < f.Of {
+			return f, false
 		}
 	}
 	if f.Kind == KindSilence {

@@ -115,20 +115,21 @@ func (s *Store) Backlog(ctx context.Context, after int64, since, until time.Time
 
 // A Standing is what the fleet knows of a terminal's presence.
 type Standing struct {
-	At      report.Address
-	Online  bool
-	Reason  string    // of going offline
-	StateAt time.Time // when it came or went; zero if it never said
-	Seen    time.Time
-	GoodAt  time.Time // last hour with an approved sale
-	Scheme  string
-	BirthAt time.Time
+	At       report.Address
+	Online   bool
+	Reason   string    // of going offline
+	StateAt  time.Time // when it came or went; zero if it never said
+	Seen     time.Time
+	GoodAt   time.Time // last hour with an approved sale
+	FailedAt time.Time // last failed sale
+	Scheme   string
+	BirthAt  time.Time
 }
 
 // Standings lists the terminals heard or gone since a moment.
 func (s *Store) Standings(ctx context.Context, since time.Time) ([]Standing, error) {
 	rows, err := s.read.QueryContext(ctx,
-		s.sql(`SELECT estate, terminal, state, reason, state_at, last_seen, good_at, scheme, birth_at FROM terminals
+		s.sql(`SELECT estate, terminal, state, reason, state_at, last_seen, good_at, failed_at, scheme, birth_at FROM terminals
 		WHERE state = 'online' OR last_seen >= ? OR state_at >= ?`), millis(since), millis(since))
 	if err != nil {
 		return nil, fmt.Errorf("list terminals: %w", err)
@@ -138,13 +139,14 @@ func (s *Store) Standings(ctx context.Context, since time.Time) ([]Standing, err
 	for rows.Next() {
 		var v Standing
 		var state string
-		var stateAt, seen, good, birth int64
-		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &state, &v.Reason, &stateAt, &seen, &good, &v.Scheme,
+		var stateAt, seen, good, failed, birth int64
+		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &state, &v.Reason, &stateAt, &seen, &good, &failed, &v.Scheme,
 			&birth); err != nil {
 			return nil, fmt.Errorf("list terminals: %w", err)
 		}
 		v.Online = state == "online"
 		v.StateAt, v.Seen, v.GoodAt, v.BirthAt = fromMillis(stateAt), fromMillis(seen), fromMillis(good), fromMillis(birth)
+		v.FailedAt = fromMillis(failed)
 		list = append(list, v)
 	}
 	return list, rows.Err()
@@ -266,7 +268,7 @@ type Incident struct {
 
 // Detail is what an incident is known by beyond its columns.
 type Detail struct {
-	Kind      string            `json:"kind,omitempty"`  // surge slow silence
+	Kind      string            `json:"kind,omitempty"`  // surge slow silence idle
 	Place     map[string]string `json:"place,omitempty"` // dimensions and their values; none: outside of what is recorded
 	P         float64           `json:"p,omitempty"`     // that this is the place, among those the reports cannot separate
 	Expected  float64           `json:"expected,omitempty"`
