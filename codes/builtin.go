@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114fe8cb505c66504d4860b80519d901d9193188b3b2fab6b", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3d2fea83513293c538d44ca1f65307e6ae460abf0061b46538a8c5fbd8d38e05", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -639,6 +639,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "clock.wrong", Check: "board.clock", Fact: "offset_abs_s", Poor: 300, Bad: 3600, Full: 3600, News: "bad"},
 	Limit{Finding: "clock.wrong", Check: "board.clock", When: []Cond{
+		Cond{Fact: "before_build", Op: "is"},
+	}, Full: 1, News: "bad"},
+	Limit{Finding: "clock.date", Check: "board.clock", Fact: "offset_abs_s", Poor: 43200, Bad: 86400, Full: 864000, News: "bad"},
+	Limit{Finding: "clock.date", Check: "board.clock", When: []Cond{
 		Cond{Fact: "before_build", Op: "is"},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "clock.cell", Check: "board.clock", When: []Cond{
@@ -1613,6 +1617,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 	FindingNews{Finding: "changed.phone", News: "note"},
 	FindingNews{Finding: "changed.reader", News: "note"},
 	FindingNews{Finding: "clock.cell", News: "poor"},
+	FindingNews{Finding: "clock.date", News: "bad"},
 	FindingNews{Finding: "clock.off", News: "bad"},
 	FindingNews{Finding: "clock.ok", News: "good"},
 	FindingNews{Finding: "clock.untrusted", News: "note"},
@@ -3303,6 +3308,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 	Word{Kind: "level", ID: "good", Text: Text{ZH: "良好", EN: "good"}},
 	Word{Kind: "level", ID: "poor", Text: Text{ZH: "较差", EN: "poor"}},
 	Word{Kind: "money", ID: "approved", Text: Text{ZH: "这笔交易已批准", EN: "the sale was approved"}},
+	Word{Kind: "money", ID: "approved-offline", Text: Text{ZH: "终端和卡片已脱机批准这笔交易，记录之后还要上送", EN: "the card and the terminal approved the sale offline; its record is still to be sent to the host"}},
 	Word{Kind: "money", ID: "approved-part", Text: Text{ZH: "只批准了一部分金额，这部分已扣款，差额请用其他方式收", EN: "only a part of the amount was approved and charged; collect the rest in another way"}},
 	Word{Kind: "money", ID: "declined", Text: Text{ZH: "这笔交易没有成交，顾客没有被扣款", EN: "the sale was not made; the customer was not charged"}},
 	Word{Kind: "money", ID: "not-sent", Text: Text{ZH: "请求没有发出，顾客没有被扣款", EN: "nothing was sent; the customer was not charged"}},
@@ -3357,6 +3363,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 	Word{Kind: "retry", ID: "query-first", Text: Text{ZH: "先查询上一笔的结果，不要直接重刷", EN: "look up the result first; do not simply charge again"}},
 	Word{Kind: "retry", ID: "reversed", Text: Text{ZH: "确认冲正完成后，仍需收款的请做一笔新交易", EN: "when the journal shows the reversal as done, take what is still owed as a new sale"}},
 	Word{Kind: "retry", ID: "safe", Text: Text{ZH: "可以马上再试", EN: "it is safe to try again now"}},
+	Word{Kind: "retry", ID: "silent", Text: Text{ZH: "没有收到应答，等连接恢复后再做一次", EN: "no answer came; do it again when the connection works"}},
 	Word{Kind: "retry.short", ID: "after-signin", Text: Text{ZH: "签到后再试", EN: "after sign-in"}},
 	Word{Kind: "retry.short", ID: "later", Text: Text{ZH: "稍后再试", EN: "retry later"}},
 	Word{Kind: "retry.short", ID: "no", Text: Text{ZH: "不要再试", EN: "do not retry"}},
@@ -3635,7 +3642,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 		Step{Text: Text{ZH: "打服务商电话，报终端号，说“终端的客户端证书过期”，请他们签发并安装新证书。", EN: "Call the service provider, give the terminal number, and say: its client certificate has ended, issue and install a new one."}},
 		Step{Text: Text{ZH: "不用重启，重启解决不了。", EN: "Do not restart, it changes nothing."}},
 	}, Remedies: list4191c935},
-	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Stages: list803e8d7c, Writers: list30755452, Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Steps: []Step{
+	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Stages: list11eaea42, Writers: list30755452, Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Steps: []Step{
 		Step{Text: Text{ZH: "联网校时，或请技术人员改正日期和时间。", EN: "Let the terminal take the time from the network, or have a technician correct date and time."}},
 		Step{Text: Text{ZH: "校时后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list12d08bdb},
 		Step{Text: Text{ZH: "断电后又不准，就找服务商，报终端号，由技术人员更换时钟电池。", EN: "If it is wrong again after power-off, call the service provider with the terminal number; a technician replaces the clock battery."}},
@@ -4261,6 +4268,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 		Named{Cause: "card.wrong-method", Often: 2},
 		Named{Cause: "issuer.declined"},
 		Named{Cause: "risk.fraud", Often: 3},
+		Named{Cause: "terminal.clock", Often: 3},
 		Named{Cause: "terminal.date-bug", Often: 4},
 	}, Text: Text{ZH: "卡片自己拒绝了", EN: "the card itself refused"}},
 	Prior{Topic: "cardholder-not-permitted", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
@@ -4427,7 +4435,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 		Named{Cause: "operator.entry"},
 		Named{Cause: "operator.permission", Often: 3},
 		Named{Cause: "terminal.journal", Often: 3},
-		Named{Cause: "terminal.protocol", Often: 3},
+		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "金额、菜单或操作不对", EN: "amount, menu or operation is wrong"}},
 	Prior{Topic: "error", Rest: 5, Retry: "no", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 1},
@@ -4442,7 +4450,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 		Named{Cause: "card.data-mistyped", Often: 3},
 		Named{Cause: "card.expired"},
 		Named{Cause: "issuer.declined", Often: 4},
-		Named{Cause: "terminal.clock", Often: 4},
+		Named{Cause: "terminal.clock", Often: 3},
 		Named{Cause: "terminal.date-bug", Often: 4},
 	}, Text: Text{ZH: "发卡行说卡已过期", EN: "the issuer says the card has expired"}},
 	Prior{Topic: "format", Unexplained: 1, Rest: 5, Retry: "no", Settled: true, Stages: list38c8d134, Causes: []Named{
@@ -4451,6 +4459,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 		Named{Cause: "operator.entry", Often: 4},
 		Named{Cause: "reader.dirty", Often: 4},
 		Named{Cause: "terminal.app-old", Often: 2},
+		Named{Cause: "terminal.clock", Often: 3},
 		Named{Cause: "terminal.config", Often: 2},
 		Named{Cause: "terminal.date-bug", Often: 4},
 		Named{Cause: "terminal.journal", Often: 3},
@@ -4498,6 +4507,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 		Named{Cause: "risk.fraud", Often: 2},
 		Named{Cause: "switch.malfunction", Often: 1},
 		Named{Cause: "terminal.app-old", Often: 2},
+		Named{Cause: "terminal.clock", Often: 3},
 		Named{Cause: "terminal.config", Often: 1},
 		Named{Cause: "terminal.journal", Often: 2},
 		Named{Cause: "terminal.keys", Often: 2},
@@ -4529,6 +4539,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 		Named{Cause: "issuer.declined", Often: 1},
 		Named{Cause: "merchant.not-permitted"},
 		Named{Cause: "operator.entry"},
+		Named{Cause: "terminal.clock", Often: 3},
 		Named{Cause: "terminal.config", Often: 2},
 		Named{Cause: "terminal.journal", Often: 2},
 		Named{Cause: "terminal.protocol", Often: 1},
@@ -4579,6 +4590,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 	}, Text: Text{ZH: "密钥或MAC对不上", EN: "keys or MAC do not agree"}},
 	Prior{Topic: "keys-local", Unexplained: 2, Rest: 5, Retry: "after-signin", Stages: listec74a66f, Causes: []Named{
 		Named{Cause: "pinpad.fault", Often: 3},
+		Named{Cause: "terminal.clock", Often: 4},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.session", Often: 3},
 		Named{Cause: "terminal.tamper", Often: 3},
@@ -4785,6 +4797,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 	Prior{Topic: "original", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list38c8d134, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "operator.entry", Often: 1},
+		Named{Cause: "terminal.clock", Often: 3},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "找不到原交易，或与原交易不符", EN: "the original sale is not found or does not match"}},
@@ -5752,8 +5765,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 	Sign{Name: "clock.cell", Check: "board.clock", Family: "clock", Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: 1},
 	}, Text: Text{ZH: "时钟电池没电，断电时忘了时间", EN: "the clock's battery is flat: it forgot the time while the power was off"}},
+	Sign{Name: "clock.date", Check: "board.clock", Family: "clock", Weights: []Weight{
+		Weight{Cause: "terminal.clock", Word: 3},
+	}, Text: Text{ZH: "日期不对，差{offset_s}秒", EN: "the date itself is wrong, by {offset_s} s"}},
 	Sign{Name: "clock.off", Check: "board.clock", Family: "clock", Weights: []Weight{
-		Weight{Cause: "terminal.clock", Word: 2},
+		Weight{Cause: "terminal.clock", Word: 1},
 	}, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is off by {offset_s} s"}},
 	Sign{Name: "clock.ok", Check: "board.clock", Family: "clock", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: -3},
@@ -5762,7 +5778,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 		Weight{Cause: "terminal.clock", Word: 2},
 	}, Text: Text{ZH: "时钟没有可靠来源", EN: "the clock has no trusted source"}},
 	Sign{Name: "clock.wrong", Check: "board.clock", Family: "clock", Weights: []Weight{
-		Weight{Cause: "terminal.clock", Word: 3},
+		Weight{Cause: "terminal.clock", Word: 2},
 	}, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is off by {offset_s} s"}},
 	Sign{Name: "config.apn", Check: "app.config", Family: "settings", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 2},
@@ -5987,6 +6003,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 		Weight{Cause: "host.malfunction", Word: 1},
 		Weight{Cause: "issuer.declined", Word: -1},
 		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "operator.entry", Word: -1},
+		Weight{Cause: "risk.fraud", Word: -1},
 		Weight{Cause: "switch.malfunction", Word: 1},
 		Weight{Cause: "terminal.app-old", Word: 1},
 		Weight{Cause: "terminal.clock", Word: 1},
@@ -6070,10 +6088,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 		Weight{Cause: "card.damaged", Word: -2},
 		Weight{Cause: "card.data-mistyped", Word: -1},
 		Weight{Cause: "card.expired", Word: -3},
+		Weight{Cause: "card.wrong-method", Word: -1},
 		Weight{Cause: "host.malfunction", Word: 1},
 		Weight{Cause: "issuer.declined", Word: -1},
 		Weight{Cause: "merchant.not-permitted", Word: 1},
 		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "operator.entry", Word: -2},
 		Weight{Cause: "risk.fraud", Word: -1},
 		Weight{Cause: "switch.malfunction", Word: 1},
 		Weight{Cause: "terminal.config", Word: 1},
@@ -6097,10 +6117,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c5645b995ccee5e114f
 		Weight{Cause: "account.limit", Word: -1},
 		Weight{Cause: "account.pin", Word: -1},
 		Weight{Cause: "account.state", Word: -1},
+		Weight{Cause: "card.damaged", Word: -1},
+		Weight{Cause: "card.data-mistyped", Word: -1},
+		Weight{Cause: "card.expired", Word: -1},
+		Weight{Cause: "card.wrong-method", Word: -1},
 		Weight{Cause: "host.malfunction", Word: 1},
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "issuer.declined", Word: -2},
 		Weight{Cause: "issuer.unavailable", Word: -3},
+		Weight{Cause: "operator.entry", Word: -1},
+		Weight{Cause: "risk.fraud", Word: -2},
 		Weight{Cause: "switch.malfunction", Word: 2},
 	}, Text: Text{ZH: "{issuers_same_code_1h}家发卡行的卡都遇到这个代码", EN: "cards of {issuers_same_code_1h} issuers met this code"}},
 	Sign{Name: "hist.many-unread", Check: "txn.history", Family: "reads", Weights: []Weight{
@@ -7556,6 +7582,7 @@ var (
 	list117383b1 = []string{"2g", "3g"}
 	list117d5d8e = []string{"modem.absent", "modem.sim"}
 	list11c950ee = []string{"41", "43"}
+	list11eaea42 = []string{"build", "connect"}
 	list1200f053 = []string{"emv-arc"}
 	list1241eadf = []string{"R5", "R11", "S3"}
 	list12849977 = []string{"send", "wait", "answer", "unpack"}

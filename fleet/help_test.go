@@ -34,7 +34,7 @@ func TestHelpInBothLanguages(t *testing.T) {
 		options := map[string]int{}
 		for _, lang := range []string{"zh", "en"} {
 			var out, talk bytes.Buffer
-			code := run(t.Context(), stdio{&out, &talk}, append(args, "--lang", lang))
+			code := run(t.Context(), stdio{out: &out, err: &talk}, append(args, "--lang", lang))
 			said := out.String()
 			if code != exitOK || talk.Len() > 0 || hasHan(said) != (lang == "zh") {
 				t.Errorf("%v in %s: exit %d, %s%s", args, lang, code, said, talk.String())
@@ -76,7 +76,7 @@ func TestWrongUsageInBothLanguages(t *testing.T) {
 				words = append(words, "--lang", lang)
 			}
 			var out, talk bytes.Buffer
-			code := run(t.Context(), stdio{&out, &talk}, words)
+			code := run(t.Context(), stdio{out: &out, err: &talk}, words)
 			if said := talk.String(); code != exitUsage || out.Len() > 0 || !strings.Contains(said, want[i]) ||
 				hasHan(said) != (lang == "zh") {
 				t.Errorf("%v: exit %d, %s%.300s", words, code, out.String(), talk.String())

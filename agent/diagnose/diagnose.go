@@ -209,8 +209,8 @@ func (s *state) inseparable(ranked []*scored) []string {
 // that are left only because nothing speaks of them, naming some would be a guess.
 func (s *state) spokenOf(c *scored) bool {
 	set := &s.f.Settings
-	return c.evidence >= set.Moderate/2 || c.evidence > -set.Hint && slices.ContainsFunc(s.readings, func(r reading) bool {
-		return !r.base && !slices.Contains(general, r.Topic) && r.Names(c.ID)
+	return c.evidence >= set.Moderate/2 || slices.ContainsFunc(s.readings, func(r reading) bool {
+		return r.means() && r.Names(c.ID) && (c.evidence > -set.Hint || r.share > 0.02 && r.Frequency(c.ID) == 0)
 	})
 }
 

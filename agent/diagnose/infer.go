@@ -37,6 +37,9 @@ type reading struct {
 	base  bool // what is left to believe when the code cannot be trusted
 }
 
+// means tells whether a reading says what the code is about, beyond who may have written it.
+func (r reading) means() bool { return !r.base && !slices.Contains(general, r.Topic) }
+
 // A saying is what one finding says of one cause, in decibans.
 type saying struct {
 	sign, cause int
@@ -93,15 +96,22 @@ func infer(ev *report.Event, list []report.Evidence, k *codes.Knowledge, p codes
 // connectedBefore is what is left of a connection as a witness once the request had left without an answer.
 const connectedBefore = 0.3
 
+// hoursAnswered is what is left of a clock that is hours off as a witness once a host has answered.
+const hoursAnswered = 0.1
+
 // findings is the seam to what reads the evidence: the list of findings, each with its name, what shows it, and its
 // strength.
 func (s *state) findings() {
 	readSigns(&s.reader)
 	s.rates()
 	for i := range s.signs {
-		// A connection that was made before the failure says little about after it.
-		if g := &s.signs[i]; g.Name == "connect.made" && s.strengthOf("sent.silent") > 0 {
+		switch g := &s.signs[i]; {
+		case g.Name == "connect.made" && s.strengthOf("sent.silent") > 0:
+			// A connection that was made before the failure says little about after it.
 			g.strength *= connectedBefore
+		case (g.Name == "clock.off" || g.Name == "clock.wrong") && s.txn.answered(s.ev.Origin) && s.topic != "clock":
+			// A host was reached in spite of it: what it then finds wrong is another date, not another hour.
+			g.strength *= hoursAnswered
 		}
 	}
 	s.signs = slices.DeleteFunc(s.signs, func(g sign) bool { return !(g.strength > 0) })
@@ -160,7 +170,7 @@ func (s *state) gate() {
 			continue
 		}
 		if c.ID == report.Unexplained || slices.ContainsFunc(s.readings, func(r reading) bool {
-			return !r.base && r.share > 0.02 && r.Names(c.ID) && r.Frequency(c.ID) < codes.Rare
+			return r.means() && r.share > 0.02 && r.Names(c.ID) && r.Frequency(c.ID) < codes.Rare
 		}) {
 			continue
 		}

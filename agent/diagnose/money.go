@@ -35,15 +35,31 @@ func (s *state) money(first string, abstained bool, lang string) report.Money {
 		said = "reversing"
 	case state == report.MoneyApproved && s.prior.Topic == "partial-approval":
 		said = "approved-part"
+	case state == report.MoneyApproved && s.offlineApproved():
+		said = "approved-offline"
 	}
 	advice := retry
 	if retry == report.RetryOtherMeans && !abstained && s.cause(first).Segment == "reader" {
 		advice = "other-means-reader"
 	}
-	if !s.isPayment() && retry == report.RetryNo && slices.Contains(approvals, s.prior.Topic) {
-		advice = "done"
+	if !s.isPayment() {
+		advice = s.cardlessAdvice(retry)
 	}
 	return report.Money{State: state, Retry: retry, Say: moneySay(s.k, said, advice, by).In(lang)}
+}
+
+// cardlessAdvice words the advice about a message that is no payment: it charges nobody, and may be done again once
+// what stopped it is put right.
+func (s *state) cardlessAdvice(retry string) string {
+	switch {
+	case retry == report.RetryNo && slices.Contains(approvals, s.prior.Topic):
+		return "done"
+	case retry == report.RetryNo:
+		return "no-mend"
+	case retry == report.RetryAfterSignin && !s.txn.answered(s.ev.Origin):
+		return "silent" // nobody refused it
+	}
+	return retry
 }
 
 // mender tells who can put a cause right so that the customer's next try goes through, "" where nobody here can: a card
@@ -94,6 +110,8 @@ func (s *state) thisRequest(first string) (state, retry string) {
 		return report.MoneyUnknown, report.RetryQueryFirst
 	case host && (!s.res.Known || !s.res.Usable && s.res.Rows > 1):
 		return report.MoneyUnknown, report.RetryQueryFirst // the host said something that no table explains
+	case s.offlineApproved():
+		return report.MoneyApproved, report.RetryNo
 	case isAdvice(t.mti) || isRepeat(t.mti):
 		// A sale was made offline, or tried before; what this message brought says nothing of that one.
 		return report.MoneyUnknown, report.RetryQueryFirst
@@ -106,8 +124,6 @@ func (s *state) thisRequest(first string) (state, retry string) {
 		return report.MoneyUnknown, hearsay(s.retryDeclined(first))
 	case host:
 		return report.MoneyDeclined, s.retryDeclined(first)
-	case s.offlineApproved():
-		return report.MoneyApproved, report.RetryNo
 	case no(t.sent) && s.contradicted():
 		return report.MoneyUnknown, report.RetryQueryFirst
 	case no(t.sent):
@@ -248,10 +264,7 @@ func (s *state) signInState(host bool, first string) (state, retry string) {
 	case host && s.res.Known && (s.res.Usable || s.res.Rows <= 1) && !s.undecided():
 		return report.MoneyDeclined, cardless(s.retryDeclined(first))
 	case no(s.txn.sent) && !s.txn.clash && !s.contradicted():
-		if retry = s.retryNotSent(first); retry == report.RetryOtherMeans {
-			retry = report.RetryLater // there is no card in it
-		}
-		return report.MoneyNotSent, retry
+		return report.MoneyNotSent, cardless(s.retryNotSent(first))
 	}
 	return report.MoneyNotSent, report.RetryAfterSignin
 }
@@ -286,8 +299,10 @@ func (s *state) reversalState() (state, retry string) {
 // settlementState is the money of reconciliation messages: they compare totals and charge nobody.
 func (s *state) settlementState(host bool, first string) (state, retry string) {
 	switch {
-	case host && (slices.Contains(approvals, s.prior.Topic) || s.undecided()):
-		return report.MoneyNotSent, report.RetryNo // done, or totals that differ until a person has put them right
+	case host && slices.Contains(approvals, s.prior.Topic):
+		return report.MoneyNotSent, report.RetryNo // done
+	case host && s.undecided():
+		return report.MoneyNotSent, report.RetryLater // it charges nobody, and may be done again
 	case host && s.res.Known && (s.res.Usable || s.res.Rows <= 1):
 		return report.MoneyNotSent, cardless(s.retryDeclined(first))
 	}
@@ -321,9 +336,11 @@ func isRepeat(mti string) bool {
 	return len(mti) == 4 && mti[3] >= '0' && mti[3] <= '9' && (mti[3]-'0')%2 == 1
 }
 
+// offlineApproved tells whether the card approved the sale without the host. A request that left may have been answered
+// otherwise; an advice reports the sale as it was made.
 func (s *state) offlineApproved() bool {
 	return s.res.Scheme == codes.SchemeCard && s.res.Known && slices.Contains([]string{"Y1", "Y2", "Y3"}, s.ev.Code) &&
-		!yes(s.txn.sent)
+		(!yes(s.txn.sent) || isAdvice(s.txn.mti) && !isResponse(s.txn.mti))
 }
 
 // neverRead tells whether the terminal's own code says that the stripe was not read, and nothing speaks of a message:
@@ -348,6 +365,9 @@ func (s *state) retryDeclined(first string) string {
 		}
 		if s.prior.Topic == "pin" && s.timesWithCode() >= pinTries {
 			return report.RetryOtherMeans // this card is locked by now, or will be with the next try
+		}
+		if s.cardsTried() {
+			return report.RetryOtherMeans // one more try is no advice after all of these
 		}
 	case report.RetryOtherMeans:
 		if first == "card.data-mistyped" || s.prior.Topic == "card-number" && s.txn.entry == "manual" {
@@ -459,7 +479,7 @@ func moneySay(k *codes.Knowledge, state, retry, by string) codes.Text {
 	switch {
 	case state == "reversed":
 		retry = "reversed"
-	case retry == report.RetryNo && (state == report.MoneyApproved || state == "approved-part"):
+	case retry == report.RetryNo && slices.Contains([]string{report.MoneyApproved, "approved-part", "approved-offline"}, state):
 		retry = "no-approved" // no fault that is put right makes a second charge right
 		by = ""
 	}

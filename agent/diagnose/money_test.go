@@ -2,9 +2,12 @@ package diagnose
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 
 	"posdx/agent/report"
+	"posdx/codes"
 )
 
 // A cut is one point of a transaction at which the link, the terminal or the host can fail, and what the world then
@@ -177,6 +180,79 @@ func TestOpenReadingBesideADeadWay(t *testing.T) {
 		d := Explain(ev, c.evidence, k, Options{})
 		if got := d.Money.Retry != report.RetryQueryFirst; got != c.safe {
 			t.Errorf("%s: %s first with %.2f, retry %s", c.name, d.Causes[0].ID, d.Causes[0].Probability, d.Money.Retry)
+		}
+	}
+}
+
+// TestOfflineApprovalStands: a card that approved a sale offline has approved it, whatever becomes of the advice that
+// reports it: it is not charged again, and the record is still to be sent.
+func TestOfflineApprovalStands(t *testing.T) {
+	for _, code := range []string{"Y1", "Y3"} {
+		for _, mti := range []string{"", "0200", "0100", "0120", "0220", "0221", "1220"} {
+			for _, sent := range []*bool{known(false, true), nil} {
+				ev := report.Event{Code: code, Scheme: "emv-arc", Origin: report.OriginTerminal,
+					Txn: &report.Txn{MTI: mti, Sent: sent, HostAnswerSeen: known(false, true)}}
+				d, zh, en := sayOf(ev, nil)
+				if d.Money.State != report.MoneyApproved || d.Money.Retry != report.RetryNo {
+					t.Errorf("%s %s: %s, %s", code, mti, d.Money.State, d.Money.Retry)
+				}
+				if !strings.Contains(en, "offline") || !strings.Contains(zh, "脱机") || !strings.Contains(en, "still to be sent") || !strings.Contains(zh, "上送") {
+					t.Errorf("%s %s: %q %q", code, mti, en, zh)
+				}
+			}
+		}
+		// An advice that left and was not answered reports the same sale.
+		ev := report.Event{Code: code, Scheme: "emv-arc", Origin: report.OriginTerminal,
+			Txn: &report.Txn{MTI: "0220", Sent: known(true, true), HostAnswerSeen: known(false, true)}}
+		if d, _, _ := sayOf(ev, nil); d.Money.State != report.MoneyApproved || d.Money.Retry != report.RetryNo {
+			t.Errorf("%s in an advice that was sent: %s, %s", code, d.Money.State, d.Money.Retry)
+		}
+	}
+	// The same letters from a host are another table's, and a request that left may have been answered.
+	for _, ev := range []report.Event{sold("Y1", "acquirer-ext"), {Code: "Y1", Scheme: "emv-arc", Origin: report.OriginTerminal,
+		Txn: &report.Txn{MTI: "0200", Sent: known(true, true)}}} {
+		if d, _, _ := sayOf(ev, nil); d.Money.State == report.MoneyApproved {
+			t.Errorf("%s %s by %s: approved", ev.Scheme, ev.Code, ev.Origin)
+		}
+	}
+}
+
+// TestCardlessAdviceAgrees: where no money moves, the line of the money and the steps below it say the same: what can
+// be done again is not forbidden, and what nobody answered was not refused.
+func TestCardlessAdviceAgrees(t *testing.T) {
+	k := codes.Builtin()
+	again := regexp.MustCompile(`(?i)do it again|once more|sign in again|再做一次|再结算一次|重新签到`)
+	mended := regexp.MustCompile(`before it has been put right|处理好之前`)
+	yes, no, told := true, false, map[string]int{}
+	n := 0
+	for _, mti := range []string{"0500", "0510", "0530", "0800", "0810"} {
+		everyCode(k, mti, func(ev report.Event) {
+			if n++; n%4 != 0 || testing.Short() && n%40 != 0 {
+				return
+			}
+			for _, lang := range []string{"zh", "en"} {
+				d := Explain(ev, nil, k, Options{Lang: lang})
+				for _, c := range d.Causes {
+					forbidden := forbids.MatchString(d.Money.Say) && !mended.MatchString(d.Money.Say)
+					if forbidden && again.MatchString(c.Act.Step) && told[ev.Code] < 2 {
+						told[ev.Code]++
+						t.Errorf("%s %s %s: %s / %s", ev.Scheme, ev.Code, mti, d.Money.Say, c.Act.Step)
+					}
+				}
+			}
+		})
+	}
+	pending := report.Event{Code: "09", Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn("0510")}
+	if d, _, en := sayOf(pending, nil); d.Money.Retry != report.RetryLater || forbids.MatchString(en) {
+		t.Errorf("a settlement that is being processed: %s, %s", d.Money.Retry, en)
+	}
+	for _, sent := range []*bool{&yes, nil} {
+		ev := report.Event{Code: "newpos:E7", Scheme: "terminal-local", Origin: report.OriginTerminal,
+			Txn: &report.Txn{MTI: "0800", Sent: sent, HostAnswerSeen: &no}}
+		_, zh, en := sayOf(ev, nil)
+		refused := strings.Contains(en, "then retry") || strings.Contains(zh, "先重新签到")
+		if refused || !strings.Contains(en, "No answer came") || !strings.Contains(zh, "没有收到应答") {
+			t.Errorf("a sign-in without an answer: %s %s", zh, en)
 		}
 	}
 }

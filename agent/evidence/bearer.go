@@ -39,8 +39,8 @@ func (r *Reading) Other(kind string) bool {
 }
 
 // activeBearer returns the kind of network the sale goes over, "" if that cannot be told: the one said to be active,
-// else the only one that is up, else the one the approvals came by, else the one that went down within the hour, else
-// the only one that there is any word of.
+// else the only one that is up where none has fallen, else the one the approvals came by, else the one that went down
+// within the hour, else the only one that there is any word of.
 func (r *Reading) activeBearer() string {
 	if it := r.First(NetBearer); it != nil {
 		if k := kindOf(it.str(Active)); k != "" {
@@ -48,10 +48,13 @@ func (r *Reading) activeBearer() string {
 		}
 	}
 	up, down, fell := r.linkStates()
-	if len(up) == 1 {
+	by := r.approvedBy()
+	switch {
+	case len(up) == 1 && by != up[0] && (len(fell) > 0 || slices.Contains(down, by)):
+		return "" // the sale went over what fell, or over what was left
+	case len(up) == 1:
 		return up[0]
-	}
-	if by := r.approvedBy(); by != "" {
+	case by != "":
 		return by
 	}
 	modem := len(r.All(ModemRegistration))+len(r.All(ModemSIM))+len(r.All(ModemBearer)) > 0
@@ -108,7 +111,7 @@ func (r *Reading) linkStates() (up, down, fell []string) {
 			continue
 		}
 		down = note(down, kind)
-		if it.atLeast(Flaps1h, 1) {
+		if it.atLeast(Flaps1h, 1) || kind == "ppp" { // a dialled link that is not up has no interface: it was
 			fell = note(fell, kind)
 		}
 	}

@@ -1,6 +1,7 @@
 package ecr
 
 import (
+	"bytes"
 	"hash/maphash"
 	"slices"
 	"sync"
@@ -113,15 +114,15 @@ func (t *Tags) card(field []byte, packed bool) Card {
 		pan[n] = c
 		n++
 	}
-	if packed && n > minPAN && pan[n-1] == '0' && !luhn(pan[:n]) && luhn(pan[:n-1]) {
-		n-- // padding at the other end
-	}
 	if n < minPAN {
 		return Card{}
 	}
+	// A last 0 may be padding, or the check digit of a number that is given packed and not: without it the forms are one.
+	// Two cards of one number but for zeros at its end do not exist: an issuer's numbers are of one length.
+	number := bytes.TrimRight(pan[:n], "0")
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return Card{t.number(t.cards, pan[:n]), t.number(t.issuers, pan[:binSize]), schemeOf(pan[:n])}
+	return Card{t.number(t.cards, number), t.number(t.issuers, pan[:binSize]), schemeOf(pan[:n])}
 }
 
 // number finds the tag of some digits, or begins a new one.
@@ -147,18 +148,4 @@ func (t *Tags) number(tags map[uint32]*tag, digits []byte) int {
 	}
 	g.at = now
 	return g.number
-}
-
-func luhn(digits []byte) bool {
-	sum := 0
-	for i := range digits {
-		d := int(digits[len(digits)-1-i] - '0')
-		if i%2 == 1 {
-			if d *= 2; d > 9 {
-				d -= 9
-			}
-		}
-		sum += d
-	}
-	return sum%10 == 0
 }

@@ -26,8 +26,8 @@ const (
 	idleBack = 7 * 24 // hours
 	always   = 0.98   // the most that is believed of an hour
 
-	// dimSales is the dimension of the rows that tell in which hours how many terminals of a site told of sales; their hour
-	// is the true one, not the day's first.
+	// dimSales is the dimension of the rows that tell in which hours how many terminals of a site told of sales; their
+	// hour is the true one, not the day's first.
 	dimSales = "site@sales"
 )
 
@@ -55,7 +55,8 @@ func (s *Season) Sells(estate, site string, terminals int, hour int64) float64 {
 }
 
 // Sold makes the rows of the sales that terminals told of in one hour.
-func (s *Season) Sold(estate string, hour int64, places map[string]Place, told map[report.Address]bool) []store.SeasonRow {
+func (s *Season) Sold(estate string, hour int64, places map[string]Place,
+	told map[report.Address]bool) []store.SeasonRow {
 	sites := map[string]float64{}
 	for t, p := range places {
 		if site := p["site"]; site != "" && told[report.Address{Estate: estate, Terminal: t}] {
@@ -132,7 +133,8 @@ func (w *Watch) idles(standings []store.Standing, now time.Time) []store.Sightin
 		}
 		if chance < idleChance {
 			p.idle++
-			list = append(list, store.Sighting{At: s.At, Received: now, Scheme: s.Scheme, Cause: SegmentIdle, Segment: SegmentIdle})
+			list = append(list, store.Sighting{At: s.At, Received: now, Scheme: s.Scheme, Cause: SegmentIdle,
+				Segment: SegmentIdle})
 		}
 	}
 	return slices.DeleteFunc(list, func(v store.Sighting) bool { p := parts[v.At.Estate]; return 2*p.idle > p.of })

@@ -94,6 +94,7 @@ func (s *Season) Add(r store.SeasonRow) {
 			map[share]float64{}, map[string]int64{}, map[closing]float64{}, map[closing]float64{}}
 	}
 	switch {
+	case r.Dim == store.DimBeyond:
 	case r.Dim == dimEnds:
 		s.ends[closing{r.Estate, r.Value, slotOf(r.Hour)}] += r.Terminals
 	case r.Dim == dimSales:
@@ -253,6 +254,10 @@ func (s *Season) Close(estate string, hour int64, list []store.Sighting, places 
 	}
 	for _, c := range slices.Sorted(maps.Keys(causes)) {
 		rows = append(rows, store.SeasonRow{Estate: estate, Cause: c, Hour: hour, Terminals: causes[c] * part[c]})
+		if part[c] < 1 {
+			rows = append(rows, store.SeasonRow{Estate: estate, Cause: c, Dim: store.DimBeyond, Hour: hour,
+				Terminals: causes[c] * (1 - part[c])})
+		}
 	}
 	for _, site := range slices.Sorted(maps.Keys(ends)) {
 		rows = append(rows, store.SeasonRow{Estate: estate, Cause: SegmentSilence, Dim: dimEnds, Value: site, Hour: hour,

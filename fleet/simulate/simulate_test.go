@@ -118,7 +118,8 @@ func TestASiteThatSellsNothingIsFound(t *testing.T) {
 			break
 		}
 	}
-	k := w.Add(Truth{Kind: "idle", Cause: report.Unexplained, Place: maps.Clone(place), From: w.Now, To: w.Now.Add(6 * time.Hour)})
+	k := w.Add(Truth{Kind: "idle", Cause: report.Unexplained, Place: maps.Clone(place), From: w.Now,
+		To: w.Now.Add(6 * time.Hour)})
 	live(5 * time.Hour)
 	list := idle()
 	if len(list) != 1 || !maps.Equal(list[0].Place, k.Place) || !list[0].Closed.IsZero() {

@@ -165,7 +165,7 @@ func TestWhatPagesAsk(t *testing.T) {
 			return n, err
 		}, 3, 2)
 		count("tasks", func(in store.Estates) (int, error) {
-			l, err := s.Tasks(ctx, in, []string{"reader.fault", "account.funds"}, nil, before, 0.5)
+			l, err := s.Tasks(ctx, in, []string{"reader.fault", "account.funds"}, nil, before, time.Time{}, 0.5)
 			return len(l), err
 		}, 0, 0) // each has an outcome, or somebody found
 		count("incidents", func(in store.Estates) (int, error) {
@@ -299,11 +299,44 @@ func TestWhatPagesAsk(t *testing.T) {
 	})
 }
 
-// The hour under way is in the course of causes, with the hours before it and once a terminal, though no season holds
-// it yet: an incident that began ten minutes ago is looked for there.
-func TestTheHourUnderWayIsInTheCourse(t *testing.T) {
+// Hours that no season holds yet, the one under way and one that was over a moment ago, are in the course of causes,
+// with the hours before them and once a terminal: an incident that began ten minutes ago is looked for there. What an
+// incident keeps out of the base rate is in it too.
+func TestHoursWithoutASeasonAreInTheCourse(t *testing.T) {
 	both(t, func(t *testing.T, s *store.Store) {
 		now := time.Now()
+		hour := now.Unix() / 3600
+		course := func(estate string, back time.Duration, hours, steps int) []float64 {
+			t.Helper()
+			got, err := s.Causes(t.Context(), store.Estates{estate}, now.Add(-back), steps, hours, "host.malfunction")
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts := make([]float64, steps)
+			for _, p := range got {
+				counts[p.Step] += p.Count
+			}
+			return counts
+		}
+		a := sample.New("over", "t1")
+		for n, at := range []time.Time{time.Unix(hour*3600-600, 0), now} {
+			topic, payload := a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer"))
+			commit(t, s, ingest.Decode(topic, payload, at))
+		}
+		if got := course("over", time.Hour, 1, 2); !slices.Equal(got, []float64{1, 1}) {
+			t.Errorf("the hour that is over and the one under way: %v, want one each", got)
+		}
+		if err := s.AddSeason(t.Context(), []store.SeasonRow{
+			{Estate: "over", Hour: hour - 1, Active: 9},
+			{Estate: "over", Cause: "host.malfunction", Hour: hour - 1, Terminals: 4},
+			{Estate: "over", Cause: "host.malfunction", Dim: store.DimBeyond, Hour: hour - 1, Terminals: 408},
+			{Estate: "over", Cause: "host.malfunction", Dim: "carrier", Value: "x", Hour: hour - 1, Terminals: 4},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if got := course("over", time.Hour, 1, 2); !slices.Equal(got, []float64{412, 1}) {
+			t.Errorf("once the season has the hour: %v, want 412 and 1", got)
+		}
 		for i, name := range []string{"t1", "t2"} {
 			a := sample.New("shop", name)
 			for n := range i + 1 {

@@ -182,6 +182,10 @@ type SeasonRow struct {
 	Terminals, Active         float64
 }
 
+// DimBeyond is the dimension of the reports of an hour that are no part of the base rate, since they are more than an
+// incident leaves of it: with them a course shows what there was.
+const DimBeyond = "beyond@hour"
+
 // Seasons reads the base rate since a moment.
 func (s *Store) Seasons(ctx context.Context, since time.Time, each func(SeasonRow)) error {
 	rows, err := s.read.QueryContext(ctx, s.sql("SELECT estate, cause, dim, value, hour, terminals, active FROM seasons WHERE hour >= ?"), hour(since))

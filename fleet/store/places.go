@@ -154,8 +154,8 @@ type Value struct {
 	Reporting int    `json:"reporting"` // terminals that reported a failed sale since the moment asked for
 }
 
-// maxValues bounds the values listed of one dimension.
-const maxValues = 1000
+// MaxValues bounds the values listed of one dimension.
+const MaxValues = 1000
 
 // Values lists the values of a dimension, of some estates, the most common first. text is a part of the value.
 func (s *Store) Values(ctx context.Context, in Estates, dim, text string, since time.Time, limit int) ([]Value, error) {
@@ -170,7 +170,7 @@ func (s *Store) Values(ctx context.Context, in Estates, dim, text string, since 
 		s.sql(fmt.Sprintf(`SELECT p.estate, p.value, count(*), sum(CASE WHEN t.state = 'online' THEN 1 ELSE 0 END), sum(CASE WHEN t.failed_at >= ? THEN 1 ELSE 0 END)
 		FROM places AS p
 		JOIN terminals AS t ON t.estate = p.estate AND t.terminal = p.terminal
-		WHERE p.dim = ? AND %s GROUP BY p.estate, p.value ORDER BY count(*) DESC, p.estate, p.value LIMIT %d`, cond, min(cmp.Or(limit, maxValues), maxValues))), all...)
+		WHERE p.dim = ? AND %s GROUP BY p.estate, p.value ORDER BY count(*) DESC, p.estate, p.value LIMIT %d`, cond, min(cmp.Or(limit, MaxValues), MaxValues))), all...)
 	if err != nil {
 		return nil, fmt.Errorf("list values: %w", err)
 	}

@@ -40,6 +40,9 @@ const readers = 4
 // pgConns bounds the connections to PostgreSQL, whose default limit is 100 for all its clients.
 const pgConns = 8
 
+// ErrAddress is the error of an address that is none.
+var ErrAddress = errors.New("want sqlite:PATH or postgres://user@host/database")
+
 // Open opens or creates a store. The address is "sqlite:PATH" or a PostgreSQL URL ("postgres://user@host/db").
 func Open(ctx context.Context, address string) (*Store, error) {
 	s := &Store{most: MaxTerminals}
@@ -68,7 +71,7 @@ func Open(ctx context.Context, address string) (*Store, error) {
 		s.write.SetMaxOpenConns(pgConns)
 		s.read, s.pg = s.write, true
 	default:
-		return nil, fmt.Errorf("store %q: want sqlite:PATH or postgres://user@host/database", address)
+		return nil, fmt.Errorf("store %q: %w", address, ErrAddress)
 	}
 	if err := s.create(ctx); err != nil {
 		s.Close()

@@ -30,6 +30,13 @@ func format(r *http.Request) (string, error) {
 // whole.
 func (s *Site) export(w http.ResponseWriter, r *http.Request, name, format string, head []string,
 	rows iter.Seq2[record, error]) {
+	end, err := s.buckets.begin(s.Rate, s.reader(r, viewer(r).user), s.Rate.Files, filesOf)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer end()
+	w = &steady{w, http.NewResponseController(w)}
 	began := false
 	begin := func() {
 		kind := "text/csv; charset=utf-8"
@@ -100,6 +107,20 @@ func (s *Site) export(w http.ResponseWriter, r *http.Request, name, format strin
 	default:
 		w.Write([]byte("\n]\n"))
 	}
+}
+
+// exportWrite is how long a reader of a file may take for a piece of it: one who stops reading does not keep its place.
+const exportWrite = time.Minute
+
+// A steady writer gives each piece its time.
+type steady struct {
+	http.ResponseWriter
+	c *http.ResponseController
+}
+
+func (s *steady) Write(b []byte) (int, error) {
+	s.c.SetWriteDeadline(time.Now().Add(exportWrite))
+	return s.ResponseWriter.Write(b)
 }
 
 // cell keeps a spreadsheet from taking a terminal's text for a formula.

@@ -120,12 +120,12 @@ type lift struct {
 }
 
 // Rate is the share of the terminals with the value that report.
-func (l lift) Rate() float64 { return rate(l.Share) }
+func (l lift) Rate() float64 { return shareOf(l.Share) }
 
 // RestRate is that of the others.
-func (l lift) RestRate() float64 { return rate(l.Rest) }
+func (l lift) RestRate() float64 { return shareOf(l.Rest) }
 
-func rate(s store.Share) float64 {
+func shareOf(s store.Share) float64 {
 	if s.Of == 0 {
 		return 0
 	}
@@ -348,7 +348,7 @@ func (s *Site) lifts(ctx context.Context, i store.Incident, causes []string, fro
 			Named: i.Place[v.Dim] == v.Value}
 		// Of what is not named only what the place does not explain: a site of an acquirer that fails fails too.
 		if l.Named || v.Reporting >= incident.MinTerminals && l.Rate() > 2*l.RestRate() &&
-			(len(i.Place) == 0 || l.Rate() > 1.3*rate(in)) {
+			(len(i.Place) == 0 || l.Rate() > 1.3*shareOf(in)) {
 			list = append(list, l)
 		}
 	}

@@ -52,10 +52,10 @@ type source interface {
 	PlaceOf(ctx context.Context, in store.Estates, at report.Address) (map[string]string, error)
 	Values(ctx context.Context, in store.Estates, dim, text string, since time.Time, limit int) ([]store.Value, error)
 	EstateNames(ctx context.Context, in store.Estates) ([]string, error)
-	Rejections(ctx context.Context, in store.Estates, at report.Address, limit int) ([]store.Rejection, error)
+	Rejections(ctx context.Context, f store.RejectionFilter) ([]store.Rejection, error)
 	Dues(ctx context.Context, f store.DueFilter) ([]store.Due, error)
 	CountDues(ctx context.Context, f store.DueFilter, moments []time.Time) ([]store.DueCount, error)
-	Tasks(ctx context.Context, in store.Estates, causes []string, place map[string]string, since time.Time,
+	Tasks(ctx context.Context, in store.Estates, causes []string, place map[string]string, since, until time.Time,
 		least float64) ([]store.Task, error)
 
 	FindIncidents(ctx context.Context, f store.IncidentFilter) ([]store.Incident, error)
@@ -111,7 +111,9 @@ type Site struct {
 
 	Enroll  *enroll.Authority // issues terminals' certificates; nil: none are issued
 	Proxied bool              // a proxy on this machine hands requests on and says from whom
+	Rate    Rate              // of one reader
 
+	buckets buckets
 	alive   aliveness
 	routes  []string // patterns
 	pages   map[string]*template.Template
@@ -295,6 +297,12 @@ const (
 
 // live is the stream of changes, as server-sent events.
 func (s *Site) live(w http.ResponseWriter, r *http.Request) {
+	end, err := s.buckets.begin(s.Rate, s.reader(r, viewer(r).user), maxStreams, livesOf)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer end()
 	news := s.Hub.join()
 	if news == nil {
 		http.Error(w, "too many open pages", http.StatusServiceUnavailable)
@@ -391,7 +399,11 @@ func (s *Site) metrics(w http.ResponseWriter, r *http.Request) {
 func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusInternalServerError
 	var bad badRequest
+	var wait tooMuch
 	switch {
+	case errors.As(err, &wait):
+		s.tooMany(w, r, wait)
+		return
 	case errors.Is(err, store.ErrNone):
 		status = http.StatusNotFound
 	case errors.Is(err, errMethod):
@@ -411,7 +423,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	what := http.StatusText(status)
 	if status == http.StatusBadRequest {
-		what = bad.Error()
+		what = bad.In(askedLanguage(r))
 	}
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		s.failJSON(w, status, what)

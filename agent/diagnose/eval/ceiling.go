@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 
 	"posdx/agent/report"
 )
@@ -131,7 +132,7 @@ func learn(list []trial) *learner {
 func contains(m map[string]int, s string) bool { _, ok := m[s]; return ok }
 
 // ceiling prints how often the learner is right, over the trials that the engine is judged by.
-func ceiling(n int, seed uint64) {
+func ceiling(n int, seed uint64, lost bool) {
 	var teach []trial
 	for _, t := range trials(2*n, seed+5000) {
 		if t.kind != starved && t.kind != outdated && t.kind != blind {
@@ -140,6 +141,7 @@ func ceiling(n int, seed uint64) {
 	}
 	l := learn(teach)
 	byMechanism := map[string]*tally{}
+	instead := map[string]map[string]int{}
 	var byKind [kinds]tally
 	for _, t := range trials(n, seed) {
 		if t.kind == blind {
@@ -159,13 +161,19 @@ func ceiling(n int, seed uint64) {
 		}
 		right := t.right(l.names[best])
 		m.note(right, right, p[best])
+		if !right {
+			noteLost(instead, &t, l.names[best])
+		}
 		byKind[t.kind].note(right, right, p[best])
 	}
-	s := score{byMechanism: byMechanism}
+	s := score{byMechanism: byMechanism, lost: instead}
 	fmt.Printf("a learner of %d other trials: first cause right %.1f %%, mean over %d mechanisms\n", len(teach), 100*s.meanOverMechanisms(), len(byMechanism))
 	for i := range byKind {
 		if c := &byKind[i]; c.n > 0 {
 			fmt.Printf("- %s, %d: %.1f %%\n", kindNames[i], c.n, pct(c.top1, c.n))
 		}
+	}
+	if lost {
+		s.tellLost(os.Stdout)
 	}
 }

@@ -62,6 +62,7 @@ func main() {
 	n := flag.Int("n", 64, "cases of each fault")
 	seed := flag.Uint64("seed", 1, "of the random numbers")
 	data := flag.String("data", "", "a folder of data files instead of the knowledge compiled in")
+	lost := flag.Bool("lost", false, "print for every mechanism how often it was found, and what was named instead")
 	misses := flag.Int("misses", 0, "print so many of the commonest misses")
 	show := flag.String("show", "", "print the calculation of the first case of this fault that is missed")
 	write := flag.String("write", "", "put the table between the marks in this file")
@@ -71,7 +72,7 @@ func main() {
 	outcomes := flag.String("outcomes", "", "what a fleet's /api/v1/outcomes answered: print what was said against what came of it; with -fit, count it")
 	flag.Parse()
 	if *most {
-		ceiling(*n, *seed)
+		ceiling(*n, *seed, *lost)
 		return
 	}
 	field, err := []report.Lesson(nil), error(nil)
@@ -85,7 +86,7 @@ func main() {
 	case *outcomes != "":
 		err = tellOutcomes(*data, field)
 	default:
-		err = run(*n, *seed, *data, *misses, *show, *write)
+		err = run(*n, *seed, *data, *misses, *lost, *show, *write)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "eval:", err)
@@ -93,7 +94,7 @@ func main() {
 	}
 }
 
-func run(n int, seed uint64, data string, misses int, show, write string) error {
+func run(n int, seed uint64, data string, misses int, lost bool, show, write string) error {
 	k, err := knowledge(data)
 	if err != nil {
 		return err
@@ -108,6 +109,9 @@ func run(n int, seed uint64, data string, misses int, show, write string) error 
 	}
 	table := s.table() + fitRows(k)
 	fmt.Print(table)
+	if lost {
+		s.tellLost(os.Stdout)
+	}
 	names := make([]string, 0, len(s.misses))
 	for name := range s.misses {
 		names = append(names, name)

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -41,6 +45,7 @@ type score struct {
 	named, wrongPerson, needlessVisit, missedVisit, wrongSafe, forbidden int
 
 	misses map[string]int
+	lost   map[string]map[string]int // by mechanism: what was named instead, and in what kind of trial
 }
 
 // right tells whether a cause is the truth.
@@ -50,7 +55,7 @@ func (t *trial) right(id string) bool {
 
 func (s *score) add(k *codes.Knowledge, t *trial, d *report.Diagnosis) {
 	if s.misses == nil {
-		s.misses, s.byMechanism = map[string]int{}, map[string]*tally{}
+		s.misses, s.byMechanism, s.lost = map[string]int{}, map[string]*tally{}, map[string]map[string]int{}
 	}
 	top := d.Causes[0]
 	right := t.right(top.ID)
@@ -86,6 +91,7 @@ func (s *score) add(k *codes.Knowledge, t *trial, d *report.Diagnosis) {
 	s.calibrate(top, right)
 	if !right {
 		s.misses[kindNames[t.kind]+"; "+t.fault.name+": "+top.ID]++
+		noteLost(s.lost, t, evidence.Choose(d.Abstained, top.ID, "NAMED "+top.ID))
 	}
 	if answered := t.ev.Txn != nil && t.ev.Txn.HostAnswerSeen != nil && *t.ev.Txn.HostAnswerSeen &&
 		t.ev.Origin == report.OriginHost; answered &&
@@ -93,6 +99,15 @@ func (s *score) add(k *codes.Knowledge, t *trial, d *report.Diagnosis) {
 		s.forbidden++ // the network, although the host had answered
 	}
 	s.decide(k, t, d, right)
+}
+
+// noteLost counts what was put first in place of the truth.
+func noteLost(lost map[string]map[string]int, t *trial, instead string) {
+	name := t.fault.mechanism()
+	if lost[name] == nil {
+		lost[name] = map[string]int{}
+	}
+	lost[name][instead+" ("+kindNames[t.kind]+")"]++
 }
 
 func (c *tally) note(top1, top3 bool, p float64) {
@@ -265,4 +280,23 @@ func (s *score) table() string {
 	row("`safe` or `later` where a request may stand; network blamed though the host answered", fmt.Sprintf("%d; %d", s.wrongSafe, s.forbidden), "0; 0")
 	row("loss of a hundred decisions", fmt.Sprintf("%.1f", s.loss()), "")
 	return b.String()
+}
+
+// tellLost prints the mechanisms that were found least, and what was named in their place.
+func (s *score) tellLost(w io.Writer) {
+	names := slices.SortedFunc(maps.Keys(s.byMechanism), func(a, b string) int {
+		return cmp.Or(cmp.Compare(s.byMechanism[a].share(), s.byMechanism[b].share()), strings.Compare(a, b))
+	})
+	for _, name := range names {
+		m, lost := s.byMechanism[name], s.lost[name]
+		if m.top1 == m.n {
+			continue
+		}
+		fmt.Fprintf(w, "%5.1f %% of %d  %s\n", 100*m.share(), m.n, name)
+		for _, what := range slices.SortedFunc(maps.Keys(lost), func(a, b string) int {
+			return cmp.Or(cmp.Compare(lost[b], lost[a]), strings.Compare(a, b))
+		}) {
+			fmt.Fprintf(w, "    %4d  %s\n", lost[what], what)
+		}
+	}
 }
