@@ -239,8 +239,10 @@ func (q *question) answer(list []store.Sighting) []Finding {
 	return out
 }
 
-// mostly is the part of a cause's reports from which on a value stands for them all.
-const mostly = 0.9
+const (
+	mostly = 0.9              // the part of a cause's reports from which on a value stands for them all
+	apart  = 2 * MinTerminals // terminals that must report a value: there are many to look at
+)
 
 // alone asks the question of the reports of one code, one way of reading the card and one card scheme, the most
 // frequent first: among all reports of a cause the rise of a few of them may drown.
@@ -262,7 +264,7 @@ func (q *question) alone(list []store.Sighting) []Finding {
 		}
 	}
 	maps.DeleteFunc(parts, func(_ [2]string, who map[string]bool) bool {
-		return len(who) < MinTerminals || float64(len(who)) > mostly*float64(len(q.reported))
+		return len(who) < apart || float64(len(who)) > mostly*float64(len(q.reported))
 	})
 	keys := slices.SortedFunc(maps.Keys(parts), func(a, b [2]string) int {
 		return cmp.Or(len(parts[b])-len(parts[a]), strings.Compare(a[0], b[0]), strings.Compare(a[1], b[1]))
@@ -271,7 +273,8 @@ func (q *question) alone(list []store.Sighting) []Finding {
 		p := *q
 		p.reported, p.only, p.parts = parts[k], map[string]string{k[0]: k[1]}, len(keys)
 		p.each *= q.l.Season.Part(q.l.Estate, q.cause, k[0], k[1])
-		if found := p.answer(list); len(found) > 0 {
+		found := slices.DeleteFunc(p.answer(list), func(f Finding) bool { return len(f.Reporters) < apart })
+		if len(found) > 0 {
 			return found
 		}
 	}
