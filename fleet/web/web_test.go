@@ -212,7 +212,7 @@ func TestPagesSayWhatIsStored(t *testing.T) {
 		"/diagnoses?lang=en&code=96":                      {"<b>96</b>"},
 		"/terminal/shop/t1?lang=en":                       {"reader0", "/dev/ttyS1", "outcome</i> gone", "2–5", "may still come", "modem.signal"},
 		"/terminal/shop/t1?lang=zh":                       {"缺号", "等待中", "故障"},
-		"/diagnosis/shop/t1/" + a.EventID(1):              {"K7QF-3MXP-9A2C-77DD", "顾客没有被扣款", "+12.0", "host_answer_seen", "stan</i> 000123", `<meter min="0" max="1" value="0.86"`},
+		"/diagnosis/shop/t1/" + a.EventID(1):              {"K7QF-3MXP-9A2C-77DD", "顾客没有被扣款", "+12.0", "host_answer_seen", "流水号</i> 000123", `<meter min="0" max="1" value="0.86"`},
 		"/diagnosis/shop/t1/" + a.EventID(1) + "?lang=en": {"Hand-off code", "declined", cause.Title.EN},
 		"/terminals?lang=en&state=online":                 {"t1"},
 		"/terminals?lang=en&state=offline":                {"Nothing here"},

@@ -427,7 +427,7 @@ var texts = [...]struct{ id, zh, en string }{
 	{"txn", "--txn：%v", "--txn: %v"},
 	{"txn-form", "应为 名字=值，例如 stan=000123", "want name=value, such as stan=000123"},
 	{"txn-ms", "%s：应为整数毫秒", "%s: want whole milliseconds"},
-	{"left-out", "没有采用：%s", "left out %s"},
+	{"left-out", "没有采用：%v", "left out %v"},
 	{"explain-nothing", "试算一个应答码：没有得出任何原因", "explain a code: no cause comes of it"},
 	{"not-well", "规定时间内没有恢复正常：%v", "not well in time: %v"},
 	{"other-version", "正在运行的是 posdx %s，不是 %s", "posdx %s runs, not %s"},
