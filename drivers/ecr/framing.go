@@ -25,7 +25,7 @@ const (
 	Hex4       // four hex digits in characters
 	Little2    // two bytes, low one first
 	Little4    // four bytes, low one first
-	STXBCD2    // STX, four digits in two bytes; behind the message ETX and the XOR of all but STX: UnionPay over serial lines
+	STXBCD2    // STX, four digits in two bytes; behind it ETX and the XOR of all but STX: UnionPay over serial lines
 )
 
 // lengthHeaders are all of them, in the order in which they are tried, with the names that a configuration gives them.
