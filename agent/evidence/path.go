@@ -95,7 +95,7 @@ func (r *Reading) losses(all []stretch, n reachability) {
 func (r *Reading) lost(it *Item) float64 {
 	clear := it.shows("path.loss")
 	if loss, _ := it.num(LossPct); clear > 0 && r.alive(it) {
-		clear *= ramp(loss, 100, pingsDropped)
+		clear *= Ramp(loss, 100, pingsDropped)
 	}
 	if clear == 0 && it.Bad() && it.shows("path.slow") == 0 && !r.alive(it) {
 		return 0.4 // its sender calls it bad
