@@ -159,7 +159,7 @@ func (r *Reading) routers() {
 			r.add("gateway.dead-blind", it, 1-addressed)
 			continue
 		case neighbour == "reachable":
-			flaky *= ramp(loss, 100, pingsDropped) // it answers ARP and drops pings: many routers do
+			flaky *= Ramp(loss, 100, pingsDropped) // it answers ARP and drops pings: many routers do
 		}
 		r.add(Choose(r.Kind == "wifi", "gateway.flaky-wifi", "gateway.flaky"), it, flaky)
 		r.add("path.gateway-loss", it, max(flaky, r.ofPaths(loss)*min(1, 2*flaky)))

@@ -91,7 +91,7 @@ func TestTheSameCardInEveryWayOfWriting(t *testing.T) {
 		s := NewStream(0)
 		s.Tags = tags
 		for _, m := range collect(t, s, w.b) {
-			if m.Card != (Card{1, 2}) {
+			if m.Card != (Card{1, 2, "unionpay"}) {
 				t.Errorf("%s %s: card %+v", w.way, w.mti, m.Card)
 			}
 		}

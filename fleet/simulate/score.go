@@ -21,6 +21,7 @@ type Shelf struct {
 	sightings []store.Sighting // ascending
 	late      []lately
 	good      []time.Time
+	failed    []time.Time
 	rows      []store.SeasonRow // of the base rate
 	sales     map[int64]float64
 	incidents []store.Incident
@@ -34,7 +35,8 @@ type lately struct {
 
 // NewShelf makes the store of a fleet.
 func NewShelf(w *World) *Shelf {
-	return &Shelf{w: w, good: make([]time.Time, len(w.Terminals)), sales: map[int64]float64{}}
+	return &Shelf{w: w, good: make([]time.Time, len(w.Terminals)),
+		failed: make([]time.Time, len(w.Terminals)), sales: map[int64]float64{}}
 }
 
 // Step simulates a minute and keeps what was reported in it.
@@ -44,11 +46,12 @@ func (s *Shelf) Step() {
 		switch {
 		case e.Cause != "":
 			v := store.Sighting{At: report.Address{Estate: Estate, Terminal: s.w.Terminals[e.Terminal].Name}, Received: e.At,
-				Scheme: "unionpay", Code: e.Code, Cause: e.Cause, Segment: e.Segment}
+				Scheme: "unionpay", Code: e.Code, Entry: e.Entry, CardScheme: e.CardScheme, Cause: e.Cause, Segment: e.Segment}
 			if e.Late {
 				s.late = append(s.late, lately{v, s.w.Now})
 			} else {
 				s.sightings = append(s.sightings, v)
+				s.failed[e.Terminal] = e.At
 			}
 		case e.Tally:
 			s.sales[e.At.Unix()/3600-1] += float64(e.Approved + e.Failed)
@@ -89,7 +92,7 @@ func (s *Shelf) Standings(context.Context, time.Time) ([]store.Standing, error) 
 	list := make([]store.Standing, len(s.w.Terminals))
 	for i := range list {
 		list[i] = s.w.Standing(i)
-		list[i].GoodAt = s.good[i]
+		list[i].GoodAt, list[i].FailedAt = s.good[i], s.failed[i]
 	}
 	return list, nil
 }
@@ -233,7 +236,8 @@ func (w *World) Judge(list []store.Incident, since time.Time, every time.Duratio
 
 // about tells whether an incident is that of a truth: its cause, and at least half of its place's terminals in common.
 func (w *World) about(x *store.Incident, k *Truth) bool {
-	if x.Cause != k.Cause && !slices.Contains(x.Also, k.Cause) && !(k.Kind == "silence" && x.Kind == incident.KindSilence) {
+	if x.Cause != k.Cause && !slices.Contains(x.Also, k.Cause) && !(k.Kind == "silence" && x.Kind == incident.KindSilence) &&
+		!(k.Kind == "idle" && x.Kind == incident.KindIdle) {
 		return false
 	}
 	both, all := 0, 0

@@ -289,10 +289,11 @@ func (s *Site) static(w http.ResponseWriter, r *http.Request) {
 	w.Write(a.body)
 }
 
-const (
-	liveAtMost = 250 * time.Millisecond // between two changes told to one page
-	liveBeat   = 20 * time.Second       // keeps proxies from closing a quiet page
-	liveWrite  = 10 * time.Second
+const liveAtMost = 250 * time.Millisecond // between two changes told to one page
+
+var (
+	liveBeat  = 20 * time.Second // keeps proxies from closing a quiet page
+	liveWrite = 10 * time.Second // in which a page takes what it is told
 )
 
 // live is the stream of changes, as server-sent events.
@@ -316,7 +317,11 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request) {
 		if _, err := w.Write([]byte(line)); err != nil {
 			return false
 		}
-		return c.Flush() == nil
+		if c.Flush() != nil {
+			return false
+		}
+		c.SetWriteDeadline(time.Time{}) // over HTTP/2 one that passes ends the stream, though nobody writes
+		return true
 	}
 	beat := time.NewTicker(liveBeat)
 	defer beat.Stop()

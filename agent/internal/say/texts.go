@@ -373,7 +373,7 @@ var texts = [...]struct{ id, zh, en string }{
 		"其中 %d 行含有零字节（NUL），按空格看待",
 		"%d lines have zero bytes (NUL) in them, which are taken for blanks"},
 	{"log-fixed-width",
-		"每行都是 %d 列宽：应答码的位置请查收银程序的接口说明，写成 ^.{列数}(?P<code>..)",
+		"每行都是 %d 列宽：应答码的位置请查收银软件的接口说明，写成 ^.{列数}(?P<code>..)",
 		"all lines are %d columns wide: look the code's place up in the till's manual, and write ^.{COLUMNS}(?P<code>..)"},
 	{"log-counts",
 		"%[2]d 条记录中识别出 %[1]d 条，拒绝 %[3]d 条；编码不对的有 %[4]d 行，过长的有 %[5]d 行，被零字节截断的有 %[6]d 行",
