@@ -43,7 +43,7 @@ func connect(c config, d *daemon) (link fleetLink, run func(context.Context) err
 		TimeFloor: stamp.Floor, AuditFile: filepath.Join(c.StateDir, "commands.audit"), StateFile: filepath.Join(c.StateDir, "uplink.json"),
 		Uptime: time.Duration(stamp.UptimeMS()) * time.Millisecond,
 	}, d.box, uplink.Handlers{
-		Site: func(who string, w report.SiteWord) { d.loop.Neighbour(who, w, time.Now()) },
+		Site:  func(who string, w report.SiteWord) { d.loop.Neighbour(who, w, time.Now()) },
 		Birth: d.birth, Command: d.command, Log: d.log,
 		Advisory: func(scope, key string, a report.Advisory, gone bool) {
 			if !gone && !concerns(c, scope, key, a.Place) {

@@ -225,8 +225,8 @@ func (f *fakeLink) PublishLoose(kind string, doc []byte) {
 	}
 }
 func (f *fakeLink) TellSite(w report.SiteWord) { f.site = append(f.site, w) }
-func (f *fakeLink) Ping(answer func())      { answer() }
-func (f *fakeLink) Counts(map[string]int64) {}
+func (f *fakeLink) Ping(answer func())         { answer() }
+func (f *fakeLink) Counts(map[string]int64)    {}
 
 // Only the end of a sale ends it.
 func TestWhatEndsASale(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A SiteWord is what a terminal tells the others of its site of a sale that failed, by the broker alone: two terminals of
-// a shop that meet the same have it from what they share. It is not retained and not kept.
+// A SiteWord is what a terminal tells the others of its site of a sale that failed, by the broker alone: two terminals
+// of a shop that meet the same have it from what they share. It is not retained and not kept.
 type SiteWord struct {
 	Code    string    `json:"code"`
 	Cause   string    `json:"cause"`   // the first one named
@@ -33,4 +33,6 @@ func siteKey(site string) string {
 func (a Address) SiteTopic(site string) string { return a.Topic("site/" + siteKey(site)) }
 
 // SiteFilter matches what the terminals of a site tell each other.
-func (a Address) SiteFilter(site string) string { return "pos/v1/" + a.Estate + "/+/site/" + siteKey(site) }
+func (a Address) SiteFilter(site string) string {
+	return "pos/v1/" + a.Estate + "/+/site/" + siteKey(site)
+}

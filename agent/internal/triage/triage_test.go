@@ -519,8 +519,8 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-// What two neighbours met a moment ago is evidence as the fleet's word is; another code, an old word and, where the fleet
-// itself speaks of the site, the neighbours are not.
+// What two neighbours met a moment ago is evidence as the fleet's word is; another code, an old word and, where the
+// fleet itself speaks of the site, the neighbours are not.
 func TestNeighboursAreHeeded(t *testing.T) {
 	l := New(Config{})
 	now := time.Now()
