@@ -135,6 +135,14 @@ func TestTerminalsCannotSpeakForOthers(t *testing.T) {
 	}
 }
 
+// Nor can its measure be set to more than it was seen to bear.
+func TestALimitThatWouldNotHoldIsRefused(t *testing.T) {
+	_, err := Start(Config{Listen: "127.0.0.1:0", Dir: t.TempDir(), Sessions: MaxSessions + 1}, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "5000") || !strings.Contains(err.Error(), "--broker") {
+		t.Errorf("more sessions than it bears: %v", err)
+	}
+}
+
 // The broker refuses what is beyond its measure instead of collapsing.
 func TestSessionsAreLimited(t *testing.T) {
 	b := start(t, Config{Sessions: 4})
