@@ -27,8 +27,8 @@ import (
 const (
 	maxStore = 4 << 30 // bytes of sessions, retained and waiting messages on disk
 
-	// DefaultSessions leaves room on two cores for the fleet itself. MaxSessions is the most that was seen to hold when all
-	// come at once: a higher limit is refused, since what lies beyond it is not known to refuse and not collapse.
+	// DefaultSessions leaves room on two cores for the fleet itself. MaxSessions is the most that was seen to hold when
+	// all come at once: a higher limit is refused, since what lies beyond it is not known to refuse and not collapse.
 	DefaultSessions = 2000
 	MaxSessions     = 5000
 	spare           = 16 // connections beside the sessions: the fleet's own, and one being refused
