@@ -96,7 +96,8 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		err = d.within(ctx, d.wait, func(ctx context.Context) error {
 			return d.Do(ctx, q, func(a hook.Answer) {
 				for _, w := range a.Warnings {
-					s.fail("report", say.New("left-out", w))
+					field, why, _ := strings.Cut(w, ": ")
+					s.fail("report", say.New("left-out", say.New("field-why", field, say.Heard(why))))
 				}
 				if *asJSON {
 					json.NewEncoder(s.out).Encode(a)

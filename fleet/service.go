@@ -45,6 +45,9 @@ const (
 	sweepEvery   = 10 * time.Minute
 	viewEvery    = 5 * time.Second
 	shutdownWait = 5 * time.Second
+
+	// answerWait is how long an answer may take, the reader's line included; files and live pages have their own.
+	answerWait = 2 * time.Minute
 )
 
 // serve runs everything until ctx ends or one part fails.
@@ -281,7 +284,7 @@ func (f *service) openPages(context.Context) error {
 	}
 	f.server = &http.Server{
 		Handler: metrics.Pages(f.registry, handler), ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ReadTimeout: 30 * time.Second, WriteTimeout: answerWait, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 func said(lang, zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
 
 // language is the language of whoever called the command.
-func (s stdio) language() string { return cmp.Or(s.lang, languageOf(nil)) }
+func (s stdio) language() string { return cmp.Or(s.lang, translate.Language(nil)) }
 
 // say chooses one of two texts that say the same.
 func (s stdio) say(zh, en string) string { return said(s.language(), zh, en) }
@@ -94,6 +94,7 @@ var errorTexts = []translate.Text{
 	{"--open：%v", "--open: %w"},
 	{"--keep-rows、--keep-days 和 --max-terminals：至少为 1", "--keep-rows, --keep-days and --max-terminals: want 1 or more"},
 	{"--rate：应为 0（不限）到 %d；--exports：至少为 1", "--rate: want 0, which is no limit, to %d; --exports: want 1 or more"},
+	{"--listen %s：%v", "--listen %q: %w"},
 	{"--otlp：%v", "--otlp: %w"},
 	{"%s：意外结束", "%s: ended unexpectedly"},
 	{"建立与消息服务器的会话：%v", "make the session with the broker: %w"},
@@ -399,6 +400,7 @@ var errorTexts = []translate.Text{
 	{"读取所在：%v", "read place: %w"},
 	{"列出取值：%v", "list values: %w"},
 	{"统计占比：%v", "count shares: %w"},
+	{"列出报告的终端：%v", "list who told: %w"},
 	{"统计上报：%v", "count reports: %w"},
 	{"列出变化：%v", "list changes: %w"},
 	{"统计变化：%v", "count changes: %w"},

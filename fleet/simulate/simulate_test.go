@@ -36,7 +36,7 @@ func TestDays(t *testing.T) {
 		s := w.Judge(shelf.incidents, begin.Add(time.Duration(24*day)*time.Hour), every)
 		t.Logf("warm-up day %d: %d false", day+1, s.False)
 		for _, l := range s.Lines {
-			t.Log(l)
+			t.Log(l.EN)
 		}
 		if s.False > 3 {
 			t.Errorf("day %d without incidents: %d found", day+1, s.False)
@@ -50,7 +50,7 @@ func TestDays(t *testing.T) {
 	}
 	s := w.Judge(shelf.incidents, since, every)
 	var b strings.Builder
-	s.Print(&b)
+	s.Print(&b, "en")
 	t.Logf("%d terminals, in %s:\n%s", n, time.Since(began).Round(time.Millisecond), b.String())
 	if s.Found < s.Truths-2 || s.False > 2 {
 		t.Errorf("worse than it was: %+v", s)

@@ -77,26 +77,36 @@ func (s *Store) Backlog(ctx context.Context, after int64, since, until time.Time
 	if err != nil {
 		return wrong(err)
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, received, repeats + 1, scheme, code, entry, card_scheme, cause,
-		segment, body, packed
-		FROM diagnoses WHERE place > ? AND place <= ? AND historical = 1 ORDER BY place LIMIT ?`), after, last, limit)
+	list, read, end, err := s.waited(ctx, "place > ? AND place <= ? ORDER BY place LIMIT ?", after, last, limit)
+	if err != nil {
+		return wrong(err)
+	}
+	if read == limit {
+		last = end
+	}
+	return list, max(after, last), nil
+}
+
+// waited reads what had waited at its terminal: how many rows there were, which was the last, and of those of which it
+// is known when they happened, that.
+func (s *Store) waited(ctx context.Context, which string, args ...any) (list []Sighting, read int, last int64,
+	err error) {
+	wrong := func(err error) ([]Sighting, int, int64, error) { return nil, 0, 0, err }
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, received, repeats + 1, scheme, code, entry, card_scheme,
+		cause, segment, body, packed
+		FROM diagnoses WHERE historical = 1 AND `+which), args...)
 	if err != nil {
 		return wrong(err)
 	}
 	defer rows.Close()
-	var list []Sighting
-	read := 0
 	for ; rows.Next(); read++ {
 		var v Sighting
-		var place, received int64
+		var received int64
 		var body string
 		var packed []byte
-		if err := rows.Scan(&place, &v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry,
+		if err := rows.Scan(&last, &v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry,
 			&v.CardScheme, &v.Cause, &v.Segment, &body, &packed); err != nil {
 			return wrong(err)
-		}
-		if read == limit-1 {
-			last = place
 		}
 		var d struct{ Event report.Event }
 		if body, err = plainBody(body, packed); err != nil || json.Unmarshal([]byte(body), &d) != nil {
@@ -110,7 +120,7 @@ func (s *Store) Backlog(ctx context.Context, after int64, since, until time.Time
 	if err := rows.Err(); err != nil {
 		return wrong(err)
 	}
-	return list, max(after, last), nil
+	return list, read, last, nil
 }
 
 // A Standing is what the fleet knows of a terminal's presence.

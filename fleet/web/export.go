@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // maxExport bounds the rows of one file.
@@ -129,8 +130,8 @@ func cell(s string) string {
 	if s == "" {
 		return s
 	}
-	switch s[0] {
-	case '=', '+', '-', '@', '\t', '\n':
+	switch first, _ := utf8.DecodeRuneInString(s); first { // full-width marks begin one too, where Excel is Chinese
+	case '=', '+', '-', '@', '\t', '\n', '＝', '＋', '－', '＠':
 		if _, err := strconv.ParseFloat(s, 64); err != nil {
 			return "'" + s
 		}

@@ -139,7 +139,7 @@ func (s *Site) reader(r *http.Request, u access.User) string {
 func (s *Site) tooMany(w http.ResponseWriter, r *http.Request, wait tooMuch) {
 	w.Header().Set("Retry-After", strconv.Itoa(wait.seconds()))
 	if !wantsPage(r) || r.URL.Path == "/enroll" || r.URL.Path == "/renew" {
-		s.failJSON(w, http.StatusTooManyRequests, wait.Error())
+		s.failJSON(w, http.StatusTooManyRequests, fmt.Sprintf(texts["error.429.wait"].In(askedLanguage(r)), wait.seconds()))
 		return
 	}
 	p := s.frame(r, "")

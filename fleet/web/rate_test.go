@@ -34,8 +34,8 @@ func TestTooManyRequestsAreRefused(t *testing.T) {
 	}
 	for path, says := range map[string]string{
 		"/?lang=zh": "请求太多", "/?lang=en": "Too many requests; try again in ", "/diagnoses?format=csv&lang=en": "Too many requests",
-		"/admin/audit?lang=zh": "请求太多", "/api/v1/diagnoses": `{"error":"too many requests; wait `, "/live": `{"error":"too many`,
-		"/static/style.css": "请求太多", "/metrics": `{"error":"too many`,
+		"/admin/audit?lang=zh": "请求太多", "/api/v1/diagnoses": `{"error":"Too many requests; try again in `, "/live": `{"error":"Too many`,
+		"/static/style.css": "请求太多", "/metrics": `{"error":"Too many`,
 	} {
 		h.site.Rate = Rate{}
 		ann := h.browser(t, "ann")
@@ -58,7 +58,7 @@ func TestTooManyRequestsAreRefused(t *testing.T) {
 	status, body, head := h.send(t, stranger, "POST", "/login", url.Values{"name": {"ann"}, "password": {word}})
 	refused("POST /login", status, body, head, "请求太多")
 	status, body, head = h.send(t, stranger, "POST", "/renew", url.Values{})
-	refused("POST /renew", status, body, head, `{"error":"too many`)
+	refused("POST /renew", status, body, head, `{"error":"Too many`)
 	status, body, head = h.send(t, stranger, "GET", "/", nil, "Cookie", "posdx=guessed")
 	refused("a guessed session", status, body, head, "请求太多")
 }

@@ -63,10 +63,10 @@ type source interface {
 	Cares(ctx context.Context, list []store.Incident) (map[int64]store.Care, error)
 	Log(ctx context.Context, in store.Estates, no int64) ([]store.LogEntry, error)
 	Tend(ctx context.Context, in store.Estates, e store.LogEntry, set store.Care, into int64) error
-	Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]store.Share, error)
-	InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from, to time.Time) (in,
-		out store.Share, err error)
-	Reporting(ctx context.Context, estate string, place map[string]string, causes []string, from time.Time, steps int,
+	Told(ctx context.Context, estate string, causes []string, from, to time.Time) (store.Told, error)
+	Shares(ctx context.Context, t store.Told) ([]store.Share, error)
+	InAndOut(ctx context.Context, t store.Told, place map[string]string) (in, out store.Share, err error)
+	Reporting(ctx context.Context, t store.Told, place map[string]string, from time.Time, steps int,
 		each time.Duration) ([]float64, error)
 	ChangesIn(ctx context.Context, estate string, place map[string]string, from, to time.Time) ([]store.ChangeCount, error)
 
@@ -289,10 +289,11 @@ func (s *Site) static(w http.ResponseWriter, r *http.Request) {
 	w.Write(a.body)
 }
 
-const (
-	liveAtMost = 250 * time.Millisecond // between two changes told to one page
-	liveBeat   = 20 * time.Second       // keeps proxies from closing a quiet page
-	liveWrite  = 10 * time.Second
+const liveAtMost = 250 * time.Millisecond // between two changes told to one page
+
+var (
+	liveBeat  = 20 * time.Second // keeps proxies from closing a quiet page
+	liveWrite = 10 * time.Second // in which a page takes what it is told
 )
 
 // live is the stream of changes, as server-sent events.
@@ -316,7 +317,11 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request) {
 		if _, err := w.Write([]byte(line)); err != nil {
 			return false
 		}
-		return c.Flush() == nil
+		if c.Flush() != nil {
+			return false
+		}
+		c.SetWriteDeadline(time.Time{}) // over HTTP/2 one that passes ends the stream, though nobody writes
+		return true
 	}
 	beat := time.NewTicker(liveBeat)
 	defer beat.Stop()
