@@ -98,8 +98,8 @@ func devices(list []report.Evidence, k *codes.Knowledge, lang string, cols, at i
 	return lines
 }
 
-// deviceWidths are the widths of a table's columns, name, subject and finding, in so much room. What was found is what the
-// line is for; it gives way last.
+// deviceWidths are the widths of a table's columns, name, subject and finding, in so much room. What was found is what
+// the line is for; it gives way last.
 func deviceWidths(table [][3]string, room int) (width [3]int) {
 	for _, row := range table {
 		for i, s := range row {

@@ -466,8 +466,8 @@ func (m *model) body() []string {
 	return m.content().lines(m)
 }
 
-// view is the screen: as many lines as the terminal has rows, none wider than it. One that is too small for that is told
-// so in its first row.
+// view is the screen: as many lines as the terminal has rows, none wider than it. One that is too small for that is
+// told so in its first row.
 func (m *model) view() []string {
 	if m.tiny {
 		return []string{wordTiny.In(m.lang)}
