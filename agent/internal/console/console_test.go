@@ -912,8 +912,8 @@ func TestANarrowWindowShowsWhatCounts(t *testing.T) {
 	}
 }
 
-// A key that turns to a page that is not there, or chooses a line that is not there, says so; no key does nothing without
-// a word.
+// A key that turns to a page that is not there, or chooses a line that is not there, says so; no key does nothing
+// without a word.
 func TestNoKeyDoesNothingWithoutAWord(t *testing.T) {
 	down := func(m *model) { m.press(key{r: keyPageDown}) }
 	for name, c := range map[string]struct {
