@@ -89,6 +89,14 @@ func (d *daemon) Event(_ context.Context, s source.Seen) (source.Ticket, error) 
 			d.net.Answered(time.Now())
 		}
 	}
+	if s.Card.Scheme != "" && (s.Txn == nil || s.Txn.CardScheme == "") { // what a decoder of the wire told
+		x := report.Txn{}
+		if s.Txn != nil {
+			x = *s.Txn
+		}
+		x.CardScheme = s.Card.Scheme
+		s.Txn = &x
+	}
 	t, err := d.loop.Submit(triage.Code{
 		Event: report.Event{Time: s.Time, Code: s.Code, Scheme: s.Scheme, Origin: s.Origin, Channel: s.Channel, Txn: s.Txn},
 		Lang:  s.Lang, Late: s.Late, Card: s.Card.Number, Issuer: s.Card.Issuer,

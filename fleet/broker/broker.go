@@ -68,25 +68,46 @@ type Broker struct {
 	certificate []byte // DER; nil without TLS
 }
 
-// Start starts a broker and returns when it accepts connections.
-func Start(c Config, log *slog.Logger) (*Broker, error) {
-	host, portText, err := net.SplitHostPort(c.Listen)
+// A ConfigError is the error of a file that the configuration names.
+type ConfigError struct{ error }
+
+func (e ConfigError) Unwrap() error { return e.error }
+
+// Check refuses what cannot be meant. Nothing is opened for it.
+func (c Config) Check() error {
+	_, _, err := c.address()
+	return err
+}
+
+// address is where to listen; port 0 means any free one.
+func (c Config) address() (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("broker address %q: %w", c.Listen, err)
+		return "", 0, fmt.Errorf("broker address %q: %w", c.Listen, err)
 	}
-	port, err := strconv.Atoi(portText)
+	port, err = strconv.Atoi(text)
 	if err != nil || port < 0 || port > 65535 {
-		return nil, fmt.Errorf("broker address %q: port is not a number up to 65535", c.Listen)
-	}
-	if port == 0 {
-		port = -1 // what nats-server calls any free port
+		return "", 0, fmt.Errorf("broker address %q: port is not a number up to 65535", c.Listen)
 	}
 	if host == "" {
 		host = "0.0.0.0"
 	}
 	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) && !c.Safe() {
-		return nil, fmt.Errorf("broker address %q: anyone who reaches it could publish as any terminal; give a certificate (--mqtt-cert, --mqtt-key) "+
+		return "", 0, fmt.Errorf("broker address %q: anyone who reaches it could publish as any terminal; give a certificate (--mqtt-cert, --mqtt-key) "+
 			"and know the clients (--enroll, --mqtt-users or --mqtt-ca), or listen on 127.0.0.1", c.Listen)
+	}
+	return host, port, nil
+}
+
+// Start starts a broker and returns when it accepts connections.
+func Start(c Config, log *slog.Logger) (*Broker, error) {
+	host, port, err := c.address()
+	if err != nil {
+		return nil, err
+	}
+	portText := strconv.Itoa(port)
+	if port == 0 {
+		port = -1 // what nats-server calls any free port
 	}
 	o := &server.Options{
 		ServerName: "posdx-fleet", DontListen: true, NoSigs: true,
@@ -97,7 +118,7 @@ func Start(c Config, log *slog.Logger) (*Broker, error) {
 	}
 	b := &Broker{password: rand.Text()}
 	if err := c.secure(o, b, log); err != nil {
-		return nil, fmt.Errorf("start broker: %w", err)
+		return nil, fmt.Errorf("start broker: %w", ConfigError{err})
 	}
 	// nats-server only logs that it cannot listen, so the address is tried first.
 	try, err := net.Listen("tcp", net.JoinHostPort(host, portText))

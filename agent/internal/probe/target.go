@@ -21,7 +21,7 @@ import (
 // What the checks of a target cost on the wire, roughly: names and a connect, a handshake, a row of echoes, the search
 // for the largest packet.
 const (
-	lanBytes   = 1200 // 20 echoes at most
+	lanBytes   = 1200 // 20 echoes at most where they are paid for
 	reachBytes = 800
 	tlsBytes   = 6000
 	pathBytes  = 1500

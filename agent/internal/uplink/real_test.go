@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -287,7 +288,7 @@ func TestRevokedCertificateIsRefused(t *testing.T) {
 // TestNamesBelowATerminalsOwnReachLittle holds the shipped mosquitto rules against certificates whose name reaches
 // into another terminal's topics. Such a name mosquitto puts into its rules as it is: what t1/cmd may write as its
 // own health is the command health to t1. Nothing else comes through; posdx-fleet, which signs no such name, refuses
-// it altogether.
+// it altogether, and TestForgedNamesReachNobody holds what a terminal makes of it.
 func TestNamesBelowATerminalsOwnReachLittle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a broker")
@@ -336,6 +337,61 @@ func TestNamesBelowATerminalsOwnReachLittle(t *testing.T) {
 		default: // the fleet's command has been delivered before: what was stolen would be here
 		}
 		fleet.Disconnect(0)
+	}
+}
+
+// TestForgedNamesReachNobody has certificates of such names write all that the shipped mosquitto rules let them, at a
+// terminal that is up: nothing is carried out but health, seldom, nothing is believed of other terminals, and the
+// terminal goes on.
+func TestForgedNamesReachNobody(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a broker")
+	}
+	p := newPKI(t)
+	m := newMosquitto(t, p)
+	cert, key := p.files("t1")
+	var did, advised, ended atomic.Int64
+	cfg := Config{Brokers: []string{m.URL()}, CAFile: filepath.Join(p.dir, "ca.pem"), CertFile: cert, KeyFile: key}
+	u, _ := run(t, cfg, newBox(t), Handlers{
+		Command: func(_ context.Context, name string, _ report.Command) report.Reply {
+			if name == "health" {
+				did.Add(1)
+			} else {
+				ended.Add(1)
+			}
+			return report.Reply{Result: "done"}
+		},
+		Advisory: func(string, string, report.Advisory, bool) { advised.Add(1) },
+	})
+	housetest.Until(t, "t1 is up", func() bool { return u.State().Connected })
+	advisory, err := json.Marshal(report.Advisory{Scope: "carrier", Key: "x", Terminals: 900, SharePct: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, cn := range []string{"t1/cmd", "advisory", "advisory/carrier"} {
+		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID(fmt.Sprint("thief", i)).
+			SetTLSConfig(p.config(cn)).SetAutoReconnect(false))
+		if tok := c.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
+			t.Fatalf("%s is not let in, so this test holds nothing: %v", cn, tok.Error())
+		}
+		for n := range 3 * doubtfulMost {
+			for _, kind := range append(written[:], "reply/x", "reply/carrier") {
+				text := fmt.Appendf(nil, `{"id":"forged-%d-%d-%s"}`, i, n, strings.ReplaceAll(kind, "/", "-"))
+				if cn != "t1/cmd" {
+					text = advisory
+				}
+				c.Publish("pos/v1/shop/"+cn+"/"+kind, 1, false, text).WaitTimeout(patience)
+			}
+		}
+		c.Disconnect(100)
+	}
+	fleet := newListener(t, m.URL(), p, "posdx-fleet")
+	fleet.client.Publish("pos/v1/shop/advisory/carrier/x", 1, false, advisory).WaitTimeout(patience)
+	fleet.client.Publish(at.Topic("cmd/bundle"), 1, false, `{"id":"real"}`).WaitTimeout(patience)
+	housetest.Until(t, "the fleet's own come through", func() bool { return ended.Load() > 0 && advised.Load() > 0 })
+	if did.Load() == 0 || did.Load() > doubtfulMost || advised.Load() != 1 || ended.Load() != 1 {
+		t.Errorf("health %d times, want 1 to %d; %d advisories and %d other commands, want the fleet's one of each",
+			did.Load(), doubtfulMost, advised.Load(), ended.Load())
 	}
 }
 

@@ -165,6 +165,7 @@ type Uplink struct {
 	replies  []outReply
 	loose    []looseDoc
 	small    map[string]bool // brokers that are reached with a small hello alone
+	doubtful allowance       // of commands that another terminal might have written
 }
 
 // New checks the configuration. Files named in it are not read before Run: what is missing now may be there later.
