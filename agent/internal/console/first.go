@@ -64,8 +64,8 @@ func (m *model) verdictLines() []string {
 	}
 }
 
-// An extent is how much is told: at most this many proofs, every step or the first, and what the guide would ask or check
-// first; empty where it has nothing.
+// An extent is how much is told: at most this many proofs, every step or the first, and what the guide would ask or
+// check first; empty where it has nothing.
 type extent struct {
 	proofs int
 	steps  bool
