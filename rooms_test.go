@@ -44,7 +44,8 @@ var rooms = []struct {
 	{name: "agent/evidence", knows: []string{"codes", "agent/report"}, pure: true},
 	{name: "agent/diagnose", knows: []string{"codes", "agent/report", "agent/evidence", "agent/internal/say", "agent/internal/text"}, pure: true},
 	{name: "agent/internal/atomicfile"},
-	{name: "agent/internal/say"},
+	{name: "agent/translate"},
+	{name: "agent/internal/say", knows: []string{"agent/translate"}},
 	{name: "agent/internal/charset"},
 	{name: "agent/internal/text", pure: true},
 	{name: "agent/internal/agenttest"},
@@ -70,7 +71,7 @@ var rooms = []struct {
 	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/say", "agent/internal/sshsig", "agent/internal/text", "agent/internal/zmodem", "agent/internal/charset"}},
 	{name: "agent/enroll"},
 	{name: "agent", alone: true, knows: []string{"codes", "agent", "drivers/serial", "drivers/frame", "drivers/reader", "drivers/pinpad", "drivers/printer", "drivers/ecr", "drivers/modem", "drivers/modemmanager", "drivers/network", "drivers/board"}},
-	{name: "fleet", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose", "agent/enroll"}},
+	{name: "fleet", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose", "agent/enroll", "agent/translate"}},
 	{name: "firmware-build/lab/world", knows: []string{"drivers"}},
 	{name: "firmware-build", knows: []string{"codes", "drivers", "agent", "fleet"}},
 }

@@ -63,14 +63,14 @@ func runLog(_ context.Context, s stdio, args []string) int {
 		if err != nil {
 			return fail(err)
 		}
-		list, err := paylog.Suggest(file, info.Size(), *encoding)
+		list, look, err := paylog.Suggest(file, info.Size(), *encoding)
 		if errors.Is(err, paylog.ErrNotText) {
 			err = say.New("log-not-text", words[1])
 		}
 		if err != nil {
 			return fail(err)
 		}
-		return printSuggestions(s, words[1], list, *asJSON)
+		return printSuggestions(s, words[1], list, look, *asJSON)
 	}
 	log, err := logOf(words[1], patterns, *encoding, *begin, *config)
 	if err != nil {
@@ -97,7 +97,7 @@ func runLog(_ context.Context, s stdio, args []string) int {
 			Caught []paylog.Hit `json:"caught"`
 		}{trial, hits})
 	} else {
-		fmt.Fprintln(s.err, say.New("log-counts", caught, trial.Records, trial.Refused, trial.Wrong, trial.Cut).In(s.lang()))
+		fmt.Fprintln(s.err, say.New("log-counts", caught, trial.Records, trial.Refused, trial.Wrong, trial.Cut, trial.Torn).In(s.lang()))
 	}
 	if caught == 0 {
 		return exitAbstain
@@ -166,15 +166,21 @@ func logOf(path string, patterns []string, encoding, begin, config string) (payl
 	return file, nil
 }
 
-func printSuggestions(s stdio, path string, list []paylog.Suggestion, asJSON bool) int {
+func printSuggestions(s stdio, path string, list []paylog.Suggestion, look paylog.Look, asJSON bool) int {
 	if asJSON {
 		if list == nil {
 			list = []paylog.Suggestion{}
 		}
 		json.NewEncoder(s.out).Encode(list)
 	}
+	if look.Padded > 0 {
+		fmt.Fprintln(s.err, say.New("log-padded", look.Padded).In(s.lang()))
+	}
+	if look.Columns > 0 {
+		fmt.Fprintln(s.err, say.New("log-fixed-width", look.Columns).In(s.lang()))
+	}
 	if len(list) == 0 {
-		s.fail("log suggest", say.New("nothing-like-code"))
+		s.fail("log suggest", say.New("nothing-like-code", look.Lines, look.Encoding))
 		return exitAbstain
 	}
 	if full, err := filepath.Abs(path); err == nil {

@@ -44,6 +44,7 @@ func TestASaleThatIsCalledOffIsStillASale(t *testing.T) {
 		reader := newMute(t)
 		fromTerminal, rx := housetest.TTY(t)
 		fromRegister, rx2 := housetest.TTY(t)
+		waiting, waiting2 := unread(t, rx), unread(t, rx2)
 		dir := t.TempDir()
 		client, stop := startIn(t, parsed(t, dir, fmt.Sprintf("[[ecr]]\nname = \"ecr0\"\nframing = \"zvt\"\nrx = [%q, %q]\nbaud = 9600\n[[reader]]\nname = \"reader0\"\nport = %q\nprotocol = \"ccid\"\n", rx, rx2, reader.port)))
 		inSale := func() bool {
@@ -60,7 +61,7 @@ func TestASaleThatIsCalledOffIsStillASale(t *testing.T) {
 				far.Write(zvtFrame(apdu))
 			}
 		}
-		read := func() bool { return unread(t, rx) == 0 && unread(t, rx2) == 0 }
+		read := func() bool { return waiting() == 0 && waiting2() == 0 }
 		say(fromRegister, c.register)
 		housetest.Until(t, name+": the register is heard", read)
 		time.Sleep(50 * time.Millisecond) // a terminal does not answer before it was asked
@@ -94,17 +95,19 @@ func parsed(t *testing.T, dir, more string) config {
 	return c
 }
 
-// unread is how many bytes wait in a port for whoever reads it.
-func unread(t *testing.T, port string) int {
+// unread opens a port, before anybody opens it exclusively, and returns what says how many bytes wait in it.
+func unread(t *testing.T, port string) func() int {
 	t.Helper()
 	f, err := os.OpenFile(port, os.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	n, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCINQ)
-	if err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() { f.Close() })
+	return func() int {
+		n, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCINQ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
 	}
-	return n
 }

@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:b16f9577fe046c970706e177913aee9fc8bec3b0003b34f83dd1d6bb7b95c8cf", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:9f432bdf4fa905189ea8a9632dec9770499d38efb2eee29884f0c0921f436b48", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -124,7 +124,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:b16f9577fe046c97070
 	Check{Name: "net.bearer", Fresh: 300, Depth: "internal", Title: Text{ZH: "正在使用的网络", EN: "The network in use"}},
 	Check{Name: "net.dns", Fresh: 120, Depth: "external", Title: Text{ZH: "域名解析", EN: "Name resolution (DNS)"}},
 	Check{Name: "net.errors", Fresh: 900, Depth: "internal", Title: Text{ZH: "网络接口错误计数", EN: "Error counters of the interface"}},
-	Check{Name: "net.gateway", Fresh: 120, Depth: "external", Title: Text{ZH: "店内路由器", EN: "The shop's router"}, Touches: "the router: ARP and up to 20 echoes, on the site's own network"},
+	Check{Name: "net.gateway", Fresh: 120, Depth: "external", Title: Text{ZH: "店内路由器", EN: "The shop's router"}, Touches: "the router: ARP and up to 40 echoes (20 where they are paid for), on the site's own network"},
 	Check{Name: "net.internet", Fresh: 120, Depth: "external", Title: Text{ZH: "另一个独立的外网目标", EN: "A second, independent place on the internet"}, Touches: "resolver and the second place: as for the host"},
 	Check{Name: "net.link", Fresh: 120, Depth: "internal", Title: Text{ZH: "网络接口和连线", EN: "Network interface and cable"}, Touches: "the kernel's tables, by netlink; /sys, /proc"},
 	Check{Name: "net.mtu", Fresh: 3600, Depth: "external", Title: Text{ZH: "大数据包能否通过", EN: "Whether large packets pass"}, Touches: "echoes of up to the interface's size, not to be fragmented"},

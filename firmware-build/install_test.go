@@ -430,12 +430,19 @@ func TestInstallEveryFormatEveryInit(t *testing.T) {
 				if want.starts != "" && !b.exists(want.starts) || want.says != "" && !strings.Contains(out, want.says) {
 					t.Errorf("nothing starts it at the next boot, want %s%s; said:\n%s", want.starts, want.says, out)
 				}
-				if init == "systemd" && (!b.exists("lib/systemd/system/posdx.service") || !b.exists("etc/udev/rules.d/60-posdx.rules")) {
+				if init == "systemd" && (!b.exists("lib/systemd/system/posdx.service") || !b.exists("etc/udev/rules.d/01-posdx.rules")) {
 					t.Error("no unit or no udev rule")
 				}
 
 				b.write("etc/posdx/posdx.toml", edited)
+				old := "etc/udev/rules.d/60-posdx.rules"
+				if init == "systemd" {
+					b.write(old, "# of an earlier version, which overruled others\n")
+				}
 				out, err = b.install(format, "2.0.0")
+				if b.exists(old) {
+					t.Error("the old udev rule is still there")
+				}
 				if err != nil || b.version() != "2.0.0" {
 					t.Fatalf("upgrade to %s: %v\n%s", b.version(), err, out)
 				}
@@ -450,7 +457,8 @@ func TestInstallEveryFormatEveryInit(t *testing.T) {
 				}
 
 				b.remove(format, false)
-				for _, f := range []string{"usr/bin/posdx", "usr/lib/posdx", "etc/init.d/posdx", "lib/systemd/system/posdx.service", want.starts} {
+				for _, f := range []string{"usr/bin/posdx", "usr/lib/posdx", "etc/init.d/posdx", "lib/systemd/system/posdx.service",
+					"etc/udev/rules.d/01-posdx.rules", want.starts} {
 					if f != "" && b.exists(f) {
 						t.Errorf("left after removing: %s", f)
 					}

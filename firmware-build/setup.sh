@@ -367,12 +367,13 @@ install() {
 		[ "$(kind)" != systemd ] || systemctl daemon-reload || :
 	fi
 	if [ -d "$etc/udev/rules.d" ]; then
-		put 644 "$from/posdx.rules" "$etc/udev/rules.d/60-posdx.rules"
+		put 644 "$from/posdx.rules" "$etc/udev/rules.d/01-posdx.rules"
+		rm -f "$etc/udev/rules.d/60-posdx.rules" # where they were once, and overruled others
 		[ -n "$root" ] || ! command -v udevadm >/dev/null 2>&1 || udevadm control --reload >/dev/null 2>&1 || :
 	fi
 
 	if [ $fresh = yes ] && [ -f "$etc/mdev.conf" ] && ! grep -q '^tty.*dialout' "$etc/mdev.conf"; then
-		say "for serial ports add this line to /etc/mdev.conf:  tty(S|USB|ACM|AMA|mxc|HSL|HS|MSM|SAC|O|PS)[0-9]* root:dialout 660"
+		say "for serial ports add this line to /etc/mdev.conf:  tty([A-Z]+|mxc)[0-9]+ root:dialout 660"
 	fi
 
 	switch
@@ -403,7 +404,7 @@ remove() {
 	fi
 	rm -f "$program" "$program.new" "$before" "$before.gz" "$before.gz.new" "$pending" "$taken" "$etc/posdx/posdx.toml.example" \
 		"$units/posdx.service" "$units/posdx-relay@.service" "$etc/systemd/system/multi-user.target.wants/posdx.service" \
-		"$etc/udev/rules.d/60-posdx.rules" "$etc/init.d/posdx" "$etc/init.d/S95posdx" "$etc/runlevels/default/posdx" \
+		"$etc/udev/rules.d/01-posdx.rules" "$etc/udev/rules.d/60-posdx.rules" "$etc/init.d/posdx" "$etc/init.d/S95posdx" "$etc/runlevels/default/posdx" \
 		"$etc"/rc?.d/S??posdx "$etc"/rc?.d/K??posdx "$etc"/rc.d/S??posdx "$etc"/rc.d/K??posdx
 	[ "$by" != tar ] || rm -rf "$lib"
 	[ "$(kind)" != systemd ] || systemctl daemon-reload || :

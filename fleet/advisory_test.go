@@ -25,7 +25,7 @@ func TestLabelsBecomeAPlaceAndASignedAdvisory(t *testing.T) {
 	key := filepath.Join(dir, "advisory.key")
 	public := func() string {
 		var out, errs strings.Builder
-		if code := runAdvisoryKey(t.Context(), stdio{&out, &errs}, []string{key}); code != exitOK {
+		if code := runAdvisoryKey(t.Context(), stdio{out: &out, err: &errs}, []string{key}); code != exitOK {
 			t.Fatal(errs.String())
 		}
 		return strings.TrimSpace(out.String())

@@ -60,7 +60,7 @@ var stdin io.Reader = os.Stdin
 
 func readPassword(s stdio) (string, error) {
 	if f, ok := stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprint(s.err, "password: ")
+		fmt.Fprint(s.err, s.say("口令：", "password: "))
 		b, err := term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(s.err)
 		return string(b), err
@@ -112,12 +112,10 @@ func runAccount(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if verb := words[0]; verb != "list" && verb != "add" && verb != "change" || (verb == "list") != (len(words) == 1) {
-		fmt.Fprintf(s.err, "posdx-fleet account: %q: want list, add NAME or change NAME\n", strings.Join(words, " "))
-		return exitUsage
+		return s.wrong("account", "%q：应为 list、add NAME 或 change NAME", "%q: want list, add NAME or change NAME", strings.Join(words, " "))
 	}
 	if words[0] == "add" && *role == "" {
-		fmt.Fprintf(s.err, "posdx-fleet account: add %s: give its --role: %s\n", words[1], strings.Join(access.Roles(), " "))
-		return exitUsage
+		return s.wrong("account", "add %s：请给出 --role：%s", "add %s: give its --role: %s", words[1], strings.Join(access.Roles(), " "))
 	}
 	db, err := open(ctx)
 	if err != nil {
@@ -136,9 +134,9 @@ func runAccount(ctx context.Context, s stdio, args []string) int {
 		}
 		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 		for _, a := range list {
-			state := "enabled"
+			state := s.say("可以登录", "enabled")
 			if a.Disabled {
-				state = "disabled"
+				state = s.say("已停用", "disabled")
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", a.Name, a.Role, estateText(a.Estates), state)
 		}
@@ -201,8 +199,7 @@ func runToken(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if verb := words[0]; verb != "list" && verb != "add" && verb != "revoke" || (verb == "list") != (len(words) == 1) {
-		fmt.Fprintf(s.err, "posdx-fleet token: %q: want list, add NAME or revoke NUMBER\n", strings.Join(words, " "))
-		return exitUsage
+		return s.wrong("token", "%q：应为 list、add NAME 或 revoke NUMBER", "%q: want list, add NAME or revoke NUMBER", strings.Join(words, " "))
 	}
 	db, err := open(ctx)
 	if err != nil {
@@ -221,12 +218,12 @@ func runToken(ctx context.Context, s stdio, args []string) int {
 		}
 		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 		for _, t := range list {
-			state := "until " + t.Expires.Format(time.DateOnly)
+			state := s.say("有效至 ", "until ") + t.Expires.Format(time.DateOnly)
 			switch {
 			case !t.Revoked.IsZero():
-				state = "revoked " + t.Revoked.Format(time.DateOnly)
+				state = s.say("已吊销 ", "revoked ") + t.Revoked.Format(time.DateOnly)
 			case time.Now().After(t.Expires):
-				state = "expired " + t.Expires.Format(time.DateOnly)
+				state = s.say("已过期 ", "expired ") + t.Expires.Format(time.DateOnly)
 			}
 			fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", t.No, t.Name, t.Role, t.Scope, estateText(t.Estates), state)
 		}
@@ -248,8 +245,7 @@ func runToken(ctx context.Context, s stdio, args []string) int {
 	case "revoke":
 		var no int64
 		if _, err := fmt.Sscan(words[1], &no); err != nil {
-			fmt.Fprintf(s.err, "posdx-fleet token: %q: want the number of a token, as token list shows it\n", words[1])
-			return exitUsage
+			return s.wrong("token", "%q：应为令牌的编号，见 token list", "%q: want the number of a token, as token list shows it", words[1])
 		}
 		if err := k.Revoke(ctx, here(), no); err != nil {
 			return failed(s, "token", err)
@@ -279,8 +275,7 @@ func runAudit(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) == 1 && words[0] != "verify" {
-		fmt.Fprintf(s.err, "posdx-fleet audit: %q: want verify or nothing\n", words[0])
-		return exitUsage
+		return s.wrong("audit", "%q：应为 verify，或什么都不写", "%q: want verify or nothing", words[0])
 	}
 	db, err := open(ctx)
 	if err != nil {

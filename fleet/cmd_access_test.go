@@ -85,7 +85,7 @@ func TestCommandsOfAccess(t *testing.T) {
 			args = append(args, "--data", dir)
 		}
 		var out, talk strings.Builder
-		code := run(t.Context(), stdio{&out, &talk}, args)
+		code := run(t.Context(), stdio{out: &out, err: &talk}, args)
 		if code != c.code || !regexp.MustCompile(c.says).MatchString(out.String()+talk.String()) ||
 			(code == 0) != (talk.Len() == 0) {
 			t.Errorf("%s: exit %d, want %d and %q\n%s%s", c.args, code, c.code, c.says, out.String(), talk.String())
@@ -107,7 +107,7 @@ func TestOneFleetHasTheData(t *testing.T) {
 	} {
 		var out, talk strings.Builder
 		ctx, stop := context.WithTimeout(t.Context(), soon/4) // one that is let in would serve on
-		code := run(ctx, stdio{&out, &talk}, strings.Fields(args))
+		code := run(ctx, stdio{out: &out, err: &talk}, strings.Fields(args))
 		stop()
 		if code != 1 || !strings.Contains(talk.String(), "stop that one first") || !strings.Contains(talk.String(), dir) {
 			t.Errorf("%s: %d %s", args, code, talk.String())
@@ -116,7 +116,7 @@ func TestOneFleetHasTheData(t *testing.T) {
 	stdin = strings.NewReader("correct horse battery")
 	var out, talk strings.Builder
 	add := "account add ann --role admin --data " + dir
-	if code := run(t.Context(), stdio{&out, &talk}, strings.Fields(add)); code != 0 {
+	if code := run(t.Context(), stdio{out: &out, err: &talk}, strings.Fields(add)); code != 0 {
 		t.Errorf("%s: %d %s", add, code, talk.String())
 	}
 }
@@ -162,7 +162,7 @@ func TestNoAccountIsNamedAsTheMachine(t *testing.T) {
 // Help says what is taken where nothing is given.
 func TestHelpStatesDefaults(t *testing.T) {
 	var out, talk strings.Builder
-	if code := run(t.Context(), stdio{&out, &talk}, []string{"serve", "--help"}); code != 0 {
+	if code := run(t.Context(), stdio{out: &out, err: &talk}, []string{"serve", "--help"}); code != 0 {
 		t.Fatal(talk.String())
 	}
 	for _, want := range []string{"(default 127.0.0.1:8080)", "(default fleet-data)", "(default 1000000)", "(default 180)", "(default embedded)", "(default 2000)"} {

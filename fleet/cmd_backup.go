@@ -37,7 +37,7 @@ func runBackup(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		return failed(s, "backup", err)
 	}
-	fmt.Fprintf(s.out, "%s: store version %d and %d more files\n", words[0], m.Schema, len(m.Files)-1)
+	s.print("%s：数据库版本 %d，另有 %d 个文件", "%s: store version %d and %d more files", words[0], m.Schema, len(m.Files)-1)
 	return exitOK
 }
 
@@ -60,33 +60,26 @@ func runRestore(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		return failed(s, "restore", err)
 	}
-	fmt.Fprintf(
-		s.out,
-		"%s: as of %s, by posdx-fleet %s, store version %d\n",
-		*data,
-		m.Made.Local().Format(time.DateTime),
-		m.Program,
-		m.Schema,
-	)
+	made := m.Made.Local().Format(time.DateTime)
+	s.print("%s：截至 %s，由 posdx-fleet %s 备份，数据库版本 %d", "%s: as of %s, by posdx-fleet %s, store version %d", *data, made, m.Program, m.Schema)
 	if *crl != "" {
 		fresh, foreign, err := mergeCRL(ctx, *data, *crl)
 		if err != nil {
 			os.RemoveAll(*data) // it was empty before; half a restore is left nowhere
 			return failed(s, "restore", err)
 		}
-		fmt.Fprintf(s.out, "%d certificates revoked since then\n", fresh)
+		s.print("此后吊销了 %d 张证书", "%d certificates revoked since then", fresh)
 		if foreign > 0 {
-			fmt.Fprintf(s.out, "%d of the lists in %s are of authorities made since; their terminals enrol anew\n",
-				foreign, *crl)
+			s.print("%[2]s 里有 %[1]d 份列表属于此后建立的证书机构；那些终端要重新领取证书",
+				"%d of the lists in %s are of authorities made since; their terminals enrol anew", foreign, *crl)
 		}
 	}
-	fmt.Fprintf(s.out, "what was taken back after %s is good again in this copy: revoke such tokens and disable "+
-		"such accounts anew", m.Made.Local().Format(time.DateTime))
+	s.print("%s 以后收回的，在这份副本里又有效了：请重新吊销那些令牌，停用那些账户",
+		"what was taken back after %s is good again in this copy: revoke such tokens and disable such accounts anew", made)
 	if _, err := os.Stat(filepath.Join(*data, "authority")); err == nil && *crl == "" {
-		fmt.Fprint(s.out, ", and so with terminals' certificates (posdx-fleet enroll revoke), or restore again with --crl and the "+
-			"newest list of a broker")
+		s.print("终端证书也一样（posdx-fleet enroll revoke）；或者用 --crl 和消息服务器最新的吊销列表再恢复一次",
+			"so with terminals' certificates (posdx-fleet enroll revoke), or restore again with --crl and the newest list of a broker")
 	}
-	fmt.Fprintln(s.out)
 	return exitOK
 }
 
@@ -125,8 +118,8 @@ func runStore(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if words[0] == "down" && *to == 0 {
-		fmt.Fprintln(s.err, "posdx-fleet store: down: give the version to take it to: --to VERSION; store check says what it has")
-		return exitUsage
+		return s.wrong("store", "down：请给出要退到的版本：--to VERSION；store check 显示现在的版本",
+			"down: give the version to take it to: --to VERSION; store check says what it has")
 	}
 	path, isLite := strings.CutPrefix(*address, "sqlite:")
 	if *address == "" {
@@ -141,7 +134,7 @@ func runStore(ctx context.Context, s stdio, args []string) int {
 		if err != nil {
 			return failed(s, "store", err)
 		}
-		fmt.Fprintf(s.out, "%s: whole, version %d\n", path, v)
+		s.print("%s：完好，版本 %d", "%s: whole, version %d", path, v)
 	case "down":
 		where := *address
 		if isLite {
@@ -163,10 +156,9 @@ func runStore(ctx context.Context, s stdio, args []string) int {
 		if err := db.Down(ctx, *to); err != nil {
 			return failed(s, "store", err)
 		}
-		fmt.Fprintf(s.out, "version %d\n", *to)
+		s.print("版本 %d", "version %d", *to)
 	default:
-		fmt.Fprintf(s.err, "posdx-fleet store: %q: want check or down\n", words[0])
-		return exitUsage
+		return s.wrong("store", "%q：应为 check 或 down", "%q: want check or down", words[0])
 	}
 	return exitOK
 }

@@ -35,12 +35,8 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 	var at report.Address
 	at.Estate, at.Terminal, _ = strings.Cut(words[1], "/")
 	if err := at.Check(); err != nil || words[0] != "token" && words[0] != "list" && words[0] != "revoke" {
-		fmt.Fprintf(
-			s.err,
-			"posdx-fleet enroll: %q: want token, list or revoke, and ESTATE/TERMINAL\n",
-			strings.Join(words, " "),
-		)
-		return exitUsage
+		return s.wrong("enroll", "%q：应为 token、list 或 revoke，再加 ESTATE/TERMINAL", "%q: want token, list or revoke, and ESTATE/TERMINAL",
+			strings.Join(words, " "))
 	}
 	db, err := open(ctx)
 	if err != nil {
@@ -60,7 +56,7 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 		}
 		fmt.Fprintln(s.out, token)
 		if err := broker.CheckID(at.Terminal); err != nil {
-			fmt.Fprintf(s.err, "posdx-fleet enroll: %v; this terminal needs a broker that does\n", err)
+			s.wrong("enroll", "%s；这台终端要用接受它的消息服务器", "%s; this terminal needs a broker that does", s.error(err))
 		}
 	case "list":
 		list, err := db.Certificates(ctx, nil, at)
@@ -72,14 +68,14 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 		}
 		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 		for _, c := range list {
-			state := "issued"
+			state := s.say("已签发", "issued")
 			switch {
 			case !c.Revoked.IsZero():
-				state = "revoked " + printable(c.Reason)
+				state = s.say("已吊销 ", "revoked ") + printable(c.Reason)
 			case time.Now().After(c.To):
-				state = "over"
+				state = s.say("已过期", "over")
 			case !c.Worked.IsZero():
-				state = "in use"
+				state = s.say("使用中", "in use")
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Serial, c.From.Format(time.DateOnly), c.To.Format(time.DateOnly), state)
 		}
@@ -95,7 +91,7 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 		if err != nil {
 			return failed(s, "enroll", err)
 		}
-		fmt.Fprintf(s.out, "%d revoked\n", n)
+		s.print("吊销了 %d 张", "%d revoked", n)
 	}
 	return exitOK
 }

@@ -26,8 +26,7 @@ func runInventory(ctx context.Context, s stdio, args []string) int {
 	}
 	if verb := words[0]; verb != "import" && verb != "check" && verb != "export" ||
 		(verb == "export") != (len(words) == 1) {
-		fmt.Fprintf(s.err, "posdx-fleet inventory: %q: want import FILE, check FILE, or export\n", words)
-		return exitUsage
+		return s.wrong("inventory", "%q：应为 import FILE、check FILE 或 export", "%q: want import FILE, check FILE, or export", words)
 	}
 	if words[0] == "export" {
 		inv, err := inventory.Load(inventory.File(*data))
@@ -44,7 +43,7 @@ func runInventory(ctx context.Context, s stdio, args []string) int {
 		return failed(s, "inventory", err)
 	}
 	if words[0] == "check" {
-		fmt.Fprintf(s.out, "%d terminals\n", len(list.Terminals))
+		s.print("%d 台终端", "%d terminals", len(list.Terminals))
 		return exitOK
 	}
 	if _, err := os.Stat(*data); err != nil { // a wrong --data must not become a new one
@@ -77,7 +76,7 @@ func runInventory(ctx context.Context, s stdio, args []string) int {
 			return failed(s, "inventory", err)
 		}
 	}
-	fmt.Fprintf(s.out, "%d new, %d changed, %d in all\n", fresh, changed, len(inv))
+	s.print("新增 %d，改动 %d，共 %d", "%d new, %d changed, %d in all", fresh, changed, len(inv))
 	return exitOK
 }
 

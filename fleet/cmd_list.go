@@ -15,6 +15,7 @@ import (
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/fleet/store"
+	"posdx/fleet/web"
 )
 
 const (
@@ -23,7 +24,7 @@ const (
 )
 
 // A client asks a running fleet.
-type client struct{ base, token string }
+type client struct{ base, token, lang string }
 
 // addClient adds the flags that say where the fleet is.
 func addClient(f interface {
@@ -41,6 +42,9 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(c.base, "/")+path, nil)
 	if err != nil {
 		return err
+	}
+	if c.lang == "zh" {
+		r.Header.Set("Accept-Language", c.lang) // of what is wrong with the question
 	}
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)
@@ -66,7 +70,7 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 	}
 	var said struct{ Error string }
 	if json.Unmarshal(body, &said) == nil && said.Error != "" && answer.StatusCode == http.StatusBadRequest {
-		return fmt.Errorf("the fleet refuses: %s", printable(said.Error))
+		return fmt.Errorf("the fleet refuses: %v", printable(said.Error))
 	}
 	return fmt.Errorf("the fleet answers %q", answer.Status)
 }
@@ -95,8 +99,9 @@ func runList(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	var err error
+	c.lang = s.language()
 	if c.token, err = readToken(*tokenFile); err != nil {
-		return failed(s, "list", err)
+		return failed(s, "list", mistake{err})
 	}
 	var answer struct {
 		Diagnoses []store.Row `json:"diagnoses"`
@@ -124,7 +129,7 @@ func runList(ctx context.Context, s stdio, args []string) int {
 		first := store.First(&d)
 		title := first.Title
 		if k, ok := codes.Builtin().Cause(first.ID); ok {
-			title = k.Title.In(languageOf(args))
+			title = k.Title.In(s.language())
 		}
 		fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%.0f%%\t%s\n", r.Received.Local().Format("2006-01-02 15:04:05"), r.Estate,
 			r.Terminal, printable(d.Event.Code), first.ID, 100*first.Probability, printable(title))
@@ -144,12 +149,12 @@ func runShow(ctx context.Context, s stdio, args []string) int {
 	var at report.Address
 	at.Estate, at.Terminal, _ = strings.Cut(words[0], "/")
 	if err := at.Check(); err != nil {
-		fmt.Fprintf(s.err, "posdx-fleet show: %v; want ESTATE/TERMINAL\n", err)
-		return exitUsage
+		return s.wrong("show", "%s；应为 ESTATE/TERMINAL", "%s; want ESTATE/TERMINAL", s.error(err))
 	}
 	var err error
+	c.lang = s.language()
 	if c.token, err = readToken(*tokenFile); err != nil {
-		return failed(s, "show", err)
+		return failed(s, "show", mistake{err})
 	}
 	var t store.Terminal
 	if err := c.get(ctx, "/api/v1/terminals/"+at.Estate+"/"+at.Terminal, &t); err != nil {
@@ -158,7 +163,7 @@ func runShow(ctx context.Context, s stdio, args []string) int {
 	if *asJSON {
 		return printJSON(s.out, t)
 	}
-	fmt.Fprintf(s.out, "%s/%s  %s since %s, last heard %s\n", t.Estate, t.Terminal, state(t.State),
+	s.print("%s/%s  %[4]s 起%[3]s，最后一次收到 %[5]s", "%s/%s  %s since %s, last heard %s", t.Estate, t.Terminal, web.Word(s.language(), "state", t.State),
 		t.StateAt.Local().Format(time.DateTime), t.LastSeen.Local().Format(time.DateTime))
 	var h report.Health
 	if len(t.Health) > 0 {
@@ -168,22 +173,15 @@ func runShow(ctx context.Context, s stdio, args []string) int {
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	for _, e := range h.Evidence {
-		fmt.Fprintf(w, "  %s\t%s\t%s\n", e.Status, printable(e.Check), printable(e.Subject))
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", web.Word(s.language(), "result", string(e.Status)), printable(e.Check), printable(e.Subject))
 	}
 	w.Flush()
 	for _, st := range t.Streams {
 		for _, g := range st.Gaps {
-			fmt.Fprintf(s.out, "  gap %d-%d %s %s\n", g.First, g.Last, g.State, printable(g.Reason))
+			s.print("  缺 %d-%d %s %s", "  gap %d-%d %s %s", g.First, g.Last, web.Word(s.language(), "gap", g.State), printable(g.Reason))
 		}
 	}
 	return exitOK
-}
-
-func state(s string) string {
-	if s == "" {
-		return "unknown"
-	}
-	return s
 }
 
 // printable takes out what could steer the reader's screen.

@@ -26,8 +26,7 @@ func runLocalise(_ context.Context, s stdio, args []string) int {
 	}
 	when, err := localise.ParseTime(*at)
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx-fleet localise: --at: %v\n", err)
-		return exitUsage
+		return s.wrong("localise", "--at：%s", "--at: %s", s.error(err))
 	}
 	r, err := os.Open(words[0])
 	if err != nil {
@@ -48,12 +47,14 @@ func runLocalise(_ context.Context, s stdio, args []string) int {
 	}
 	switch {
 	case found.Outside:
-		fmt.Fprintf(s.out, "failures rose evenly: %.0f of %.0f calls, foretold %.0f; the cause lies outside of what is recorded\n", found.Failed, found.Total, found.Expected)
+		s.print("失败普遍上升：%[2].0f 次中 %[1].0f 次，预计 %[3].0f 次；原因不在文件记录的范围内",
+			"failures rose evenly: %.0f of %.0f calls, foretold %.0f; the cause lies outside of what is recorded", found.Failed, found.Total, found.Expected)
 	case len(found.Elements) == 0:
-		fmt.Fprintf(s.out, "nothing stands out: %.0f of %.0f calls failed, foretold %.0f\n", found.Failed, found.Total, found.Expected)
+		s.print("没有突出的：%[2].0f 次中 %[1].0f 次失败，预计 %[3].0f 次",
+			"nothing stands out: %.0f of %.0f calls failed, foretold %.0f", found.Failed, found.Total, found.Expected)
 	default:
 		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "P\tFAILED\tFORETOLD\tCALLS\tELEMENT")
+		fmt.Fprintln(w, s.say("概率\t失败\t预计\t总数\t共同点", "P\tFAILED\tFORETOLD\tCALLS\tELEMENT"))
 		for _, e := range found.Elements {
 			fmt.Fprintf(w, "%.2f\t%.0f\t%.0f\t%.0f\t%s\n", e.P, e.Failed, e.Expected, e.Total, e)
 		}

@@ -24,14 +24,14 @@ func TestLocalise(t *testing.T) {
 		{"--at 1", exitUsage, "0 arguments, want 1"},
 	} {
 		var out, errs strings.Builder
-		code := runLocalise(t.Context(), stdio{&out, &errs}, strings.Fields(c.args))
+		code := runLocalise(t.Context(), stdio{out: &out, err: &errs}, strings.Fields(c.args))
 		if code != c.code || !strings.Contains(out.String()+errs.String(), c.says) || (code == exitOK) != (errs.Len() == 0) {
 			t.Errorf("%s: exit %d, want %d and %q\n%s%s", c.args, code, c.code, c.says, out.String(), errs.String())
 		}
 	}
 
 	var out strings.Builder
-	runLocalise(t.Context(), stdio{&out, &out}, strings.Fields(file+" --at 1568877900 --fail value --total cnt --json"))
+	runLocalise(t.Context(), stdio{out: &out, err: &out}, strings.Fields(file+" --at 1568877900 --fail value --total cnt --json"))
 	var r struct {
 		Elements []struct {
 			Dims map[string]string

@@ -25,12 +25,11 @@ func runNotify(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if (words[0] == "check") == (len(words) == 2) || words[0] != "check" && words[0] != "test" {
-		fmt.Fprintf(s.err, "posdx-fleet notify: %q: want check, or test WAY\n", words)
-		return exitUsage
+		return s.wrong("notify", "%q：应为 check 或 test WAY", "%q: want check, or test WAY", words)
 	}
 	c, err := notify.Read(*file)
 	if err != nil {
-		return failed(s, "notify", err)
+		return failed(s, "notify", mistake{err})
 	}
 	if words[0] == "check" {
 		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
@@ -47,6 +46,6 @@ func runNotify(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		return failed(s, "notify", err)
 	}
-	fmt.Fprintf(s.out, "%s: told\n", words[1])
+	s.print("%s：已通知", "%s: told", words[1])
 	return exitOK
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"posdx/codes"
 )
@@ -19,6 +18,6 @@ func runVersion(_ context.Context, s stdio, args []string) int {
 		json.NewEncoder(s.out).Encode(map[string]string{"version": version, "knowledge": k.Hash, "knowledge_version": k.Version})
 		return exitOK
 	}
-	fmt.Fprintf(s.out, "posdx-fleet %s, knowledge %s %s\n", version, k.Version, k.Hash)
+	s.print("posdx-fleet %s，知识包 %s %s", "posdx-fleet %s, knowledge %s %s", version, k.Version, k.Hash)
 	return exitOK
 }

@@ -54,7 +54,7 @@ func TestTerminalsEnrolAndComeIn(t *testing.T) {
 	command := func(args ...string) string {
 		t.Helper()
 		var out, talk strings.Builder
-		if code := run(t.Context(), stdio{&out, &talk}, append(args, "--data", data)); code != 0 {
+		if code := run(t.Context(), stdio{out: &out, err: &talk}, append(args, "--data", data)); code != 0 {
 			t.Fatalf("%v: %d %s", args, code, talk.String())
 		}
 		return strings.TrimSpace(out.String())

@@ -107,7 +107,7 @@ func refused(t *testing.T, want, args string) {
 	ctx, stop := context.WithTimeout(t.Context(), soon/4) // one that is let in would run on
 	defer stop()
 	var out, errs strings.Builder
-	code := run(ctx, stdio{&out, &errs}, strings.Fields(args))
+	code := run(ctx, stdio{out: &out, err: &errs}, strings.Fields(args))
 	if code == 0 || !strings.Contains(errs.String(), want) || strings.Contains(errs.String(), "secret@") {
 		t.Errorf("%s: %d %s, want %q", args, code, errs.String(), want)
 	}
@@ -128,7 +128,7 @@ func TestANameThatTheBrokerTakesNoClientBy(t *testing.T) {
 	db.Close()
 	for name, warned := range map[string]bool{"my.shop/t1": false, "shop/t1.a": true} {
 		var out, talk strings.Builder
-		code := run(t.Context(), stdio{&out, &talk}, []string{"enroll", "token", name, "--data", data})
+		code := run(t.Context(), stdio{out: &out, err: &talk}, []string{"enroll", "token", name, "--data", data})
 		if code != 0 || out.Len() == 0 || strings.Contains(talk.String(), `client ID "t1.a"`) != warned {
 			t.Errorf("%s: %d %s%s", name, code, out.String(), talk.String())
 		}

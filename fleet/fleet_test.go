@@ -64,7 +64,7 @@ type fleet struct {
 func start(t testing.TB, dir string, args ...string) *fleet {
 	t.Helper()
 	f := &fleet{dir: dir, done: make(chan struct{})}
-	f.cmd = exec.Command(os.Args[0], append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--open", "admin"}, args...)...)
+	f.cmd = exec.Command(os.Args[0], append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--open", "admin", "--rate", "0"}, args...)...)
 	f.cmd.Env = append(os.Environ(), asFleet+"=1")
 	out, err := f.cmd.StderrPipe()
 	if err != nil {
@@ -315,17 +315,17 @@ func TestEndToEnd(t *testing.T) {
 		state := func() string { f.get(t, "/api/v1/terminals/shop/t1", &term); return term.State }
 		housetest.Until(t, "online", func() bool { return state() == "online" })
 		var list strings.Builder
-		if code := run(t.Context(), stdio{&list, io.Discard}, []string{"list", "--url", f.page, "--code", "97", "--lang",
+		if code := run(t.Context(), stdio{out: &list, err: io.Discard}, []string{"list", "--url", f.page, "--code", "97", "--lang",
 			"en"}); code != exitOK || !strings.Contains(list.String(), "shop/t1") || strings.Count(list.String(), "\n") != 1 {
 			t.Errorf("list: %d %q", code, list.String())
 		}
 		list.Reset()
-		if code := run(t.Context(), stdio{io.Discard, &list}, []string{"list", "--url", f.page, "--limit",
+		if code := run(t.Context(), stdio{out: io.Discard, err: &list}, []string{"list", "--url", f.page, "--limit",
 			"0"}); code != exitFailed || !strings.Contains(list.String(), "limit: want 1 to 500") {
 			t.Errorf("what the fleet says of a wrong limit: %d %q", code, list.String())
 		}
 		list.Reset()
-		if code := run(t.Context(), stdio{&list, io.Discard}, []string{"show", "shop/t1", "--url", f.page}); code != exitOK ||
+		if code := run(t.Context(), stdio{out: &list, err: io.Discard}, []string{"show", "shop/t1", "--url", f.page}); code != exitOK ||
 			!strings.Contains(list.String(), "online") || !strings.Contains(list.String(), "gap 4-6 dropped") {
 			t.Errorf("show: %d %q", code, list.String())
 		}
@@ -487,16 +487,24 @@ func TestUsage(t *testing.T) {
 		{"serve --help", 0, "example:"}, {"list --help", 0, "example:"}, {"show --help", 0, "example:"}, {"version --help", 0, "example:"},
 		{"version", 0, "posdx-fleet dev"}, {"version --json", 0, `"knowledge"`},
 		{"serve --port 1", 2, "flag provided but not defined"}, {"serve now", 2, "1 arguments, want 0"}, {"show", 2, "want 1"}, {"show a", 2, "ESTATE/TERMINAL"},
-		{"serve --listen 0.0.0.0:0", 1, "--web-cert"}, {"serve --listen 0.0.0.0:0 --open viewer", 1, "anyone who reaches"}, {"serve --open god", 1, "viewer, technician"},
-		{"serve --open viewer --behind-proxy", 1, "whoever reaches the proxy"},
-		{"serve --web-cert x", 1, "belong together"}, {"serve --oidc /no/such --data " + t.TempDir() + " --broker tcp://127.0.0.1:1", 1, "no such file"},
+		{"serve --listen 0.0.0.0:0", 2, "--web-cert"}, {"serve --listen 0.0.0.0:0 --open viewer", 2, "anyone who reaches"}, {"serve --open god", 2, "viewer, technician"},
+		{"serve --open viewer --behind-proxy", 2, "whoever reaches the proxy"},
+		{"serve --web-cert x", 2, "belong together"}, {"serve --oidc /no/such --data " + t.TempDir() + " --broker tcp://127.0.0.1:1", 2, "no such file"},
 		{"list --lang fr", 2, "want zh or en"}, {"list --lang", 2, "needs an argument"},
-		{"list --token-file /no/such", 1, "no such file"}, {"list --token-file " + token, 1, "at least 16"},
-		{"serve --store mysql:x --data " + t.TempDir(), 1, "want sqlite:PATH"}, {"serve --mqtt-listen nowhere --data " + t.TempDir(), 1, "broker address"},
-		{"serve --inventory /no/such --data " + t.TempDir(), 1, "read inventory"}, {"serve --keep-rows 0", 1, "--keep-rows"}, {"list --url http://127.0.0.1:1", 1, "refused"},
+		{"list --token-file /no/such", 2, "no such file"}, {"list --token-file " + token, 2, "at least 16"},
+		{"serve --store mysql:x --data " + t.TempDir(), 2, "want sqlite:PATH"}, {"serve --mqtt-listen nowhere --data " + t.TempDir(), 2, "broker address"},
+		{"serve --inventory /no/such --data " + t.TempDir(), 2, "read inventory"}, {"serve --keep-rows 0", 2, "--keep-rows"}, {"list --url http://127.0.0.1:1", 1, "refused"},
+		{"serve --rate -1", 2, "--rate"}, {"serve --rate NaN", 2, "--rate"}, {"serve --exports 0", 2, "--exports"},
+		{"serve --max-terminals 0", 2, "--max-terminals"}, {"serve --listen here", 2, "--listen"},
+		{"serve --web-cert /no/such --web-key /no/such", 2, "no such file"},
+		{"serve --mqtt-users /no/such --data " + t.TempDir(), 2, "no such file"},
+		{"serve --notify /no/such --data " + t.TempDir() + " --broker tcp://127.0.0.1:1", 2, "no such file"},
+		{"ingest --store postgres://db --nats nats://n --partitions 0", 2, "--partitions"}, {"ingest --store mysql:x --nats nats://n", 2, "want sqlite:PATH"},
+		{"account list --store mysql:x", 2, "want sqlite:PATH"}, {"notify check --config /no/such", 2, "no such file"},
+		{"serve --data /dev/null/x", 1, "not a directory"},
 	} {
 		var out, err strings.Builder
-		code := run(t.Context(), stdio{&out, &err}, strings.Fields(c.args))
+		code := run(t.Context(), stdio{out: &out, err: &err}, strings.Fields(c.args))
 		if code != c.code || !strings.Contains(out.String()+err.String(), c.says) {
 			t.Errorf("posdx-fleet %s: %d %q %q, want %d %q", c.args, code, out.String(), err.String(), c.code, c.says)
 		}

@@ -34,7 +34,7 @@ func TestHelpInBothLanguages(t *testing.T) {
 		options := map[string]int{}
 		for _, lang := range []string{"zh", "en"} {
 			var out, talk bytes.Buffer
-			code := run(t.Context(), stdio{&out, &talk}, append(args, "--lang", lang))
+			code := run(t.Context(), stdio{out: &out, err: &talk}, append(args, "--lang", lang))
 			said := out.String()
 			if code != exitOK || talk.Len() > 0 || hasHan(said) != (lang == "zh") {
 				t.Errorf("%v in %s: exit %d, %s%s", args, lang, code, said, talk.String())
@@ -76,30 +76,11 @@ func TestWrongUsageInBothLanguages(t *testing.T) {
 				words = append(words, "--lang", lang)
 			}
 			var out, talk bytes.Buffer
-			code := run(t.Context(), stdio{&out, &talk}, words)
+			code := run(t.Context(), stdio{out: &out, err: &talk}, words)
 			if said := talk.String(); code != exitUsage || out.Len() > 0 || !strings.Contains(said, want[i]) ||
 				hasHan(said) != (lang == "zh") {
 				t.Errorf("%v: exit %d, %s%.300s", words, code, out.String(), talk.String())
 			}
-		}
-	}
-}
-
-// TestLanguageOfHelp: --lang goes before the environment, and without both it is Chinese.
-func TestLanguageOfHelp(t *testing.T) {
-	for _, c := range []struct {
-		locale string
-		args   []string
-		want   string
-	}{
-		{"", nil, "zh"}, {"C", nil, "zh"}, {"en_GB.UTF-8", nil, "en"}, {"zh_CN", []string{"--lang=en"}, "en"},
-		{"en_GB", []string{"list", "--lang", "zh"}, "zh"}, {"en", []string{"--lang"}, "en"}, {"", []string{"--lang", "fr"}, "zh"},
-	} {
-		t.Setenv("LC_ALL", "")
-		t.Setenv("LC_MESSAGES", "")
-		t.Setenv("LANG", c.locale)
-		if got := languageOf(c.args); got != c.want {
-			t.Errorf("%q %q: %s, want %s", c.locale, c.args, got, c.want)
 		}
 	}
 }

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -14,7 +13,7 @@ import (
 	"syscall"
 
 	"posdx/agent/diagnose"
-	"posdx/codes"
+	"posdx/agent/translate"
 	"posdx/fleet/api"
 	"posdx/fleet/metrics"
 )
@@ -26,7 +25,7 @@ var version = "dev"
 const (
 	exitOK     = 0
 	exitFailed = 1
-	exitUsage  = 2
+	exitUsage  = 2 // what it was told cannot be meant, on the command line or in a file that is named there
 )
 
 // defaultData is the data directory of a fleet that was told no other.
@@ -35,6 +34,7 @@ const defaultData = "fleet-data"
 // stdio is where a command writes: results on out, talk on err.
 type stdio struct {
 	out, err io.Writer
+	lang     string // of whoever called it, "zh" or "en"
 }
 
 // A command is one word after posdx-fleet.
@@ -71,21 +71,22 @@ func commands() []command {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, stdio{os.Stdout, os.Stderr}, os.Args[1:])
+	code := run(ctx, stdio{out: os.Stdout, err: os.Stderr}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
 
 func run(ctx context.Context, s stdio, args []string) int {
+	s.lang = translate.Language(args)
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
-		w, lang := s.out, languageOf(args)
+		w := s.out
 		if len(args) == 0 {
 			w = s.err
 		}
-		fmt.Fprintln(w, said(lang, "posdx-fleet 显示哪些支付终端出了什么故障，以及原因。\n\n用法：posdx-fleet 命令 [参数]   （posdx-fleet 命令 --help：查看该命令的说明）",
+		fmt.Fprintln(w, s.say("posdx-fleet 显示哪些支付终端出了什么故障，以及原因。\n\n用法：posdx-fleet 命令 [参数]   （posdx-fleet 命令 --help：查看该命令的说明）",
 			"posdx-fleet shows what is wrong with which payment terminals, and why.\n\nusage: posdx-fleet COMMAND [ARGUMENTS]   (posdx-fleet COMMAND --help tells more)"))
 		for _, c := range commands() {
-			fmt.Fprintf(w, "  %-12s %s\n", c.name, said(lang, c.zh, c.en))
+			fmt.Fprintf(w, "  %-12s %s\n", c.name, s.say(c.zh, c.en))
 		}
 		if len(args) == 0 {
 			return exitUsage
@@ -97,26 +98,10 @@ func run(ctx context.Context, s stdio, args []string) int {
 			return c.run(ctx, s, args[1:])
 		}
 	}
-	fmt.Fprintf(s.err, said(languageOf(args), "posdx-fleet：没有命令 %q；posdx-fleet help 列出全部命令\n",
+	fmt.Fprintf(s.err, s.say("posdx-fleet：没有命令 %q；posdx-fleet help 列出全部命令\n",
 		"posdx-fleet: no command %q; posdx-fleet help lists them\n"), args[0])
 	return exitUsage
 }
-
-// languageOf is the language in which a command speaks: that of --lang, else of the environment, else Chinese.
-func languageOf(args []string) string {
-	for i, a := range args {
-		value, ok := strings.CutPrefix(strings.TrimLeft(a, "-"), "lang=")
-		if !ok && (a == "--lang" || a == "-lang") && i+1 < len(args) {
-			value = args[i+1]
-		}
-		if value == "zh" || value == "en" {
-			return value
-		}
-	}
-	return cmp.Or(codes.LanguageOf(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_MESSAGES"), os.Getenv("LANG"))), "zh")
-}
-
-func said(lang, zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
 
 // helpWidth is the width of help, in columns.
 const helpWidth = 80
@@ -127,7 +112,7 @@ const helpWidth = 80
 func flags(s stdio, name, args, zh, en, example string) *flag.FlagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.SetOutput(s.err)
-	lang := languageOf(nil)
+	lang := translate.Language(nil)
 	f.Func("lang", "`语言`：zh 或 en；默认按环境（LANG）\n`language`, zh or en; default: the environment's (LANG)", func(v string) error {
 		if v != "zh" && v != "en" {
 			return errors.New("want zh or en")
@@ -174,13 +159,13 @@ func parseWords(s stdio, f *flag.FlagSet, args []string, least, most int) (words
 	for _, a := range args {
 		if a == "-h" || a == "-help" || a == "--help" {
 			f.SetOutput(s.out)
-			if err := f.Set("lang", languageOf(args)); err == nil {
+			if err := f.Set("lang", translate.Language(args)); err == nil {
 				f.Usage()
 			}
 			return nil, exitOK, false
 		}
 	}
-	lang := languageOf(args)
+	lang := translate.Language(args)
 	f.Set("lang", lang) // before what is wrong may come
 	wrong := func(zh, en string, v ...any) ([]string, int, bool) {
 		fmt.Fprintf(s.err, "posdx-fleet %s: "+said(lang, zh, en)+"\n\n", append([]any{f.Name()}, v...)...)
@@ -195,17 +180,8 @@ func parseWords(s stdio, f *flag.FlagSet, args []string, least, most int) (words
 		err := f.Parse(args)
 		f.Usage = usage
 		if err != nil {
-			zh := err.Error()
-			for _, w := range [...][2]string{
-				{"flag provided but not defined: ", "没有这个选项："}, {"flag needs an argument: ", "选项后面要有值："},
-				{"invalid value ", "选项的值不对："}, {"invalid boolean value ", "选项的值不对："},
-			} {
-				if rest, ok := strings.CutPrefix(zh, w[0]); ok {
-					zh = w[1] + rest
-					break
-				}
-			}
-			return wrong("%s", "%s", said(lang, zh, err.Error()))
+			s.lang = lang
+			return wrong("%s", "%s", s.error(err))
 		}
 		if f.NArg() == 0 {
 			break
@@ -237,8 +213,18 @@ func printer(name, zh, en string, doc func() []byte) func(context.Context, stdio
 	}
 }
 
-// failed prints why a command ends and returns its exit code.
-func failed(s stdio, name string, err error) int {
-	fmt.Fprintf(s.err, "posdx-fleet %s: %v\n", name, err)
-	return exitFailed
+// A mistake is an error in what a command was told: an option, or a file that one names. The command fails the same way
+// until that is put right.
+type mistake struct{ error }
+
+func (m mistake) Unwrap() error { return m.error }
+
+// meant makes whatever a step refuses a mistake.
+func meant(step func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := step(ctx); err != nil {
+			return mistake{err}
+		}
+		return nil
+	}
 }

@@ -55,7 +55,7 @@ func TestBrokerRefuses(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := withCancel(t)
 	go func() {
-		done <- run(ctx, stdio{sink, sink}, []string{"serve", "--listen", "127.0.0.1:0", "--data", dir, "--broker", url})
+		done <- run(ctx, stdio{out: sink, err: sink}, []string{"serve", "--listen", "127.0.0.1:0", "--data", dir, "--broker", url})
 	}()
 	sink.wait(t, "ot Authorized") // paho's word for it
 	sink.wait(t, "trying again")

@@ -34,7 +34,7 @@ func TestARestoredFleetKnowsLaterRevocations(t *testing.T) {
 	do := func(want int, args ...string) (string, string) {
 		t.Helper()
 		var out, talk strings.Builder
-		if code := run(t.Context(), stdio{&out, &talk}, args); code != want {
+		if code := run(t.Context(), stdio{out: &out, err: &talk}, args); code != want {
 			t.Fatalf("%v: %d %s", args, code, talk.String())
 		}
 		return out.String(), talk.String()

@@ -364,7 +364,7 @@ func (s *state) count() {
 		if x.second || x.brought || x.db <= 0 {
 			continue
 		}
-		c.witnesses += ramp(x.db, set.Hint, set.Strong)
+		c.witnesses += evidence.Ramp(x.db, set.Hint, set.Strong)
 		g := &s.signs[x.sign]
 		c.self = c.self || !g.Tells && g.strength >= 0.9 && x.db >= 0.9*set.Decisive
 	}
@@ -586,6 +586,3 @@ func (w *Weighing) Weigh(f *codes.Inference, each func(cause string, p float64))
 		each(s.causes[i].ID, s.causes[i].p)
 	}
 }
-
-// ramp rises from 0 at a to 1 at b, whichever is larger.
-func ramp(x, a, b float64) float64 { return max(0, min(1, (x-a)/(b-a))) }

@@ -65,7 +65,6 @@ func (r *Reading) losses(all []stretch, n reachability) {
 		shared = second.loss * second.Fresh
 	}
 	r.add("path.loss-all", worst.Item, shared)
-	r.lostBefore(worst)
 	loss, _ := worst.num(LossPct)
 	// nothing of the host comes back, another place answers: no loss of the line
 	elsewhere := 0.0
@@ -91,29 +90,12 @@ func (r *Reading) losses(all []stretch, n reachability) {
 	}
 }
 
-// What a path loses and its first hop loses as well is lost there: the share of it below which that says little, and
-// from which it is all.
-const lostThereSome, lostThereAll = 0.4, 0.8
-
-// lostBefore adds how much of what a path loses is lost on the way to the router already.
-func (r *Reading) lostBefore(path *stretch) {
-	loss, known := path.num(LossPct)
-	list := r.All(NetGateway)
-	for i := range list {
-		it := &list[i]
-		first, told := it.num(LossPct)
-		if known && told && path.loss > 0 && it.shows("gateway.flaky") > 0 && !r.Other(kindOf(it.Bearer)) {
-			r.add("path.gateway-loss", it, path.Fresh*ramp(first/loss, lostThereSome, lostThereAll))
-		}
-	}
-}
-
 // lost returns how strongly an item shows loss. Where connections work and nearly all pings are lost, some device drops
 // pings on purpose, so the strength falls again as the loss nears 100 %.
 func (r *Reading) lost(it *Item) float64 {
 	clear := it.shows("path.loss")
 	if loss, _ := it.num(LossPct); clear > 0 && r.alive(it) {
-		clear *= ramp(loss, 100, pingsDropped)
+		clear *= Ramp(loss, 100, pingsDropped)
 	}
 	if clear == 0 && it.Bad() && it.shows("path.slow") == 0 && !r.alive(it) {
 		return 0.4 // its sender calls it bad

@@ -66,7 +66,7 @@ func (r *Reading) reach() reachability {
 		it := &paths[i]
 		loss, known := it.num(LossPct)
 		rtt, _ := it.num(RTTMS)
-		through := Choose(known, ramp(loss, pingNone, pingDoubt), 0)
+		through := Choose(known, Ramp(loss, pingNone, pingDoubt), 0)
 		if it.Target != "gateway" && through > 0 && !(it.Bearer != "" && r.Other(kindOf(it.Bearer))) {
 			n.farRTT = max(n.farRTT, rtt)
 			if !it.IsHost() {
@@ -164,7 +164,7 @@ func (r *Reading) appAlone(n reachability) {
 	if last, ok := h.num(LastApprovalAgeS); !known || ok && last < since {
 		return // some sale got through since
 	}
-	r.put("tcp.app-alone", it, h.Facts, h.Fresh*ramp(times, aloneTimes, aloneSurely))
+	r.put("tcp.app-alone", it, h.Facts, h.Fresh*Ramp(times, aloneTimes, aloneSurely))
 }
 
 // tcpHost is the connection to the host that works.
@@ -271,7 +271,7 @@ func (r *Reading) refused(it *Item, n reachability, elsewhere float64) {
 	case "reset":
 		r.add("tcp.reset", it, clear)
 		if took, _ := it.num(MS); n.hostRTT >= farMS {
-			r.add("tcp.reset-far", it, clear*n.hostFresh*ramp(took/n.hostRTT, 0.4, 0.8))
+			r.add("tcp.reset-far", it, clear*n.hostFresh*Ramp(took/n.hostRTT, 0.4, 0.8))
 		}
 	case "unreachable":
 		r.add("tcp.unreachable", it, clear)
@@ -286,7 +286,7 @@ func (n *reachability) missed(outcome string) float64 {
 	if outcome != "timeout" {
 		return 0
 	}
-	return ramp(math.Pow(n.lineLoss/100, synTries), missedSeldom, missedOften)
+	return Ramp(math.Pow(n.lineLoss/100, synTries), missedSeldom, missedOften)
 }
 
 // Of connections that time out by loss alone: one in so many is no explanation, and from missedOften on it is one.

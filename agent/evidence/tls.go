@@ -95,7 +95,7 @@ func (r *Reading) handshakeSlow(it *Item) float64 {
 	for i := range list {
 		if tcp := &list[i]; known && tcp.Subject == it.Subject && !tcp.Bad() {
 			connected, _ := tcp.num(MS)
-			return ramp(took-roundTrips*connected, hostMS, stuckMS)
+			return Ramp(took-roundTrips*connected, hostMS, stuckMS)
 		}
 	}
 	return 0

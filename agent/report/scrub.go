@@ -39,12 +39,16 @@ func next(b []byte, at int) (start, end int) {
 	for at < len(b) {
 		if !digit(b[at]) {
 			at++
+			continue
+		}
+		// A form of our own is looked for last: few digits are like a card's, and a form holds for all its digits.
+		end := cardLike(b, at)
+		if end == 0 {
+			at = pastDigits(b, at)
 		} else if n := ownForm(b, at); n > 0 {
 			at += n
-		} else if end := cardLike(b, at); end > 0 {
-			return at, end
 		} else {
-			at = pastDigits(b, at)
+			return at, end
 		}
 	}
 	return at, 0

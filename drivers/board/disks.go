@@ -14,7 +14,7 @@ import (
 
 // Names of what a line means when it names no device of its own.
 const (
-	rawFlash = "flash" // NAND, MTD, UBI and what lives on them: soldered, and never anything else's
+	rawFlash = "flash" // NAND, NOR, MTD, UBI and what lives on them, and what dm-verity holds: soldered, never anything else's
 	noDevice = ""
 )
 
@@ -40,7 +40,8 @@ func storageOf(text string) string {
 	}
 	if best == noDevice {
 		low := strings.ToLower(text)
-		for _, w := range []string{"nand", "mtd", "jffs2", "ubi", "yaffs", "squashfs", "ecc unrecoverable", "ecc error", "uncorrectable e"} {
+		for _, w := range []string{"nand", "mtd", "jffs2", "ubi", "yaffs", "squashfs", "ecc unrecoverable", "ecc error", "uncorrectable e",
+			"spi-nor", "m25p80", "verity"} {
 			if strings.Contains(low, w) {
 				return rawFlash
 			}

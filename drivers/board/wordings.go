@@ -25,6 +25,8 @@ var wordings = [...]wording{
 	{ReadOnly, "", words{"switched to read-only mode"}, nil, "fs/ubifs/io.c: ubifs_ro_mode"},
 	{ReadOnly, "", words{"ubi", "warning", "switch to read-only mode"}, words{"minimal i/o unit"}, "drivers/mtd/ubi/ubi.h: ubi_ro_mode"},
 	{ReadOnly, "", words{"btrfs", "forced readonly"}, nil, "fs/btrfs/messages.c"},
+	{ReadOnly, "", words{"f2fs-fs", "stopped filesystem due to reason"}, nil, "fs/f2fs/super.c, since 6.3"},
+	{ReadOnly, "", words{"xfs (", "shutting down filesystem"}, nil, "fs/xfs/xfs_fsops.c"},
 
 	// The supply.
 	{UnderVoltage, "", words{"under-voltage detected"}, nil, "drivers/hwmon/raspberrypi-hwmon.c (4.20 to 5.x), drivers/firmware/raspberrypi.c"},
@@ -51,6 +53,11 @@ var wordings = [...]wording{
 	{USBError, "", words{"connect-debounce failed"}, nil, "drivers/usb/core/hub.c"},
 	{USBError, "", words{"hc died; cleaning up"}, nil, "drivers/usb/core/hcd.c: usb_hc_died"},
 	{USBError, "", words{"hub_port_status failed"}, nil, "drivers/usb/core/hub.c (2.6 to 3.x)"},
+	{USBError, "", words{"hub_ext_port_status failed"}, nil, "drivers/usb/core/hub.c, since 4.7"},
+	{USBError, "", words{"string descriptor 0 read error"}, nil, "drivers/usb/core/message.c"},
+	{USBError, "", words{"clear tt", "error -"}, nil, "drivers/usb/core/hub.c: hub_tt_work"},
+	{USBError, "", words{"nonzero urb status received: -71"}, nil, "drivers/usb/class/cdc-wdm.c: EPROTO; others are told when one is unplugged"},
+	{USBError, "", words{"musb", "babble"}, nil, "drivers/usb/musb/musb_core.c"},
 
 	// Tasks and processors that stand still.
 	{HungTask, "", words{"blocked for more than", "seconds"}, nil, "kernel/hung_task.c"},
@@ -78,6 +85,7 @@ var wordings = [...]wording{
 	{Segfault, "", words{"sending sigsegv to"}, nil, "arch/mips/mm/fault.c"},
 	{Segfault, "", words{"sending sigbus to"}, nil, "arch/mips/mm/fault.c"},
 	{Segfault, "", words{"sending sigill to"}, nil, "arch/mips/kernel/traps.c"},
+	{Segfault, "", words{"bad frame in", "sigreturn"}, nil, "arch/arm64/kernel/signal.c, arch/riscv/kernel/signal.c"},
 
 	// Links. What names a bus or an optical module's own trouble is not a cable of the shop.
 	{LinkDown, "", words{"link is down"}, notLink, "drivers/net/phy/phy.c, phylink.c and most of drivers/net/ethernet"},
@@ -122,13 +130,17 @@ var wordings = [...]wording{
 	{IOError, "", words{"timeout error", "dev"}, nil, "block/blk-mq.c"},
 	{IOError, "", words{"detected io errors while flushing file data on"}, nil, "fs/jbd2/commit.c"},
 	{IOError, "", words{"aborting journal on device"}, nil, "fs/jbd2/journal.c, fs/jbd (2.6)"},
+	{IOError, "", words{"jbd2: error -", "updating journal superblock"}, nil, "fs/jbd2/journal.c"},
+	{IOError, "", words{"device-mapper: verity", "is corrupted"}, nil, "drivers/md/dm-verity-target.c"},
 	// Filesystems.
 	{IOError, "", words{"ext2-fs", "error"}, notCount, "fs/ext2/super.c"},
 	{IOError, "", words{"ext3-fs error"}, nil, "fs/ext3/super.c (2.6)"},
 	{IOError, "", words{"ext4-fs error"}, nil, "fs/ext4/super.c"},
+	{IOError, "", words{"ext4-fs", "potential data loss"}, words{"error -28"}, "fs/ext4/extents.c: but for a full disk"},
 	{IOError, "", words{"ubifs error"}, nil, "fs/ubifs/misc.c, fs/ubifs/debug.h (2.6)"},
 	{IOError, "", words{"f2fs-fs", "error"}, notCount, "fs/f2fs"},
 	{IOError, "", words{"f2fs-fs", "inconsisten"}, nil, "fs/f2fs"},
+	{IOError, "", words{"f2fs-fs", "access invalid blkaddr"}, nil, "fs/f2fs/checkpoint.c"},
 	{IOError, "", words{"fat-fs", "error,"}, nil, "fs/fat/misc.c"},
 	{IOError, "", words{"fat-fs", "directory bread(", "failed"}, nil, "fs/fat/dir.c, inode.c"},
 	{IOError, "", words{"squashfs error"}, nil, "fs/squashfs/squashfs.h"},
@@ -138,6 +150,7 @@ var wordings = [...]wording{
 	{IOError, "", words{"jffs2: error:"}, nil, "fs/jffs2/debug.h"},
 	{IOError, "", words{"jffs2", "crc failed on node"}, nil, "fs/jffs2/scan.c, readinode.c"},
 	{IOError, "", words{"returned ecc error"}, nil, "fs/jffs2/wbuf.c, read.c"},
+	{IOError, "", words{"jffs2", "write of", "failed. returned"}, nil, "fs/jffs2/write.c"},
 	{IOError, "", words{"yaffs", "uncorrect"}, nil, "yaffs2, makers' kernels"},
 	// UBI and NAND.
 	{IOError, "", words{"ubi error"}, nil, "drivers/mtd/ubi/ubi.h (to 3.19)"},
@@ -146,6 +159,11 @@ var wordings = [...]wording{
 	{IOError, "", words{"ecc unrecoverable error"}, nil, "drivers/mtd/nand/ecc-sw-bch.c"},
 	{IOError, "", words{"nand", "uncorrectable"}, nil, "drivers/mtd/nand/raw, makers' drivers"},
 	{IOError, "uncorrectable error", nil, nil, "drivers/mtd/nand/raw/omap2.c: the line says no more"},
+	// NOR flash on SPI: the line names the bus and the chip's place on it.
+	{IOError, "", words{"spi-nor", "flash operation timed out"}, nil, "drivers/mtd/spi-nor/core.c"},
+	{IOError, "", words{"spi-nor", "operation failed"}, nil, "drivers/mtd/spi-nor/core.c: erase, program"},
+	{IOError, "", words{"spi-nor", "error -", "reading"}, nil, "drivers/mtd/spi-nor/core.c: registers"},
+	{IOError, "", words{"m25p80", "error -", "reading"}, nil, "drivers/mtd/devices/m25p80.c (to 4.x)"},
 	// SD cards and eMMC: the block driver names the disk, the core and the hosts what it sits on.
 	{IOError, "mmcblk", words{"error"}, notCount, "drivers/mmc/core/block.c, drivers/mmc/card/block.c (to 4.9)"},
 	{IOError, "mmcblk", words{"timed out"}, nil, "drivers/mmc/card/block.c (to 4.14)"},

@@ -2,64 +2,18 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"posdx/agent/report"
-
-	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
 // waiting is how many records wait for the broker.
 const waiting = `posdx status --json | sed -n 's/.*"waiting": *\([0-9]*\).*/\1/p' | head -1`
 
-// A reader of the fleet's side keeps the ids of the diagnoses that arrived in their last form.
-type fleet struct {
-	mu  sync.Mutex
-	ids map[string]bool
-	c   mqtt.Client
-}
-
-func (l *lab) listen() (*fleet, error) {
-	f := &fleet{ids: map[string]bool{}}
-	o := mqtt.NewClientOptions().AddBroker(fmt.Sprintf("tcp://127.0.0.1:%d", l.port)).SetClientID("lab").SetCleanSession(true)
-	o.SetOnConnectHandler(func(c mqtt.Client) {
-		c.Subscribe("#", 1, func(_ mqtt.Client, m mqtt.Message) {
-			body, err := report.Unpack(m.Payload(), 1<<20)
-			if err != nil {
-				return
-			}
-			var d struct {
-				Body struct {
-					ID    string `json:"id"`
-					Final bool   `json:"final"`
-				} `json:"body"`
-				ID    string `json:"id"`
-				Final bool   `json:"final"`
-			}
-			if json.Unmarshal(body, &d) == nil {
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				if d.Final {
-					f.ids[d.ID] = true
-				}
-				if d.Body.Final {
-					f.ids[d.Body.ID] = true
-				}
-			}
-		})
-	})
-	f.c = mqtt.NewClient(o)
-	t := f.c.Connect()
-	t.Wait()
-	return f, t.Error()
-}
-
 // brokerGone takes the broker away for as long as -away says, with a code every ten seconds, and compares what the
-// terminal took with what arrived once the broker is back.
+// terminal promised to keep with what arrives once the broker is back.
 func brokerGone(ctx context.Context, l *lab) (string, error) {
 	if err := l.ready(ctx, options{}); err != nil {
 		return "", err
@@ -68,92 +22,86 @@ func brokerGone(ctx context.Context, l *lab) (string, error) {
 		return "", err
 	}
 	l.brokerOff()
-	accepted := map[string]bool{}
 	for begun := time.Now(); time.Since(begun) < l.away; time.Sleep(10 * time.Second) {
-		id, err := l.report(len(accepted))
-		if err != nil {
+		if err := l.report("final"); err != nil {
 			return "", err
 		}
-		accepted[id] = true
 	}
 	kept, err := l.order(minute, waiting)
 	if err != nil || kept == "" || kept == "0" {
 		return "", fmt.Errorf("%q records wait, %v", kept, err)
 	}
-	missing, err := l.missing(ctx, accepted)
+	promised, lost, err := l.settle(ctx)
 	if err != nil {
 		return "", err
 	}
-	if missing > 0 {
-		return "", fmt.Errorf("%d of %d accepted diagnoses did not arrive", missing, len(accepted))
+	if len(lost) > 0 {
+		return "", fmt.Errorf("%d of %d accepted diagnoses did not arrive: %v", len(lost), promised, lost)
 	}
 	return fmt.Sprintf("away for %v: %d codes taken, %s records waited, every diagnosis arrived afterwards",
-		l.away, len(accepted), kept), nil
+		l.away, promised, kept), nil
 }
 
-// report hands the terminal a code, waits for the last form of its diagnosis and returns the diagnosis' id: with it the
-// terminal has promised to keep the diagnosis.
-func (l *lab) report(n int) (string, error) {
-	command := fmt.Sprintf("posdx report --lang en --code 9%d --origin host --json --wait final --timeout 50s", n%7)
-	out, err := l.order(minute, command+"; rc=$?; [ $rc = 0 ] || [ $rc = 3 ]")
+// forgotten is the control of the two scenarios that count: what the terminal kept is deleted behind its back, and the
+// count must name it.
+func forgotten(ctx context.Context, l *lab) (string, error) {
+	if err := l.ready(ctx, options{}); err != nil {
+		return "", err
+	}
+	if err := l.report("final"); err != nil {
+		return "", err
+	}
+	if _, err := l.eventually(ctx, 2*minute, "[ \"$("+waiting+")\" = 0 ]"); err != nil {
+		return "", err
+	}
+	l.brokerOff()
+	for range 3 {
+		if err := l.report("final"); err != nil {
+			return "", err
+		}
+	}
+	if _, err := l.order(2*minute, "/etc/init.d/posdx stop; rm -rf /var/lib/posdx/outbox/*; /etc/init.d/posdx start"); err != nil {
+		return "", err
+	}
+	promised, lost, err := l.settle(ctx)
 	if err != nil {
 		return "", err
 	}
-	if strings.Contains(out, `"memory_only":true`) {
-		return "", fmt.Errorf("the terminal cannot keep what it takes: %s", out)
+	if promised != 4 || !slices.Equal(lost, l.book.promised[1:]) {
+		return "", fmt.Errorf("of %v the last three were deleted, and the count names %v", l.book.promised, lost)
 	}
-	id := last(out, `"id":"`)
-	if id == "" {
-		return "", fmt.Errorf("no diagnosis: %s", out)
-	}
-	return id, nil
+	return fmt.Sprintf("control, three of four kept diagnoses are deleted: exactly they are named, %v", lost), nil
 }
 
-// missing starts the broker again and counts the diagnoses that have not arrived when the terminal has nothing left to
-// send.
-func (l *lab) missing(ctx context.Context, accepted map[string]bool) (missing int, err error) {
-	if err := l.brokerOn(); err != nil {
-		return 0, err
+// report hands the terminal a code that it has not had for a while, waits for the first or the final form of its
+// diagnosis, and books what the terminal thereby promised to keep.
+func (l *lab) report(form string) error {
+	l.codes++
+	command := fmt.Sprintf("posdx report --lang en --code %d --origin host --json --wait %s --timeout 50s", 50+l.codes%50, form)
+	out, err := l.order(minute, command+"; rc=$?; [ $rc = 0 ] || [ $rc = 3 ]")
+	if err != nil {
+		return err
 	}
-	var f *fleet
-	if err := until(ctx, minute, func() (err error) { f, err = l.listen(); return err }); err != nil {
-		return 0, err
+	return l.book.promise(out)
+}
+
+// settle starts the broker again and, when the terminal has nothing left to send, says how many diagnoses were
+// promised and which of them have not arrived.
+func (l *lab) settle(ctx context.Context) (promised int, lost []string, err error) {
+	if err := l.brokerOn(ctx); err != nil {
+		return 0, nil, err
 	}
-	defer f.c.Disconnect(100)
 	if _, err := l.eventually(ctx, 10*minute, "[ \"$("+waiting+")\" = 0 ]"); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	// What is not there now may still be on its way to this reader.
-	err = until(ctx, 30*time.Second, func() error {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		missing = 0
-		for id := range accepted {
-			if !f.ids[id] {
-				missing++
-			}
-		}
-		if missing > 0 {
-			return fmt.Errorf("%d did not arrive", missing)
+	// What is not there now may still be on its way to the reader.
+	_ = until(ctx, 30*time.Second, func() error {
+		if promised, lost = l.book.balance(); len(lost) > 0 {
+			return errors.New("not all there")
 		}
 		return nil
 	})
-	if ctx.Err() != nil {
-		return missing, err
-	}
-	return missing, nil
-}
-
-// last is the value behind the last occurrence of key at the top of a line.
-func last(out, key string) string {
-	lines := strings.Split(strings.TrimSpace(out), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		if _, rest, ok := strings.Cut(strings.ReplaceAll(lines[i], `": "`, `":"`), key); ok {
-			id, _, _ := strings.Cut(rest, `"`)
-			return id
-		}
-	}
-	return ""
+	return promised, lost, ctx.Err()
 }
 
 // kernelLog makes the kernel complain of a disk, of a device and of memory, and lets a program write such lines itself.

@@ -11,12 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"posdx/drivers/sim"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
 // A lab is at most one running guest and what is at the far ends of its lines.
@@ -33,7 +34,9 @@ type lab struct {
 	lines  *bufio.Reader
 	ends   []net.Conn
 	broker *exec.Cmd
-	port   int
+	reader mqtt.Client // of the fleet's side
+	book   *ledger
+	codes  int // so many were reported
 	tail   *tail
 }
 
@@ -96,7 +99,7 @@ func (l *lab) boot(ctx context.Context, o options) error {
 		"-device", "qemu-xhci,id=xhci", "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=orders,name=lab.orders",
 		"-device", "pci-serial,chardev=modem", "-device", "pci-serial,chardev=console",
 		"-device", "pci-serial,chardev=near", "-device", "pci-serial,chardev=far", "-device", "usb-serial,chardev=reader,id=reader,bus=xhci.0",
-		"-netdev", fmt.Sprintf("user,id=net0,restrict=on,guestfwd=tcp:10.0.2.100:1883-cmd:socat STDIO TCP:127.0.0.1:%d", l.port),
+		"-netdev", "user,id=net0,restrict=on,guestfwd=tcp:10.0.2.100:1883-cmd:sh '" + l.door() + "'",
 		"-device", "virtio-net-pci,netdev=net0,id=nic0,romfile=", "-drive", drive + ",format=raw,if=none,id=d0", "-device", "virtio-blk-pci,drive=d0"}
 	for _, id := range []string{"orders", "modem", "console", "reader", "near", "far"} {
 		args = append(args, sock(id)...)
@@ -243,11 +246,20 @@ func (l *lab) machine(order string) error {
 	return nil
 }
 
+// dark ends the machine and its disk's cache at one moment.
+func (l *lab) dark() {
+	for _, p := range []*exec.Cmd{l.nbd, l.nbd2, l.qemu} {
+		if p != nil && p.Process != nil {
+			p.Process.Kill()
+		}
+	}
+}
+
 // cut takes the power away: what the disk's cache had not written is lost with it.
 func (l *lab) cut() {
+	l.dark()
 	for _, p := range []**exec.Cmd{&l.qemu, &l.nbd, &l.nbd2} {
 		if *p != nil && (*p).Process != nil {
-			(*p).Process.Kill()
 			(*p).Wait()
 			*p = nil
 		}
@@ -274,7 +286,16 @@ func (l *lab) off() {
 	l.brokerOff()
 }
 
+// door is the script by which the guest reaches the broker; it is there while the broker is. The guest reaches nothing
+// else.
+func (l *lab) door() string { return l.path("door.sh") }
+
 func (l *lab) brokerOff() {
+	os.Remove(l.door())
+	if l.reader != nil {
+		l.reader.Disconnect(0)
+		l.reader = nil
+	}
 	if l.broker != nil {
 		l.broker.Process.Kill()
 		l.broker.Wait()
@@ -282,22 +303,37 @@ func (l *lab) brokerOff() {
 	}
 }
 
-// brokerOn starts an MQTT broker on a port of this machine's loopback; the guest reaches nothing else.
-func (l *lab) brokerOn() error {
-	if l.port == 0 {
-		n, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		l.port = n.Addr().(*net.TCPAddr).Port
-		n.Close()
+// brokerOn starts an MQTT broker on this machine's loopback, and opens the guest's way to it once a reader of the
+// fleet's side books everything that will arrive.
+func (l *lab) brokerOn(ctx context.Context) error {
+	n, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
 	}
+	port := n.Addr().(*net.TCPAddr).Port
+	n.Close()
 	conf := l.path("mosquitto.conf")
-	if err := write(conf, "listener "+strconv.Itoa(l.port)+" 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0\n", 0o644); err != nil {
+	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0\n", port)
+	if err := write(conf, text, 0o644); err != nil {
 		return err
 	}
 	l.broker = exec.Command("mosquitto", "-c", conf)
-	return l.broker.Start()
+	if err := l.broker.Start(); err != nil {
+		return err
+	}
+	o := mqtt.NewClientOptions().AddBroker(fmt.Sprintf("tcp://127.0.0.1:%d", port)).SetClientID("lab").SetAutoReconnect(false)
+	o.SetOrderMatters(true)
+	l.reader = mqtt.NewClient(o)
+	err = until(ctx, minute, func() error { t := l.reader.Connect(); t.Wait(); return t.Error() })
+	if err != nil {
+		return err
+	}
+	book := l.book
+	t := l.reader.Subscribe("#", 1, func(_ mqtt.Client, m mqtt.Message) { book.arrive(m.Payload()) })
+	if t.Wait(); t.Error() != nil {
+		return t.Error()
+	}
+	return write(l.door(), fmt.Sprintf("exec socat STDIO TCP:127.0.0.1:%d\n", port), 0o644)
 }
 
 // until repeats f until it returns nil, the limit is over, or ctx ends.

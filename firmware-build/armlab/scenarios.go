@@ -15,7 +15,7 @@ func scenarios() []scenario {
 	return []scenario{
 		{"install", install}, {"link", link}, {"reader", unplug}, {"modem", modem}, {"ppp", ppp}, {"breaks", breaks}, {"carrier", carrier},
 		{"console", console}, {"storage", storage}, {"kernel-log", kernelLog},
-		{"broker", brokerGone}, {"clock-1970", clock}, {"memory-12m", memory}, {"cut", cutWhileWriting}, {"cut-lying-disk", cutOnALyingDisk},
+		{"broker", brokerGone}, {"forgotten", forgotten}, {"clock-1970", clock}, {"memory-12m", memory}, {"cut", cutWhileWriting}, {"cut-lying-disk", cutOnALyingDisk},
 		{"upgrade-cut", cutWhileUpgrading}, {"measure", measure},
 	}
 }
@@ -25,7 +25,8 @@ const minute = time.Minute
 // ready boots a fresh disk, installs posdx from its tar and waits until it is well.
 func (l *lab) ready(ctx context.Context, o options) error {
 	o.fresh = true
-	if err := l.brokerOn(); err != nil {
+	l.book = &ledger{}
+	if err := l.brokerOn(ctx); err != nil {
 		return err
 	}
 	if err := l.boot(ctx, o); err != nil {
@@ -192,61 +193,69 @@ func memory(ctx context.Context, l *lab) (string, error) {
 	return l.order(minute, `grep -q 'oom_kill 0' /tmp/cg/p/memory.events && echo "within 12 MiB, nothing killed: peak $(($(cat /tmp/cg/p/memory.current) / 1024)) kB now"`)
 }
 
-// cutRuns cuts the power while codes come in, and says how many accepted ones were lost and how many came through.
-func cutRuns(ctx context.Context, l *lab, cache string, n int) (kept, lost int, err error) {
+// cutRuns cuts the power at any moment while codes come in, mostly with a code half answered, and says how many
+// diagnoses the terminal had promised to keep, and which of them are lost.
+func cutRuns(ctx context.Context, l *lab, cache string, n int) (promised int, lost []string, err error) {
 	if err := l.ready(ctx, options{cache: cache}); err != nil {
-		return 0, 0, err
+		return 0, nil, err
 	}
 	l.brokerOff() // nothing may leave, so that everything must still be there
 	if _, err := l.order(minute, "sync"); err != nil {
-		return 0, 0, err
+		return 0, nil, err
 	}
-	accepted := map[string]bool{}
 	for i := range n {
-		end := time.Now().Add(time.Duration(2000+rand.IntN(3000)) * time.Millisecond)
-		for time.Now().Before(end) {
-			id, err := l.report(i)
-			if err != nil {
-				return 0, 0, err
-			}
-			accepted[id] = true
+		begun := time.Now()
+		if err := l.report("final"); err != nil {
+			return 0, nil, err
 		}
+		dark := make(chan struct{})
+		power := time.AfterFunc(rand.N(2*time.Since(begun)), func() { l.dark(); close(dark) })
+		for err = nil; err == nil; {
+			err = l.report([]string{"first", "first", "final"}[l.codes%3])
+		}
+		if power.Stop() {
+			return 0, nil, err // of itself, before the cut
+		}
+		<-dark
 		l.cut()
 		if err := l.boot(ctx, options{cache: cache}); err != nil {
-			return 0, 0, fmt.Errorf("after cut %d: %w", i+1, err)
+			return 0, nil, fmt.Errorf("after cut %d: %w", i+1, err)
 		}
 		if _, err := l.order(3*minute, "posdx selfcheck --live 120"); err != nil {
-			return 0, 0, fmt.Errorf("after cut %d: %w", i+1, err)
+			return 0, nil, fmt.Errorf("after cut %d: %w", i+1, err)
 		}
 	}
-	lost, err = l.missing(ctx, accepted)
-	return len(accepted) - lost, lost, err
+	promised, lost, err = l.settle(ctx)
+	if err == nil && promised < n {
+		err = fmt.Errorf("only %d diagnoses were accepted in %d cuts: that proves little", promised, n)
+	}
+	return promised, lost, err
 }
 
 func cutWhileWriting(ctx context.Context, l *lab) (string, error) {
-	kept, lost, err := cutRuns(ctx, l, "writeback", l.cuts)
+	promised, lost, err := cutRuns(ctx, l, "writeback", l.cuts)
 	if err != nil {
 		return "", err
 	}
-	if lost > 0 {
-		return "", fmt.Errorf("%d cuts: %d accepted diagnoses lost, %d there", l.cuts, lost, kept)
+	if len(lost) > 0 {
+		return "", fmt.Errorf("%d cuts: %d of %d accepted diagnoses lost: %v", l.cuts, len(lost), promised, lost)
 	}
-	return fmt.Sprintf("%d cuts on a disk with a volatile cache: all %d accepted diagnoses there", l.cuts, kept), nil
+	return fmt.Sprintf("%d cuts on a disk with a volatile cache: all %d accepted diagnoses there", l.cuts, promised), nil
 }
 
 // cutOnALyingDisk is the control: on a disk that lies about flushes the same test must lose something.
 func cutOnALyingDisk(ctx context.Context, l *lab) (string, error) {
-	kept, lost, err := cutRuns(ctx, l, "unsafe", 1)
+	promised, lost, err := cutRuns(ctx, l, "unsafe", 1)
 	if err != nil && strings.HasPrefix(err.Error(), "after cut") {
 		return "control, a disk that lies about flushes: the guest does not come up as it was: " + strings.SplitN(err.Error(), "\n", 2)[0], nil
 	}
 	if err != nil {
 		return "", err
 	}
-	if lost == 0 {
+	if len(lost) == 0 {
 		return "", fmt.Errorf("nothing was lost on a disk that lies: this lab cannot fail")
 	}
-	return fmt.Sprintf("control, a disk that lies about flushes: %d lost, %d there", lost, kept), nil
+	return fmt.Sprintf("control, a disk that lies about flushes: %d of %d lost", len(lost), promised), nil
 }
 
 func cutWhileUpgrading(ctx context.Context, l *lab) (string, error) {

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -55,6 +57,24 @@ func Postgres(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return pg.address(name)
+}
+
+// PostgresPIDs are the processes of the server of this test run.
+func PostgresPIDs() []int {
+	if pg.cmd == nil {
+		return nil
+	}
+	list := []int{pg.cmd.Process.Pid}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", list[0]))
+	if err != nil {
+		return list
+	}
+	for _, s := range strings.Fields(string(b)) {
+		if pid, err := strconv.Atoi(s); err == nil {
+			list = append(list, pid)
+		}
+	}
+	return list
 }
 
 func (p *postgres) address(database string) string {

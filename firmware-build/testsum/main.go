@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -62,6 +63,9 @@ func summarise(in io.Reader, out io.Writer, others ...string) bool {
 				said[key] = append(said[key], e.Output)
 			case "fail", "build-fail":
 				good = false
+				if e.Test == "" {
+					unfinished(out, said, e.Package)
+				}
 				fmt.Fprint(out, strings.Join(said[key], ""))
 				delete(said, key)
 			case "skip":
@@ -81,6 +85,16 @@ func summarise(in io.Reader, out io.Writer, others ...string) bool {
 	}
 	report(out, skips, others)
 	return good && ran
+}
+
+// unfinished writes what those tests of a package said that had no end: it ran out of time, or its process died.
+func unfinished(out io.Writer, said map[string][]string, pkg string) {
+	for _, key := range slices.Sorted(maps.Keys(said)) {
+		if test := strings.TrimPrefix(key, pkg+" "); test != key && test != "" {
+			fmt.Fprintf(out, "%s did not end\n%s", test, strings.Join(said[key], ""))
+			delete(said, key)
+		}
+	}
 }
 
 // reason is what a skipped test said of why, without its place.

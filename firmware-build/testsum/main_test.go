@@ -18,6 +18,11 @@ func TestSummaryTellsWhatFailedAndWhatWasSkipped(t *testing.T) {
 {"Action":"output","Package":"q","Output":"FAIL\tq\t0.1s\n"}
 {"Action":"fail","Package":"q"}
 `
+	const late = `{"Action":"run","Package":"r","Test":"TestD"}
+{"Action":"output","Package":"r","Test":"TestD","Output":"panic: test timed out after 15m0s\n"}
+{"Action":"output","Package":"r","Output":"FAIL\tr\t900.0s\n"}
+{"Action":"fail","Package":"r"}
+`
 	for name, c := range map[string]struct {
 		in   string
 		good bool
@@ -25,6 +30,7 @@ func TestSummaryTellsWhatFailedAndWhatWasSkipped(t *testing.T) {
 	}{
 		"skipped":   {skipped, true, []string{"ok  \tp\t0.1s", "1 tests skipped\n  needs root: TestA\n"}},
 		"failed":    {skipped + failed, false, []string{"c_test.go:9: wrong", "FAIL\tq", "needs root: TestA"}},
+		"late":      {skipped + late, false, []string{"TestD did not end\npanic: test timed out", "FAIL\tr"}},
 		"no build":  {"# p\np.go:1: syntax error\nFAIL\tp [build failed]\n", false, []string{"syntax error"}},
 		"nothing":   {"", false, []string{"0 tests skipped"}},
 		"not whole": {skipped[:len(skipped)-30], true, []string{"1 tests skipped"}},

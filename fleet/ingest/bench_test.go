@@ -16,7 +16,8 @@ import (
 // benchTerminals is how many terminals the documents of a benchmark come from.
 const benchTerminals = 200
 
-// documents are n diagnoses of some terminals in turn, each with so many pieces of evidence beyond a sample's.
+// documents are n diagnoses of some terminals in turn, each with so many pieces of evidence beyond a sample's; below 0:
+// the least that a terminal may send.
 func documents(n, evidence int) (topics []string, payloads [][]byte) {
 	list := make([]*sample.Terminal, benchTerminals)
 	for i := range list {
@@ -25,7 +26,10 @@ func documents(n, evidence int) (topics []string, payloads [][]byte) {
 	for k := range n {
 		a := list[k%len(list)]
 		d := a.Diagnosis(k, 2, "96", "host.malfunction", "acquirer")
-		for e := range evidence {
+		if evidence < 0 {
+			d.Causes, d.Evidence, d.NextTest, d.CannotSeparate = d.Causes[1:], nil, nil, nil
+		}
+		for e := range max(0, evidence) {
 			d.Evidence = append(d.Evidence, report.Evidence{Check: "net.tcp", Subject: fmt.Sprint("host-", e),
 				Status: report.OK, Facts: report.Facts{"outcome": "ok", "ms": 41.0 + float64(k), "address": "203.0.113.10",
 					"port": 443.0}, At: time.Now(), Depth: report.Internal})

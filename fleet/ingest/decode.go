@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	fastjson "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"posdx/agent/report"
@@ -145,25 +146,46 @@ type envelope[T any] struct {
 	Data *T `json:"data"`
 }
 
-// A diagnosis without the facts of its evidence, which only pages read; most of the bytes are theirs.
+// A diagnosis without its evidence, which only pages read; most of the bytes are its. It is checked as it goes by.
 type diagnosis struct {
 	report.Diagnosis
-	Evidence []evidence `json:"evidence"`
+	Evidence passing `json:"evidence"`
 }
 
-type evidence struct {
-	report.Evidence
-	Facts object `json:"facts"`
+// passing is evidence that was read and let go.
+type passing struct{ bad bool }
+
+func (v *passing) UnmarshalJSONFrom(in *jsontext.Decoder) error {
+	if k := in.PeekKind(); k != '[' && k != 'n' {
+		return errors.New("not a list")
+	}
+	if t, err := in.ReadToken(); err != nil || t.Kind() == 'n' {
+		return err
+	}
+	var e struct {
+		report.Evidence
+		Facts object `json:"facts"`
+	}
+	for n := 0; in.PeekKind() != ']'; n++ {
+		e.Evidence = report.Evidence{}
+		if err := fastjson.UnmarshalDecode(in, &e); err != nil {
+			return err
+		}
+		v.bad = v.bad || n == maxEvidence || !goodPiece(&e.Evidence)
+	}
+	_, err := in.ReadToken()
+	return err
 }
 
 // An object is any JSON object, or null.
 type object struct{}
 
-func (*object) UnmarshalJSON(b []byte) error {
-	if b[0] != '{' && b[0] != 'n' {
+func (*object) UnmarshalJSONFrom(in *jsontext.Decoder) error {
+	if k := in.PeekKind(); k != '{' && k != 'n' {
 		return errors.New("not an object")
 	}
-	return nil
+	_, err := in.ReadValue()
+	return err
 }
 
 // document decodes an envelope and the document in it. For the kinds that may come without an envelope, bare is such a
@@ -249,10 +271,7 @@ func open(d *store.Document, kind string, payload []byte) string {
 		var x *diagnosis
 		if x, reason = document[diagnosis](d, kind, payload); reason == "" {
 			d.Diagnosis = &x.Diagnosis
-			ok = goodDiagnosis(d.Diagnosis) && len(x.Evidence) <= maxEvidence
-			for i := range x.Evidence {
-				ok = ok && goodEvidence([]report.Evidence{x.Evidence[i].Evidence})
-			}
+			ok = goodDiagnosis(d.Diagnosis) && !x.Evidence.bad
 		}
 	case report.KindTally:
 		if d.Tally, reason = document[report.Tally](d, kind, payload); reason == "" {
@@ -350,19 +369,23 @@ func goodDiagnosis(d *report.Diagnosis) bool {
 			return false
 		}
 	}
-	return goodEvidence(d.Evidence)
+	return true
 }
 
 func goodEvidence(list []report.Evidence) bool {
 	if len(list) > maxEvidence {
 		return false
 	}
-	for _, e := range list {
-		if !short(e.Check, e.Subject, string(e.Status), string(e.Depth)) || e.Check == "" {
+	for i := range list {
+		if !goodPiece(&list[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+func goodPiece(e *report.Evidence) bool {
+	return e.Check != "" && short(e.Check, e.Subject, string(e.Status), string(e.Depth))
 }
 
 func short(words ...string) bool {

@@ -309,7 +309,7 @@ func (c Config) options() (*mqtt.ClientOptions, error) {
 	o := mqtt.NewClientOptions().AddBroker(c.URL).SetClientID(c.ClientID).
 		SetCleanSession(c.Clean).SetAutoReconnect(false).SetConnectRetry(false).
 		SetConnectTimeout(connectWait).SetKeepAlive(keepAlive).SetWriteTimeout(publishWait).
-		SetAutoAckDisabled(true).SetOrderMatters(true)
+		SetAutoAckDisabled(true).SetOrderMatters(true).SetCustomOpenConnectionFn(dial)
 	if c.User != "" {
 		o.SetUsername(c.User)
 	}

@@ -14,8 +14,7 @@ import (
 	"text/template"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
-
+	"posdx/fleet/settings"
 	"posdx/fleet/store"
 )
 
@@ -81,11 +80,7 @@ func Read(file string) (Config, error) {
 
 func parse(b []byte) (Config, error) {
 	c := Config{Language: "zh"}
-	if err := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields().Decode(&c); err != nil {
-		var strict *toml.StrictMissingError
-		if errors.As(err, &strict) {
-			return c, errors.New(strings.TrimSpace(strict.String()))
-		}
+	if err := settings.Decode(b, &c); err != nil {
 		return c, err
 	}
 	if c.Language != "zh" && c.Language != "en" {

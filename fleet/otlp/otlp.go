@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -118,7 +117,7 @@ func (e *Exporter) Send(ctx context.Context, now time.Time) error {
 		} `json:"partialSuccess"`
 	}
 	if json.Unmarshal(b, &partial) == nil && partial.PartialSuccess.Says != "" {
-		return errors.New("the collector rejects some: " + partial.PartialSuccess.Says)
+		return fmt.Errorf("the collector rejects some: %s", partial.PartialSuccess.Says)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -19,9 +20,26 @@ const (
 	// with one access rule per client certificate never lets it come so far.
 	MaxTerminals = 200_000
 
-	maxStreams = 32  // kept per terminal; each is an outbox that was made anew
-	rowsAtOnce = 100 // rows of one INSERT of SQLite; it allows far more, larger gains nothing
+	maxStreams = 32 // kept per terminal; each is an outbox that was made anew
 )
+
+// atOnce are how many rows a statement of SQLite has: few sizes, so that each is planned once and kept. Larger ones
+// gain nothing.
+var atOnce = [...]int{100, 20, 4, 1}
+
+// chunks deals rows out by the sizes of atOnce.
+func chunks(rows [][]any) iter.Seq[[][]any] {
+	return func(yield func([][]any) bool) {
+		for _, n := range atOnce {
+			for len(rows) >= n {
+				if !yield(rows[:n]) {
+					return
+				}
+				rows = rows[n:]
+			}
+		}
+	}
+}
 
 // reasonMany and reasonGaps are the rejections that only the store can tell.
 const (
@@ -93,31 +111,44 @@ type batch struct {
 	rejected  [][]any
 	replies   [][]any
 	result    Result
+	news      []string // statements to be planned
 }
 
 // Commit stores a batch in one synced transaction: all of it or, with an error, nothing.
 func (s *Store) Commit(ctx context.Context, docs []Document) (Result, error) {
+	b, err := s.commit(ctx, docs)
+	if err != nil {
+		return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
+	}
+	if s.pg {
+		s.study(ctx, docs)
+	}
+	s.plan(ctx, b.news)
+	return b.result, nil
+}
+
+func (s *Store) commit(ctx context.Context, docs []Document) (*batch, error) {
 	for i := range docs {
 		if docs[i].Diagnosis == nil {
 			continue
 		}
 		if err := s.ensureMonth(ctx, docs[i].Received); err != nil {
-			return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
+			return nil, err
 		}
 	}
 	if s.pg {
 		if err := s.enterTerminals(ctx, docs); err != nil {
-			return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
+			return nil, err
 		}
 	}
 	conn, err := s.write.Conn(ctx)
 	if err != nil {
-		return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
+		return nil, err
 	}
 	defer conn.Close()
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
-		return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
+		return nil, err
 	}
 	defer tx.Rollback()
 	b := &batch{
@@ -126,14 +157,10 @@ func (s *Store) Commit(ctx context.Context, docs []Document) (Result, error) {
 		diagnoses: map[diagnosisKey][]any{}, revisions: map[diagnosisKey]int{}, tallies: map[tallyKey]*tally{},
 		result: Result{Reasons: map[string]int{}},
 	}
-	err = b.run(ctx, docs)
-	if err == nil {
-		err = tx.Commit()
+	if err := b.run(ctx, docs); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
-	}
-	return b.result, nil
+	return b, tx.Commit()
 }
 
 func (b *batch) run(ctx context.Context, docs []Document) error {
@@ -435,7 +462,7 @@ func (b *batch) said(ctx context.Context, at report.Address, id string) (p float
 const (
 	rowRevision = 4
 	rowCode     = 12
-	rowP        = 20
+	rowP        = 21
 )
 
 func schemeOf(d *report.Diagnosis) string {
@@ -445,11 +472,12 @@ func schemeOf(d *report.Diagnosis) string {
 	return clean(d.Event.Scheme)
 }
 
-func entryOf(d *report.Diagnosis) string {
+// txnOf is how the card was read and of which card scheme it was, as far as the terminal said.
+func txnOf(d *report.Diagnosis) (entry, cardScheme string) {
 	if d.Event.Txn == nil {
-		return ""
+		return "", ""
 	}
-	return clean(d.Event.Txn.Entry)
+	return clean(d.Event.Txn.Entry), clean(d.Event.Txn.CardScheme)
 }
 
 // diagnosis keeps the highest revision of each diagnosis in the batch: one INSERT may not touch a row twice.
@@ -462,11 +490,12 @@ func (b *batch) diagnosis(d *Document) {
 	}
 	b.revisions[k] = dx.Revision
 	c := First(dx)
+	entry, card := txnOf(dx)
 	row := []any{
 		d.At.Estate, d.At.Terminal, k.bootID, dx.ID, dx.Revision, flag(dx.Final),
 		b.streams[streamKey{d.At, d.Epoch}].No, d.Epoch, int64(d.Boot), int64(d.Seq), flag(d.Historical), millis(d.Received),
 		clean(dx.Event.Code), schemeOf(dx), clean(c.ID), clean(c.Segment), words(d.At, dx), string(d.Body), d.Packed,
-		entryOf(dx), c.Probability, dx.Repeats,
+		entry, card, c.Probability, dx.Repeats,
 	}
 	if again {
 		copy(row[6:12], b.diagnoses[k][6:12]) // its place in the stream and time of arrival are the first revision's
@@ -573,7 +602,7 @@ func (b *batch) flush(ctx context.Context) error {
 			` ON CONFLICT (estate, terminal, boot_id, id) DO UPDATE SET revision = excluded.revision, final = excluded.final,
 			code = excluded.code, scheme = excluded.scheme, cause = excluded.cause, segment = excluded.segment,
 			words = excluded.words, body = excluded.body, packed = excluded.packed, entry = excluded.entry,
-			p = excluded.p, repeats = excluded.repeats WHERE excluded.revision > diagnoses.revision`)
+			card_scheme = excluded.card_scheme, p = excluded.p, repeats = excluded.repeats WHERE excluded.revision > diagnoses.revision`)
 	}
 	if err != nil {
 		return err
@@ -621,8 +650,12 @@ func (b *batch) insert(ctx context.Context, head string, rows [][]any, tail stri
 		}
 		return nil
 	}
-	for part := range slices.Chunk(rows, rowsAtOnce) {
-		if _, err := b.tx.ExecContext(ctx, head+"VALUES "+marks(part)+tail, slices.Concat(part...)...); err != nil {
+	for part := range chunks(rows) {
+		stmt, err := b.planned(ctx, head+"VALUES "+marks(part)+tail)
+		if err == nil {
+			_, err = stmt.ExecContext(ctx, slices.Concat(part...)...)
+		}
+		if err != nil {
 			return fmt.Errorf("insert into %s: %w", table, err)
 		}
 	}
@@ -630,18 +663,11 @@ func (b *batch) insert(ctx context.Context, head string, rows [][]any, tail stri
 }
 
 func (b *batch) lookup(ctx context.Context, head, tail string, keys [][]any, each func(*sql.Rows) error) error {
-	slices.SortFunc(keys, byFirst)
-	most := rowsAtOnce
-	if b.s.pg {
-		most = max(1, len(keys))
+	if len(keys) == 0 {
+		return nil
 	}
-	for part := range slices.Chunk(keys, most) {
-		stmt, args := "(VALUES "+marks(part)+")", slices.Concat(part...)
-		if b.s.pg {
-			stmt, args = unnest(part)
-			stmt = "(SELECT * FROM " + stmt + ")"
-		}
-		rows, err := b.tx.QueryContext(ctx, head+stmt+tail, args...)
+	slices.SortFunc(keys, byFirst)
+	read := func(rows *sql.Rows, err error) error {
 		if err != nil {
 			return fmt.Errorf("look up: %w", err)
 		}
@@ -651,11 +677,45 @@ func (b *batch) lookup(ctx context.Context, head, tail string, keys [][]any, eac
 				return fmt.Errorf("look up: %w", err)
 			}
 		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return wrap(errors.Join(rows.Err(), rows.Close()), "look up")
+	}
+	if b.s.pg {
+		from, args := unnest(keys)
+		return read(b.tx.QueryContext(ctx, head+"(SELECT * FROM "+from+")"+tail, args...))
+	}
+	for part := range chunks(keys) {
+		stmt, err := b.planned(ctx, head+"(VALUES "+marks(part)+")"+tail)
+		if err != nil {
 			return fmt.Errorf("look up: %w", err)
+		}
+		if err := read(stmt.QueryContext(ctx, slices.Concat(part...)...)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// planned is a statement of SQLite for this transaction. One that was not there yet is planned for this transaction
+// only, and kept once it is over: its connection is the only one.
+func (b *batch) planned(ctx context.Context, text string) (*sql.Stmt, error) {
+	if stmt, ok := b.s.plans.Load(text); ok {
+		return b.tx.StmtContext(ctx, stmt.(*sql.Stmt)), nil
+	}
+	b.news = append(b.news, text)
+	return b.tx.PrepareContext(ctx, text)
+}
+
+// plan keeps the statements that a batch was the first to need.
+func (s *Store) plan(ctx context.Context, news []string) {
+	for _, text := range news {
+		stmt, err := s.write.PrepareContext(ctx, text)
+		if err != nil {
+			return // the next batch tries again
+		}
+		if _, twice := s.plans.LoadOrStore(text, stmt); twice {
+			stmt.Close()
+		}
+	}
 }
 
 // marks returns "(?, ?), (?, ?)" for rows of equal length.

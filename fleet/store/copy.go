@@ -50,6 +50,14 @@ func column[T any](rows [][]any, i int) []T {
 	return list
 }
 
+// thereAlready finds which diagnoses of a list are in the store.
+func thereAlready(keys [][]any) (stmt string, args []any) {
+	from, args := unnest(keys)
+	return `SELECT k.n - 1, d.place, d.received, d.revision FROM ` + from + ` WITH ORDINALITY AS k (estate, terminal, boot_id, id, n)
+		CROSS JOIN LATERAL (SELECT place, received, revision FROM diagnoses AS d
+			WHERE d.estate = k.estate AND d.terminal = k.terminal AND d.boot_id = k.boot_id AND d.id = k.id LIMIT 1) AS d`, args
+}
+
 // copyDiagnoses writes diagnoses to PostgreSQL: those that are there already, in whatever month, give way to a higher
 // revision, the others are copied in. The batch holds the locks of their terminals, so nobody else brings them
 // meanwhile.
@@ -61,11 +69,8 @@ func (b *batch) copyDiagnoses(ctx context.Context, rows [][]any) error {
 	for i, row := range rows {
 		keys[i] = row[:4:4]
 	}
-	from, args := unnest(keys)
-	found, err := b.tx.QueryContext(ctx,
-		`SELECT k.n - 1, d.place, d.received, d.revision FROM `+from+` WITH ORDINALITY AS k (estate, terminal, boot_id, id, n)
-		CROSS JOIN LATERAL (SELECT place, received, revision FROM diagnoses AS d
-			WHERE d.estate = k.estate AND d.terminal = k.terminal AND d.boot_id = k.boot_id AND d.id = k.id LIMIT 1) AS d`, args...)
+	find, args := thereAlready(keys)
+	found, err := b.tx.QueryContext(ctx, find, args...)
 	if err != nil {
 		return fmt.Errorf("look for diagnoses: %w", err)
 	}
@@ -91,8 +96,9 @@ func (b *batch) copyDiagnoses(ctx context.Context, rows [][]any) error {
 		from, args := unnest(higher)
 		_, err := b.tx.ExecContext(ctx,
 			`UPDATE diagnoses AS d SET revision = u.revision, final = u.final, code = u.code, scheme = u.scheme, cause = u.cause,
-			segment = u.segment, words = u.words, body = u.body, packed = u.packed, entry = u.entry, p = u.p, repeats = u.repeats
-			FROM `+from+` AS u (place, received, revision, final, code, scheme, cause, segment, words, body, packed, entry, p, repeats)
+			segment = u.segment, words = u.words, body = u.body, packed = u.packed, entry = u.entry, card_scheme = u.card_scheme,
+			p = u.p, repeats = u.repeats
+			FROM `+from+` AS u (place, received, revision, final, code, scheme, cause, segment, words, body, packed, entry, card_scheme, p, repeats)
 			WHERE d.place = u.place AND d.received = u.received`, args...)
 		if err != nil {
 			return fmt.Errorf("raise diagnoses: %w", err)

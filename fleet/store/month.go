@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,12 +24,16 @@ const diagnosesColumns = `
 		packed BYTES, entry TEXT NOT NULL DEFAULT '',
 		p DOUBLE PRECISION NOT NULL DEFAULT 0, repeats BIGINT NOT NULL DEFAULT 0`
 
-// diagnosesList names them, and diagnosesAll place too.
+// diagnosesThree are the columns of version 3; diagnosesList those beside place today, as a batch writes them.
 const (
-	diagnosesList = "estate, terminal, boot_id, id, revision, final, stream, epoch, boot, seq, historical, received, " +
+	diagnosesThree = "place, estate, terminal, boot_id, id, revision, final, stream, epoch, boot, seq, historical, received, " +
 		"code, scheme, cause, segment, words, body, packed, entry, p, repeats"
-	diagnosesAll = "place, " + diagnosesList
+	diagnosesList = "estate, terminal, boot_id, id, revision, final, stream, epoch, boot, seq, historical, received, " +
+		"code, scheme, cause, segment, words, body, packed, entry, card_scheme, p, repeats"
 )
+
+// cardScheme is a column of diagnoses since version 5.
+const cardScheme = `card_scheme TEXT NOT NULL DEFAULT ''`
 
 // diagnosesID is what finds a diagnosis again; in SQLite its key does.
 const diagnosesID = `postgres:CREATE INDEX IF NOT EXISTS diagnoses_id ON diagnoses (estate, terminal, boot_id, id)`
@@ -47,7 +52,7 @@ var byMonth = []string{
 				(extract(epoch FROM m) * 1000)::BIGINT, (extract(epoch FROM m + INTERVAL '1 month') * 1000)::BIGINT);
 		END LOOP;
 	END $$`,
-	`postgres:INSERT INTO diagnoses_by_month (` + diagnosesAll + `) SELECT ` + diagnosesAll + ` FROM diagnoses`,
+	`postgres:INSERT INTO diagnoses_by_month (` + diagnosesThree + `) SELECT ` + diagnosesThree + ` FROM diagnoses`,
 	`postgres:ALTER SEQUENCE diagnoses_place_seq OWNED BY diagnoses_by_month.place`,
 	`postgres:DROP TABLE diagnoses`,
 	`postgres:ALTER TABLE diagnoses_by_month RENAME TO diagnoses`,
@@ -63,7 +68,7 @@ var byMonth = []string{
 var inOne = []string{
 	`postgres:CREATE TABLE diagnoses_in_one (
 		place BIGINT NOT NULL DEFAULT nextval('diagnoses_place_seq'),` + diagnosesColumns + `)`,
-	`postgres:INSERT INTO diagnoses_in_one (` + diagnosesAll + `) SELECT ` + diagnosesAll + ` FROM diagnoses`,
+	`postgres:INSERT INTO diagnoses_in_one (` + diagnosesThree + `) SELECT ` + diagnosesThree + ` FROM diagnoses`,
 	`postgres:ALTER SEQUENCE diagnoses_place_seq OWNED BY diagnoses_in_one.place`,
 	`postgres:DROP TABLE diagnoses`,
 	`postgres:ALTER TABLE diagnoses_in_one RENAME TO diagnoses`,
@@ -149,9 +154,28 @@ func (s *Store) ensureMonth(ctx context.Context, t time.Time) error {
 		return nil
 	})
 	if err == nil {
-		s.months.Store(first.UnixMilli(), true)
+		s.months.LoadOrStore(first.UnixMilli(), new(atomic.Int64))
 	}
 	return err
+}
+
+// studied is how many diagnoses a month's table takes until the database is told to look at what is in it. It would do
+// so by itself a minute or two later; until then it finds a terminal's diagnosis by reading all that the terminal has,
+// for every document.
+const studied = 1000
+
+// study counts what a batch brought to its months.
+func (s *Store) study(ctx context.Context, docs []Document) {
+	for i := range docs {
+		if docs[i].Diagnosis == nil {
+			continue
+		}
+		first := monthOf(docs[i].Received)
+		if n, ok := s.months.Load(first.UnixMilli()); ok && n.(*atomic.Int64).Add(1) == studied {
+			// If this fails, or another does it just now, the database's own will do.
+			s.write.ExecContext(ctx, "ANALYZE (SKIP_LOCKED) diagnoses_"+first.Format("2006_01"))
+		}
+	}
 }
 
 // A part is the table of one month.

@@ -28,7 +28,10 @@ type Store struct {
 	pg    bool
 	most  int // terminals
 
-	months sync.Map // PostgreSQL: the months, by their first millisecond, that have a part of the table of diagnoses
+	plans sync.Map // SQLite: of write, statements by their text that batches need again and again
+	// PostgreSQL: the months, by their first millisecond, that have a part of the table of diagnoses, and how many this
+	// process brought there.
+	months sync.Map
 }
 
 // readers is the number of SQLite connections that serve pages; more only add page caches.
@@ -36,6 +39,9 @@ const readers = 4
 
 // pgConns bounds the connections to PostgreSQL, whose default limit is 100 for all its clients.
 const pgConns = 8
+
+// ErrAddress is the error of an address that is none.
+var ErrAddress = errors.New("want sqlite:PATH or postgres://user@host/database")
 
 // Open opens or creates a store. The address is "sqlite:PATH" or a PostgreSQL URL ("postgres://user@host/db").
 func Open(ctx context.Context, address string) (*Store, error) {
@@ -47,7 +53,9 @@ func Open(ctx context.Context, address string) (*Store, error) {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}
 		dsn := liteAddress(path) + "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
-		if s.write, err = sql.Open("sqlite", dsn); err != nil {
+		// In memory is what a statement would undo, at most a part of one batch. A longer log before it is copied into the
+		// file saves writing the pages of the indices again and again.
+		if s.write, err = sql.Open("sqlite", dsn+"&_pragma=temp_store(MEMORY)&_pragma=wal_autocheckpoint(8000)"); err != nil {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}
 		s.write.SetMaxOpenConns(1)
@@ -63,7 +71,7 @@ func Open(ctx context.Context, address string) (*Store, error) {
 		s.write.SetMaxOpenConns(pgConns)
 		s.read, s.pg = s.write, true
 	default:
-		return nil, fmt.Errorf("store %q: want sqlite:PATH or postgres://user@host/database", address)
+		return nil, fmt.Errorf("store %q: %w", address, ErrAddress)
 	}
 	if err := s.create(ctx); err != nil {
 		s.Close()
@@ -111,7 +119,7 @@ func (s *Store) Alive(ctx context.Context) error {
 
 // schemaVersion is that of tables. migrations[v] takes a store of version v one version on; a store of a later version
 // is refused, since nothing here knows what it means.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // migrations are kept for ever: every release's store can be brought to this one's. Each is one transaction with the
 // raised version, so a run that is cut off changes nothing. BYTES and SERIAL stand for the database's own types; a
@@ -142,6 +150,7 @@ var migrations = map[int][]string{
 	}, desk, accessTables),
 	// Documents are packed in a form that earlier releases do not know; Down unpacks them.
 	3: byMonth,
+	4: {`ALTER TABLE diagnoses ADD COLUMN ` + cardScheme},
 }
 
 // diagnosesReceived holds the estate too, so that to count those of some does not read the documents.
@@ -309,10 +318,10 @@ var tables = append([]string{
 	// The document is packed in its envelope; body holds it plain where an earlier release wrote it.
 	// An event's id is unique within the terminal's boot; place is the order in which the fleet learnt of it.
 	`sqlite:CREATE TABLE IF NOT EXISTS diagnoses (
-		place SERIAL,` + diagnosesColumns + `,
+		place SERIAL,` + diagnosesColumns + `, ` + cardScheme + `,
 		UNIQUE (estate, terminal, boot_id, id))`,
 	`postgres:CREATE TABLE IF NOT EXISTS diagnoses (
-		place BIGSERIAL,` + diagnosesColumns + `,
+		place BIGSERIAL,` + diagnosesColumns + `, ` + cardScheme + `,
 		PRIMARY KEY (place, received)) PARTITION BY RANGE (received)`,
 	diagnosesID,
 	diagnosesReceived,

@@ -171,7 +171,7 @@ var texts = map[string]codes.Text{
 	"unexplained":     {ZH: "未能解释", EN: "Unexplained"},
 	"for":             {ZH: "依据", EN: "For"},
 	"against":         {ZH: "反证", EN: "Against"},
-	"also":            {ZH: "另外发现的故障（不是这次失败的原因）", EN: "Also broken, did not cause this"},
+	"also":            {ZH: "另外发现的故障（%s）", EN: "Also broken (%s)"},
 	"cannot.separate": {ZH: "无法区分", EN: "Cannot be told apart"},
 	"masked":          {ZH: "被更深层故障掩盖", EN: "Masked by a deeper fault"},
 	"next.test":       {ZH: "下一步最有用的检查", EN: "Most useful next test"},
@@ -181,6 +181,7 @@ var texts = map[string]codes.Text{
 	"status":          {ZH: "结果", EN: "Result"},
 	"found":           {ZH: "测得", EN: "Found"},
 	"age":             {ZH: "当时已过", EN: "Age then"},
+	"odd":             {ZH: "数值不可信", EN: "cannot be"},
 	"handoff":         {ZH: "交接码", EN: "Hand-off code"},
 	"handoff.how":     {ZH: "可电话报读；离线用 posdx decode 还原", EN: "can be read out on the phone; posdx decode reads it offline"},
 	"raw":             {ZH: "原始 JSON", EN: "JSON"},
@@ -333,6 +334,8 @@ var texts = map[string]codes.Text{
 	"kind.slow":          {ZH: "缓慢上升", EN: "slow rise"},
 	"kind.silence":       {ZH: "失联", EN: "fell silent"},
 	"kind.silence.title": {ZH: "多台终端同时失联", EN: "Terminals fell silent together"},
+	"kind.idle":          {ZH: "在线却无交易", EN: "online, no sales"},
+	"kind.idle.title":    {ZH: "多台终端在线却没有交易", EN: "Terminals are online and sell nothing"},
 	"proof.sales":        {ZH: "成功交易证明已恢复", EN: "proved over by good sales"},
 	"proof.sessions":     {ZH: "终端已重新上线", EN: "terminals are back"},
 	"proof.none":         {ZH: "未见证明", EN: "no proof seen"},
@@ -346,7 +349,7 @@ var texts = map[string]codes.Text{
 	"gap.before":         {ZH: "早于本库", EN: "before this store"},
 
 	"expiry.h":                             {ZH: "到期雷达", EN: "Expiry radar"},
-	"expiry.how":                           {ZH: "证书按本服务器收到报告的时刻计算；时钟不可信的终端不计。闪存按磨损速度推算。", EN: "Certificates are counted from when this server heard of them; terminals whose clock is wrong do not count. Flash is foretold by its pace of wear."},
+	"expiry.how":                           {ZH: "现在已知的期限。证书按本服务器收到报告的时刻计算；时钟不可信的终端不计。闪存按磨损速度推算。", EN: "What ends, as known now. Certificates are counted from when this server heard of them; terminals whose clock is wrong do not count. Flash is foretold by its pace of wear."},
 	"ends":                                 {ZH: "到期项目", EN: "What ends"},
 	"overdue":                              {ZH: "已过期", EN: "overdue"},
 	"within":                               {ZH: "以内", EN: "within"},
@@ -365,12 +368,16 @@ var texts = map[string]codes.Text{
 	"work.visit.no":                        {ZH: "不用上门", EN: "no visit"},
 	"work.visit.all":                       {ZH: "全部", EN: "all"},
 	"work.none":                            {ZH: "没有需要技术人员处理的终端。", EN: "No terminal wants a technician."},
+	"work.how":                             {ZH: "列出现在仍待处理的故障：所选时间内报告过，之后没有证明已修好。", EN: "What is still to be done now: faults reported in the time chosen that nothing since has shown to be over."},
+	"list.capped":                          {ZH: "只列出前 %d 项，请缩小范围。", EN: "Only the first %d are listed; narrow it down."},
 	"bring":                                {ZH: "带上", EN: "bring"},
 	"bring.all":                            {ZH: "全部配件", EN: "Parts for all of these"},
 	"no.site":                              {ZH: "未登记门店", EN: "No site recorded"},
 	"sells":                                {ZH: "之后已有成功交易", EN: "sold since"},
+	"terminals.how":                        {ZH: "终端现在的状态。", EN: "The terminals as they are now."},
+	"versions.how":                         {ZH: "终端现在运行的版本；失败按所选时间统计。", EN: "What terminals run now; failures are of the time chosen."},
 	"versions.h":                           {ZH: "型号与版本", EN: "Models and versions"},
-	"reporting":                            {ZH: "24 小时内失败", EN: "failed in 24 h"},
+	"reporting":                            {ZH: "有失败交易", EN: "failed"},
 	"sbom":                                 {ZH: "软件成分", EN: "What programs are made of"},
 	"sbom.what":                            {ZH: "CVE 编号或组件名", EN: "CVE or component"},
 	"sbom.none":                            {ZH: "没有哪个版本包含它。", EN: "No version has it."},
@@ -509,12 +516,14 @@ var texts = map[string]codes.Text{
 	"wrong.taken":           {ZH: "该名称已存在", EN: "That name is there already"},
 	"wrong.none":            {ZH: "没有这一项", EN: "There is none"},
 
-	"error.400": {ZH: "请求有误", EN: "The request is not right"},
-	"error.403": {ZH: "您的角色不能这样做，或表单来自其他网站", EN: "Your role may not do this, or the form came from another site"},
-	"error.404": {ZH: "没有这个页面或记录", EN: "There is no such page or record"},
-	"error.405": {ZH: "这个地址不支持这种请求方法", EN: "This address does not take that method"},
-	"error.500": {ZH: "暂时无法读取数据，请稍后再试", EN: "The data cannot be read now; please try again"},
-	"error.503": {ZH: "与 MQTT 服务器的连接中断，命令没有发出", EN: "There is no session with the broker; the command was not sent"},
+	"error.400":      {ZH: "请求有误", EN: "The request is not right"},
+	"error.403":      {ZH: "您的角色不能这样做，或表单来自其他网站", EN: "Your role may not do this, or the form came from another site"},
+	"error.404":      {ZH: "没有这个页面或记录", EN: "There is no such page or record"},
+	"error.405":      {ZH: "这个地址不支持这种请求方法", EN: "This address does not take that method"},
+	"error.429":      {ZH: "请求太多，请稍后再试", EN: "Too many requests; please wait"},
+	"error.429.wait": {ZH: "请求太多，请等 %d 秒再试", EN: "Too many requests; try again in %d s"},
+	"error.500":      {ZH: "暂时无法读取数据，请稍后再试", EN: "The data cannot be read now; please try again"},
+	"error.503":      {ZH: "与 MQTT 服务器的连接中断，命令没有发出", EN: "There is no session with the broker; the command was not sent"},
 }
 
 // segments in the order of the way from the card to the issuer.
@@ -541,6 +550,19 @@ func pickLanguage(r *http.Request) string {
 		return "en"
 	}
 	return "zh"
+}
+
+// askedLanguage is that of a question by a program: English, unless it says which.
+func askedLanguage(r *http.Request) string {
+	if r.Header.Get("Accept-Language") == "" && r.URL.Query().Get("lang") == "" {
+		return "en"
+	}
+	return pickLanguage(r)
+}
+
+// Word is a word of the pages in a language, for what the command line says of the same things.
+func Word(lang string, key ...string) string {
+	return (&page{Lang: lang, knowledge: codes.Builtin()}).T(key...)
 }
 
 // vocabulary says which words of the common vocabulary the page's kinds are; all others have the same name.

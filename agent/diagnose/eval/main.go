@@ -189,7 +189,8 @@ func showMiss(k *codes.Knowledge, name string, n int, seed uint64) {
 		for i := range n {
 			t := makeTrial(f, seed+uint64(i), schedule[i%len(schedule)])
 			d := diagnose.Explain(t.ev, t.evidence, k, diagnose.Options{Lang: "en"})
-			if t.right(d.Causes[0].ID) || t.kind == blind || how != "" && kindNames[t.kind] != how || instead != "" && d.Causes[0].ID != instead {
+			if t.right(d.Causes[0].ID) || t.kind == blind || how != "" && kindNames[t.kind] != how ||
+				instead != "" && d.Causes[0].ID != instead {
 				continue
 			}
 			fmt.Printf("%s: %+v %+v\n", kindNames[t.kind], t.ev, *t.ev.Txn)

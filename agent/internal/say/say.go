@@ -4,15 +4,10 @@
 package say
 
 import (
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"io/fs"
-	"net"
-	"os"
-	"regexp/syntax"
-	"strconv"
 	"strings"
+
+	"posdx/agent/translate"
 )
 
 // A Message is one text with its values. As an error it is in English, which is the language of logs.
@@ -82,116 +77,46 @@ func find(id string) (zh, en string) {
 // A Teller is an error that can be written in a language, "zh" or "en".
 type Teller interface{ In(lang string) string }
 
-// Heard finds the message behind an English text that another program, or a driver, has written, if there is one, so
-// that it can be shown in the language of the reader.
-func Heard(text string) Message {
-	for i := range texts {
-		args, ok := match(texts[i].en, text)
-		if ok {
-			return Message{texts[i].id, args}
-		}
-	}
-	return New("heard", text)
+// Heard is an English text that another program, or a driver, has written. Where it has the form of one of the
+// messages, or of the errors that are made in English, it is said in the language of the reader.
+func Heard(text string) Message { return New("heard", foreign(text)) }
+
+// foreign is a text that was made elsewhere.
+type foreign string
+
+func (f foreign) Error() string { return string(f) }
+
+// Is tells whether it was made of a message, whatever its values.
+func (f foreign) Is(err error) bool {
+	m, ok := err.(Message)
+	at := translate.Find(string(f), forms())
+	return ok && at >= len(heard) && texts[at-len(heard)].id == m.ID
 }
 
-// match compares a text with the English form of a message and finds the values in it: words, numbers and quoted words
-// only.
-func match(format, text string) (args []any, ok bool) {
-	for {
-		fixed, rest, more := strings.Cut(format, "%")
-		if !more {
-			return args, text == fixed && (fixed != "" || len(args) > 0)
-		}
-		if text, ok = strings.CutPrefix(text, fixed); !ok || rest == "" || fixed == "" && len(args) == 0 {
-			return nil, false
-		}
-		kind, after := rest[0], rest[1:]
-		next, _, _ := strings.Cut(after, "%")
-		end := len(text)
-		if next != "" {
-			if end = strings.Index(text, next); end < 0 {
-				return nil, false
-			}
-		}
-		value := text[:end]
-		switch kind {
-		case 's':
-			args = append(args, value)
-		case 'd':
-			n, err := strconv.Atoi(value)
-			if err != nil {
-				return nil, false
-			}
-			args = append(args, n)
-		case 'q':
-			plain, err := strconv.Unquote(value)
-			if err != nil {
-				return nil, false
-			}
-			args = append(args, plain)
-		default:
-			return nil, false
-		}
-		format, text = after, text[end:]
+func (f foreign) In(lang string) string {
+	if lang == "en" {
+		return string(f)
 	}
+	return translate.Words(string(f), forms())
+}
+
+// forms are the texts by which what was written in English is found again.
+func forms() []translate.Text {
+	list := heard[:]
+	for _, t := range texts {
+		list = append(list, translate.Text{ZH: t.zh, EN: t.en})
+	}
+	return list
 }
 
 // Error is any error in a language. Texts that only the system or a library has are given in their own words, in
 // quotes.
 func Error(err error, lang string) string {
+	if lang != "en" {
+		return translate.Error(err, forms())
+	}
 	if t, ok := err.(Teller); ok {
 		return t.In(lang)
 	}
-	if lang == "en" {
-		return err.Error()
-	}
-	var path *fs.PathError
-	var link *os.LinkError
-	var op *net.OpError
-	var name *net.DNSError
-	var pattern *syntax.Error
-	var t Teller
-	switch {
-	case errors.As(err, &t):
-		return t.In(lang)
-	case errors.As(err, &path):
-		return path.Path + "：" + system(path.Err)
-	case errors.As(err, &link):
-		return link.New + "：" + system(link.Err)
-	case errors.As(err, &name):
-		return name.Name + "：找不到这个主机名"
-	case errors.As(err, &op) && op.Addr != nil:
-		return op.Addr.String() + "：" + system(op.Err)
-	case errors.As(err, new(x509.UnknownAuthorityError)):
-		return "证书不是由信任的 CA 签发的"
-	case errors.As(err, new(x509.HostnameError)):
-		return "证书不是给这个主机名的"
-	case errors.As(err, &pattern):
-		_, what, _ := strings.Cut(patterns, "\n"+string(pattern.Code)+"=")
-		what, _, _ = strings.Cut(what, "\n")
-		return fmt.Sprintf("%q %s", pattern.Expr, what)
-	}
-	if m := Heard(err.Error()); m.ID != "heard" {
-		return m.In(lang)
-	}
-	return system(err)
+	return err.Error()
 }
-
-// patterns says in Chinese what is wrong with a regular expression, by the library's own words.
-const patterns = `
-invalid character class=不是字符类
-invalid character class range=字符范围不对
-invalid escape sequence=不是转义
-invalid named capture=组的名字不对
-invalid or unsupported Perl syntax=不支持这种 Perl 写法
-invalid repeat count=重复次数不对
-trailing backslash at end of expression=末尾多了反斜杠
-missing argument to repetition operator=重复符前面没有内容
-missing closing ]=缺少 ]
-missing closing )=缺少 )
-unexpected )=多了一个 )
-invalid UTF-8=不是 UTF-8
-invalid nested repetition operator=重复符连用
-expression nests too deeply=嵌套太深
-expression too large=表达式太大
-`

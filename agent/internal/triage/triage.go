@@ -23,10 +23,9 @@ import (
 const (
 	// Deadline is when the final revision goes out, whatever has not answered by then.
 	Deadline = 5 * time.Second
-	// probing leaves the rest of the deadline to explain and to write to slow flash.
+	// probing leaves the rest of the deadline to write the first revision to slow flash, and to explain.
 	probing = 4 * time.Second
-	// explaining is kept of the deadline however late the probing began: a busy machine's flash takes long over the first
-	// revision, and as long over the last.
+	// explaining is kept of the deadline however late the probing began: flash may take long over the first revision.
 	explaining = 500 * time.Millisecond
 	// worthAsking is the least time in which a probe can answer; asked with less, all would only time out.
 	worthAsking = 500 * time.Millisecond
@@ -95,6 +94,7 @@ type Loop struct {
 	note chan func(*history)
 
 	mu       sync.Mutex
+	heard    []heard // from the terminals of this site, the oldest first
 	last     report.Diagnosis
 	haveLast bool
 	outcome  report.Outcome // of the last diagnosis
@@ -599,17 +599,29 @@ func (l *Loop) mayStand(ev report.Event, res codes.Resolution) bool {
 	return res.Known && slices.Contains(openTopics, l.c.Knowledge().Inference.Topic(res.Meaning))
 }
 
-// explain makes the next revision, keeps it and hands it to whoever waits.
+// explain makes the next revision, keeps it and hands it to whoever waits. The first is on flash before anybody has it:
+// what is promised outlives a power cut. The final one is handed on at once, for flash may take a second over it, and
+// more over a new file; until it is kept the first stands in the journal, and Resume ends it.
 func (l *Loop) explain(h *history, r *run, final bool) {
 	r.doc = l.make(h, r, final)
+	if final {
+		l.hand(r, true)
+	}
 	// A look that finds the same again is not another document: how often the code came is told when the diagnosis closes.
 	if says := saying(&r.doc); r.kept != says {
 		r.told, r.kept = r.repeats, says
 		l.keep(r.doc)
 	}
-	if final && !r.doc.Asked {
+	if !final {
+		l.hand(r, false)
+	} else if !r.doc.Asked {
 		l.tellOutcomes(h.await(&r.doc, r.start))
 	}
+	l.remember(r.doc)
+}
+
+// hand gives the newest document to whoever waits.
+func (l *Loop) hand(r *run, final bool) {
 	for _, w := range append([]*run{r}, r.waiting...) {
 		if w.closed {
 			continue // its reporter has the answer of an earlier look
@@ -620,7 +632,6 @@ func (l *Loop) explain(h *history, r *run, final bool) {
 			offer(w.first, l.inLang(r, w.lang))
 		}
 	}
-	l.remember(r.doc)
 }
 
 // saying is what a document says of the cause and the money, to tell whether another says more.

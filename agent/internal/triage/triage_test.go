@@ -104,18 +104,55 @@ func submit(t *testing.T, l *Loop, c Code) Ticket {
 	return k
 }
 
-// What a slow flash takes of the five seconds is taken from the checks, at both ends.
+// slowJournal is a journal on slow flash, which knows what it holds.
+type slowJournal struct {
+	slow  time.Duration
+	mu    sync.Mutex
+	holds map[string]bool
+}
+
+func (j *slowJournal) Begin(id string, _ []byte) error { return j.set(id, true) }
+func (j *slowJournal) End(id string) error             { return j.set(id, false) }
+
+func (j *slowJournal) set(id string, held bool) error {
+	time.Sleep(j.slow) // slow flash
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.holds[id] = held
+	return nil
+}
+
+func (j *slowJournal) has(id string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.holds[id]
+}
+
+// What a slow flash takes of the five seconds is taken from the checks, and nobody waits for what it takes over the
+// final revision: until that is kept the journal holds the first one, which was there before anybody had it.
 func TestSlowFlashDelaysNoFinalRevision(t *testing.T) {
-	for _, takes := range []time.Duration{0, 300 * time.Millisecond, 900 * time.Millisecond} {
+	for _, takes := range []time.Duration{0, 400 * time.Millisecond, 900 * time.Millisecond, 1500 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
-			f := &flash{slow: takes}
+			j := &slowJournal{slow: takes, holds: map[string]bool{}}
+			f := &flash{slow: 3 * takes, log: j} // a record in a new file: the file's head, its folder, the record
 			l := start(t, f, slow("net.tcp", report.OK, nil, time.Minute, 0))
 			began := time.Now()
 			k := submit(t, l, Code{Event: report.Event{Code: "ConnectError", Scheme: "terminal-local",
 				Origin: report.OriginTerminal, Channel: report.ChannelHook}})
+			if <-k.First; !j.has(k.ID) {
+				t.Errorf("flash that takes %v: the first revision was given out before it was kept", takes)
+			}
 			<-k.Final
-			if took := time.Since(began); took > Deadline+max(0, takes-explaining) {
+			if took := time.Since(began); took > Deadline {
 				t.Errorf("flash that takes %v: the final revision came after %v", takes, took)
+			}
+			if takes > 0 && (!j.has(k.ID) || len(f.kept()) > 0) {
+				t.Errorf("flash that takes %v: what is told is neither in the journal nor in the outbox", takes)
+			}
+			time.Sleep(10 * takes)
+			synctest.Wait()
+			if n := len(f.kept()); n != 1 || j.has(k.ID) {
+				t.Errorf("flash that takes %v: %d documents kept, the journal's is left: %v", takes, n, j.has(k.ID))
 			}
 		})
 	}
@@ -479,6 +516,45 @@ func TestAdvice(t *testing.T) {
 	l.Advise("acquirer", "x", nil)
 	if e := l.advice(report.Event{Code: "96"}, now); len(e) != 0 {
 		t.Errorf("ended advice is still given: %v", e)
+	}
+}
+
+// What two neighbours met a moment ago is evidence as the fleet's word is; another code, an old word and, where the
+// fleet itself speaks of the site, the neighbours are not.
+func TestNeighboursAreHeeded(t *testing.T) {
+	l := New(Config{})
+	now := time.Now()
+	terminals := func(code string, when time.Time) float64 {
+		var n float64
+		for _, e := range l.advice(report.Event{Code: code}, when) {
+			if e.Facts["scope"] == "site" && e.Status == report.Bad {
+				n, _ = e.Facts.Num("terminals")
+			}
+		}
+		return n
+	}
+	word := report.SiteWord{Code: "ConnectError", Cause: "wan.outage", Segment: "wan"}
+	l.Neighbour("t2", word, now)
+	l.Neighbour("t2", word, now.Add(time.Second))
+	l.Neighbour("t3", word, now)
+	if n := terminals("ConnectError", now.Add(time.Minute)); n != 3 {
+		t.Errorf("%v terminals are said to see it, want the two neighbours and this one", n)
+	}
+	if n := terminals("96", now.Add(time.Minute)); n != 0 {
+		t.Errorf("of another code %v are said to see it", n)
+	}
+	if n := terminals("ConnectError", now.Add(heeded+time.Second)); n != 0 {
+		t.Errorf("after a while %v are still said to see it", n)
+	}
+	for i := range 3 * maxHeard {
+		l.Neighbour(fmt.Sprint("t", i), word, now)
+	}
+	if len(l.heard) > maxHeard {
+		t.Errorf("%d words are kept", len(l.heard))
+	}
+	l.Advise("site", "x", &report.Advisory{Scope: "site", Code: "ConnectError", Terminals: 7, Time: now})
+	if n := terminals("ConnectError", now.Add(time.Minute)); n != 7 {
+		t.Errorf("the fleet counts 7, evidence says %v", n)
 	}
 }
 

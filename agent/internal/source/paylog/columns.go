@@ -145,6 +145,109 @@ func aligned(text []byte) (list []Suggestion) {
 	return list
 }
 
+// usual are the codes that hosts decline with most days, by which a column of codes is told from the inner digits of an
+// amount or a number (ISO 8583, field 39).
+var usual = strings.Fields("01 02 03 04 05 12 13 14 15 25 30 33 34 38 40 41 43 51 54 55 57 58 59 61 62 63 64 65 66 68 75 77 " +
+	"79 90 91 92 94 96 97 98 99 A0")
+
+// Lines of one width with nothing between their columns.
+const (
+	fixedLeast = 8   // columns of a line, below which it is no record
+	fixedMost  = 512 // in which a code is looked for
+	fixedRows  = 400 // that are looked at
+)
+
+// fixedColumns proposes patterns for lines that are all equally wide and have no separators, and returns their width; 0
+// for lines of different width. Only codes of two characters are found: they are what ISO 8583 has.
+func fixedColumns(text []byte) (list []Suggestion, width int) {
+	widths := map[int]int{}
+	var lines [][]rune
+	for l := range bytes.Lines(text) {
+		if l = bytes.TrimRight(l, "\r\n"); len(bytes.TrimSpace(l)) == 0 {
+			continue
+		}
+		runes, n := []rune(string(l)), 0
+		for _, r := range runes {
+			n++
+			if r >= 0x1100 { // two places on a screen, and two bytes in the sets of tills
+				n++
+			}
+		}
+		widths[n]++
+		lines = append(lines, runes)
+		if len(lines) == columnLines {
+			break
+		}
+	}
+	for n, count := range widths {
+		if count*10 >= len(lines)*9 && n >= fixedLeast && len(lines) >= columnRows {
+			width = n
+		}
+	}
+	if width == 0 {
+		return nil, 0
+	}
+	lines = lines[max(0, len(lines)-fixedRows):]
+	shortest := len(slices.MinFunc(lines, func(a, b []rune) int { return cmp.Compare(len(a), len(b)) }))
+	cut := func(at, n int) (rows [][]string) {
+		for _, l := range lines {
+			rows = append(rows, []string{string(l[at : at+n])})
+		}
+		return rows
+	}
+	stan := -1
+	const digits = 6 // of a trace number: ISO 8583, field 11
+	for at := 0; at+digits <= min(shortest, fixedMost) && stan < 0; at++ {
+		if isTrace(cut(at, digits), 0) {
+			stan = at
+		}
+	}
+	type place struct{ at, usual, others int }
+	var places []place
+	for at := 0; at+2 <= min(shortest, fixedMost); at++ {
+		rows := cut(at, 2)
+		if stan >= 0 && at+2 > stan && at < stan+digits || codeRank(rows, 0) == 0 {
+			continue
+		}
+		p, again := place{at: at}, 0
+		for i, r := range rows {
+			switch {
+			case r[0] != approvals[0]:
+				p.others++
+				if slices.Contains(usual, r[0]) {
+					p.usual++
+				}
+			case i > 0 && rows[i-1][0] != approvals[0]:
+				again++ // a clock's minutes do not turn back
+			}
+		}
+		if p.usual*10 >= p.others*8 && again > 1 {
+			places = append(places, p)
+		}
+	}
+	slices.SortStableFunc(places, func(a, b place) int { return cmp.Compare(b.usual*a.others, a.usual*b.others) })
+	for _, p := range places {
+		code := `(?P<code>[0-9A-Z]{2})`
+		s := Suggestion{Pattern: skipped(p.at) + code}
+		switch {
+		case stan >= p.at+2:
+			s.Pattern += fmt.Sprintf(`.{%d}(?P<stan>\d{%d})`, stan-p.at-2, digits)
+		case stan >= 0:
+			s.Pattern = skipped(stan) + fmt.Sprintf(`(?P<stan>\d{%d}).{%d}%s`, digits, p.at-stan-digits, code)
+		}
+		list = append(list, s)
+	}
+	return list, width
+}
+
+// skipped matches what stands before a column.
+func skipped(at int) string {
+	if at == 0 {
+		return "^"
+	}
+	return fmt.Sprintf(`^.{%d}`, at)
+}
+
 // rowsOf cuts the lines that have as many columns as most have; nil if most have not the same.
 func rowsOf(text []byte, sep string) [][]string {
 	counts := map[int]int{}

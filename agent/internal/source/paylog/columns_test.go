@@ -51,7 +51,7 @@ func TestSuggestWithoutNames(t *testing.T) {
 			line := fmt.Sprintf(k.line+"%.0[3]d%.0[1]d%.0[4]d%.0[2]s%.0[5]s", i%60, code, 4711+i, i/60, kind)
 			b.WriteString(line[:strings.LastIndexByte(line, '\n')+1])
 		}
-		list, err := Suggest(strings.NewReader(b.String()), int64(b.Len()), "")
+		list, _, err := Suggest(strings.NewReader(b.String()), int64(b.Len()), "")
 		if err != nil || len(list) == 0 {
 			t.Errorf("%s: %v, %v", k.name, list, err)
 			continue
@@ -91,7 +91,7 @@ func TestNoColumnIsTakenForCodes(t *testing.T) {
 		for i := range 120 {
 			b.WriteString(line(i))
 		}
-		if list, err := Suggest(strings.NewReader(b.String()), int64(b.Len()), ""); err != nil || len(list) > 0 {
+		if list, _, err := Suggest(strings.NewReader(b.String()), int64(b.Len()), ""); err != nil || len(list) > 0 {
 			t.Errorf("%s: %+v, %v", name, list, err)
 		}
 	}
@@ -139,14 +139,14 @@ func TestSuggestRefusesWhatIsNoText(t *testing.T) {
 		}
 	}
 	for name, b := range map[string][]byte{"random": random, "program": program} {
-		if list, err := Suggest(bytes.NewReader(b), int64(len(b)), ""); !errors.Is(err, ErrNotText) {
+		if list, _, err := Suggest(bytes.NewReader(b), int64(len(b)), ""); !errors.Is(err, ErrNotText) {
 			t.Errorf("%s: %v, %v", name, list, err)
 		}
 	}
 	// A log that was preallocated, and one that quotes raw messages, are logs.
 	line := "2026-11-28 10:00:00 RspCode=%s <\x02\x15\x03\x1c>\n"
 	text := strings.Repeat(fmt.Sprintf(line, "00"), 20) + fmt.Sprintf(line, "96") + strings.Repeat("\x00", 4096)
-	if list, err := Suggest(strings.NewReader(text), int64(len(text)), ""); err != nil || len(list) == 0 {
+	if list, _, err := Suggest(strings.NewReader(text), int64(len(text)), ""); err != nil || len(list) == 0 {
 		t.Errorf("%v, %v", list, err)
 	}
 }
@@ -181,8 +181,47 @@ func BenchmarkSuggest(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			for b.Loop() {
-				_, _ = Suggest(bytes.NewReader(data), int64(len(data)), "")
+				_, _, _ = Suggest(bytes.NewReader(data), int64(len(data)), "")
 			}
 		})
+	}
+}
+
+// fixedWidth are records of tills without names and separators; %s is a code, %06d a trace number, %012d an amount.
+var fixedWidth = map[string]string{
+	"code first, as bank interfaces in China answer":    "%[1]s0102621700******1234    %06[2]d%012[3]dAPPROVED-OR-NOT     89831005411012T0001234000012%[4]s\n",
+	"code between numbers":                              "20261128%[4]s0200T0001234%06[2]d%012[3]d%[1]s898310054110123\n",
+	"code behind the amount, words of two-byte columns": "%06[2]d%012[3]dC%[1]s交易结果如下0001\n",
+}
+
+// Records of one width with nothing between their columns: the code is found by its values, not by its place; of what
+// cannot be found the width is said.
+func TestSuggestFixedWidth(t *testing.T) {
+	codes := []string{"00", "00", "51", "00", "00", "00", "55", "00", "91", "00", "00", "96"}
+	for name, line := range fixedWidth {
+		var b strings.Builder
+		for i := range 240 {
+			now := fmt.Sprintf("%02d%02d%02d", 9+i/30, i*2%60, i*13%60)
+			fmt.Fprintf(&b, line, codes[i*7%len(codes)], 100+i, (i*7919%400)*100, now)
+		}
+		list, look, err := Suggest(strings.NewReader(b.String()), int64(b.Len()), "")
+		if err != nil || len(list) == 0 || look.Columns == 0 {
+			t.Errorf("%s: %+v, %+v, %v", name, list, look, err)
+			continue
+		}
+		best := list[0]
+		if best.Records != 240 || best.Codes["00"] != 160 || best.Codes["51"] != 20 || best.Codes["96"] != 20 ||
+			!strings.Contains(best.Pattern, "stan") {
+			t.Errorf("%s: %+v", name, list)
+		}
+	}
+	// Amounts, times and trace numbers alone are no codes, but their width is seen.
+	var b strings.Builder
+	for i := range 240 {
+		fmt.Fprintf(&b, "20261128%02d%02d%02dT0001234%06d%012d\n", 9+i/30, i*2%60, i*13%60, 100+i, (i*7919%400)*100)
+	}
+	list, look, err := Suggest(strings.NewReader(b.String()), int64(b.Len()), "")
+	if err != nil || len(list) > 0 || look.Columns != 40 {
+		t.Errorf("%+v, %+v, %v", list, look, err)
 	}
 }

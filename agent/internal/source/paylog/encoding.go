@@ -67,3 +67,22 @@ func (w width) index(b []byte, c byte) int {
 	}
 	return -1
 }
+
+// zeros returns how many bytes of zero characters b begins with.
+func (w width) zeros(b []byte) (n int) {
+	for n < len(b) && b[n] == 0 && (w == oneByte || n+1 < len(b) && b[n+1] == 0) {
+		n += w.unit()
+	}
+	return n
+}
+
+// blank is a blank in the set.
+func (w width) blank() []byte {
+	switch w {
+	case twoLittle:
+		return []byte{' ', 0}
+	case twoBig:
+		return []byte{0, ' '}
+	}
+	return []byte{' '}
+}

@@ -38,15 +38,42 @@ func (h *held) reset() {
 
 // A splitter cuts bytes into lines. Of a line that is too long it gives the first maxLogLine bytes, at once. Zero
 // bytes, which text never holds, are left by a power cut or by a truncation while a writer writes: the line before them
-// is broken and counts as none.
+// is broken and counts as none. But some programs write whole buffers, and each of their lines has some: when many
+// have, they stand for blanks.
 type splitter struct {
-	pos   int64 // of the next byte
-	start int64 // of the line that is not whole yet
-	line  held
-	wide  width
-	drop  bool // throw away up to the next line's start
-	cut   int  // lines that were too long
-	torn  int
+	pos    int64 // of the next byte
+	start  int64 // of the line that is not whole yet
+	line   held
+	wide   width
+	drop   bool // throw away up to the next line's start
+	cut    int  // lines that were too long
+	torn   int
+	broken int // of the latest torn line, the bytes before its zeros
+	pairs  int // lines that look like text of two bytes a character, which they are not said to be
+
+	habit int // how often lines have zeros: see padded
+	run   int // zero bytes in a row so far, taken for padding
+	runs  int // such runs in the line
+}
+
+// A line with zeros counts as much as tornWeighs whole ones against it. A terminal that is cut off again and again
+// writes more than that between two cuts.
+const (
+	tornWeighs = 32
+	paddedFrom = 4 * tornWeighs
+	habitMost  = 8 * tornWeighs
+	maxPadding = 512 // zero bytes in a row: a hole is longer, a field is not
+)
+
+// padded tells whether the log's writer pads its lines.
+func (s *splitter) padded() bool { return s.habit >= paddedFrom }
+
+// learn looks at some of the log for its writer's habit, and gives no line.
+func (s *splitter) learn(b []byte) {
+	other := splitter{wide: s.wide}
+	other.add(b, func([]byte) {})
+	other.line.reset()
+	s.habit = max(s.habit, other.habit)
 }
 
 // add takes bytes and gives each line to f; start and pos say where it lies. A torn line is given as nil.
@@ -61,6 +88,9 @@ func (s *splitter) add(b []byte, f func(line []byte)) {
 		}
 		b = b[len(part):]
 		s.pos += int64(len(part))
+		if len(part) > 0 {
+			s.run = 0
+		}
 		if !s.drop {
 			fits := len(part) <= maxLogLine-len(s.line)
 			s.line.add(part, maxLogLine)
@@ -77,16 +107,15 @@ func (s *splitter) add(b []byte, f func(line []byte)) {
 			s.end(f)
 			s.drop = false
 		case 0:
-			n := 1
-			for n < len(b) && b[n] == 0 {
-				n++
-			}
+			n := s.wide.zeros(b)
 			b = b[n:]
 			s.pos += int64(n)
+			if s.pad(n) {
+				continue
+			}
 			if len(s.line) > 0 {
 				s.torn++
-				s.line.reset()
-				f(nil)
+				s.tear(f)
 			}
 			s.drop = false
 		default:
@@ -99,6 +128,28 @@ func (s *splitter) add(b []byte, f func(line []byte)) {
 	}
 }
 
+// pad takes zero bytes for a blank in the line, if the log's writer pads its lines and they are not too many.
+func (s *splitter) pad(n int) bool {
+	if !s.padded() || len(s.line) == 0 || s.drop {
+		return false
+	}
+	if s.run == 0 {
+		s.runs++
+		s.line.add(s.wide.blank(), maxLogLine)
+	}
+	s.run += n
+	return s.run <= maxPadding
+}
+
+// tear gives up the line.
+func (s *splitter) tear(f func(line []byte)) {
+	s.broken = len(s.line)
+	s.habit = min(s.habit+tornWeighs, habitMost)
+	s.line.reset()
+	s.run, s.runs = 0, 0
+	f(nil)
+}
+
 // index finds a character.
 func (s *splitter) index(b []byte, c byte) int {
 	if s.wide == oneByte {
@@ -109,16 +160,32 @@ func (s *splitter) index(b []byte, c byte) int {
 
 // end takes what there is as a line.
 func (s *splitter) end(f func(line []byte)) {
-	if len(s.line) > 0 {
-		f(s.line)
+	switch text := len(s.line) - s.runs*s.wide.unit(); {
+	case len(s.line) == 0:
+	case s.wide == oneByte && s.runs*3 >= text && text > 1:
+		s.pairs++
+		s.tear(f)
+	default:
+		whole := s.line
+		if s.run > 0 {
+			whole = whole[:len(whole)-s.wide.unit()]
+		}
+		if s.runs > 0 {
+			s.habit = min(s.habit+tornWeighs, habitMost)
+		} else {
+			s.habit = max(s.habit-1, 0)
+		}
+		f(whole)
 	}
 	s.line.reset()
+	s.run, s.runs = 0, 0
 	s.start = s.pos
 }
 
 // seek goes on elsewhere.
 func (s *splitter) seek(pos int64) {
 	s.line.reset()
+	s.run, s.runs = 0, 0
 	s.pos, s.start = pos, pos
 }
 

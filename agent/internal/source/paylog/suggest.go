@@ -49,7 +49,7 @@ var codeKeys, stanKeys = func() ([]string, []string) {
 
 // joint stands between a name and its value; valueOf is a code.
 const (
-	joint   = `["']?\s*[:=：＝→]?\s*[\["'(【（<]?`
+	joint   = `["'\]]?(?:\s*\.{2,})?\s*(?:value\s*)?[:=：＝→]?\s*[\["'(【（<]?`
 	valueOf = `[0-9A-Za-z]{1,8}`
 )
 
@@ -84,36 +84,45 @@ var fixed = []Suggestion{
 	{Begin: `^\s*<isomsg`, Origin: "host", Pattern: `(?s)<field id="0" value="(?P<mti>\d\d[13]\d)".*?<field id="39" value="(?P<code>[0-9A-Za-z]{2,4})"`},
 }
 
+// A Look is what was seen of a log.
+type Look struct {
+	Encoding string `json:"encoding"`
+	Lines    int    `json:"lines"`
+	Padded   int    `json:"padded"`          // lines with zero bytes
+	Columns  int    `json:"width,omitempty"` // of lines that are all equally wide
+}
+
 // Suggest looks at the text of a log and proposes patterns, the best first. name is its encoding, empty to find it out.
 // Of a file that is no text it returns ErrNotText.
-func Suggest(r io.ReaderAt, size int64, name string) ([]Suggestion, error) {
+func Suggest(r io.ReaderAt, size int64, name string) (list []Suggestion, look Look, err error) {
 	from := max(0, size-suggestBytes)
 	from -= from % 2
 	b := make([]byte, size-from)
 	defer clear(b)
 	n, err := r.ReadAt(b, from)
 	if err != nil && err != io.EOF {
-		return nil, err
+		return nil, look, err
 	}
 	b = b[:n]
 	head := b[:min(len(b), suggestHead)]
 	start, err := utf8Text(head, cmp.Or(name, guessEncoding(head)))
 	if err != nil {
-		return nil, err
+		return nil, look, err
 	}
 	defer clear(start)
 	if !isText(start) {
-		return nil, ErrNotText
+		return nil, look, ErrNotText
 	}
 	if name == "" {
 		name = guessEncoding(b)
 	}
 	text, err := utf8Text(b, name)
 	if err != nil {
-		return nil, err
+		return nil, look, err
 	}
 	defer clear(text)
-	var list []Suggestion
+	look.Encoding = cmp.Or(name, "utf-8")
+	look.Lines, look.Padded = unpad(text)
 	add := func(s Suggestion) bool {
 		s.Encoding = name
 		if s.try(b) {
@@ -124,7 +133,7 @@ func Suggest(r io.ReaderAt, size int64, name string) ([]Suggestion, error) {
 	}
 	for _, s := range fixed {
 		if bytes.Contains(text, []byte(strings.TrimPrefix(s.Begin, `^\s*`))) && add(s) {
-			return list, nil // one event is not two
+			return list, look, nil // one event is not two
 		}
 	}
 	sample := text
@@ -153,14 +162,58 @@ func Suggest(r io.ReaderAt, size int64, name string) ([]Suggestion, error) {
 		add(s)
 	}
 	if len(list) > 0 {
-		return list, nil
+		return list, look, nil
 	}
 	for _, s := range columns(sample) {
+		if add(s); len(list) == suggestMost {
+			return list, look, nil
+		}
+	}
+	if len(list) > 0 {
+		return list, look, nil
+	}
+	var inColumns []Suggestion
+	inColumns, look.Columns = fixedColumns(sample)
+	for _, s := range inColumns {
 		if add(s); len(list) == suggestMost {
 			break
 		}
 	}
-	return list, nil
+	return list, look, nil
+}
+
+// unpad makes blanks of the zeros that programs pad fields with, and line ends of holes; and counts lines, and those
+// with zeros in them.
+func unpad(text []byte) (lines, padded int) {
+	here := false
+	for i := 0; i < len(text); {
+		end := i
+		for end < len(text) && text[end] == 0 {
+			end++
+		}
+		switch {
+		case end-i > maxPadding:
+			text[i] = '\n'
+			fallthrough
+		case end > i:
+			for k := i; k < end; k++ {
+				if text[k] == 0 {
+					text[k] = ' '
+				}
+			}
+			here = here || end-i <= maxPadding
+			i = end
+			continue
+		case text[i] == '\n':
+			lines++
+			if here {
+				padded++
+			}
+			here = false
+		}
+		i++
+	}
+	return lines, padded
 }
 
 // isText tells text from the bytes of a program, an archive or a picture. A log may quote raw messages, and one whose
@@ -191,6 +244,7 @@ func spelled(key string) string {
 		return quoted
 	}
 	if key[0] <= '9' { // the number of a field, and no part of a time, an address or another number
+		quoted = fieldNumber(key)
 		return `(?:^|[^\d:.,/-])` + quoted + `\b`
 	}
 	return `\b` + quoted + `\b`
@@ -199,8 +253,14 @@ func spelled(key string) string {
 // named is spelled with the name itself as a group.
 func named(key string) string {
 	quoted := regexp.QuoteMeta(key)
+	if key[0] <= '9' {
+		quoted = fieldNumber(key)
+	}
 	return strings.Replace(spelled(key), quoted, `(`+quoted+`)`, 1)
 }
+
+// fieldNumber matches the number of a field, which may be written with a zero in front.
+func fieldNumber(key string) string { return `0?` + strings.TrimPrefix(key, "0") }
 
 // foundKeys returns the names of members that hold codes, as the text spells them; those with more values first, and no
 // name that has the same values as one before it.
@@ -342,10 +402,12 @@ func guessEncoding(b []byte) string {
 			zeros[i%2]++
 		}
 	}
+	// A program that ends each line with a zero has some as well, but fewer.
+	wide := (zeros[0]+zeros[1])*20 > min(len(b), 4096)
 	switch {
-	case bytes.HasPrefix(b, []byte{0xFF, 0xFE}), zeros[1] > 4*zeros[0]+16:
+	case bytes.HasPrefix(b, []byte{0xFF, 0xFE}), wide && zeros[1] > 4*zeros[0]+16:
 		return "utf-16le"
-	case bytes.HasPrefix(b, []byte{0xFE, 0xFF}), zeros[0] > 4*zeros[1]+16:
+	case bytes.HasPrefix(b, []byte{0xFE, 0xFF}), wide && zeros[0] > 4*zeros[1]+16:
 		return "utf-16be"
 	case utf8.Valid(bytes.TrimRight(b, "\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f")), ascii(b):
 		return ""

@@ -36,6 +36,10 @@ var kinds = []struct {
 	{"Chinese cashier, brackets", "【10:00:%02[1]d】收银台1 应答码[%[2]s] 卡号[" + suggestPAN + "] 凭证号[%06[1]d]\n", encoding.Nop, "", true},
 	{"Taiwan", "2026/11/28 10:00:%02[1]d 交易失敗 回應碼=%[2]s 卡號 " + suggestPAN + "\n", traditionalchinese.Big5, "big5", false},
 	{"Brazil", "10:00:%02[1]d - (00000000.TM000001, pid=1, hnd=1)    Sem conexão com o servidor. Cod=[%[2]s] " + suggestPAN + "\n", charmap.Windows1252, "windows-1252", false},
+	{"moov-io/iso8583, filled with dots", "F2   Primary Account Number..: " + suggestPAN + "\nF11  Systems Trace Audit Number.: %06[1]d\nF39  Response Code........: %[2]s\n", nil, "", false},
+	{"numbers in brackets", "[002] " + suggestPAN + "\n[011] %06[1]d\n[039] %[2]s\n[041] T0001234\n", nil, "", false},
+	{"parts of the primary bitmap", "P-02 : " + suggestPAN + "\nP-11 : %06[1]d\nP-39 : %[2]s\n", nil, "", false},
+	{"elements alone", "<field num=\"2\" value=\"" + suggestPAN + "\"/>\n<field num=\"39\" value=\"%[2]s\"/>\n", nil, "", false},
 	{".NET", "2026-11-28 10:00:%02[1]d Zahlung: Antwortcode = '%[2]s' Karte " + suggestPAN + "\r\n", unicode.UTF16(unicode.LittleEndian, unicode.UseBOM), "utf-16le", false},
 }
 
@@ -58,7 +62,7 @@ func TestSuggest(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		list, err := Suggest(bytes.NewReader(text), int64(len(text)), "")
+		list, _, err := Suggest(bytes.NewReader(text), int64(len(text)), "")
 		if err != nil || len(list) == 0 {
 			t.Errorf("%s: %v, %v", k.name, list, err)
 			continue
@@ -102,7 +106,7 @@ func TestSuggestNothing(t *testing.T) {
 			}
 			return b.String()
 		}()} {
-		list, err := Suggest(strings.NewReader(text), int64(len(text)), "")
+		list, _, err := Suggest(strings.NewReader(text), int64(len(text)), "")
 		if err != nil && !errors.Is(err, ErrNotText) || len(list) > 0 {
 			t.Errorf("%.40q: %+v, %v", text, list, err)
 		}
@@ -125,7 +129,7 @@ func FuzzSuggest(f *testing.F) {
 		f.Add([]byte(text.String()))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		list, err := Suggest(bytes.NewReader(b), int64(len(b)), "")
+		list, _, err := Suggest(bytes.NewReader(b), int64(len(b)), "")
 		if err != nil && !errors.Is(err, ErrNotText) {
 			t.Fatal(err)
 		}

@@ -200,7 +200,7 @@ func (t *tail) turn() {
 	o.forget()
 	t.old, t.f, t.wd = &o, nil, -1
 	t.last = t.place()
-	t.lines, t.record = splitter{wide: t.lines.wide}, recorder{begin: t.file.Begin}
+	t.lines, t.record = splitter{wide: t.lines.wide, habit: t.lines.habit}, recorder{begin: t.file.Begin}
 	t.decode = decoder{from: t.decode.from, wide: t.decode.wide}
 }
 
@@ -264,6 +264,11 @@ func (t *tail) line(line []byte) {
 	if line == nil || t.lines.drop {
 		t.record.end(record)
 	}
+	if line == nil && !t.ever {
+		t.decode.wrong += t.lines.pairs
+		t.lines.pairs = 0
+		t.hear(0, t.lines.broken, 0, t.now())
+	}
 }
 
 func (t *tail) trimReturn(line []byte) []byte {
@@ -282,7 +287,7 @@ func (t *tail) said(record []byte, late bool) {
 		if !ok {
 			continue
 		}
-		t.hear(1, record, now)
+		t.hear(1, len(record), 0, now)
 		at := now
 		if !f.at.IsZero() {
 			from := t.looked
@@ -308,18 +313,16 @@ func (t *tail) said(record []byte, late bool) {
 		}
 		return
 	}
-	if !t.ever {
-		t.hear(0, record, now)
+	if !t.ever && len(record) > 0 {
+		t.hear(0, len(record), record[0], now)
 	}
 }
 
 // hear notes whether records match: a log in which none ever does is not the one that its patterns were written for.
-func (t *tail) hear(matched int, record []byte, now time.Time) {
+// size and first are of a record that does not.
+func (t *tail) hear(matched, size int, first byte, now time.Time) {
 	t.ever = t.ever || matched > 0
-	if len(record) == 0 {
-		return
-	}
-	changed := t.hearing.Heard(matched, len(record), record[0], len(record))
+	changed := t.hearing.Heard(matched, size, first, size)
 	changed = t.hearing.Odd(t.decode.wrong) || changed
 	t.news = t.news || changed
 	if ev, ok := t.hearing.Due(now, changed); ok {
@@ -421,6 +424,10 @@ func (t *tail) begin(f *os.File, fi fs.FileInfo, start int64) {
 		_ = t.decodes("utf-16le")
 	}
 	t.lines.drop = start > 0 && err == nil && before[0] != '\n' && before[0] != 0 // the rest of a line is none
+	window := max(0, start-int64(len(t.buf)))
+	n, _ := f.ReadAt(t.buf, window-window%2)
+	t.lines.learn(t.buf[:n])
+	clear(t.buf[:n])
 	t.at.Print = fingerprint(f, start)
 	t.print, t.startPrint = t.at.Print, t.at.Print
 	t.wd = t.watch(t.wd, f)

@@ -29,7 +29,8 @@ type Trial struct {
 	Hits    []int `json:"hits"` // of each pattern
 	Refused int   `json:"refused"`
 	Wrong   int   `json:"not_in_encoding"`
-	Cut     int   `json:"cut"` // lines and records that were too long
+	Cut     int   `json:"cut"`  // lines and records that were too long
+	Torn    int   `json:"torn"` // lines broken by zero bytes
 }
 
 // Try reads text as the log would be read, and passes on what the patterns match.
@@ -91,17 +92,21 @@ func Try(r io.Reader, file LogFile, hit func(Hit)) (Trial, error) {
 	}
 	buf := make([]byte, readAtOnce)
 	defer clear(buf)
-	left := 0
+	left, first := 0, true
 	for {
 		n, err := r.Read(buf[left:])
 		n += left
 		left = n % d.wide.unit()
+		if first {
+			s.learn(buf[:n-left])
+			first = false
+		}
 		s.add(buf[:n-left], line)
 		copy(buf, buf[n-left:n])
 		if err != nil {
 			s.end(line)
 			rec.end(record)
-			t.Wrong, t.Cut = d.wrong, s.cut+rec.cut
+			t.Wrong, t.Cut, t.Torn = d.wrong+s.pairs, s.cut+rec.cut, s.torn
 			if errors.Is(err, io.EOF) {
 				err = nil
 			}

@@ -1,0 +1,88 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"posdx/agent/report"
+)
+
+// A month's table that is new is known to the database before a terminal's diagnoses are many: what there is already of
+// a document is found by its id, not by reading all that its terminal has.
+func TestADocumentIsFoundByItsIDFromAMonthsFirstHourOn(t *testing.T) {
+	s, err := Open(t.Context(), Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const terminals = 4
+	var docs []Document
+	for n := range 2 * studied {
+		docs = append(docs, Document{At: report.Address{Estate: "shop", Terminal: fmt.Sprint("t", n%terminals)},
+			Kind: report.KindDiagnosis, Epoch: "e1", Boot: 1, Seq: uint64(n/terminals + 1), Received: t0, Packed: []byte("{}"),
+			Diagnosis: &report.Diagnosis{ID: fmt.Sprint("d", n), Revision: 1, Event: report.Event{BootID: "b", Code: "96"}}})
+	}
+	if _, err := s.Commit(t.Context(), docs); err != nil {
+		t.Fatal(err)
+	}
+	find, args := thereAlready([][]any{{"shop", "t1", "b", "d1"}, {"shop", "t2", "b", "d2"}})
+	rows, err := s.write.Query("EXPLAIN "+find, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		plan.WriteString(line + "\n")
+	}
+	if !strings.Contains(plan.String(), "AND (id = k.id))") || strings.Contains(plan.String(), "Filter:") {
+		t.Errorf("the database would read all that a terminal has:\n%s", plan.String())
+	}
+}
+
+// SQLite plans the statements of batches of any size once.
+func TestStatementsArePlannedOnce(t *testing.T) {
+	s, err := Open(t.Context(), "sqlite:"+t.TempDir()+"/fleet.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	count := func() (n int) {
+		s.plans.Range(func(any, any) bool { n++; return true })
+		return n
+	}
+	next := 0
+	commit := func(n int) {
+		t.Helper()
+		var docs []Document
+		for range n {
+			next++
+			docs = append(docs, Document{At: report.Address{Estate: "shop", Terminal: fmt.Sprint("t", next)},
+				Kind: report.KindDiagnosis, Epoch: "e1", Boot: 1, Seq: 1, Received: t0, Packed: []byte("{}"),
+				Diagnosis: &report.Diagnosis{ID: "d", Revision: 1, Event: report.Event{BootID: "b", Code: "96"}}})
+		}
+		if r, err := s.Commit(t.Context(), docs); err != nil || r.Stored != n {
+			t.Fatalf("%d stored, want %d: %v", r.Stored, n, err)
+		}
+	}
+	commit(125) // one of each size
+	planned := count()
+	if planned == 0 {
+		t.Error("nothing is planned")
+	}
+	for n := 1; n < 400; n += 37 {
+		commit(n)
+	}
+	if n := count(); n != planned {
+		t.Errorf("%d statements are kept, want the %d of the first batch", n, planned)
+	}
+	var n int
+	if err := s.read.QueryRow("SELECT count(*) FROM diagnoses").Scan(&n); err != nil || n != next {
+		t.Errorf("%d diagnoses are kept, want %d; %v", n, next, err)
+	}
+}
