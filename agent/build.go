@@ -164,6 +164,7 @@ func (a *assembly) findDevices() (err error) {
 	d.runner = probe.NewRunner(a.sensed.probes)
 	d.runner.Grade = func(e *report.Evidence) { evidence.Grade(e, a.lib.Now.Load()) }
 	d.runner.Failed = a.sensed.failed
+	d.runner.Rests = keeper.Shed()
 	d.sale.runner, d.net = d.runner, a.sensed.net
 	return nil
 }
@@ -191,7 +192,6 @@ func (a *assembly) makeTriage() error {
 	a.add("tally", d.tallies)
 	a.add("memory", mem.Run)
 	a.add("knowledge", a.lib.Run)
-	a.add("shed", keeper.Shed)
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 func said(lang, zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
 
 // language is the language of whoever called the command.
-func (s stdio) language() string { return cmp.Or(s.lang, languageOf(nil)) }
+func (s stdio) language() string { return cmp.Or(s.lang, translate.Language(nil)) }
 
 // say chooses one of two texts that say the same.
 func (s stdio) say(zh, en string) string { return said(s.language(), zh, en) }

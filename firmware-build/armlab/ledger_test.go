@@ -53,9 +53,15 @@ func TestEveryLostDiagnosisIsNamed(t *testing.T) {
 }
 
 func TestOnlyWhatIsOnFlashIsAPromise(t *testing.T) {
+	var slow ledger
+	if err := slow.promise(`{"v":1,"result":"accepted","id":"0001","why":"not explained yet"}`); err != nil {
+		t.Error(err)
+	}
+	if n, _ := slow.balance(); n != 0 {
+		t.Error("what is not explained yet counts as kept")
+	}
 	for name, text := range map[string]string{
 		"refused":     `{"v":1,"result":"busy","why":"try again a second later"}`,
-		"taken in":    `{"v":1,"result":"accepted","id":"0001"}`,
 		"in memory":   strings.ReplaceAll(said("0001"), `"id":"0001","diag`, `"id":"0001","memory_only":true,"diag`),
 		"nothing":     "",
 		"for people":  "hand-off K7QF-3MXP-9TWA",

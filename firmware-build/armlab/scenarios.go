@@ -225,7 +225,11 @@ func cutRuns(ctx context.Context, l *lab, cache string, n int) (promised int, lo
 			return 0, nil, fmt.Errorf("after cut %d: %w", i+1, err)
 		}
 	}
-	return l.settle(ctx)
+	promised, lost, err = l.settle(ctx)
+	if err == nil && promised < n {
+		err = fmt.Errorf("only %d diagnoses were accepted in %d cuts: that proves little", promised, n)
+	}
+	return promised, lost, err
 }
 
 func cutWhileWriting(ctx context.Context, l *lab) (string, error) {

@@ -60,7 +60,7 @@ func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, h
 	first := hour(from)
 	all := append([]any{first, int64(hours)}, args...)
 	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT cause, (hour - ?) / ? AS step, sum(terminals) FROM seasons
-		WHERE `+cond+` AND cause <> 'silence' AND cause <> '' AND dim IN ('', '`+DimBeyond+`') AND hour >= ? AND hour < ? GROUP BY cause, step`), append(all, first, first+int64(steps*hours))...)
+		WHERE `+cond+` AND cause NOT IN ('silence', 'idle', '') AND dim IN ('', '`+DimBeyond+`') AND hour >= ? AND hour < ? GROUP BY cause, step`), append(all, first, first+int64(steps*hours))...)
 	if err != nil {
 		return nil, fmt.Errorf("count causes: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/codes"
+	"posdx/fleet/incident"
 	"posdx/fleet/store"
 )
 
@@ -344,8 +345,8 @@ func (p *page) CauseTitle(id string) string {
 
 // IncidentTitle is the title of an incident.
 func (p *page) IncidentTitle(i store.Incident) string {
-	if i.Kind == "silence" && i.Cause == report.Unexplained {
-		return p.T("kind.silence.title")
+	if (i.Kind == incident.KindSilence || i.Kind == incident.KindIdle) && i.Cause == report.Unexplained {
+		return p.T("kind." + i.Kind + ".title")
 	}
 	return p.CauseTitle(i.Cause)
 }

@@ -349,6 +349,8 @@ var texts = map[string]codes.Text{
 	"kind.slow":          {ZH: "缓慢上升", EN: "slow rise"},
 	"kind.silence":       {ZH: "失联", EN: "fell silent"},
 	"kind.silence.title": {ZH: "多台终端同时失联", EN: "Terminals fell silent together"},
+	"kind.idle":          {ZH: "在线却无交易", EN: "online, no sales"},
+	"kind.idle.title":    {ZH: "多台终端在线却没有交易", EN: "Terminals are online and sell nothing"},
 	"proof.sales":        {ZH: "成功交易证明已恢复", EN: "proved over by good sales"},
 	"proof.sessions":     {ZH: "终端已重新上线", EN: "terminals are back"},
 	"proof.none":         {ZH: "未见证明", EN: "no proof seen"},

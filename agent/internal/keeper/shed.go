@@ -1,41 +1,41 @@
 package keeper
 
 import (
-	"context"
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// shedAfter is when starting is over, also where the first connection takes its time.
-const shedAfter = time.Minute
-
-// Shed gives back, once, the pages of the program's own file that starting needed and running does not: half of what
-// the process holds otherwise. They stay in the kernel's page cache, where they are the first to go when memory is
-// short; what is needed again is mapped again, without reading the flash. Pages that can be written are not touched.
-func Shed(ctx context.Context) error {
-	t := time.NewTimer(shedAfter)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		_ = shed() // a kernel that refuses costs memory, nothing else
-		<-ctx.Done()
-	case <-ctx.Done():
+// Shed returns what gives back the pages of the program's own file that the process has touched: it is called when a
+// piece of work is over, because what starting, a round of checks or a diagnosis needs is twice what waiting does. The
+// pages stay in the kernel's page cache, where they are the first to go when memory is short; what is needed again is
+// mapped again, without reading the flash. Pages that can be written are not touched.
+func Shed() func() {
+	spans, err := unwritable()
+	return func() {
+		for _, s := range spans {
+			if err != nil {
+				return // /proc is not there: costs memory, nothing else
+			}
+			_, _, errno := unix.RawSyscall(unix.SYS_MADVISE, s[0], s[1]-s[0], unix.MADV_DONTNEED)
+			if errno != 0 {
+				err = errno
+			}
+		}
 	}
-	return nil
 }
 
-func shed() error {
+// unwritable is where the program's file is mapped and cannot be written: its code and its tables.
+func unwritable() (spans [][2]uintptr, err error) {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for line := range strings.Lines(string(maps)) {
 		span, rest, _ := strings.Cut(line, " ") // 00010000-00576000 r-xp 00000000 fe:00 1692 /usr/bin/posdx
@@ -46,15 +46,13 @@ func shed() error {
 		first, behind, _ := strings.Cut(span, "-")
 		from, err := strconv.ParseUint(first, 16, 64)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		to, err := strconv.ParseUint(behind, 16, 64)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if _, _, errno := unix.RawSyscall(unix.SYS_MADVISE, uintptr(from), uintptr(to-from), unix.MADV_DONTNEED); errno != 0 {
-			return errno
-		}
+		spans = append(spans, [2]uintptr{uintptr(from), uintptr(to)})
 	}
-	return nil
+	return spans, nil
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestStartingIsGivenBack: what is mapped of the program's file becomes less, and everything goes on working.
-func TestStartingIsGivenBack(t *testing.T) {
+// TestWhatWorkNeededIsGivenBack: what is mapped of the program's file becomes less, and everything goes on working.
+func TestWhatWorkNeededIsGivenBack(t *testing.T) {
 	mapped := func() int {
 		b, err := os.ReadFile("/proc/self/status")
 		if err != nil {
@@ -24,10 +24,9 @@ func TestStartingIsGivenBack(t *testing.T) {
 		}
 		return kb
 	}
+	shed := Shed()
 	before := mapped()
-	if err := shed(); err != nil {
-		t.Fatal(err)
-	}
+	shed()
 	if after := mapped(); after >= before {
 		t.Errorf("%d kB of the program were mapped before, %d are now", before, after)
 	}

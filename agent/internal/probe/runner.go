@@ -43,6 +43,9 @@ type Runner struct {
 
 	// Failed is told when a reader, PIN pad, printer or modem is found to have failed; may be nil. To be set before Run.
 	Failed func()
+
+	// Rests is called when a round of background checks is over; may be nil. To be set before Background.
+	Rests func()
 }
 
 // devices are the checks that find such a failure.
@@ -344,6 +347,9 @@ func (r *Runner) Background(ctx context.Context, changed func()) error {
 			r.Run(ctx, run, nil)
 			if changed != nil && r.differs(before) {
 				changed()
+			}
+			if r.Rests != nil {
+				r.Rests()
 			}
 		}
 		t := time.NewTimer(max(time.Until(next), minPause))

@@ -122,8 +122,10 @@ func TestBackgroundSleepsBetween(t *testing.T) {
 		seldom.Run = func(ctx context.Context) []report.Evidence { asked++; return inner(ctx) }
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute+time.Second)
 		defer cancel()
-		changes := 0
-		if err := NewRunner([]Probe{p, active, seldom}).Background(ctx, func() { changes++ }); err != nil {
+		changes, rests := 0, 0
+		r := NewRunner([]Probe{p, active, seldom})
+		r.Rests = func() { rests++ }
+		if err := r.Background(ctx, func() { changes++ }); err != nil {
 			t.Fatal(err)
 		}
 		if asked != 3 {
@@ -131,6 +133,9 @@ func TestBackgroundSleepsBetween(t *testing.T) {
 		}
 		if runs != 11 || changes != 1 {
 			t.Errorf("got %d runs and %d changes in ten minutes, want 11 and 1", runs, changes)
+		}
+		if rests != 11 {
+			t.Errorf("%d times it was said that a round is over, want 11", rests)
 		}
 	})
 }
