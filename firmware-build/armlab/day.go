@@ -67,20 +67,24 @@ sed -i s#/pkg/keys#/tmp/keys# /tmp/posdx.toml
 
 // connected waits for the fleet; sold reports a code and waits until the fleet has the diagnosis.
 const (
-	connected = `i=0; until /tmp/posdx status --json --socket /tmp/run/hook.sock | grep -q '"connected": *true'; do sleep 1; i=$((i+1)); [ $i -lt 100 ] || exit 1; done`
-	sold      = `/tmp/posdx report --code 96 --origin host --lang en --socket /tmp/run/hook.sock >/dev/null; [ $? != 1 ] && until /tmp/posdx status --json --socket /tmp/run/hook.sock | grep -q '"waiting": *0'; do sleep 1; done; sleep 60`
+	asked     = `/tmp/posdx status --json --socket /tmp/run/hook.sock`
+	connected = `i=0; until ` + asked + ` | grep -q '"connected": *true'; do ` +
+		`sleep 1; i=$((i+1)); [ $i -lt 100 ] || exit 1; done`
+	sold = `/tmp/posdx report --code 96 --origin host --lang en --socket /tmp/run/hook.sock >/dev/null; [ $? != 1 ] && ` +
+		`until ` + asked + ` | grep -q '"waiting": *0'; do sleep 1; done; sleep 60`
 )
 
-// onTheLine prints bytes of IP and packets, both ways together, and the guest's time since boot in seconds. The counters
-// of the kernel hold 14 bytes of Ethernet a packet, which a SIM has not.
-const onTheLine = `cd /sys/class/net/wwan0/statistics; b=$(($(cat rx_bytes) + $(cat tx_bytes))) p=$(($(cat rx_packets) + $(cat tx_packets))); echo $((b - 14 * p)) $p $(cut -d. -f1 /proc/uptime)`
+// onTheLine prints bytes of IP and packets, both ways together, and the guest's time since boot in seconds. The
+// kernel's counters hold 14 bytes of Ethernet a packet, which a SIM has not.
+const onTheLine = `cd /sys/class/net/wwan0/statistics; b=$(($(cat rx_bytes) + $(cat tx_bytes)))
+p=$(($(cat rx_packets) + $(cat tx_packets))); echo $((b - 14 * p)) $p $(cut -d. -f1 /proc/uptime)`
 
 // dayBudget is what a healthy day may cost on a metered SIM, in bytes.
 const dayBudget = 100_000
 
 // day measures what a day of a healthy terminal costs on a metered SIM with the real fleet view behind it: TLS with
-// certificates on both sides, a keep-alive every 15 minutes, what the fleet answers. Nothing is sold and nothing breaks;
-// at the end one code is reported.
+// certificates on both sides, a keep-alive every 15 minutes, what the fleet answers. Nothing is sold and nothing
+// breaks; at the end one code is reported.
 func day(ctx context.Context, l *lab) (string, error) {
 	if err := l.brokerOn(ctx); err != nil {
 		return "", err

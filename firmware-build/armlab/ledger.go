@@ -18,8 +18,8 @@ type ledger struct {
 }
 
 // promise books what posdx report --json --wait first or final said. A diagnosis that the terminal shows is on its
-// flash. One that is not there yet, as on an emulator that others starve, is no promise; an answer that says neither, or
-// that what was taken is in memory alone, is an error.
+// flash. One that is not there yet, as on an emulator that others starve, is no promise; an answer that says neither,
+// or that what was taken is in memory alone, is an error.
 func (b *ledger) promise(said string) error {
 	id, taken := "", false
 	for line := range strings.Lines(said) {
