@@ -346,7 +346,7 @@ func (w codeWriter) lint(path string) int {
 	k, problems := codes.Parse(files)
 	list := []problemJSON{}
 	for _, p := range problems {
-		list = append(list, problemJSON{p.File, p.Line, p.What})
+		list = append(list, problemJSON{p.File, p.Line, p.What.In(w.lang)})
 	}
 	exit := exitOK
 	if len(list) > 0 {

@@ -18,6 +18,7 @@ import (
 	"posdx/agent/internal/say"
 	"posdx/agent/internal/sshsig"
 	"posdx/agent/report"
+	"posdx/agent/translate"
 	"posdx/codes"
 	"posdx/drivers/serial"
 )
@@ -58,7 +59,7 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 		}
 	}
 	lang := s.lang()
-	if asked, _ := s.option("lang"); asked == "" && conf.Console.Language != "" && (*tty != "" || localeLanguage() == "") {
+	if asked, _ := s.option("lang"); asked == "" && conf.Console.Language != "" && (*tty != "" || translate.Environment() == "") {
 		lang = conf.Console.Language // the environment here says nothing of who sits at the other end of a line
 	}
 	c := consoleOf(conf, lang)

@@ -219,6 +219,29 @@ func TestWrongValuesAreErrors(t *testing.T) {
 	}
 }
 
+// Every command that goes by the terminal's configuration takes --config, as all others do.
+func TestEveryCommandTakesTheConfiguration(t *testing.T) {
+	without := []string{"enroll", "relay", "completion", "man", "version"} // they go by none
+	for _, c := range commands() {
+		if has := manualOf(c).flags.Lookup("config") != nil; has == slices.Contains(without, c.name) {
+			t.Errorf("posdx %s: --config %v", c.name, has)
+		}
+	}
+	dir := t.TempDir()
+	good, bad := filepath.Join(dir, "good.toml"), filepath.Join(dir, "bad.toml")
+	for file, text := range map[string]string{good: least, bad: "no toml"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for args, want := range map[string]int{"--config " + bad: exitFailed, bad: exitFailed, "--config " + good: exitOK,
+		"--config " + good + " " + good: exitOK, "--config " + good + " " + bad: exitUsage, good + " " + bad: exitUsage} {
+		if code, out, talk := cli(t, append([]string{"config", "check"}, strings.Fields(args)...)...); code != want {
+			t.Errorf("config check %s: exit %d, want %d: %s%s", args, code, want, out, talk)
+		}
+	}
+}
+
 // Beside a daemon that is stopped every client ends, in time and with a code of its own.
 func TestClientsBesideAHungDaemon(t *testing.T) {
 	dir := t.TempDir()

@@ -32,6 +32,7 @@ type fleetLink interface {
 	State() report.Uplink
 	PublishHealth(doc []byte)
 	PublishLoose(kind string, doc []byte)
+	TellSite(w report.SiteWord) // does nothing where sites do not tell each other
 	Ping(answer func())
 	Counts(map[string]int64) // adds what the link counts
 }
@@ -57,8 +58,13 @@ type daemon struct {
 	wire    *capture.Capture     // nil where nothing is captured
 	net     *probe.Network
 
-	sale    saleLock
-	past    past
+	sale saleLock
+	past past
+
+	toldSite struct { // last; only the loop's goroutine, which remembers diagnoses, touches it
+		code string
+		at   time.Time
+	}
 	lost    atomic.Int64
 	version atomic.Pointer[string] // of the payment application, as it last said
 }
@@ -88,6 +94,14 @@ func (d *daemon) Event(_ context.Context, s source.Seen) (source.Ticket, error) 
 			(t == nil || t.HostAnswerSeen == nil || *t.HostAnswerSeen) {
 			d.net.Answered(time.Now())
 		}
+	}
+	if s.Card.Scheme != "" && (s.Txn == nil || s.Txn.CardScheme == "") { // what a decoder of the wire told
+		x := report.Txn{}
+		if s.Txn != nil {
+			x = *s.Txn
+		}
+		x.CardScheme = s.Card.Scheme
+		s.Txn = &x
 	}
 	t, err := d.loop.Submit(triage.Code{
 		Event: report.Event{Time: s.Time, Code: s.Code, Scheme: s.Scheme, Origin: s.Origin, Channel: s.Channel, Txn: s.Txn},

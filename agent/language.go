@@ -3,13 +3,13 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
 
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/say"
+	"posdx/agent/translate"
 	"posdx/codes"
 )
 
@@ -40,12 +40,7 @@ func (s stdio) langOf(config string) string {
 	if s.speak != "" {
 		return s.speak
 	}
-	return cmp.Or(localeLanguage(), conf.LanguageOf(config), "zh")
-}
-
-// localeLanguage is the language that the environment asks for, nothing if it asks for none of ours.
-func localeLanguage() string {
-	return codes.LanguageOf(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_MESSAGES"), os.Getenv("LANG")))
+	return cmp.Or(translate.Environment(), conf.LanguageOf(config), "zh")
 }
 
 // jsonUsage is the help of --json where it takes no more words. The help of every option is two lines, in Chinese and

@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3d2fea83513293c538d44ca1f65307e6ae460abf0061b46538a8c5fbd8d38e05", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061d010d64845e47808f58ea0a7c19b7cd3bd513d57f86a4", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -124,7 +124,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3d2fea83513293c538d
 	Check{Name: "net.bearer", Fresh: 300, Depth: "internal", Title: Text{ZH: "正在使用的网络", EN: "The network in use"}},
 	Check{Name: "net.dns", Fresh: 120, Depth: "external", Title: Text{ZH: "域名解析", EN: "Name resolution (DNS)"}},
 	Check{Name: "net.errors", Fresh: 900, Depth: "internal", Title: Text{ZH: "网络接口错误计数", EN: "Error counters of the interface"}},
-	Check{Name: "net.gateway", Fresh: 120, Depth: "external", Title: Text{ZH: "店内路由器", EN: "The shop's router"}, Touches: "the router: ARP and up to 20 echoes, on the site's own network"},
+	Check{Name: "net.gateway", Fresh: 120, Depth: "external", Title: Text{ZH: "店内路由器", EN: "The shop's router"}, Touches: "the router: ARP and up to 40 echoes (20 where they are paid for), on the site's own network"},
 	Check{Name: "net.internet", Fresh: 120, Depth: "external", Title: Text{ZH: "另一个独立的外网目标", EN: "A second, independent place on the internet"}, Touches: "resolver and the second place: as for the host"},
 	Check{Name: "net.link", Fresh: 120, Depth: "internal", Title: Text{ZH: "网络接口和连线", EN: "Network interface and cable"}, Touches: "the kernel's tables, by netlink; /sys, /proc"},
 	Check{Name: "net.mtu", Fresh: 3600, Depth: "external", Title: Text{ZH: "大数据包能否通过", EN: "Whether large packets pass"}, Touches: "echoes of up to the interface's size, not to be fragmented"},
@@ -6519,7 +6519,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3d2fea83513293c538d
 		Weight{Cause: "wan.slow", Word: -2},
 	}, Text: Text{ZH: "延迟正常，{rtt_ms}毫秒", EN: "the delay is normal, {rtt_ms} ms"}},
 	Sign{Name: "path.gateway-loss", Check: "net.path", Family: "quality", Tells: true, Weights: []Weight{
-		Weight{Cause: "wan.loss", Word: -2},
+		Weight{Cause: "wan.loss", Word: -3},
 	}, Text: Text{ZH: "丢包从到路由器就开始", EN: "the loss begins on the way to the router"}},
 	Sign{Name: "path.host-alive", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: 1},

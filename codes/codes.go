@@ -21,16 +21,6 @@ func (t Text) In(lang string) string {
 	return t.ZH
 }
 
-// LanguageOf returns the language of a locale as LANG names it, "zh" or "en"; nothing for any other.
-func LanguageOf(locale string) string {
-	for _, lang := range []string{"zh", "en"} {
-		if rest, ok := strings.CutPrefix(locale, lang); ok && (rest == "" || strings.ContainsRune("_.@-", rune(rest[0]))) {
-			return lang
-		}
-	}
-	return ""
-}
-
 // Knowledge is everything the data files say. It never changes once made, so any number of goroutines may use it.
 type Knowledge struct {
 	Version   string
@@ -193,13 +183,6 @@ func (c *Cause) adviceOf(written string) (advice string, ok bool) {
 		}
 	}
 	return "", false
-}
-
-// Problem is one mistake in a data file. Line 0 means the whole file.
-type Problem struct {
-	File string
-	Line int
-	What string
 }
 
 // Builtin returns the knowledge compiled in. It costs nothing: the value lies in the program's data.

@@ -132,7 +132,7 @@ func TestForbiddenIsHeld(t *testing.T) {
 		m["causes.txt"].Data = []byte(before + "\ncause " + tt.cause + " " + own + step + "\ncause " + after)
 		_, problems := Parse(m)
 		want := fmt.Sprintf("a step of cause %q offers remedy %q", tt.cause, tt.remedy)
-		if !slices.ContainsFunc(problems, func(p Problem) bool { return p.File == "forbidden.tsv" && p.What == want }) {
+		if !slices.ContainsFunc(problems, func(p Problem) bool { return p.File == "forbidden.tsv" && p.What.EN == want }) {
 			t.Errorf("no problem says %q: %v", want, problems)
 		}
 	}

@@ -79,7 +79,7 @@ func TestTablesOfFindingsAreLinted(t *testing.T) {
 		_, problems := Parse(edited(t, c.file, c.change))
 		found := ""
 		for _, p := range problems {
-			found += p.File + ": " + p.What + "\n"
+			found += p.File + ": " + p.What.EN + "\n"
 		}
 		if !strings.Contains(found, c.says) {
 			t.Errorf("%s: want a problem that says %q, got\n%.400s", c.what, c.says, found)

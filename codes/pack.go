@@ -29,17 +29,14 @@ var ErrUntrusted = errors.New("signed by no trusted key")
 // Pack makes a signed pack of the data files below the root of files, under a version of its own. Files with problems
 // make no pack. The same files, version and key give the same bytes.
 func Pack(files fs.FS, version string, key ed25519.PrivateKey) ([]byte, error) {
-	if err := checkVersion(version); err != nil {
-		return nil, fmt.Errorf("pack: %w", err)
-	}
 	p := &parser{k: &Knowledge{}}
 	p.read(files)
 	p.files["VERSION"] = []byte(version + "\n")
 	if len(p.problems) == 0 {
 		p.parse()
 	}
-	if err := firstProblem(p.problems); err != nil {
-		return nil, fmt.Errorf("pack %q: %w", version, err)
+	if len(p.problems) > 0 {
+		return nil, fmt.Errorf("pack %q: %w", version, problemsError(p.problems))
 	}
 	var body bytes.Buffer
 	z := zip.NewWriter(&body)
@@ -86,8 +83,8 @@ func LoadPack(b []byte, keys []ed25519.PublicKey) (*Knowledge, error) {
 		return nil, err
 	}
 	k, problems := Parse(files)
-	if err := firstProblem(problems); err != nil {
-		return nil, fmt.Errorf("load pack: %w", err)
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("load pack: %w", problemsError(problems))
 	}
 	return k, nil
 }
@@ -135,12 +132,4 @@ func ParseKey(s string) (ed25519.PublicKey, error) {
 		return nil, fmt.Errorf("parse key %q: want %d bytes in base64", s, ed25519.PublicKeySize)
 	}
 	return b, nil
-}
-
-func firstProblem(problems []Problem) error {
-	if len(problems) == 0 {
-		return nil
-	}
-	p := problems[0]
-	return fmt.Errorf("%s:%d: %s (%d problems)", p.File, p.Line, p.What, len(problems))
 }

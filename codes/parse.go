@@ -45,12 +45,6 @@ type parser struct {
 	problems []Problem
 }
 
-func (p *parser) problem(file string, line int, format string, args ...any) {
-	if len(p.problems) < maxProblems {
-		p.problems = append(p.problems, Problem{file, line, fmt.Sprintf(format, args...)})
-	}
-}
-
 // read takes in every file, in the form that is hashed: no byte order mark and lines ended by LF alone, because a
 // spreadsheet adds both.
 func (p *parser) read(files fs.FS) {
@@ -64,7 +58,8 @@ func (p *parser) read(files fs.FS) {
 			return nil
 		}
 		if len(p.files) == maxFiles {
-			return fmt.Errorf("more than %d files", maxFiles)
+			p.problem(".", 0, "more than %d files", maxFiles)
+			return fs.SkipAll
 		}
 		f, err := files.Open(name)
 		if err != nil {
@@ -76,17 +71,19 @@ func (p *parser) read(files fs.FS) {
 			return err
 		}
 		if len(b) > maxFileSize {
-			return fmt.Errorf("%q is larger than %d bytes", name, maxFileSize)
+			p.problem(name, 0, "larger than %d bytes", maxFileSize)
+			return fs.SkipAll
 		}
 		if total += len(b); total > maxTotal {
-			return fmt.Errorf("more than %d bytes in all", maxTotal)
+			p.problem(".", 0, "more than %d bytes in all", maxTotal)
+			return fs.SkipAll
 		}
 		b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 		p.files[name] = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
 		return nil
 	})
 	if err != nil {
-		p.problem(".", 0, "%v", err)
+		p.problem(".", 0, "cannot be read: %v", err)
 	}
 }
 
@@ -114,11 +111,14 @@ func (p *parser) names(folder string) []string {
 
 // parse fills the Knowledge; tables come before those that refer to them.
 func (p *parser) parse() {
-	for name, form := range map[string]string{"inference/signs.tsv": packForms[0], "inference/weights.tsv": packForms[1]} {
-		if _, old := p.files[name]; old {
-			p.problem(name, 0, "this is knowledge of the %s; this program reads the third: see findings.txt and causes.txt", form)
-			return
-		}
+	const first, second = "inference/signs.tsv", "inference/weights.tsv"
+	if _, old := p.files[first]; old {
+		p.problem(first, 0, "this is knowledge of the first form, with weights in numbers; this program reads the third: see findings.txt and causes.txt")
+		return
+	}
+	if _, old := p.files[second]; old {
+		p.problem(second, 0, "this is knowledge of the second form, with a finding in three tables; this program reads the third: see findings.txt and causes.txt")
+		return
 	}
 	k := p.k
 	k.Hash = p.hash()
@@ -162,22 +162,17 @@ const maxVersion = 32
 
 func (p *parser) version() string {
 	v := strings.TrimSpace(string(p.files["VERSION"]))
-	if err := checkVersion(v); err != nil {
-		p.problem("VERSION", 0, "%v", err)
-	}
-	return v
-}
-
-func checkVersion(v string) error {
 	if v == "" || len(v) > maxVersion {
-		return fmt.Errorf("version %q: want 1 to %d characters", v, maxVersion)
+		p.problem("VERSION", 0, "version %.64q: want 1 to %d characters", v, maxVersion)
+		return v
 	}
 	for _, r := range v {
 		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-_+", r)) {
-			return fmt.Errorf("version %q: %q is not allowed", v, r)
+			p.problem("VERSION", 0, "version %q: %q is not allowed", v, r)
+			break
 		}
 	}
-	return nil
+	return v
 }
 
 // sortMeanings sorts by scheme and code. Like every sort of tables here it is package sort's: slices.SortFunc is

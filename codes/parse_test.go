@@ -48,7 +48,7 @@ func spoil(t testing.TB, m fstest.MapFS, file, old, new string) int {
 func TestDataHasNoProblems(t *testing.T) {
 	_, problems := Parse(os.DirFS("data"))
 	for _, p := range problems {
-		t.Errorf("%s:%d: %s", p.File, p.Line, p.What)
+		t.Errorf("%s:%d: %s", p.File, p.Line, p.What.EN)
 	}
 }
 
@@ -122,7 +122,7 @@ func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
 			spoil(t, m, tt.file, tt.old, tt.new)
 			_, problems := Parse(m)
 			for _, p := range problems {
-				if strings.Contains(p.What, tt.what) {
+				if strings.Contains(p.What.EN, tt.what) {
 					return
 				}
 			}
@@ -135,7 +135,7 @@ func TestProblemsNameFileAndLine(t *testing.T) {
 	m := dataFiles(t)
 	line := spoil(t, m, "causes.txt", "店内路由器没有响应", "router")
 	_, problems := Parse(m)
-	want := []Problem{{"causes.txt", line, `zh: no Chinese in "router"`}}
+	want := []Problem{{"causes.txt", line, Text{ZH: `zh："router" 里没有中文`, EN: `zh: no Chinese in "router"`}}}
 	if d := cmp.Diff(want, problems); d != "" {
 		t.Errorf("problems (-want +got):\n%s", d)
 	}
@@ -145,7 +145,7 @@ func TestFileThatNothingReadsIsAProblem(t *testing.T) {
 	m := dataFiles(t)
 	m["notes.txt"] = &fstest.MapFile{Data: []byte("hello")}
 	_, problems := Parse(m)
-	if want := []Problem{{"notes.txt", 0, "no such data file is known"}}; cmp.Diff(want, problems) != "" {
+	if want := []Problem{{"notes.txt", 0, Text{ZH: "不认识这个数据文件", EN: "no such data file is known"}}}; cmp.Diff(want, problems) != "" {
 		t.Errorf("problems = %v, want %v", problems, want)
 	}
 }
@@ -202,7 +202,7 @@ func TestParseIsBounded(t *testing.T) {
 	}
 	rows := dataFiles(t)
 	rows["sources.tsv"] = &fstest.MapFile{Data: append([]byte("key\twhat\n"), bytes.Repeat([]byte("A\tB\n"), maxRows+1)...)}
-	for what, m := range map[string]fstest.MapFS{"more than 128 files": many, "is larger than": large, "bytes in all": total, "more than 20000 rows": rows} {
+	for what, m := range map[string]fstest.MapFS{"more than 128 files": many, "larger than": large, "bytes in all": total, "more than 20000 rows": rows} {
 		_, problems := Parse(m)
 		if !strings.Contains(fmt.Sprint(problems), what) {
 			t.Errorf("problems = %.300v, want one that says %q", problems, what)

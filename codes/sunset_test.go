@@ -48,7 +48,7 @@ func TestSunsetRows(t *testing.T) {
 		"US\tA\t310410\t3g\t2022-02-22\tx\nUS\tB\t310410,310411\t2g,3g\t2022-02-22\tx": "stands in line 2 already",
 	} {
 		if _, problems := read(row); !slices.ContainsFunc(problems,
-			func(p Problem) bool { return strings.Contains(p.What, want) && p.Line > 1 }) {
+			func(p Problem) bool { return strings.Contains(p.What.EN, want) && p.Line > 1 }) {
 			t.Errorf("%q: %v, want %q", row, problems, want)
 		}
 	}

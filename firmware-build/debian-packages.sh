@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that the tests use and that are missing, or names them when it may not.
 set -eu
-wanted="mosquitto gammu iaxmodem modemmanager ofono dbus libglib2.0-bin python3 util-linux qemu-user-static libccid pcscd pcsc-tools gcc libc6-dev golang-github-tarm-serial-dev iproute2 iputils-ping nftables chromium socat picocom minicom screen expect openssh-client lrzsz tmux curl default-jdk-headless procps prometheus jq busybox-static xz-utils logrotate gdb"
+wanted="mosquitto gammu iaxmodem modemmanager ofono dbus libglib2.0-bin python3 util-linux qemu-user-static libccid pcscd pcsc-tools gcc libc6-dev golang-github-tarm-serial-dev iproute2 iputils-ping nftables chromium socat picocom minicom screen expect openssh-client lrzsz tmux curl default-jdk-headless procps prometheus prometheus-alertmanager jq busybox-static xz-utils logrotate gdb"
 command -v dpkg-query >/dev/null || { echo "not Debian: tests that need one of [$wanted] skip themselves" >&2; exit 0; }
 missing=
 for p in $wanted; do

@@ -54,7 +54,7 @@ func runIngest(ctx context.Context, s stdio, args []string) int {
 	}
 	c.nats.MaxBytes = int64(*gigabytes) << 30
 	if err := c.check(); err != nil {
-		return s.wrong("ingest", "%s", "%s", s.error(err))
+		return failed(s, "ingest", mistake{err})
 	}
 	if err := takeIn(ctx, c, log()); err != nil {
 		return failed(s, "ingest", err)
@@ -95,7 +95,7 @@ func takeIn(ctx context.Context, c ingestConfig, log *slog.Logger) error {
 		check = c.nats.Check
 	}
 	if err := check(); err != nil {
-		return err
+		return mistake{err}
 	}
 	claim, err := store.ClaimStore(c.store)
 	if err != nil {

@@ -101,7 +101,7 @@ func runList(ctx context.Context, s stdio, args []string) int {
 	var err error
 	c.lang = s.language()
 	if c.token, err = readToken(*tokenFile); err != nil {
-		return failed(s, "list", err)
+		return failed(s, "list", mistake{err})
 	}
 	var answer struct {
 		Diagnoses []store.Row `json:"diagnoses"`
@@ -154,7 +154,7 @@ func runShow(ctx context.Context, s stdio, args []string) int {
 	var err error
 	c.lang = s.language()
 	if c.token, err = readToken(*tokenFile); err != nil {
-		return failed(s, "show", err)
+		return failed(s, "show", mistake{err})
 	}
 	var t store.Terminal
 	if err := c.get(ctx, "/api/v1/terminals/"+at.Estate+"/"+at.Terminal, &t); err != nil {

@@ -25,7 +25,7 @@ func runMCP(ctx context.Context, s stdio, args []string) int {
 	}
 	var err error
 	if c.token, err = readToken(*tokenFile); err != nil {
-		return failed(s, "mcp", err)
+		return failed(s, "mcp", mistake{err})
 	}
 	server := mcp.New(func(ctx context.Context, path string) (json.RawMessage, error) {
 		var answer json.RawMessage

@@ -29,7 +29,7 @@ func runNotify(ctx context.Context, s stdio, args []string) int {
 	}
 	c, err := notify.Read(*file)
 	if err != nil {
-		return failed(s, "notify", err)
+		return failed(s, "notify", mistake{err})
 	}
 	if words[0] == "check" {
 		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)

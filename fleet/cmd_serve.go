@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/x509"
@@ -19,6 +20,7 @@ import (
 	"posdx/fleet/access"
 	"posdx/fleet/broker"
 	"posdx/fleet/digest"
+	"posdx/fleet/enroll"
 	"posdx/fleet/ingest"
 	"posdx/fleet/store"
 	"posdx/fleet/web"
@@ -29,6 +31,7 @@ type serveConfig struct {
 	listen, webCert, webKey string
 	open, oidc              string
 	proxy                   bool
+	rate                    web.Rate
 	notify                  string
 	enroll                  bool
 	collector, collectorKey string
@@ -51,6 +54,9 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.open, "open", "", "不用登录：谁打开网页都是这个`角色`（viewer technician operator admin）；只限本机回环\nnobody signs in: whoever reaches the pages has this `ROLE` (viewer technician operator admin); on loopback only")
 	f.StringVar(&c.oidc, "oidc", "", "TOML `FILE`：issuer、client_id、client_secret、redirect、name、role_claim；还可以用这个 OpenID 提供方登录\nTOML `FILE`: issuer, client_id, client_secret, redirect, name, role_claim; people may sign in at this OpenID provider too")
 	f.BoolVar(&c.proxy, "behind-proxy", false, "本机有代理为网页处理 TLS：cookie 只用于 https，来访地址取自它的 X-Forwarded-For\na proxy on this machine ends TLS for the pages: cookies are for https only, and addresses are taken from its X-Forwarded-For")
+	f.Float64Var(&c.rate.Second, "rate", web.DefaultRate, "一个读者每秒最多`多少`次请求，可短时突发；读者指一次登录、一个令牌，没有登录的则指一个地址；0 表示不限\n"+
+		"requests a second that one reader may make, `N`, in bursts more; a reader is a session, a token, or an address that nobody signed in from; 0: no limit")
+	f.IntVar(&c.rate.Files, "exports", web.DefaultFiles, "一个读者最多同时导出`多少`个文件\nexports that one reader may have running at one time, `N`")
 	f.StringVar(&c.webCert, "web-cert", "", "网页证书 `FILE`（PEM），用于 https\n`FILE` with the certificate of the pages (PEM), for https")
 	f.StringVar(&c.webKey, "web-key", "", "其密钥 `FILE`\n`FILE` with its key")
 	f.BoolVar(&c.enroll, "enroll", false, "签发终端证书（令牌由 posdx-fleet enroll 生成）；内置消息服务器随即接受持有这种证书的终端，并需要 --mqtt-cert\nissue terminals' certificates (posdx-fleet enroll makes their tokens); the embedded broker then takes terminals with such certificates, and needs --mqtt-cert")
@@ -75,7 +81,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.mqtt.CAFile, "mqtt-ca", "", "终端证书的 CA `FILE`（PEM）：每台终端都要出示证书，其 CN 就是终端名\n`FILE` with the CA of the terminals' certificates (PEM): each must show one, and its common name is the terminal")
 	f.StringVar(&c.mqtt.CRLFile, "mqtt-crl", "", "这个 CA 吊销了的证书 `FILE`（CRL，PEM 或 DER）；有变化就重新读取\n`FILE` with the certificates that this CA has revoked (CRL, PEM or DER); read again when it changes")
 	f.StringVar(&c.mqtt.UsersFile, "mqtt-users", "", "每行一台终端及其密码的 `FILE`，用冒号分开；密码可以是 bcrypt 散列值\n`FILE` with a terminal and its password on each line, parted by a colon; passwords may be bcrypt hashes")
-	f.IntVar(&c.mqtt.Sessions, "mqtt-sessions", broker.DefaultSessions, "内置消息服务器最多接受 `N` 个会话，再多就拒绝\nsessions that the embedded broker takes, `N`; it refuses more")
+	f.IntVar(&c.mqtt.Sessions, "mqtt-sessions", broker.DefaultSessions, "内置消息服务器最多接受 `N` 个会话（不超过 5000），再多就拒绝\nsessions that the embedded broker takes, `N`, at most 5000; it refuses more")
 	log := logger(s, f)
 	if _, code, ok := parse(s, f, args, 0); !ok {
 		return code
@@ -122,6 +128,11 @@ func inventoryUsage() string {
 		"CSV `FILE` instead of what posdx-fleet inventory import took in: estate, terminal and any of " + columns + "; it says over a terminal's own labels, and is read again when it changes or on SIGHUP"
 }
 
+// knowsTerminals tells whether the embedded broker goes by the certificates that this fleet issues.
+func (c serveConfig) knowsTerminals() bool {
+	return c.enroll && c.mqtt.CAFile == "" && c.mqtt.CertFile != ""
+}
+
 // brokerMeant refuses what would take nothing in without a word, or try for ever.
 func (c serveConfig) brokerMeant() error {
 	switch embedded := c.ingest.URL == "embedded"; {
@@ -132,7 +143,11 @@ func (c serveConfig) brokerMeant() error {
 	case c.ingest.Share != "" && embedded:
 		return errors.New("--share: the embedded broker shares documents among nobody; give --broker, or leave --share out")
 	case embedded:
-		return broker.CheckID(c.ingest.ClientID)
+		m := c.mqtt
+		if c.knowsTerminals() {
+			m.Authority = new(enroll.Authority)
+		}
+		return cmp.Or(broker.CheckID(c.ingest.ClientID), m.Check())
 	}
 	return c.ingest.Check()
 }

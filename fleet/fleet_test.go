@@ -64,7 +64,7 @@ type fleet struct {
 func start(t testing.TB, dir string, args ...string) *fleet {
 	t.Helper()
 	f := &fleet{dir: dir, done: make(chan struct{})}
-	f.cmd = exec.Command(os.Args[0], append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--open", "admin"}, args...)...)
+	f.cmd = exec.Command(os.Args[0], append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--open", "admin", "--rate", "0"}, args...)...)
 	f.cmd.Env = append(os.Environ(), asFleet+"=1")
 	out, err := f.cmd.StderrPipe()
 	if err != nil {
@@ -487,13 +487,21 @@ func TestUsage(t *testing.T) {
 		{"serve --help", 0, "example:"}, {"list --help", 0, "example:"}, {"show --help", 0, "example:"}, {"version --help", 0, "example:"},
 		{"version", 0, "posdx-fleet dev"}, {"version --json", 0, `"knowledge"`},
 		{"serve --port 1", 2, "flag provided but not defined"}, {"serve now", 2, "1 arguments, want 0"}, {"show", 2, "want 1"}, {"show a", 2, "ESTATE/TERMINAL"},
-		{"serve --listen 0.0.0.0:0", 1, "--web-cert"}, {"serve --listen 0.0.0.0:0 --open viewer", 1, "anyone who reaches"}, {"serve --open god", 1, "viewer, technician"},
-		{"serve --open viewer --behind-proxy", 1, "whoever reaches the proxy"},
-		{"serve --web-cert x", 1, "belong together"}, {"serve --oidc /no/such --data " + t.TempDir() + " --broker tcp://127.0.0.1:1", 1, "no such file"},
+		{"serve --listen 0.0.0.0:0", 2, "--web-cert"}, {"serve --listen 0.0.0.0:0 --open viewer", 2, "anyone who reaches"}, {"serve --open god", 2, "viewer, technician"},
+		{"serve --open viewer --behind-proxy", 2, "whoever reaches the proxy"},
+		{"serve --web-cert x", 2, "belong together"}, {"serve --oidc /no/such --data " + t.TempDir() + " --broker tcp://127.0.0.1:1", 2, "no such file"},
 		{"list --lang fr", 2, "want zh or en"}, {"list --lang", 2, "needs an argument"},
-		{"list --token-file /no/such", 1, "no such file"}, {"list --token-file " + token, 1, "at least 16"},
-		{"serve --store mysql:x --data " + t.TempDir(), 1, "want sqlite:PATH"}, {"serve --mqtt-listen nowhere --data " + t.TempDir(), 1, "broker address"},
-		{"serve --inventory /no/such --data " + t.TempDir(), 1, "read inventory"}, {"serve --keep-rows 0", 1, "--keep-rows"}, {"list --url http://127.0.0.1:1", 1, "refused"},
+		{"list --token-file /no/such", 2, "no such file"}, {"list --token-file " + token, 2, "at least 16"},
+		{"serve --store mysql:x --data " + t.TempDir(), 2, "want sqlite:PATH"}, {"serve --mqtt-listen nowhere --data " + t.TempDir(), 2, "broker address"},
+		{"serve --inventory /no/such --data " + t.TempDir(), 2, "read inventory"}, {"serve --keep-rows 0", 2, "--keep-rows"}, {"list --url http://127.0.0.1:1", 1, "refused"},
+		{"serve --rate -1", 2, "--rate"}, {"serve --rate NaN", 2, "--rate"}, {"serve --exports 0", 2, "--exports"},
+		{"serve --max-terminals 0", 2, "--max-terminals"}, {"serve --listen here", 2, "--listen"},
+		{"serve --web-cert /no/such --web-key /no/such", 2, "no such file"},
+		{"serve --mqtt-users /no/such --data " + t.TempDir(), 2, "no such file"},
+		{"serve --notify /no/such --data " + t.TempDir() + " --broker tcp://127.0.0.1:1", 2, "no such file"},
+		{"ingest --store postgres://db --nats nats://n --partitions 0", 2, "--partitions"}, {"ingest --store mysql:x --nats nats://n", 2, "want sqlite:PATH"},
+		{"account list --store mysql:x", 2, "want sqlite:PATH"}, {"notify check --config /no/such", 2, "no such file"},
+		{"serve --data /dev/null/x", 1, "not a directory"},
 	} {
 		var out, err strings.Builder
 		code := run(t.Context(), stdio{out: &out, err: &err}, strings.Fields(c.args))

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -14,7 +13,7 @@ import (
 	"syscall"
 
 	"posdx/agent/diagnose"
-	"posdx/codes"
+	"posdx/agent/translate"
 	"posdx/fleet/api"
 	"posdx/fleet/metrics"
 )
@@ -26,7 +25,7 @@ var version = "dev"
 const (
 	exitOK     = 0
 	exitFailed = 1
-	exitUsage  = 2
+	exitUsage  = 2 // what it was told cannot be meant, on the command line or in a file that is named there
 )
 
 // defaultData is the data directory of a fleet that was told no other.
@@ -78,7 +77,7 @@ func main() {
 }
 
 func run(ctx context.Context, s stdio, args []string) int {
-	s.lang = languageOf(args)
+	s.lang = translate.Language(args)
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
 		w := s.out
 		if len(args) == 0 {
@@ -104,20 +103,6 @@ func run(ctx context.Context, s stdio, args []string) int {
 	return exitUsage
 }
 
-// languageOf is the language in which a command speaks: that of --lang, else of the environment, else Chinese.
-func languageOf(args []string) string {
-	for i, a := range args {
-		value, ok := strings.CutPrefix(strings.TrimLeft(a, "-"), "lang=")
-		if !ok && (a == "--lang" || a == "-lang") && i+1 < len(args) {
-			value = args[i+1]
-		}
-		if value == "zh" || value == "en" {
-			return value
-		}
-	}
-	return cmp.Or(codes.LanguageOf(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_MESSAGES"), os.Getenv("LANG"))), "zh")
-}
-
 // helpWidth is the width of help, in columns.
 const helpWidth = 80
 
@@ -127,7 +112,7 @@ const helpWidth = 80
 func flags(s stdio, name, args, zh, en, example string) *flag.FlagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.SetOutput(s.err)
-	lang := languageOf(nil)
+	lang := translate.Language(nil)
 	f.Func("lang", "`语言`：zh 或 en；默认按环境（LANG）\n`language`, zh or en; default: the environment's (LANG)", func(v string) error {
 		if v != "zh" && v != "en" {
 			return errors.New("want zh or en")
@@ -174,13 +159,13 @@ func parseWords(s stdio, f *flag.FlagSet, args []string, least, most int) (words
 	for _, a := range args {
 		if a == "-h" || a == "-help" || a == "--help" {
 			f.SetOutput(s.out)
-			if err := f.Set("lang", languageOf(args)); err == nil {
+			if err := f.Set("lang", translate.Language(args)); err == nil {
 				f.Usage()
 			}
 			return nil, exitOK, false
 		}
 	}
-	lang := languageOf(args)
+	lang := translate.Language(args)
 	f.Set("lang", lang) // before what is wrong may come
 	wrong := func(zh, en string, v ...any) ([]string, int, bool) {
 		fmt.Fprintf(s.err, "posdx-fleet %s: "+said(lang, zh, en)+"\n\n", append([]any{f.Name()}, v...)...)
@@ -225,5 +210,21 @@ func printer(name, zh, en string, doc func() []byte) func(context.Context, stdio
 			return failed(s, name, err)
 		}
 		return exitOK
+	}
+}
+
+// A mistake is an error in what a command was told: an option, or a file that one names. The command fails the same way
+// until that is put right.
+type mistake struct{ error }
+
+func (m mistake) Unwrap() error { return m.error }
+
+// meant makes whatever a step refuses a mistake.
+func meant(step func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := step(ctx); err != nil {
+			return mistake{err}
+		}
+		return nil
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -44,6 +45,9 @@ const (
 	sweepEvery   = 10 * time.Minute
 	viewEvery    = 5 * time.Second
 	shutdownWait = 5 * time.Second
+
+	// answerWait is how long an answer may take, the reader's line included; files and live pages have their own.
+	answerWait = 2 * time.Minute
 )
 
 // serve runs everything until ctx ends or one part fails.
@@ -53,8 +57,8 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	f := &service{serveConfig: c, log: log, hub: new(web.Hub), stop: stop}
 	defer f.close()
 	for _, step := range [...]func(context.Context) error{
-		f.readFiles, f.claim, f.openStore, f.openAuthority, f.startBroker, f.makeIngest, f.makeTellers, f.makeSite,
-		f.openPages,
+		meant(f.readFiles), f.claim, f.openStore, f.openAuthority, f.startBroker, f.makeIngest,
+		meant(f.makeTellers), f.makeSite, f.openPages,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -106,14 +110,25 @@ func (f *service) close() {
 
 // readFiles reads what the flags name, and refuses what cannot be meant, before anything is touched.
 func (f *service) readFiles(context.Context) (err error) {
-	if f.limits.Rows < 1 || f.limits.Age <= 0 {
-		return errors.New("--keep-rows and --keep-days: want 1 or more")
+	if f.limits.Rows < 1 || f.limits.Age <= 0 || f.terminals < 1 {
+		return errors.New("--keep-rows, --keep-days and --max-terminals: want 1 or more")
+	}
+	if !(f.rate.Second >= 0 && f.rate.Second <= maxRate) || f.rate.Files < 1 {
+		return fmt.Errorf("--rate: want 0, which is no limit, to %d; --exports: want 1 or more", maxRate)
 	}
 	if f.role, err = f.safe(); err != nil {
 		return err
 	}
 	if err := f.brokerMeant(); err != nil {
 		return err
+	}
+	if f.webCert != "" {
+		if _, err := tls.LoadX509KeyPair(f.webCert, f.webKey); err != nil {
+			return fmt.Errorf("certificate of the pages: %w", err)
+		}
+	}
+	if _, _, err := net.SplitHostPort(f.listen); err != nil {
+		return fmt.Errorf("--listen %q: %w", f.listen, err)
 	}
 	if f.ends, err = readSunsets(f.sunsets); err != nil {
 		return err
@@ -126,6 +141,9 @@ func (f *service) readFiles(context.Context) (err error) {
 	}
 	return err
 }
+
+// maxRate keeps a rate from being what nobody can have meant.
+const maxRate = 1_000_000
 
 // claim takes the data directory and the store for this process. Two on one directory would share the broker's sessions
 // and a client ID, two on one SQLite store all the work.
@@ -159,7 +177,7 @@ func (f *service) openStore(ctx context.Context) (err error) {
 	}
 	f.listed = &incident.InventoryFile{Path: f.inventory}
 	if _, err := f.listed.Load(true); err != nil {
-		return err
+		return mistake{err}
 	}
 	if f.db, err = store.Open(ctx, f.store); err != nil {
 		return err
@@ -175,7 +193,7 @@ func (f *service) openAuthority(ctx context.Context) error {
 		return nil
 	}
 	f.authority = &enroll.Authority{Store: f.db, Dir: filepath.Join(f.data, "authority"), Policy: enroll.Default}
-	if f.mqtt.CAFile == "" && f.mqtt.CertFile != "" {
+	if f.knowsTerminals() {
 		f.mqtt.Authority = f.authority
 	}
 	return f.authority.Open(ctx)
@@ -246,7 +264,7 @@ func (f *service) makeTellers(context.Context) (err error) {
 func (f *service) makeSite(ctx context.Context) error {
 	f.site = &web.Site{
 		Source: f.db, Hub: f.hub, Knowledge: codes.Builtin(), Connected: f.in.Connected, Log: f.log, Stop: ctx,
-		Secure: f.webCert != "" || f.proxy, Proxied: f.proxy, Open: f.role, Enroll: f.authority,
+		Secure: f.webCert != "" || f.proxy, Proxied: f.proxy, Rate: f.rate, Open: f.role, Enroll: f.authority,
 		Metrics: promhttp.HandlerFor(f.registry, promhttp.HandlerOpts{}), Send: f.in.Send, Bills: f.bills,
 	}
 	if f.role == 0 {
@@ -266,7 +284,7 @@ func (f *service) openPages(context.Context) error {
 	}
 	f.server = &http.Server{
 		Handler: metrics.Pages(f.registry, handler), ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ReadTimeout: 30 * time.Second, WriteTimeout: answerWait, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
 	}
 	return nil
@@ -417,14 +435,14 @@ func letIn(ctx context.Context, c serveConfig, db *store.Store, site *web.Site) 
 	}
 	b, err := os.ReadFile(c.oidc)
 	if err != nil {
-		return fmt.Errorf("read OpenID configuration: %w", err)
+		return mistake{fmt.Errorf("read OpenID configuration: %w", err)}
 	}
 	var o access.OIDCConfig
 	if err := settings.Decode(b, &o); err != nil {
-		return fmt.Errorf("read OpenID configuration %s: %w", c.oidc, err)
+		return mistake{fmt.Errorf("read OpenID configuration %s: %w", c.oidc, err)}
 	}
 	if site.OIDC, err = access.NewOIDC(o, keeper); err != nil {
-		return fmt.Errorf("%s: %w", c.oidc, err)
+		return mistake{fmt.Errorf("%s: %w", c.oidc, err)}
 	}
 	return nil
 }

@@ -2,17 +2,20 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 
 	"posdx/agent/translate"
 	"posdx/codes"
+	"posdx/fleet/broker"
+	"posdx/fleet/store"
 )
 
 func said(lang, zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
 
 // language is the language of whoever called the command.
-func (s stdio) language() string { return cmp.Or(s.lang, languageOf(nil)) }
+func (s stdio) language() string { return cmp.Or(s.lang, translate.Language(nil)) }
 
 // say chooses one of two texts that say the same.
 func (s stdio) say(zh, en string) string { return said(s.language(), zh, en) }
@@ -37,6 +40,9 @@ func (s stdio) error(err error) string {
 // failed prints why a command ends and returns its exit code.
 func failed(s stdio, name string, err error) int {
 	fmt.Fprintf(s.err, "posdx-fleet %s: %s\n", name, strings.ReplaceAll(s.error(err), "\n", " "))
+	if errors.As(err, new(mistake)) || errors.As(err, new(broker.ConfigError)) || errors.Is(err, store.ErrAddress) {
+		return exitUsage
+	}
 	return exitFailed
 }
 
@@ -86,7 +92,9 @@ var errorTexts = []translate.Text{
 	{"--listen %s：口令会以明文经过网络；请给出证书（--web-cert、--web-key），或监听 127.0.0.1，由本机代理处理 TLS（--behind-proxy）", "--listen %s: passwords would cross the network in the clear; give a certificate (--web-cert, --web-key), or listen on 127.0.0.1 and let a proxy on this machine end TLS (--behind-proxy)"},
 	{"--open %s 加 --behind-proxy：凡能访问代理的人都会有这个角色；请去掉 --open，让人登录", "--open %s with --behind-proxy: whoever reaches the proxy would have that role; leave --open out, so that people sign in"},
 	{"--open：%v", "--open: %w"},
-	{"--keep-rows 和 --keep-days：至少为 1", "--keep-rows and --keep-days: want 1 or more"},
+	{"--keep-rows、--keep-days 和 --max-terminals：至少为 1", "--keep-rows, --keep-days and --max-terminals: want 1 or more"},
+	{"--rate：应为 0（不限）到 %d；--exports：至少为 1", "--rate: want 0, which is no limit, to %d; --exports: want 1 or more"},
+	{"--listen %s：%v", "--listen %q: %w"},
 	{"--otlp：%v", "--otlp: %w"},
 	{"%s：意外结束", "%s: ended unexpectedly"},
 	{"建立与消息服务器的会话：%v", "make the session with the broker: %w"},
@@ -152,6 +160,7 @@ var errorTexts = []translate.Text{
 	// The embedded broker.
 	{"证书和密钥要一起给", "a certificate and its key belong together"},
 	{"读取证书：%v", "read certificate: %w"},
+	{"网页的证书：%v", "certificate of the pages: %w"},
 	{"客户端证书需要 TLS，即消息服务器自己要有证书", "certificates of clients need TLS, and that a certificate of the broker"},
 	{"读取 CA：%v", "read CA: %w"},
 	{"读取 CA %s：里面没有证书", "read CA %s: no certificate in it"},
@@ -232,6 +241,7 @@ var errorTexts = []translate.Text{
 
 	// Taking documents in.
 	{"不是对象", "not an object"},
+	{"不是列表", "not a list"},
 	{"节点 %s：不是地址；应为 nats://host:4222", "node %q: not an address; want nats://host:4222"},
 	{"节点 %s：不能用 %s 连接 NATS 服务器；应为 nats://host:4222（或 tls、ws、wss）", "node %q: %q is no way to reach a NATS server; want nats://host:4222 (or tls, ws, wss)"},
 	{"读取凭据：%v", "read credentials: %w"},
@@ -390,6 +400,7 @@ var errorTexts = []translate.Text{
 	{"读取所在：%v", "read place: %w"},
 	{"列出取值：%v", "list values: %w"},
 	{"统计占比：%v", "count shares: %w"},
+	{"列出报告的终端：%v", "list who told: %w"},
 	{"统计上报：%v", "count reports: %w"},
 	{"列出变化：%v", "list changes: %w"},
 	{"统计变化：%v", "count changes: %w"},
@@ -405,7 +416,8 @@ var errorTexts = []translate.Text{
 	{"清理数据库：%v", "sweep store: %w"},
 	{"打开数据库 %s：%v", "open store %q: %w"},
 	{"打开数据库：%v", "open store: %w"},
-	{"数据库 %s：应为 sqlite:PATH 或 postgres://user@host/database", "store %q: want sqlite:PATH or postgres://user@host/database"},
+	{"数据库 %s：%v", "store %q: %w"},
+	{"应为 sqlite:PATH 或 postgres://user@host/database", "want sqlite:PATH or postgres://user@host/database"},
 	{"写入数据库：%v", "write to store: %w"},
 	{"锁定表结构：%v", "lock schema: %w"},
 	{"建立表：%v", "create tables: %w"},

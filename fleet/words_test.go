@@ -3,133 +3,52 @@ package main
 import (
 	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 
 	"posdx/agent/report"
 	"posdx/agent/translate"
+	"posdx/firmware-build/housetest"
 	"posdx/fleet/access"
 	"posdx/fleet/store"
 )
 
-// makers are the functions that make an error of a text, and which of their arguments the text is.
-var makers = map[string]int{"fmt.Errorf": 0, "errors.New": 0, "problem": 2, "inTx": 1, "wrap": 1, "none": 1}
-
-// madeElsewhere are no texts of errors: what a library says goes on in its own words, and nothing ends a command with
-// what the simulator of fleets says.
-var madeElsewhere = []string{"simulate", "sample"}
-
-// errorsMade walks the fleet for the texts of its errors.
-func errorsMade(t *testing.T) map[string]string {
-	made := map[string]string{}
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") ||
-			strings.HasPrefix(path, madeElsewhere[0]) || strings.HasPrefix(path, madeElsewhere[1]) {
-			return err
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-		if err != nil {
-			return err
-		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok {
-				return true
-			}
-			name := ""
-			switch of := call.Fun.(type) {
-			case *ast.SelectorExpr:
-				if name = of.Sel.Name; name == "Errorf" || name == "New" {
-					name = fmt.Sprint(of.X) + "." + name
-				}
-			case *ast.Ident:
-				name = of.Name
-			}
-			at, is := makers[name]
-			if !is || len(call.Args) <= at {
-				return true
-			}
-			text, ok := literal(call.Args[at])
-			if name == "inTx" || name == "wrap" || name == "none" {
-				text += ": %w" // as they make it of what was to be done
-			}
-			if ok {
-				made[text] = path
-			}
-			return true
-		})
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made
-}
-
-func literal(e ast.Expr) (string, bool) {
-	switch e := e.(type) {
-	case *ast.BasicLit:
-		s, err := strconv.Unquote(e.Value)
-		return s, err == nil && e.Kind == token.STRING
-	case *ast.Ident, *ast.SelectorExpr:
-		return "%s", true
-	case *ast.BinaryExpr:
-		a, ok := literal(e.X)
-		b, also := literal(e.Y)
-		return a + b, ok && also
-	}
-	return "", false
-}
-
-// placeOf is what stands for a value in an error.
-var placeOf = regexp.MustCompile(`%#?(?:\.\d+)?[a-z]`)
-
-// sampleOf is an error as its maker makes it: in the places of inner errors stands one that has a text itself.
-func sampleOf(text string) error {
-	var args []any
-	for _, verb := range placeOf.FindAllString(text, -1) {
-		switch verb[len(verb)-1] {
-		case 'd', 'o':
-			args = append(args, 7)
-		case 'f':
-			args = append(args, 7.0)
-		case 'w', 'v':
-			args = append(args, errors.New("no PEM in it"))
-		default:
-			args = append(args, "X1")
-		}
-	}
-	return fmt.Errorf(text, args...)
-}
-
-// littleWord are English words in a row that are no command.
-var littleWord = regexp.MustCompile(`(?:^|[^-a-z])[a-z]{2,} [a-z]{2,} [a-z]{2,}`)
-
-var quotedWords = regexp.MustCompile(`"[^"]*"`)
+// errorMakers make an error of a text: of what was to be done, around what went wrong, the last three.
+var errorMakers = []map[string]int{housetest.ErrorMakers, {"problem": 2}, {"inTx": 1, "wrap": 1, "none": 1}}
 
 // TestEveryErrorHasChinese walks the places where errors are made: a command that ends with one says it in its caller's
 // language, with the values that it holds. A row of the table that nothing says any more is left over.
 func TestEveryErrorHasChinese(t *testing.T) {
-	made := errorsMade(t)
+	folders, err := filepath.Glob("*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Nothing ends a command with what the simulator of fleets says.
+	folders = append(slices.DeleteFunc(folders, func(f string) bool { return f == "simulate" || f == "sample" }), ".")
+	made := map[string]string{}
+	for i, m := range errorMakers {
+		for text, path := range housetest.TextsMade(t, m, folders...) {
+			if i == 2 {
+				text += ": %w"
+			}
+			made[text] = path
+		}
+	}
 	if len(made) < 250 {
 		t.Fatalf("the walk finds %d errors only", len(made))
 	}
 	zh := stdio{lang: "zh"}
 	for text, path := range made {
-		if !regexp.MustCompile(`[a-z]{2,}`).MatchString(placeOf.ReplaceAllString(text, "")) {
-			continue // values alone
+		if !housetest.HasWords(text) {
+			continue
 		}
-		err := sampleOf(text)
+		err := housetest.SampleOf(text, errors.New("no PEM in it"))
 		said := zh.error(err)
-		if !hasHan(said) || strings.Contains(said, "系统报告") || littleWord.MatchString(said) {
+		if !hasHan(said) || strings.Contains(said, "系统报告") || housetest.English(said) != "" {
 			t.Errorf("%s: %q is said as %q: it needs a row in errorTexts", path, text, said)
 		}
 		for _, value := range []string{"X1", "7"} {
@@ -144,16 +63,11 @@ func TestEveryErrorHasChinese(t *testing.T) {
 			t.Errorf("%q in English: %q", text, s.error(err))
 		}
 	}
-	heard := []string{"flag ", "invalid ", "parse error", "value out of", "too many tries", "advisory: not", "topic "} // of package flag, of time, of other rooms
+	// Of package flag, of time, of other rooms.
+	elsewhere := []string{"flag ", "invalid ", "parse error", "value out of", "too many tries", "advisory: not", "topic "}
 	for _, row := range errorTexts {
-		if made[row.EN] != "" || strings.Contains(row.EN, "%v") {
-			continue
-		}
-		ok := false
-		for _, h := range heard {
-			ok = ok || strings.HasPrefix(row.EN, h)
-		}
-		if !ok {
+		if made[row.EN] == "" && !strings.Contains(row.EN, "%v") &&
+			!slices.ContainsFunc(elsewhere, func(h string) bool { return strings.HasPrefix(row.EN, h) }) {
 			t.Errorf("nothing says %q", row.EN)
 		}
 	}
@@ -242,11 +156,11 @@ func TestCommandsAnswerInTheCallersLanguage(t *testing.T) {
 				if hasHan(said) && lang == "en" || !hasHan(said) && lang == "zh" && code != exitOK {
 					t.Errorf("%s in %s: exit %d, %q", args, lang, code, said)
 				}
-				ours := quotedWords.ReplaceAllString(said, "") // what others say
+				ours := said
 				for _, values := range []string{dir, strings.Join(access.Roles(), " "), strings.Join(report.Dimensions, " ")} {
 					ours = strings.ReplaceAll(ours, values, "")
 				}
-				if lang == "zh" && (littleWord.MatchString(ours) || strings.Contains(said, "系统报告")) {
+				if lang == "zh" && (housetest.English(ours) != "" || strings.Contains(said, "系统报告")) {
 					t.Errorf("%s: %s", args, said)
 				}
 			}

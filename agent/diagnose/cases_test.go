@@ -37,7 +37,7 @@ func knowledge(t testing.TB) *codes.Knowledge {
 	t.Helper()
 	k, problems := codes.Parse(os.DirFS("../../codes/data"))
 	for _, p := range problems {
-		t.Errorf("%s:%d: %s", p.File, p.Line, p.What)
+		t.Errorf("%s:%d: %s", p.File, p.Line, p.What.EN)
 	}
 	if len(problems) > 0 {
 		t.FailNow()

@@ -261,7 +261,8 @@ func (s *state) listen() {
 			s.says = append(s.says, saying{sign: i, cause: s.causeIndex(w.Cause), db: db})
 		}
 		for _, id := range g.Brought {
-			s.says = append(s.says, saying{sign: i, cause: s.causeIndex(id), db: set.Brought * most, brought: true})
+			at := s.causeIndex(id)
+			s.says = append(s.says, saying{sign: i, cause: at, db: s.brought(g.Sign, at) * most, brought: true})
 		}
 	}
 	s.families()
@@ -279,11 +280,20 @@ func (s *state) listen() {
 	s.count()
 }
 
+// brought is how far a cause explains a finding that a deeper one of its own brings about: in full where nothing gets
+// past it on the way to the host, else as a fault that may bring it about.
+func (s *state) brought(g *codes.Sign, cause int) float64 {
+	if strings.HasPrefix(g.Check, "net.") && slices.Contains(waySegments, s.causes[cause].Segment) {
+		return 1
+	}
+	return s.f.Settings.Brought
+}
+
 // families reduces what is said twice: within a family, for and against apart, all but the strongest keep a fraction.
 func (s *state) families() {
 	n := len(s.causes)
-	// What is brought about by way of deeper findings is a family of its own: that nothing beyond a break works is one
-	// phenomenon, however often it is looked at.
+	// What deeper findings bring about is a family of its own, whether a cause does so by way of them or by itself: that
+	// nothing beyond a break works is one phenomenon, however often it is looked at.
 	names := []string{"brought"}
 	family := make([]int, len(s.signs))
 	for i := range s.signs {
@@ -299,7 +309,7 @@ func (s *state) families() {
 		x := &s.says[i]
 		at := 2 * family[x.sign]
 		switch {
-		case x.brought:
+		case x.brought || x.db > 0 && len(s.signs[x.sign].Brought) > 0:
 			at = 0
 		case x.db < 0:
 			at++
@@ -332,7 +342,7 @@ func (s *state) count() {
 		if x.second || x.brought || x.db <= 0 {
 			continue
 		}
-		c.witnesses += ramp(x.db, set.Hint, set.Strong)
+		c.witnesses += evidence.Ramp(x.db, set.Hint, set.Strong)
 		g := &s.signs[x.sign]
 		c.self = c.self || !g.Tells && g.strength >= 0.9 && x.db >= 0.9*set.Decisive
 	}
@@ -554,6 +564,3 @@ func (w *Weighing) Weigh(f *codes.Inference, each func(cause string, p float64))
 		each(s.causes[i].ID, s.causes[i].p)
 	}
 }
-
-// ramp rises from 0 at a to 1 at b, whichever is larger.
-func ramp(x, a, b float64) float64 { return max(0, min(1, (x-a)/(b-a))) }

@@ -398,7 +398,8 @@ func TestUnknownCodeOpensNoGate(t *testing.T) {
 	busy := found("board.cpu", report.Bad, report.Facts{"pressure_avg10": 90.0, "load1": 12.0})
 	for _, origin := range []report.Origin{report.OriginHost, report.OriginUnknown, report.OriginCashier} {
 		for _, code := range []string{"QX7", "ZZ", "7731"} {
-			ev := report.Event{Code: code, Origin: origin, Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes, ResponseMS: &ms}}
+			txn := &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes, ResponseMS: &ms}
+			ev := report.Event{Code: code, Origin: origin, Txn: txn}
 			d := Explain(ev, []report.Evidence{busy}, k, Options{})
 			if !d.Abstained || probability(&d, "terminal.overloaded") > 0.1 {
 				t.Errorf("%s by %s: %s %.2f, abstained %v", code, origin, d.Causes[0].ID, d.Causes[0].Probability, d.Abstained)
@@ -453,4 +454,50 @@ func TestFallenLinkIsNotAnother(t *testing.T) {
 	if d.Causes[0].ID != "host.port-closed" || d.Abstained {
 		t.Errorf("beside a spare modem: %s %.2f, abstained %v", d.Causes[0].ID, d.Causes[0].Probability, d.Abstained)
 	}
+}
+
+// notAged are findings that stay while a look they rest on grows old, and why.
+var notAged = map[string]string{
+	"bearer.dial": "which way a sale goes is told by the latest look there is", "bearer.cellular": "likewise",
+	"bearer.wifi": "likewise", "bearer.ethernet": "likewise", "address.two-routes": "likewise",
+	"answer.slow": "the usual time of an answer is that of many days", "answer.normal": "likewise",
+	"tcp.both-hosts": "either address has failed of late",
+}
+
+// TestFindingIsNoFresherThanItsPremises: what a finding rests on is what takes it away when it is missing. Where that
+// is a day old, the finding says as little as a look a day old.
+func TestFindingIsNoFresherThanItsPremises(t *testing.T) {
+	k := knowledge(t)
+	p, _ := k.Profile("unionpay")
+	list := slices.Concat(readCases(t, "testdata/cases"), readCases(t, "testdata/independent"),
+		readStories(t, "testdata/unseen/open.jsonl"))
+	tried, told := 0, map[string]bool{}
+	for _, c := range list {
+		shown := func(list []report.Evidence) map[string]float64 {
+			m := map[string]float64{}
+			for _, g := range infer(&c.Event, list, k, p).signs {
+				m[g.Name] = max(m[g.Name], g.strength)
+			}
+			return m
+		}
+		base := shown(c.Evidence)
+		for i := range c.Evidence {
+			without := shown(slices.Delete(slices.Clone(c.Evidence), i, i+1))
+			aged := slices.Clone(c.Evidence)
+			aged[i].AgeMS += 90 * 86_400_000
+			old := shown(aged)
+			for name, strength := range base {
+				if strength < 0.5 || without[name] >= 0.05 {
+					continue
+				}
+				tried++
+				key := name + " on " + c.Evidence[i].Check
+				if old[name] > strength/2 && notAged[name] == "" && !told[key] {
+					told[key] = true
+					t.Errorf("%s: %s is %.2f, and %.2f where %s is months old", c.Name, name, strength, old[name], c.Evidence[i].Check)
+				}
+			}
+		}
+	}
+	t.Logf("%d premises aged", tried)
 }

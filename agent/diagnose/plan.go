@@ -317,7 +317,8 @@ func (s *state) ends(t *codes.Test) []float64 {
 			ends[s.causeIndex(w.Cause)] *= ratio(s.f.Settings.Weigh(w.Word))
 		}
 		for _, id := range sign.Brought {
-			ends[s.causeIndex(id)] *= ratio(s.f.Settings.Brought * most)
+			at := s.causeIndex(id)
+			ends[at] *= ratio(s.brought(sign, at) * most)
 		}
 		if !sign.Tells {
 			for c := range rest {

@@ -31,26 +31,26 @@ func (r *Reading) advisories() {
 		if !known {
 			age = float64(it.AgeMS) / 1000
 		}
-		fade := ramp(age, hour, hour/6)
+		fade := Ramp(age, hour, hour/6)
 		terminals, _ := it.num(Terminals)
 		share, shareKnown := it.num(SharePct)
 		if !it.Bad() {
-			few := ramp(terminals, 6, 3)
+			few := Ramp(terminals, 6, 3)
 			if shareKnown {
-				few = ramp(share, 5, Choose(terminals <= 3, 4.0, 1)) // a handful in a large estate proves nothing
+				few = Ramp(share, 5, Choose(terminals <= 3, 4.0, 1)) // a handful in a large estate proves nothing
 			}
 			// Codes of the terminal's own differ from model to model: that others lack this one says less.
 			r.add("adv.alone-"+scope, it, few*max(fade, 0.2)*Choose(r.sale.Answered, 1, 0.6))
 			continue
 		}
-		crowd := ramp(terminals, 2, 8)
+		crowd := Ramp(terminals, 2, 8)
 		if scope == "site" {
-			crowd = ramp(terminals, 1, 2) // a shop has few terminals; the second one tells
+			crowd = Ramp(terminals, 1, 2) // a shop has few terminals; the second one tells
 		}
 		if shareKnown {
-			crowd *= max(ramp(share, 1, 20), 0.1)
+			crowd *= max(Ramp(share, 1, 20), 0.1)
 			if largest > 0 {
-				crowd *= ramp(share/largest, 0, 0.8)
+				crowd *= Ramp(share/largest, 0, 0.8)
 			}
 		}
 		r.add("adv."+scope, it, fade*crowd)

@@ -42,11 +42,11 @@ func (r *Reading) session() {
 		r.add("session.refused", it, Choose(it.isNot(SignedIn), 0.0, 1))
 	}
 	if saleCode && good && it.is(SignedIn) && dated {
-		r.add("session.sale-only", it, ramp(age, hour, hour/6))
+		r.add("session.sale-only", it, Ramp(age, hour, hour/6))
 	}
 	old, fresh := 0.0, 0.0
 	if dated {
-		old, fresh = ramp(age, signInAging, signInOld), ramp(age, signInNotFresh, signInFresh)
+		old, fresh = Ramp(age, signInAging, signInOld), Ramp(age, signInNotFresh, signInFresh)
 	}
 	switch {
 	case it.isNot(SignedIn):
@@ -66,9 +66,8 @@ func (r *Reading) session() {
 
 // alone adds the finding that the host refuses the sign-in of this terminal and of no other.
 func (r *Reading) alone() {
-	if r.has("adv.alone-acquirer") && r.has("session.same-code") && (r.has("hist.never-approved") || r.has("hist.none-lately")) {
-		r.put("session.alone", r.First(AppSession), nil, r.strength("adv.alone-acquirer"))
-	}
+	never := r.most("hist.never-approved", "hist.none-lately")
+	r.put("session.alone", r.First(AppSession), nil, min(r.strength("adv.alone-acquirer"), r.strength("session.same-code"), never))
 }
 
 func (it *Item) versionDiffers() (known, differs bool) {
@@ -124,7 +123,7 @@ func (r *Reading) changes() {
 			places++
 		}
 	}
-	r.add(placeChange, it, ramp(float64(places), 1, 3))
+	r.add(placeChange, it, Ramp(float64(places), 1, 3))
 	for _, m := range members {
 		if name := changed[m]; name != "" && name != placeChange {
 			r.add(name, it, 1/(0.5+0.5*float64(min(len(members), manyChanges))))

@@ -47,8 +47,8 @@ func (r *Reading) turned() {
 		return
 	}
 	// The sooner after the turn it began, and the sooner before it all was well, the less it is chance.
-	near := ramp(age-first, day, hour) * ramp(last-age, 3*day, day)
-	r.put("date.turn", it, it.Facts, near*ramp(same, 1, 3))
+	near := Ramp(age-first, day, hour) * Ramp(last-age, 3*day, day)
+	r.put("date.turn", it, it.Facts, h.Fresh*near*Ramp(same, 1, 3))
 }
 
 // clockOfEvent reads the clock from the event's own time where nobody looked at the clock.

@@ -35,18 +35,38 @@ func (r *Reading) names(n reachability) {
 		}
 	case hostOK != nil: // some other name: the host's own is fine
 		r.add("dns.ok", hostOK, 0.7)
-	case otherOK != nil:
-		r.add("dns.only-host", failed, 1)
-	case n.internetOK != nil && (Check(n.internetOK.Check) == NetInternet || otherFail != nil):
-		r.add("dns.fail-beyond", failed, 1)
-		if hostFail != nil && otherFail != nil {
-			r.add("dns.fail-all", failed, 0.5)
-		}
-	case hostFail != nil && otherFail != nil && n.internetFail == nil:
-		r.add("dns.fail-all", failed, Choose(n.hostOK, 0.4, 1))
 	default:
-		r.add("dns.fail", failed, Choose(n.hostOK || failed.str(Outcome) == "unreachable", 0.3, 1))
+		// What sets a failure apart from others is as good as the look that shows it.
+		apart, all := 0.0, 0.0
+		if hostFail != nil && otherFail != nil {
+			all = freshest(otherFail)
+		}
+		switch {
+		case otherOK != nil:
+			apart = otherOK.Fresh
+			r.add("dns.only-host", failed, apart)
+		case n.internetOK != nil && (Check(n.internetOK.Check) == NetInternet || otherFail != nil):
+			apart = n.internetOK.Fresh
+			r.add("dns.fail-beyond", failed, apart)
+			r.add("dns.fail-all", failed, 0.5*apart*all)
+		}
+		if n.internetFail != nil {
+			all *= 1 - n.internetFail.Fresh
+		}
+		r.add("dns.fail-all", failed, (1-apart)*all*Choose(n.hostOK, 0.4, 1))
+		r.add("dns.fail", failed, (1-apart)*(1-all)*Choose(n.hostOK || failed.str(Outcome) == "unreachable", 0.3, 1))
 	}
+}
+
+// freshest returns how fresh the freshest of some looks is, 0 without one.
+func freshest(looks ...*Item) float64 {
+	top := 0.0
+	for _, it := range looks {
+		if it != nil {
+			top = max(top, it.Fresh)
+		}
+	}
+	return top
 }
 
 // nameSlow is how surely the resolver itself was slow: a name takes a round trip, and what the line takes for one is

@@ -166,8 +166,8 @@ func Unknown(e *report.Evidence, k *codes.Knowledge) []string {
 // Worth rounds a measurement to the digits that it is good for: tenths.
 func Worth(v float64) float64 { return math.Round(v*10) / 10 }
 
-// ramp rises from 0 at a to 1 at b, whichever is larger.
-func ramp(x, a, b float64) float64 { return max(0, min(1, (x-a)/(b-a))) }
+// Ramp rises from 0 at a to 1 at b, whichever is larger.
+func Ramp(x, a, b float64) float64 { return max(0, min(1, (x-a)/(b-a))) }
 
 // Choose is x if b holds, else y. Both are worked out.
 func Choose[T any](b bool, x, y T) T {

@@ -30,42 +30,42 @@ func (r *Reading) history() {
 	since := firstKnown && lastKnown && last >= firstSeen
 	contrast := 1.0
 	if since {
-		contrast = ramp(firstSeen, 1800, 300)
+		contrast = Ramp(firstSeen, 1800, 300)
 	}
 	switch {
 	case cardsKnown && cards >= 2:
-		r.add(Choose(answered, "hist.many-cards", "hist.many-cards-local"), it, ramp(cards, 0, 4))
+		r.add(Choose(answered, "hist.many-cards", "hist.many-cards-local"), it, Ramp(cards, 0, 4))
 	case cardsKnown && cards == 1 && approvals > 0:
 		// After a single sale one card is no news: what counts is that others were approved.
-		r.add(Choose(same >= 2, "hist.one-card", "hist.one-sale"), it, ramp(approvals, -2, 4)*contrast)
+		r.add(Choose(same >= 2, "hist.one-card", "hist.one-sale"), it, Ramp(approvals, -2, 4)*contrast)
 	case !cardsKnown && same == 1 && approvals >= 3:
 		r.add("hist.one-sale", it, 0.5)
 	}
 	switch {
 	case issuersKnown && issuers >= 2:
-		r.add("hist.many-issuers", it, ramp(issuers, 0, 3))
+		r.add("hist.many-issuers", it, Ramp(issuers, 0, 3))
 	case issuersKnown && issuers == 1 && approvals > 0: // else it may be the only one that was tried
 		r.add("hist.one-issuer", it, Choose(same >= 2 || cards >= 2, 1, 0.6))
 	}
 	switch {
 	case !approvalsKnown:
 	case approvals == 0 && never && same > 0:
-		r.add("hist.never-approved", it, ramp(counted, 0, neverAfter))
+		r.add("hist.never-approved", it, Ramp(counted, 0, neverAfter))
 	case approvals == 0 && !lastKnown && same > 0:
 		// That no earlier approval is known does not mean that there was none.
 		r.add("hist.none-lately", it, 1)
 	case (approvals == 0 || since) && same >= 2:
-		r.add(Choose(answered, "hist.all-fail", "hist.all-fail-local"), it, ramp(same, 0, 5)*Choose(cardsKnown && cards == 1, 0.5, 1))
+		r.add(Choose(answered, "hist.all-fail", "hist.all-fail-local"), it, Ramp(same, 0, 5)*Choose(cardsKnown && cards == 1, 0.5, 1))
 	case since:
 	case lastKnown && (firstKnown && same >= 2 || approvals >= 2):
 		// Each sale that met the code while others were approved makes it clearer; so does how lately one was.
-		lately := Choose(firstKnown && same >= 2, 1, ramp(last, 1800, 300)*ramp(approvals, 1, 4))
-		r.add("hist.others-ok", it, ramp(same, -1, 3)*lately)
+		lately := Choose(firstKnown && same >= 2, 1, Ramp(last, 1800, 300)*Ramp(approvals, 1, 4))
+		r.add("hist.others-ok", it, Ramp(same, -1, 3)*lately)
 	}
 	if lastKnown {
 		r.add("hist.worked-before", it, 1)
 		if c := r.First(AppConfig); c == nil || !c.Bad() && len(c.Facts.Strings(string(ChangedSinceApproval))) == 0 {
-			r.add("hist.worked-lately", it, ramp(last, hour, 600))
+			r.add("hist.worked-lately", it, Ramp(last, hour, 600))
 		}
 	}
 	pin, noPIN, byPIN := pinCounts(it.Facts.Counts(string(ApprovalsBy)))
@@ -99,7 +99,7 @@ func (r *Reading) unread(it *Item) {
 	switch {
 	case !known:
 	case failed >= 3 && failed >= 0.25*cards:
-		r.add("hist.many-unread", it, ramp(failed, 1, 5))
+		r.add("hist.many-unread", it, Ramp(failed, 1, 5))
 	case failed <= 2 && failed >= 1 && cards >= 5 && failed <= 0.25*cards:
 		r.add("hist.few-unread", it, 1)
 	}
@@ -138,10 +138,10 @@ func (r *Reading) sinceUpdate(h *Item, approvals, same float64) {
 	}
 	switch {
 	case known && since > 0:
-		r.put("hist.ok-since-update", h, h.Facts, ramp(since, 0, 3)*ramp(share, 0.2, 0.8))
+		r.put("hist.ok-since-update", h, h.Facts, Ramp(since, 0, 3)*Ramp(share, 0.2, 0.8))
 	case dated && age < fortnight && hadApproval && last >= age && approvals == 0 && (same >= 2 || known):
 		if !firstKnown || first <= age+hour {
-			r.put("hist.after-update", h, h.Facts, h.Fresh)
+			r.put("hist.after-update", h, h.Facts, min(h.Fresh, it.Fresh))
 		}
 	case dated && hadApproval && last < age && approvals >= 2:
 		r.put("hist.ok-since-update", h, report.Facts{string(ApprovalsSinceUpdate): approvals}, 0.6)

@@ -83,7 +83,7 @@ func (it *Item) judge() {
 			strength := l.Full
 			if l.Fact != "" {
 				v, ok := it.number(l.Fact)
-				strength = Choose(ok, ramp(v, l.Bad, l.Full), 0)
+				strength = Choose(ok, Ramp(v, l.Bad, l.Full), 0)
 			}
 			if strength *= it.trust; strength > 0 {
 				it.shown = append(it.shown, shown{l, strength, 0})
@@ -114,7 +114,7 @@ func (it *Item) look(l *codes.Limit) {
 	}
 	up := l.Full > l.Poor
 	past := func(limit float64) bool { return up && v > limit || !up && v < limit }
-	strength := ramp(v, l.Poor, l.Full)
+	strength := Ramp(v, l.Poor, l.Full)
 	level := LevelGood
 	switch {
 	case l.News == codes.BadNews && (past(l.Bad) || v == l.Bad) && !it.byChance(l):
@@ -129,7 +129,7 @@ func (it *Item) look(l *codes.Limit) {
 		s := shown{l, strength, 0}
 		switch l.News {
 		case codes.BadNews:
-			s.badness = ramp(v, l.Poor, l.Bad)
+			s.badness = Ramp(v, l.Poor, l.Bad)
 		case codes.PoorNews:
 			s.badness = strength
 		}

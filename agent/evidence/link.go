@@ -126,6 +126,22 @@ func (it *Item) deadRouter() bool {
 	return neighbour == "failed" || known && loss >= allLost && neighbour == "" && it.claimedBad()
 }
 
+// ofPaths is how much of what is lost to other places is lost to the router already, from 0 to 1. Both are counted from
+// some dozens of packets: half as much again may be as much.
+func (r *Reading) ofPaths(near float64) float64 {
+	worst := 0.0
+	list := r.All(NetPath)
+	for i := range list {
+		if loss, known := list[i].num(LossPct); known && list[i].Target != "gateway" && loss < allLost {
+			worst = max(worst, loss)
+		}
+	}
+	if worst == 0 {
+		return 0
+	}
+	return min(1, near*1.5/worst)
+}
+
 func (r *Reading) routers() {
 	list := r.All(NetGateway)
 	for i := range list {
@@ -143,10 +159,10 @@ func (r *Reading) routers() {
 			r.add("gateway.dead-blind", it, 1-addressed)
 			continue
 		case neighbour == "reachable":
-			flaky *= ramp(loss, 100, pingsDropped) // it answers ARP and drops pings: many routers do
+			flaky *= Ramp(loss, 100, pingsDropped) // it answers ARP and drops pings: many routers do
 		}
 		r.add(Choose(r.Kind == "wifi", "gateway.flaky-wifi", "gateway.flaky"), it, flaky)
-		r.add("path.gateway-loss", it, flaky)
+		r.add("path.gateway-loss", it, max(flaky, r.ofPaths(loss)*min(1, 2*flaky)))
 		r.add("gateway.slow", it, it.shows("gateway.slow"))
 		if (known && loss < allLost || !known) && !r.has("address.none") { // neighbours speak in IPv6 without an address
 			r.add("gateway.ok", it, (1-flaky)*Choose(it.Bad(), 0.0, 1)*Choose(neighbour == "stale" && !known, 0.5, 1))

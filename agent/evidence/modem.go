@@ -95,5 +95,5 @@ func (r *Reading) unheard() {
 			return
 		}
 	}
-	r.put("modem.unheard", nil, nil, ramp(float64(asked), 1, 5))
+	r.put("modem.unheard", nil, nil, Ramp(float64(asked), 1, 5))
 }

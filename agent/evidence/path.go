@@ -62,17 +62,24 @@ func (r *Reading) losses(all []stretch, n reachability) {
 	}
 	shared := 0.0
 	if second != nil {
-		shared = second.loss
+		shared = second.loss * second.Fresh
 	}
 	r.add("path.loss-all", worst.Item, shared)
-	alone := "path.loss"
 	loss, _ := worst.num(LossPct)
 	// nothing of the host comes back, another place answers: no loss of the line
-	elsewhere := n.internetOK != nil && loss >= allLost
-	if worst.IsHost() && (second != nil && shared == 0 || elsewhere) {
-		alone = "path.loss-host"
+	elsewhere := 0.0
+	if loss >= allLost {
+		elsewhere = freshest(n.internetOK)
 	}
-	r.add(alone, worst.Item, worst.loss-shared)
+	if second != nil && second.loss == 0 {
+		elsewhere = max(elsewhere, second.Fresh)
+	}
+	if worst.IsHost() {
+		r.add("path.loss-host", worst.Item, (worst.loss-shared)*elsewhere)
+	} else {
+		elsewhere = 0
+	}
+	r.add("path.loss", worst.Item, (worst.loss-shared)*(1-elsewhere))
 	if loss, known := clean.num(LossPct); known && loss < allLost && !clean.Bad() {
 		r.add("path.ok", clean.Item, clean.clean())
 	}
@@ -88,7 +95,7 @@ func (r *Reading) losses(all []stretch, n reachability) {
 func (r *Reading) lost(it *Item) float64 {
 	clear := it.shows("path.loss")
 	if loss, _ := it.num(LossPct); clear > 0 && r.alive(it) {
-		clear *= ramp(loss, 100, pingsDropped)
+		clear *= Ramp(loss, 100, pingsDropped)
 	}
 	if clear == 0 && it.Bad() && it.shows("path.slow") == 0 && !r.alive(it) {
 		return 0.4 // its sender calls it bad

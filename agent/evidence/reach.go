@@ -5,11 +5,12 @@ import "math"
 // A reachability is what all network checks together say: which of router, internet and host can be reached.
 type reachability struct {
 	hostOK, hostFail, backupOK, backupFail bool
+	backupFresh                            float64 // of the looks at the backup address
 	internetOK, internetFail               *Item
 	otherBearerHost, otherBearerAll        *Item   // the same target over another bearer worked
 	hostPing                               float64 // how surely the host's address answers pings
 	farRTT                                 float64 // of the farthest place measured: the line alone takes so long, or less
-	hostRTT                                float64 // of the host's own echoes, 0 if it sends none
+	hostRTT, hostFresh                     float64 // of the host's own echoes, 0 if it sends none
 	lineLoss                               float64 // in per cent, to the other place that loses least: the line's own
 }
 
@@ -32,6 +33,7 @@ func (r *Reading) reach() reachability {
 			}
 		case it.Target == "host-backup":
 			n.backupOK, n.backupFail = n.backupOK || !it.Bad(), n.backupFail || it.Bad()
+			n.backupFresh = max(n.backupFresh, it.Fresh)
 		case it.Bad():
 			n.hostFail, failed = true, it
 		default:
@@ -64,7 +66,7 @@ func (r *Reading) reach() reachability {
 		it := &paths[i]
 		loss, known := it.num(LossPct)
 		rtt, _ := it.num(RTTMS)
-		through := Choose(known, ramp(loss, pingNone, pingDoubt), 0)
+		through := Choose(known, Ramp(loss, pingNone, pingDoubt), 0)
 		if it.Target != "gateway" && through > 0 && !(it.Bearer != "" && r.Other(kindOf(it.Bearer))) {
 			n.farRTT = max(n.farRTT, rtt)
 			if !it.IsHost() {
@@ -74,7 +76,8 @@ func (r *Reading) reach() reachability {
 		switch {
 		case it.Bearer != "" && r.Other(kindOf(it.Bearer)) || through == 0:
 		case it.IsHost():
-			n.hostPing, n.hostRTT = max(n.hostPing, through), max(n.hostRTT, rtt)
+			n.hostPing, n.hostRTT = max(n.hostPing, through*it.Fresh), max(n.hostRTT, rtt)
+			n.hostFresh = max(n.hostFresh, it.Fresh)
 		case it.Target != "gateway" && through > 0.5:
 			n.internet(it)
 		}
@@ -161,7 +164,7 @@ func (r *Reading) appAlone(n reachability) {
 	if last, ok := h.num(LastApprovalAgeS); !known || ok && last < since {
 		return // some sale got through since
 	}
-	r.put("tcp.app-alone", it, h.Facts, ramp(times, aloneTimes, aloneSurely))
+	r.put("tcp.app-alone", it, h.Facts, h.Fresh*Ramp(times, aloneTimes, aloneSurely))
 }
 
 // tcpHost is the connection to the host that works.
@@ -192,14 +195,14 @@ func (r *Reading) noTraffic(n reachability) bool {
 		return false
 	}
 	// A carrier whose own name server answers serves the terminal; what lies beyond is another matter.
-	names, answered := r.All(NetDNS), false
+	names, answered, fresh := r.All(NetDNS), false, 0.0
 	for i := range names {
-		answered = answered || !names[i].Bad()
+		answered, fresh = answered || !names[i].Bad(), max(fresh, names[i].Fresh)
 	}
 	if len(names) == 0 || answered || !r.has("apn.ok") || !r.has("reg.ok") || r.has("tcp.no-family") {
 		return false
 	}
-	clear := r.strength("apn.ok") * (1 - r.strength("signal.bad"))
+	clear := min(r.strength("apn.ok"), r.strength("reg.ok"), fresh) * (1 - r.strength("signal.bad"))
 	r.add("mobile.no-traffic", n.internetFail, clear)
 	return clear > 0.5
 }
@@ -222,11 +225,13 @@ const localMS = 0.9
 
 func (r *Reading) connections(n reachability) {
 	tcp := r.All(NetTCP)
-	refusedElsewhere := false
+	refusedElsewhere := 0.0
 	for _, check := range [...]Check{NetTCP, NetInternet} {
 		list := r.All(check)
 		for i := range list {
-			refusedElsewhere = refusedElsewhere || !list[i].IsHost() && list[i].str(Outcome) == "refused"
+			if !list[i].IsHost() && list[i].str(Outcome) == "refused" {
+				refusedElsewhere = max(refusedElsewhere, list[i].Fresh)
+			}
 		}
 	}
 	for i := range tcp {
@@ -245,7 +250,7 @@ func (r *Reading) connections(n reachability) {
 			continue // the one in use is fine
 		}
 		if r.noFamily(it) {
-			r.add("tcp.no-family", it, 1)
+			r.add("tcp.no-family", it, r.First(ModemBearer).Fresh)
 			continue
 		}
 		r.refused(it, n, refusedElsewhere)
@@ -254,21 +259,19 @@ func (r *Reading) connections(n reachability) {
 }
 
 // refused names how a connection failed.
-func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
+func (r *Reading) refused(it *Item, n reachability, elsewhere float64) {
 	clear := Choose(n.hostOK, 0.5, 1)
 	switch it.str(Outcome) {
 	case "refused":
 		if it.atMost(MS, nearMS) && (n.farRTT == 0 || n.farRTT >= farMS) {
 			r.add("tcp.refused-near", it, clear*Choose(n.farRTT == 0, nearProbably, 1))
 		}
-		if elsewhere {
-			r.add("tcp.refused-all", it, clear)
-		}
+		r.add("tcp.refused-all", it, clear*elsewhere)
 		r.add("tcp.refused", it, clear)
 	case "reset":
 		r.add("tcp.reset", it, clear)
 		if took, _ := it.num(MS); n.hostRTT >= farMS {
-			r.add("tcp.reset-far", it, clear*ramp(took/n.hostRTT, 0.4, 0.8))
+			r.add("tcp.reset-far", it, clear*n.hostFresh*Ramp(took/n.hostRTT, 0.4, 0.8))
 		}
 	case "unreachable":
 		r.add("tcp.unreachable", it, clear)
@@ -283,7 +286,7 @@ func (n *reachability) missed(outcome string) float64 {
 	if outcome != "timeout" {
 		return 0
 	}
-	return ramp(math.Pow(n.lineLoss/100, synTries), missedSeldom, missedOften)
+	return Ramp(math.Pow(n.lineLoss/100, synTries), missedSeldom, missedOften)
 }
 
 // Of connections that time out by loss alone: one in so many is no explanation, and from missedOften on it is one.
@@ -310,16 +313,16 @@ func (r *Reading) hostAlone(it *Item, n reachability) {
 	default:
 		r.add("tcp.host-alone", it, clear*n.internetOK.Fresh*Choose(outcome == "reset", 0.4, 1-n.missed(outcome)))
 		if outcome != "unreachable" {
-			r.add("tcp.ping-only", it, n.hostPing)
+			r.add("tcp.ping-only", it, n.hostPing*n.internetOK.Fresh)
 		}
 	}
 	if n.hostFail && n.backupFail {
-		r.add("tcp.both-hosts", it, 1)
+		r.add("tcp.both-hosts", it, n.backupFresh)
 	}
 	if n.hostFail && n.backupOK {
-		r.add("tcp.backup-ok", it, 1)
+		r.add("tcp.backup-ok", it, n.backupFresh)
 	}
 	if n.otherBearerHost != nil && n.internetOK != nil {
-		r.add("tcp.other-bearer", n.otherBearerHost, 1)
+		r.add("tcp.other-bearer", n.otherBearerHost, it.Fresh*n.internetOK.Fresh)
 	}
 }

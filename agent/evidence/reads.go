@@ -32,15 +32,15 @@ func (r *Reading) reads() {
 			r.add("reads.many-fail", it, many)
 			continue
 		}
-		r.add("reads.many-fail", it, many*ramp(failed, 1, 4))
+		r.add("reads.many-fail", it, many*Ramp(failed, 1, 4))
 		if failed >= 1 {
-			few := ramp(cards, 0, 8) * ramp(failed/cards, 0.4, 0.25) * ramp(failed, 4, 2) * Choose(it.Bad(), 0.0, 1)
+			few := Ramp(cards, 0, 8) * Ramp(failed/cards, 0.4, 0.25) * Ramp(failed, 4, 2) * Choose(it.Bad(), 0.0, 1)
 			r.add("reads.few-fail", it, few)
 			if r.speaksOfReading() {
 				r.add("reads.one-fails", it, few)
 			}
 		} else if counted {
-			r.add("reads.good", it, ramp(cards, 1, 6)*(1-it.shows("reads.wearing"))*Choose(it.Bad(), 0.0, 1))
+			r.add("reads.good", it, Ramp(cards, 1, 6)*(1-it.shows("reads.wearing"))*Choose(it.Bad(), 0.0, 1))
 		}
 	}
 }

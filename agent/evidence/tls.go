@@ -44,18 +44,18 @@ func (r *Reading) certificates() {
 		}
 		return
 	}
-	outcome := hostBad.str(Outcome)
+	outcome, both := hostBad.str(Outcome), 0.0
 	switch {
 	case outcome == "expired" && hostBad.str(Which) == "root":
 		// What the host sent is good: the certificate that has ended lies in the terminal's own store, for every host.
 		r.add("tls.root-expired", hostBad, 1)
 		return
 	case (outcome == "expired" || outcome == "not-yet-valid") && otherBad != nil && otherBad.str(Outcome) == outcome:
-		r.add("tls.both-dates", hostBad, 1)
-		return
+		both = otherBad.Fresh
+		r.add("tls.both-dates", hostBad, both)
 	case foreign(outcome) && otherBad != nil && foreign(otherBad.str(Outcome)):
-		r.add("tls.both-bad", hostBad, 1)
-		return
+		both = otherBad.Fresh
+		r.add("tls.both-bad", hostBad, both)
 	}
 	name := tlsFindings[outcome]
 	if name == "" {
@@ -65,9 +65,9 @@ func (r *Reading) certificates() {
 	if outcome == "expired" && otherOK == nil && r.clockOpen() {
 		strength = clockOpenShare // the certificate has expired, or the clock runs ahead
 	}
-	r.add(name, hostBad, strength)
+	r.add(name, hostBad, strength*(1-both))
 	if otherOK != nil {
-		r.add("tls.others-ok", otherOK, 1)
+		r.add("tls.others-ok", otherOK, hostBad.Fresh)
 	}
 }
 
@@ -95,7 +95,7 @@ func (r *Reading) handshakeSlow(it *Item) float64 {
 	for i := range list {
 		if tcp := &list[i]; known && tcp.Subject == it.Subject && !tcp.Bad() {
 			connected, _ := tcp.num(MS)
-			return ramp(took-roundTrips*connected, hostMS, stuckMS)
+			return Ramp(took-roundTrips*connected, hostMS, stuckMS)
 		}
 	}
 	return 0

@@ -51,23 +51,23 @@ func (r *Reading) transaction() {
 	if !s.Answered && s.ConnectMS != nil {
 		say("connect.made", 1)
 		say("connect.unused", Choose(no(s.Sent) && !s.Clash, 1.0, 0))
-		say("connect.slow", ramp(*s.ConnectMS, connectSlowMS, connectStuckMS))
+		say("connect.slow", Ramp(*s.ConnectMS, connectSlowMS, connectStuckMS))
 	}
 	if s.ResponseMS != nil && *s.ResponseMS > 0 {
 		own := 1.0 // how far the wait was the host's own: one that says that several banks do not answer has waited for them
 		if h := r.First(TxnHistory); h != nil && (s.Topic == "issuer-down" || s.Topic == "issuer-late") {
 			issuers, _ := h.num(IssuersSameCode1h)
-			own = ramp(issuers, 4, 2)
+			own = Ramp(issuers, 4, 2)
 		}
-		late, usual := ramp(*s.ResponseMS, lateMS, veryLateMS), 0.0
+		late, usual := Ramp(*s.ResponseMS, lateMS, veryLateMS), 0.0
 		if it != nil {
 			usual, _ = it.num(NormalResponseMS)
 		}
 		if usual > 0 {
 			times := *s.ResponseMS / usual
-			slow := ramp(times, slower, muchSlower) * ramp(*s.ResponseMS-usual, waitMS, longWaitMS)
+			slow := Ramp(times, slower, muchSlower) * Ramp(*s.ResponseMS-usual, waitMS, longWaitMS)
 			say("answer.slow", slow*own)
-			normal := ramp(times, muchSlower/2, slower)
+			normal := Ramp(times, muchSlower/2, slower)
 			say("answer.normal", normal)
 			late *= 1 - max(slow, normal)
 		}

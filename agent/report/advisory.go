@@ -118,7 +118,8 @@ func MarshalAdvisory(topic string, a Advisory, key ed25519.PrivateKey) ([]byte, 
 var ErrUnsigned = errors.New("advisory: not signed by a key of this terminal")
 
 // ReadAdvisory reads the payload of an advisory's topic. Where there are keys, one of them must have signed it for this
-// topic.
+// topic. It must be about the place that its topic names: what a broker lets a client write under a name of its own is
+// no place's.
 func ReadAdvisory(topic string, payload []byte, keys []ed25519.PublicKey) (Advisory, error) {
 	var a Advisory
 	if len(keys) > 0 && !signed(topic, payload, keys) {
@@ -127,7 +128,24 @@ func ReadAdvisory(topic string, payload []byte, keys []ed25519.PublicKey) (Advis
 	if err := Decode(payload, &a); err != nil {
 		return Advisory{}, fmt.Errorf("advisory: %w", err)
 	}
+	if !a.belongs(topic) {
+		return Advisory{}, fmt.Errorf("advisory: %s of %q is not what the topic %q says", a.Scope, a.Key, topic)
+	}
 	return a, nil
+}
+
+// belongs reports whether an advisory is about the place that its topic names.
+func (a Advisory) belongs(topic string) bool {
+	p := strings.Split(topic, "/")
+	if len(p) < 2 {
+		return false
+	}
+	scope, key := p[len(p)-2], p[len(p)-1]
+	if a.Scope != scope || a.Key != key || !slices.Contains(Dimensions, scope) {
+		return false
+	}
+	own, alone := a.Place[scope]
+	return len(a.Place) == 0 || alone && len(a.Place) == 1 && key == TopicKey(own) || key == PlaceKey(a.Place)
 }
 
 func signed(topic string, payload []byte, keys []ed25519.PublicKey) bool {

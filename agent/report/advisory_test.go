@@ -86,3 +86,39 @@ func TestAdvisoriesAreSigned(t *testing.T) {
 		}
 	}
 }
+
+// What a client may write under a name of its own is no advisory: the place in it must be that of its topic, and the
+// topic's must be one that terminals have in common.
+func TestAdvisoriesAreAboutTheirTopic(t *testing.T) {
+	place := map[string]string{"carrier": "a", "site": "b"}
+	for _, c := range []struct {
+		scope, key string
+		a          Advisory
+		ok         bool
+	}{
+		{"carrier", "a", Advisory{Scope: "carrier", Key: "a"}, true},
+		{"carrier", "a", Advisory{Scope: "carrier", Key: "a", Place: map[string]string{"carrier": "a"}}, true},
+		{"site", PlaceKey(place), Advisory{Scope: "site", Key: PlaceKey(place), Place: place}, true},
+		{"acquirer", PlaceKey(map[string]string{"scheme": "x"}), Advisory{Scope: "acquirer",
+			Key: PlaceKey(map[string]string{"scheme": "x"}), Place: map[string]string{"scheme": "x"}}, true},
+		// A terminal called advisory, or advisory/carrier, that writes its own reply, or its own health.
+		{"reply", "a", Advisory{Scope: "carrier", Key: "a", Place: map[string]string{"carrier": "a"}}, false},
+		{"reply", "a", Advisory{Scope: "reply", Key: "a"}, false},
+		{"carrier", "health", Advisory{Scope: "carrier", Key: "a", Place: map[string]string{"carrier": "a"}}, false},
+		{"carrier", "health", Advisory{Scope: "carrier", Key: "health", Place: map[string]string{"carrier": "a"}}, false},
+	} {
+		topic := AdvisoryTopic("shop", c.scope, c.key)
+		b, err := MarshalAdvisory(topic, c.a, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadAdvisory(topic, b, nil); (err == nil) != c.ok {
+			t.Errorf("%s: %s: %v", topic, b, err)
+		}
+	}
+	for _, name := range append([]string{"t1/cmd", "+", "#"}, Reserved...) {
+		if (Address{"shop", name}).Check() == nil {
+			t.Errorf("a terminal may be called %s", name)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,8 +65,12 @@ func Wrap(at Address, kind, epoch string, boot, seq uint64, t time.Time, histori
 	return json.Marshal(e)
 }
 
+// Reserved are the names that no terminal may have: that of the fleet's own session at a broker, whose rules let it
+// speak to all, and the level of the topics that all terminals hear.
+var Reserved = []string{"posdx-fleet", "advisory"}
+
 // Address names a terminal within an estate. Both parts are 1 to 64 characters of A-Z a-z 0-9 . _ -; the terminal part
-// equals the common name of the client certificate and the MQTT client id.
+// equals the common name of the client certificate and the MQTT client id, and is none of Reserved.
 type Address struct{ Estate, Terminal string }
 
 // Check tells what is wrong with an address.
@@ -82,6 +87,9 @@ func (a Address) Check() error {
 				return say.New("address-letter", p.name, p.value, r)
 			}
 		}
+	}
+	if slices.Contains(Reserved, a.Terminal) {
+		return say.New("address-reserved", a.Terminal)
 	}
 	return nil
 }

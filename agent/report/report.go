@@ -55,12 +55,17 @@ type Txn struct {
 	MTI            string `json:"mti,omitempty"`  // ISO 8583 message type of the message that carried the code
 	STAN           string `json:"stan,omitempty"` // field 11
 	TerminalID     string `json:"terminal_id,omitempty"`
-	Entry          string `json:"entry,omitempty"` // chip stripe contactless manual code unknown
+	Entry          string `json:"entry,omitempty"`       // chip stripe contactless manual code unknown
+	CardScheme     string `json:"card_scheme,omitempty"` // visa mastercard unionpay …: a word of CardSchemes, never digits
 	ConnectMS      *int64 `json:"connect_ms,omitempty"`
 	ResponseMS     *int64 `json:"response_ms,omitempty"`
 	Sent           *bool  `json:"sent,omitempty"` // did the request leave the terminal?
 	HostAnswerSeen *bool  `json:"host_answer_seen,omitempty"`
 }
+
+// CardSchemes are the words for whose card it was. That is no card data: some hundred million cards share one.
+var CardSchemes = []string{"unionpay", "visa", "mastercard", "amex", "jcb", "diners", "discover", "maestro", "mir",
+	"rupay", "elo", "troy", "girocard", "interac", "eftpos", "other"}
 
 // Status is the outcome of a check. There are four, never two: what is absent or unknown is not healthy.
 type Status string

@@ -55,6 +55,7 @@ func full(v reflect.Value) {
 func TestTypesMatchSchemas(t *testing.T) {
 	event := func(e *report.Event) {
 		e.Origin, e.Channel, e.Txn.MTI, e.Txn.Entry = report.OriginHost, report.ChannelHook, "0210", "chip"
+		e.Txn.CardScheme = report.CardSchemes[0]
 	}
 	evidence := func(e *report.Evidence) {
 		e.Check, e.Status, e.Depth = "net.tcp", report.OK, report.Internal

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"regexp"
 	"regexp/syntax"
 	"strings"
 	"syscall"
@@ -25,6 +26,8 @@ var errnos = [...]struct {
 	{syscall.EROFS, "文件系统只读"}, {syscall.EIO, "读写出错"}, {syscall.ECONNREFUSED, "连接被拒绝"}, {syscall.ETIMEDOUT, "超时"},
 	{syscall.ENODEV, "没有这个设备"}, {syscall.ENXIO, "没有这个设备"}, {syscall.ENOTTY, "不是终端设备"}, {syscall.EINVAL, "参数无效"},
 	{syscall.EMFILE, "打开的文件太多"}, {syscall.ENAMETOOLONG, "名字太长"}, {syscall.EADDRINUSE, "地址已被占用"}, {syscall.ELOOP, "链接绕了圈"},
+	{syscall.ECONNRESET, "连接被对方断开"}, {syscall.EHOSTUNREACH, "到不了主机"}, {syscall.ENETUNREACH, "到不了网络"}, {syscall.EPIPE, "对方已关闭"},
+	{syscall.EADDRNOTAVAIL, "本机没有这个地址"}, {os.ErrDeadlineExceeded, "超时"},
 	{context.DeadlineExceeded, "超时"}, {context.Canceled, "已中断"}, {io.ErrUnexpectedEOF, "内容不完整"}, {io.EOF, "内容不完整"},
 	{gzip.ErrHeader, "不是 gzip 文件"}, {gzip.ErrChecksum, "内容已损坏"},
 	{fs.ErrNotExist, "没有这个文件或目录"}, {fs.ErrPermission, "没有权限"}, {fs.ErrExist, "已经存在"}, {fs.ErrClosed, "已经关闭"},
@@ -65,7 +68,23 @@ func errno(err error) string {
 			return e.zh
 		}
 	}
+	if said := ofSystem(err.Error()); said != "" {
+		return said
+	}
 	return "系统报告 “" + err.Error() + "”"
+}
+
+// calls are what stands before the system's words: names of its calls.
+var calls = regexp.MustCompile(`^(?:(?:dial|connect|read|write|open|lookup|tcp|listen|bind|ioctl): )*$`)
+
+// ofSystem says in Chinese what the system reported, by its words; nothing if they are not known.
+func ofSystem(text string) string {
+	for _, e := range errnos {
+		if before, ok := strings.CutSuffix(text, e.err.Error()); ok && calls.MatchString(before) {
+			return e.zh
+		}
+	}
+	return ""
 }
 
 // patterns says in Chinese what is wrong with a regular expression, by the library's own words.

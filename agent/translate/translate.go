@@ -3,6 +3,7 @@
 package translate
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strconv"
@@ -22,6 +23,9 @@ func Error(err error, texts []Text) string {
 		return teller.In("zh")
 	}
 	inner := within(err)
+	if len(inner) == 1 && inner[0].Error() == err.Error() { // it marks the other one and says nothing
+		return Error(inner[0], texts)
+	}
 	if at, values := find(err.Error(), texts, inner); at >= 0 {
 		return fill(texts[at].ZH, chinese(values, inner, texts))
 	}
@@ -45,15 +49,14 @@ func Error(err error, texts []Text) string {
 }
 
 // chinese says the values of a text that are errors themselves.
-func chinese(values []Value, inner []error, texts []Text) (list []string) {
+func chinese(values []value, inner []error, texts []Text) (list []string) {
 	for _, v := range values {
-		said := v.Text
-		if v.Verb == 'w' || v.Verb == 'v' {
-			i := slices.IndexFunc(inner, func(e error) bool { return e.Error() == v.Text })
-			if i >= 0 {
+		said := v.text
+		if v.verb == 'w' || v.verb == 'v' {
+			if i := slices.IndexFunc(inner, func(e error) bool { return e.Error() == v.text }); i >= 0 {
 				said = Error(inner[i], texts)
-			} else if at, deeper := Find(v.Text, texts); at >= 0 {
-				said = fill(texts[at].ZH, chinese(deeper, nil, texts))
+			} else {
+				said = Words(v.text, texts)
 			}
 		}
 		list = append(list, said)
@@ -74,19 +77,30 @@ func within(err error) []error {
 	return nil
 }
 
-// A Value is what stood in the place of a verb.
-type Value struct {
-	Verb byte
-	Text string
+// Words are an English text in Chinese, as it is where the list does not have it.
+func Words(text string, texts []Text) string {
+	if at, values := find(text, texts, nil); at >= 0 {
+		return fill(texts[at].ZH, chinese(values, nil, texts))
+	}
+	return cmp.Or(ofSystem(text), text)
 }
 
-// Find returns which text of a list an English one has the form of, -1 if none, and its values. Of several it is the
-// one that begins with most words of its own, then the one that has most; one without any says nothing and is never
-// found.
-func Find(text string, texts []Text) (at int, values []Value) { return find(text, texts, nil) }
+// Find returns which text of a list an English one has the form of, -1 if none.
+func Find(text string, texts []Text) int {
+	at, _ := find(text, texts, nil)
+	return at
+}
 
-// find is Find where it is known which errors an error holds: they stand in the places of %w.
-func find(text string, texts []Text, inner []error) (at int, values []Value) {
+// A value is what stood in the place of a verb.
+type value struct {
+	verb byte
+	text string
+}
+
+// find returns which text of a list an English one has the form of, -1 if none, and its values. Of several it is the
+// one that begins with most words of its own, then the one that has most; one without any says nothing and is never
+// found. The errors that an error is known to hold stand in the places of %w.
+func find(text string, texts []Text, inner []error) (at int, values []value) {
 	at, begins, most := -1, 0, 0
 	for i, t := range texts {
 		first, _, _ := strings.Cut(t.EN, "%")
@@ -151,37 +165,47 @@ func fixed(format string) (n int) {
 }
 
 // match finds the values that make a text of a format, as they stand in the text.
-func match(format, text string, inner []error) (values []Value, ok bool) {
+func match(format, text string, inner []error) (values []value, ok bool) {
 	list := parts(format)
-	values = make([]Value, 0, len(list))
+	values = make([]value, 0, len(list))
 	tries := 0
 	var from func(i int, text string) bool
+	take := func(i int, rest string, end int) bool {
+		if !fits(list[i].kind, rest[:end], inner) {
+			return false
+		}
+		values = append(values, value{list[i].kind, rest[:end]})
+		if from(i+1, rest[end:]) {
+			return true
+		}
+		values = values[:len(values)-1]
+		return false
+	}
 	from = func(i int, text string) bool {
 		rest, ok := strings.CutPrefix(text, list[i].fixed)
 		if !ok || i == len(list)-1 {
 			return ok && rest == ""
 		}
-		next := list[i+1].fixed
-		last := i+1 == len(list)-1
+		next, last := list[i+1].fixed, i+1 == len(list)-1
+		if next == "" && !last { // nothing tells where it ends but the end of the line
+			line, _, _ := strings.Cut(rest, "\n")
+			return take(i, rest, len(line))
+		}
 		for end := 0; end <= len(rest); end++ {
 			if tries++; tries > 10000 {
 				return false
 			}
 			if last && next == "" {
 				end = len(rest)
-			} else if next != "" {
+			} else {
 				skip := strings.Index(rest[end:], next)
 				if skip < 0 {
 					return false
 				}
 				end += skip
 			}
-			if fits(list[i].kind, rest[:end], inner) {
-				values = append(values, Value{list[i].kind, rest[:end]})
-				if from(i+1, rest[end:]) {
-					return true
-				}
-				values = values[:len(values)-1]
+			if take(i, rest, end) {
+				return true
 			}
 		}
 		return false

@@ -47,14 +47,14 @@ func FuzzFind(f *testing.F) {
 	f.Add(strings.Repeat("read : line : ", 200), "", 0)
 	f.Fuzz(func(t *testing.T, name, inner string, n int) {
 		text := fmt.Sprintf("read %s: line %d: %s", name, n, inner)
-		at, values := Find(text, some)
+		at, values := find(text, some, nil)
 		if at != 0 && at != 1 {
 			t.Fatalf("%q is found at %d", text, at)
 		}
 		if len(values) != strings.Count(some[at].EN, "%") {
 			t.Errorf("%q has values %q", text, values)
 		}
-		Find(name, some)
+		Words(name, some)
 		Error(errors.New(inner), some)
 	})
 }

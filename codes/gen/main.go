@@ -119,7 +119,7 @@ func load(folder string) (*codes.Knowledge, error) {
 	}
 	var b strings.Builder
 	for _, p := range problems {
-		fmt.Fprintf(&b, "\n%s/%s:%d: %s", folder, p.File, p.Line, p.What)
+		fmt.Fprintf(&b, "\n%s/%s:%d: %s", folder, p.File, p.Line, p.What.EN)
 	}
 	return nil, fmt.Errorf("read %s:%s", folder, b.String())
 }

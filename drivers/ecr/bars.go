@@ -27,7 +27,7 @@ type transbank struct{}
 
 func (transbank) cut(b []byte) (int, []byte, verdict) {
 	n, body, sum, v := enclosed(b)
-	if v == sound && xor(etx, body) != sum {
+	if v == sound && frame.XOR(etx, body) != sum {
 		return 1, nil, damaged
 	}
 	return n, body, v
@@ -97,7 +97,7 @@ func (e *ecr17) cut(b []byte) (int, []byte, verdict) {
 		return 2, nil, control // ACK and NAK are frames: ETX and a check character stand behind them
 	}
 	n, body, sum, v := enclosed(b)
-	if v == sound && !e.fits(sum^xor(ecr17Seed, body)) {
+	if v == sound && !e.fits(sum^frame.XOR(ecr17Seed, body)) {
 		return 1, nil, damaged
 	}
 	return n, body, v

@@ -24,11 +24,13 @@ const (
 	Binary2Pad // two bytes and two of zero: VisaNet
 	Hex4       // four hex digits in characters
 	Little2    // two bytes, low one first
+	Little4    // four bytes, low one first
+	STXBCD2    // STX, four digits in two bytes; behind it ETX and the XOR of all but STX: UnionPay over serial lines
 )
 
 // lengthHeaders are all of them, in the order in which they are tried, with the names that a configuration gives them.
 var lengthHeaders = []LengthHeader{Binary2, BCD2, ASCII4, Binary2Self, BCD2Self, ASCII4Self, Binary4, Binary4Self,
-	Binary2Pad, Hex4, Little2}
+	Binary2Pad, Hex4, Little2, Little4, STXBCD2}
 
 var lengthNames = map[LengthHeader][2]string{
 	Binary2: {"binary2", "2 bytes binary"}, BCD2: {"bcd2", "2 bytes BCD"}, ASCII4: {"ascii4", "4 ASCII digits"},
@@ -36,6 +38,7 @@ var lengthNames = map[LengthHeader][2]string{
 	ASCII4Self: {"ascii4-self", "4 ASCII digits that count themselves"}, Binary4: {"binary4", "4 bytes binary"},
 	Binary4Self: {"binary4-self", "4 bytes binary that count themselves"}, Binary2Pad: {"binary2-pad", "2 bytes binary and 2 of zero"},
 	Hex4: {"hex4", "4 hex digits"}, Little2: {"little2", "2 bytes binary, low one first"},
+	Little4: {"little4", "4 bytes binary, low one first"}, STXBCD2: {"stx-bcd2", "STX and 2 bytes BCD, ETX and a check sum behind"},
 }
 
 // String returns the name of the header in messages for people.
@@ -82,10 +85,32 @@ const minMessage = 2 + 8
 // Size returns the length of the header.
 func (l LengthHeader) Size() int {
 	switch l {
-	case ASCII4, ASCII4Self, Binary4, Binary4Self, Binary2Pad, Hex4:
+	case ASCII4, ASCII4Self, Binary4, Binary4Self, Binary2Pad, Hex4, Little4:
 		return 4
+	case STXBCD2:
+		return 3
 	}
 	return 2
+}
+
+// tail is how many bytes follow a message.
+func (l LengthHeader) tail() int {
+	if l == STXBCD2 {
+		return 2
+	}
+	return 0
+}
+
+// ends tells whether b, header, message and tail, ends as it should.
+func (l LengthHeader) ends(b []byte) bool {
+	if l != STXBCD2 {
+		return true
+	}
+	sum := byte(0)
+	for _, c := range b[1 : len(b)-1] {
+		sum ^= c
+	}
+	return b[len(b)-2] == etx && b[len(b)-1] == sum
 }
 
 // Split takes the first message, without its header, off a stream. ErrMore says that more bytes are needed; any other
@@ -98,10 +123,14 @@ func (l LengthHeader) Split(b []byte) (message, rest []byte, err error) {
 	if err != nil {
 		return nil, b, err
 	}
-	if len(b)-l.Size() < n {
+	all := l.Size() + n + l.tail()
+	if len(b) < all {
 		return nil, b, ErrMore
 	}
-	return b[l.Size() : l.Size()+n], b[l.Size()+n:], nil
+	if !l.ends(b[:all]) {
+		return nil, b, errHeader
+	}
+	return b[l.Size() : l.Size()+n], b[all:], nil
 }
 
 func (l LengthHeader) length(h []byte) (int, error) {
@@ -112,6 +141,13 @@ func (l LengthHeader) length(h []byte) (int, error) {
 		n = int(h[0])<<8 | int(h[1])
 	case Little2:
 		n = int(h[1])<<8 | int(h[0])
+	case Little4:
+		if n = int(h[1])<<8 | int(h[0]); h[2]|h[3] != 0 {
+			bad = true
+		}
+	case STXBCD2:
+		bad = h[0] != stx || !allBCD(h[1:])
+		n = int(h[1]>>4)*1000 + int(h[1]&15)*100 + int(h[2]>>4)*10 + int(h[2]&15)
 	case Binary2Pad:
 		if n = int(h[0])<<8 | int(h[1]); h[2]|h[3] != 0 {
 			bad = true
@@ -172,6 +208,17 @@ func (l LengthHeader) Append(dst, message []byte) []byte {
 		dst = append(dst, byte(n>>8), byte(n), 0, 0)
 	case Little2:
 		dst = append(dst, byte(n), byte(n>>8))
+	case Little4:
+		dst = append(dst, byte(n), byte(n>>8), 0, 0)
+	case STXBCD2:
+		from := len(dst)
+		dst = append(dst, stx, byte(n/1000%10<<4|n/100%10), byte(n/10%10<<4|n%10))
+		dst = append(append(dst, message...), etx)
+		sum := byte(0)
+		for _, c := range dst[from+1:] {
+			sum ^= c
+		}
+		return append(dst, sum)
 	default:
 		dst = append(dst, byte(n>>8), byte(n))
 	}
@@ -188,12 +235,12 @@ func (l LengthHeader) Read(r io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, n)
+	b := make([]byte, n+l.tail())
 	if _, err := io.ReadFull(r, b); err != nil {
 		clear(b)
 		return nil, fmt.Errorf("read message of %d bytes: %w", n, err)
 	}
-	return b, nil
+	return b[:n], nil
 }
 
 // Detect finds the length header of a stream from its first bytes: the one behind which stands a whole message that a

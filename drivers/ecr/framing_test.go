@@ -40,7 +40,7 @@ func FuzzSplit(f *testing.F) {
 		l := LengthHeader(kind)
 		message, rest, err := l.Split(b)
 		if err == nil && (len(message) < minMessage || len(message) > MaxMessage ||
-			l.Size()+len(message)+len(rest) != len(b)) {
+			l.Size()+len(message)+l.tail()+len(rest) != len(b)) {
 			t.Fatalf("%v: %d bytes gave a message of %d and a rest of %d", l, len(b), len(message), len(rest))
 		}
 		if err != nil && len(rest) != len(b) {

@@ -1,6 +1,7 @@
 package ecr
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,6 +101,12 @@ func (s *Stream) take(got func(Message)) {
 			if l, err = s.find(); errors.Is(err, ErrMore) {
 				return
 			} else if err != nil {
+				if n, more := headOf(s.held); more {
+					return
+				} else if n > 0 {
+					s.drop(n)
+					continue
+				}
 				s.Counts.Refused++
 				s.stray()
 				s.refuse()
@@ -115,7 +122,7 @@ func (s *Stream) take(got func(Message)) {
 			s.stray()
 			continue
 		}
-		n := l.Size() + len(message)
+		n := l.Size() + len(message) + l.tail()
 		// A message that cannot be read ends where its header says all the same.
 		if m, err := parse(message, s.Tags, s.dialects); err == nil {
 			s.Counts.Messages++
@@ -125,6 +132,26 @@ func (s *Stream) take(got func(Message)) {
 		}
 		s.drop(n)
 	}
+}
+
+// maxHead bounds the head of an HTTP message.
+const maxHead = 1024
+
+// headOf returns the length of the HTTP head that b begins with, 0 for none: UnionPay's access takes each message, with
+// its length header, as the body of a POST (x-ISO-TPDU/x-auth). more tells that the head is not whole yet.
+func headOf(b []byte) (n int, more bool) {
+	begins := false
+	for _, word := range []string{"POST /", "HTTP/1."} {
+		k := min(len(b), len(word))
+		begins = begins || string(b[:k]) == word[:k]
+	}
+	if !begins {
+		return 0, false
+	}
+	if n = bytes.Index(b[:min(len(b), maxHead)], []byte("\r\n\r\n")); n >= 0 {
+		return n + 4, false
+	}
+	return 0, len(b) < maxHead
 }
 
 // find looks for the length header under which a message begins here.

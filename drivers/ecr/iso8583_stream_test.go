@@ -248,3 +248,33 @@ func TestStreamReadsWhatJPOSWrote(t *testing.T) {
 		t.Errorf("%d messages, of which %d are tested", len(all), 3*len(kinds))
 	}
 }
+
+// TestMessagesInsideHTTP reads messages that go as the body of a POST and of its answer (UnionPay's access over HTTP,
+// x-ISO-TPDU/x-auth): in one segment with the head, in two, cut at every byte, and what is no message behind a head.
+func TestMessagesInsideHTTP(t *testing.T) {
+	message := Binary2.Append(nil, sale(t, UnionPay(), heads[2]))
+	head := fmt.Sprintf("POST /mjc/webtrans/VPB_lb HTTP/1.1\r\nHOST: 203.0.113.10:20141\r\nUser-Agent: Donjin Http 0.1\r\n"+
+		"Content-Type:x-ISO-TPDU/x-auth\r\nContent-Length: %d\r\n\r\n", len(message))
+	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: x-ISO-TPDU/x-auth\r\nContent-Length: %d\r\n\r\n", len(message))
+	for _, h := range []string{head, answer} {
+		whole := append([]byte(h), message...)
+		for cut := 1; cut < len(whole); cut++ {
+			if got := collect(t, NewStream(0), whole[:cut], whole[cut:]); len(got) != 1 {
+				t.Fatalf("%.8s cut at %d: %d messages", h, cut, len(got))
+			}
+		}
+		if got := collect(t, NewStream(0), whole, whole, []byte(h), message); len(got) != 3 {
+			t.Errorf("%.8s, three on one connection: %d", h, len(got))
+		}
+	}
+	page := []byte("HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n\r\n<html><body>502</body></html>")
+	s := NewStream(0)
+	if got := collect(t, s, page, append([]byte(answer), message...)); len(got) != 1 || s.Counts.Refused == 0 {
+		t.Errorf("behind a page: %d messages, %+v", len(got), s.Counts)
+	}
+	endless := bytes.Repeat([]byte("x"), 4*maxHead)
+	copy(endless, "POST /")
+	if got := collect(t, NewStream(0), endless, message); len(got) != 1 {
+		t.Errorf("behind a head without an end: %d messages", len(got))
+	}
+}

@@ -234,13 +234,6 @@ func single(c byte) (n int, body []byte, v verdict) {
 	return 1, nil, noise
 }
 
-func xor(sum byte, b []byte) byte {
-	for _, c := range b {
-		sum ^= c
-	}
-	return sum
-}
-
 // plain returns b if it is 1 to most letters and digits, which codes and terminal numbers are made of.
 func plain(b []byte, most int) string {
 	if len(b) > most {

@@ -1,5 +1,9 @@
 package ecr
 
+import (
+	"posdx/drivers/frame"
+)
+
 // mispos is the frame of China's MIS-POS terminals. The members and their meaning are those of one client's source
 // (IngPosCom.cpp); a second, independent one (Commlib.c) has the same frame around whole ISO 8583 packets. LRC is the
 // XOR of all from the length to ETX.
@@ -38,7 +42,7 @@ func (mispos) cut(b []byte) (int, []byte, verdict) {
 		}
 		return 0, nil, more
 	}
-	if b[end] != etx || xor(0, b[1:end+1]) != b[end+1] {
+	if b[end] != etx || frame.XOR(0, b[1:end+1]) != b[end+1] {
 		return 1, nil, damaged
 	}
 	return end + 2, b[misposHead:end], sound

@@ -3,6 +3,7 @@ package ecr
 import (
 	"bytes"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,9 +22,48 @@ const (
 // one.
 const tagBits = 24
 
-// A Card tells that two messages are of one card, or of cards of one issuer, and nothing else: both numbers count up in
-// the order of appearance. Zero means not known.
-type Card struct{ Number, Issuer int }
+// A Card tells that two messages are of one card, or of cards of one issuer, whose scheme is a word of a closed list,
+// and nothing else: both numbers count up in the order of appearance. Zero and the empty word mean not known.
+type Card struct {
+	Number, Issuer int
+	Scheme         string
+}
+
+// schemes are the first digits of cards by their scheme (ISO/IEC 7812-1; the networks' published ranges), as far as no
+// two networks share them.
+var schemes = []struct{ first, last, scheme string }{
+	{"2200", "2204", "mir"},
+	{"2221", "2720", "mastercard"},
+	{"300", "305", "diners"}, {"36", "36", "diners"}, {"38", "39", "diners"},
+	{"34", "34", "amex"}, {"37", "37", "amex"},
+	{"3528", "3589", "jcb"},
+	{"4", "4", "visa"},
+	{"5018", "5018", "maestro"}, {"5020", "5020", "maestro"}, {"5038", "5038", "maestro"}, {"5893", "5893", "maestro"},
+	{"51", "55", "mastercard"},
+	{"6011", "6011", "discover"}, {"644", "649", "discover"},
+	{"6304", "6304", "maestro"}, {"6759", "6759", "maestro"}, {"6761", "6763", "maestro"},
+	{"62", "62", "unionpay"}, {"810", "817", "unionpay"},
+}
+
+// CardSchemes are the words that a Card's Scheme may be.
+func CardSchemes() (list []string) {
+	for _, s := range schemes {
+		list = append(list, s.scheme)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// schemeOf is the scheme of a card number, empty if its first digits do not tell.
+func schemeOf(pan []byte) string {
+	for _, s := range schemes {
+		n := len(s.first)
+		if string(pan[:n]) >= s.first && string(pan[:n]) <= s.last {
+			return s.scheme
+		}
+	}
+	return ""
+}
 
 // Tags tell cards apart without knowing them, so that distinct cards can be counted and nothing else. What is kept is
 // lost with the process, and dropped an hour after the card was seen. A nil Tags tells no cards apart. Methods may be
@@ -82,7 +122,7 @@ func (t *Tags) card(field []byte, packed bool) Card {
 	number := bytes.TrimRight(pan[:n], "0")
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return Card{t.number(t.cards, number), t.number(t.issuers, pan[:binSize])}
+	return Card{t.number(t.cards, number), t.number(t.issuers, pan[:binSize]), schemeOf(pan[:n])}
 }
 
 // number finds the tag of some digits, or begins a new one.

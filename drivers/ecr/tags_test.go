@@ -42,6 +42,21 @@ func TestTagsKnowACardInEveryForm(t *testing.T) {
 	}
 }
 
+// Where two networks share the first digits, whose card it is is not told.
+func TestTagsTellTheScheme(t *testing.T) {
+	tags := NewTags()
+	for pan, want := range map[string]string{
+		"4761739001010010": "visa", "6228480402564890018": "unionpay", "8171999900000000021": "unionpay", "378282246310005": "amex",
+		"36259600000004": "diners", "5555555555554444": "mastercard", "2223003122003222": "mastercard", "3530111333300000": "jcb",
+		"2200770239097761": "mir", "6011111111111117": "discover", "6763946698050008": "maestro",
+		"6521111111111117": "", "5066991111111118": "", "9792030394440796": "", "2199999999999999": "", "2721000000000000": "",
+	} {
+		if got := tags.card([]byte(pan), false).Scheme; got != want {
+			t.Errorf("%s is called %q, want %q", pan, got, want)
+		}
+	}
+}
+
 func TestTagsCount(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	tags := NewTags()

@@ -1,5 +1,13 @@
 package frame
 
+// XOR is the longitudinal check of many links: each byte after the other, onto what is there already.
+func XOR(sum byte, b []byte) byte {
+	for _, c := range b {
+		sum ^= c
+	}
+	return sum
+}
+
 // CRC16 is one step of CRC-16 with polynomial 1021, high bit first.
 func CRC16(sum uint16, c byte) uint16 {
 	sum ^= uint16(c) << 8

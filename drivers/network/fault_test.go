@@ -52,7 +52,7 @@ func TestHealthyNetwork(t *testing.T) {
 		t.Errorf("bearer %+v %+v %v", b, r, ok)
 	}
 	for _, gw := range []string{routerIP, routerIP6} {
-		g, err := AskGateway(ctx, l, netip.MustParseAddr(gw), v.Address.Addr())
+		g, err := AskGateway(ctx, l, netip.MustParseAddr(gw), v.Address.Addr(), false)
 		if err != nil || !g.Alive || g.Neighbour != NeighbourReachable || g.RTT <= 0 || g.LossPct != 0 || !g.LossKnown {
 			t.Errorf("gateway %s: %+v %v", gw, g, err)
 		}
@@ -142,7 +142,7 @@ func TestGatewayDead(t *testing.T) {
 	must(t, "ip -n r addr del 10.77.0.1/24 dev r0\nip -n r addr del fd77::1/64 dev r0")
 	_, l := link(t, "eth0")
 	for _, gw := range []string{routerIP, routerIP6} {
-		g, err := AskGateway(t.Context(), l, netip.MustParseAddr(gw), netip.MustParseAddr(terminal))
+		g, err := AskGateway(t.Context(), l, netip.MustParseAddr(gw), netip.MustParseAddr(terminal), false)
 		if err != nil || g.Alive || g.Neighbour != NeighbourFailed || g.LossPct != 100 {
 			t.Errorf("gateway %s: %+v %v", gw, g, err)
 		}
@@ -155,7 +155,7 @@ func TestGatewayThatHidesFromPing(t *testing.T) {
 	nft(t, "r", "table inet lab {\nchain i {\ntype filter hook input priority 0\nmeta l4proto { icmp } drop\nmeta l4proto tcp drop\nicmpv6 type echo-request drop\n}\n}\n")
 	_, l := link(t, "eth0")
 	for _, gw := range []string{routerIP, routerIP6} {
-		g, err := AskGateway(t.Context(), l, netip.MustParseAddr(gw), netip.MustParseAddr(terminal))
+		g, err := AskGateway(t.Context(), l, netip.MustParseAddr(gw), netip.MustParseAddr(terminal), false)
 		if err != nil || g.Neighbour != NeighbourReachable || g.LossKnown {
 			t.Errorf("gateway %s: %+v %v", gw, g, err)
 		}
@@ -376,12 +376,14 @@ func TestStoppedQuestions(t *testing.T) {
 				t.Errorf("connect %+v", c)
 			}
 		},
-		"tls":     func(ctx context.Context) { TryTLS(ctx, host, Trust{Name: "x"}, Form{}, anyNumber) },
-		"path":    func(ctx context.Context) { _, _ = MeasurePath(ctx, host, always, func() {}) },
-		"mtu":     func(ctx context.Context) { _, _ = FindMTU(ctx, host.Addr.Addr(), "", 1500) },
-		"gateway": func(ctx context.Context) { _, _ = AskGateway(ctx, l, netip.MustParseAddr("fd77::99"), netip.Addr{}) },
-		"arp":     func(ctx context.Context) { _, _ = SecondOwner(ctx, l, netip.MustParseAddr("10.77.0.99")) },
-		"portal":  func(ctx context.Context) { AskPortal(ctx, host, "x", "/") },
+		"tls":  func(ctx context.Context) { TryTLS(ctx, host, Trust{Name: "x"}, Form{}, anyNumber) },
+		"path": func(ctx context.Context) { _, _ = MeasurePath(ctx, host, always, func() {}) },
+		"mtu":  func(ctx context.Context) { _, _ = FindMTU(ctx, host.Addr.Addr(), "", 1500) },
+		"gateway": func(ctx context.Context) {
+			_, _ = AskGateway(ctx, l, netip.MustParseAddr("fd77::99"), netip.Addr{}, false)
+		},
+		"arp":    func(ctx context.Context) { _, _ = SecondOwner(ctx, l, netip.MustParseAddr("10.77.0.99")) },
+		"portal": func(ctx context.Context) { AskPortal(ctx, host, "x", "/") },
 		"dns": func(ctx context.Context) {
 			if r := Resolve(ctx, "pos.example", []netip.AddrPort{host.Addr}); r.Outcome != Stopped {
 				t.Errorf("resolve %+v", r)

@@ -29,8 +29,10 @@ type GatewayView struct {
 
 // Bounds of asking a gateway.
 const (
-	gatewayEchoes  = 12 // of which all come back once in 70 times where 30 % are lost
-	gatewayMore    = 8
+	gatewayEchoes  = 24 // of which all come back once in 5 000 times where 30 % are lost
+	gatewayMore    = 16 // where one was lost: of 40 no share of 30 looks like one of 10, but once in 500 times
+	paidEchoes     = 12 // where every byte is paid for
+	paidMore       = 8
 	gatewayGap     = 20 * time.Millisecond
 	gatewayWait    = 500 * time.Millisecond
 	gatewayConnect = 700 * time.Millisecond
@@ -41,8 +43,13 @@ var gatewayPorts = []uint16{53, 80}
 
 // AskGateway finds out whether a router answers: by ARP and echoes if that is permitted, else by a connection attempt,
 // which any machine answers, and always by the kernel's table of neighbours. The error is that of ctx.
-func AskGateway(ctx context.Context, l Link, ip, own netip.Addr) (GatewayView, error) {
+// Over a link that is paid by the byte fewer echoes are sent.
+func AskGateway(ctx context.Context, l Link, ip, own netip.Addr, paid bool) (GatewayView, error) {
 	v := GatewayView{}
+	echoes, further := gatewayEchoes, gatewayMore
+	if paid {
+		echoes, further = paidEchoes, paidMore
+	}
 	arpAsked := false
 	if ip.Is4() {
 		mac, took, ok, err := AskARP(ctx, l, ip, own)
@@ -61,14 +68,14 @@ func AskGateway(ctx context.Context, l Link, ip, own netip.Addr) (GatewayView, e
 	if ip.Is6() && ip.IsLinkLocalUnicast() {
 		dst = ip.WithZone(l.Name)
 	}
-	q, err := Echo(ctx, dst, l.Name, gatewayEchoes, gatewayGap, gatewayWait)
+	q, err := Echo(ctx, dst, l.Name, echoes, gatewayGap, gatewayWait)
 	v.Bytes += q.Bytes
 	if ctx.Err() != nil {
 		return v, ctx.Err()
 	}
 	if err == nil && q.Received > 0 {
 		if q.Received < q.Sent { // one may be chance
-			more, err := Echo(ctx, dst, l.Name, gatewayMore, gatewayGap, gatewayWait)
+			more, err := Echo(ctx, dst, l.Name, further, gatewayGap, gatewayWait)
 			v.Bytes += more.Bytes
 			if err != nil {
 				return v, err

@@ -2,6 +2,8 @@ package reader
 
 import (
 	"encoding/binary"
+
+	"posdx/drivers/frame"
 )
 
 // CCID over serial, as GemPC Twin, GemCore POS Pro and SEC1210 speak it: the messages of USB CCID rev 1.1 between
@@ -55,7 +57,7 @@ func Frame(dst []byte, m Message) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(m.Data)))
 	dst = append(dst, m.Slot, m.Seq, m.Param[0], m.Param[1], m.Param[2])
 	dst = append(dst, m.Data...)
-	return append(dst, xor(dst[start:]))
+	return append(dst, frame.XOR(0, dst[start:]))
 }
 
 // Frames that are no messages.
@@ -64,13 +66,6 @@ const (
 	CardAbsent  = "\x50\x02"
 	CardPresent = "\x50\x03"
 )
-
-func xor(b []byte) (x byte) {
-	for _, c := range b {
-		x ^= c
-	}
-	return x
-}
 
 // A Token is what a Decoder found on the line.
 type Token byte
@@ -162,16 +157,16 @@ func (d *Decoder) again(c byte) (Token, Message, bool) {
 }
 
 func (d *Decoder) message(size int) (Token, Message, bool) {
-	frame := d.buf[:d.n]
-	good := xor(frame) == 0
+	whole := d.buf[:d.n]
+	good := frame.XOR(0, whole) == 0
 	var m Message
 	if good {
-		m = Message{Type: frame[2], Slot: frame[7], Seq: frame[8], Param: [3]byte(frame[9:12])}
+		m = Message{Type: whole[2], Slot: whole[7], Seq: whole[8], Param: [3]byte(whole[9:12])}
 		if m.Type == Escape || m.Type == EscapeAnswer {
-			m.Data = append([]byte(nil), frame[12:12+size]...)
+			m.Data = append([]byte(nil), whole[12:12+size]...)
 		}
 		if m.Type == Transfer {
-			m.Step = stepOf(frame[12 : 12+size])
+			m.Step = stepOf(whole[12 : 12+size])
 		}
 	}
 	d.Reset()

@@ -1,10 +1,14 @@
 package reader
 
+import (
+	"posdx/drivers/frame"
+)
+
 // stepOf tells what a card is asked for by the instruction byte of its command (EMV book 3, table 9; ISO/IEC 7816-4).
 // The command stands alone (T=0) or in a block (T=1, ISO/IEC 7816-3 11.3: NAD PCB LEN, INF, and an exclusive-or of
 // all).
 func stepOf(b []byte) Step {
-	if len(b) >= 4 && int(b[2]) == len(b)-4 && xor(b) == 0 {
+	if len(b) >= 4 && int(b[2]) == len(b)-4 && frame.XOR(0, b) == 0 {
 		if b[1]&0x80 != 0 || b[2] < 4 { // a block that carries no command, or the rest of one
 			return StepOther
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"posdx/drivers/frame"
 	"posdx/drivers/frame/frametest"
 )
 
@@ -27,7 +28,7 @@ func TestStepOf(t *testing.T) {
 	} {
 		b := frametest.Unhex(t, c.hex)
 		if len(b) > 4 && c.name == "select in a block" {
-			b[len(b)-1] = xor(b[:len(b)-1])
+			b[len(b)-1] = frame.XOR(0, b[:len(b)-1])
 		}
 		if got := stepOf(b); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)

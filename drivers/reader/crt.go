@@ -42,7 +42,7 @@ func CRTFrame(dst []byte, kind CRTKind, address byte, body []byte) []byte {
 	}
 	dst = append(dst, byte(len(body)>>8), byte(len(body)))
 	dst = append(append(dst, body...), crtETX)
-	return append(dst, xor(dst[start:]))
+	return append(dst, frame.XOR(0, dst[start:]))
 }
 
 // CRTToken is what a CRTDecoder found on the line.
@@ -108,7 +108,7 @@ func (d *CRTDecoder) Push(c byte) (CRTToken, []byte, bool) {
 	if d.n < head+size+2 {
 		return 0, nil, false
 	}
-	good := xor(d.buf[:d.n]) == 0 && d.buf[d.n-2] == crtETX
+	good := frame.XOR(0, d.buf[:d.n]) == 0 && d.buf[d.n-2] == crtETX
 	var body []byte
 	if b := d.buf[head : head+size]; good && crtHarmless(d.Kind, b) {
 		body = append(body, b...)

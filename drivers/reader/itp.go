@@ -22,7 +22,7 @@ const (
 func ITPFrame(dst, body []byte) []byte {
 	start := len(dst)
 	dst = append(append(append(dst, 0x02), body...), 0x03)
-	return append(dst, xor(dst[start:]))
+	return append(dst, frame.XOR(0, dst[start:]))
 }
 
 // An ITPDecoder cuts what a reader sends into versions. Any other frame, a swipe among them, comes out empty.
@@ -64,7 +64,7 @@ func (d *ITPDecoder) Push(c byte) (Token, []byte, bool) {
 	if d.n < 4 || d.buf[d.n-2] != 0x03 {
 		return 0, nil, false
 	}
-	if xor(d.buf[:d.n]) != 0 { // 03 may stand in the body; the frame goes on
+	if frame.XOR(0, d.buf[:d.n]) != 0 { // 03 may stand in the body; the frame goes on
 		return 0, nil, false
 	}
 	var version []byte

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"posdx/firmware-build/housetest"
 )
 
 var morning = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
@@ -263,15 +265,14 @@ func TestReadsStayWithinReason(t *testing.T) {
 	})
 }
 
-// The values were computed apart, in Python.
 func TestWilson(t *testing.T) {
-	for _, c := range []struct {
-		k, n      int
-		low, high float64
-	}{{5, 5, 0.5655, 1}, {0, 5, 0, 0.4345}, {3, 6, 0.1876, 0.8124}, {1, 10, 0.0179, 0.4042}, {0, 0, 0, 1}} {
-		if low, high := wilson(c.k, c.n); math.Abs(low-c.low) > 5e-4 || math.Abs(high-c.high) > 5e-4 {
-			t.Errorf("%d of %d: %.4f to %.4f, want %.4f to %.4f", c.k, c.n, low, high, c.low, c.high)
+	for _, c := range housetest.Wilson {
+		if low, high := wilson(c.K, c.N); math.Abs(low-c.Low) > 5e-4 || math.Abs(high-c.High) > 5e-4 {
+			t.Errorf("%d of %d: %.4f to %.4f, want %.4f to %.4f", c.K, c.N, low, high, c.Low, c.High)
 		}
+	}
+	if low, high := wilson(0, 0); low != 0 || high != 1 {
+		t.Errorf("of none: %.4f to %.4f", low, high)
 	}
 }
 

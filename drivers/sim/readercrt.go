@@ -6,6 +6,7 @@ import (
 	"maps"
 	"sync"
 
+	check "posdx/drivers/frame"
 	"posdx/drivers/reader"
 )
 
@@ -88,11 +89,7 @@ func (e *crtEars) push(c byte) (body []byte, enq bool) {
 	}
 	frame := e.buf
 	e.buf = nil
-	var sum byte
-	for _, c := range frame {
-		sum ^= c
-	}
-	if sum != 0 || size < 2 || size >= 512 {
+	if check.XOR(0, frame) != 0 || size < 2 || size >= 512 {
 		return nil, false
 	}
 	return frame[head : head+size], false

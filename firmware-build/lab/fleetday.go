@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -24,6 +23,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"posdx/agent/report"
+	"posdx/agent/translate"
 	"posdx/fleet/incident"
 	"posdx/fleet/sample"
 	"posdx/fleet/simulate"
@@ -48,31 +48,31 @@ const (
 
 // fleetDay simulates a fleet of terminals.
 func fleetDay(ctx context.Context, args []string, out, talk io.Writer) int {
-	f := flag.NewFlagSet("posdx-lab fleet", flag.ContinueOnError)
-	f.SetOutput(talk)
-	n := f.Int("terminals", 500, "how many terminals, 10 to 100000; of a morning 450 to 1500: fewer are too few for its four incidents to show")
-	day := f.String("day", dayMorning, "morning: played now to a posdx-fleet that is started for it; workday, quiet: in their own time")
-	warm := f.Int("warm", 6, "days without incidents before a workday or a quiet day, so that the base rate is known")
-	seed := f.Uint64("seed", 1, "another number is another fleet and other places")
-	truth := f.String("truth", "", "file for what was made to happen, as JSON")
-	bin := f.String("bin", "bin", "folder of posdx-fleet")
-	listen := f.String("listen", "127.0.0.1:8080", "where a morning's page shall be; a free port if that one is taken")
-	once := f.Bool("once", false, "end when the incidents are found; otherwise the page stays until Ctrl-C")
-	f.Usage = func() {
-		fmt.Fprint(talk, "usage: posdx-lab fleet [--terminals N] [--day DAY] [OPTIONS]\n\nSimulates a fleet with incidents that are known, and says which were found, with the right place or not, late or for\nnothing. Exit code 0: all found.\n\nexample:\n  posdx-lab fleet --terminals 500 --day morning --once\n  posdx-lab fleet --terminals 10000 --day workday --truth truth.json\n\noptions:\n")
-		f.PrintDefaults()
+	f := flag.NewFlagSet("fleet", flag.ContinueOnError)
+	lang := translate.Language(args)
+	f.String("lang", lang, langUsage)
+	n := f.Int("terminals", 500, "`终端数`，10 到 100000；morning 为 450 到 1500：再少，四个事件显不出来\nhow many `terminals`, 10 to 100000; of a morning 450 to 1500: fewer are too few for its four incidents to show")
+	day := f.String("day", dayMorning, "`哪种一天`。morning：现在演给为它启动的 posdx-fleet；workday、quiet：按自己的时间\nwhich `day`. morning: played now to a posdx-fleet that is started for it; workday, quiet: in their own time")
+	warm := f.Int("warm", 6, "workday 或 quiet 之前没有事件的`天数`，使平时的数量已知\n`days` without incidents before a workday or a quiet day, so that the base rate is known")
+	seed := f.Uint64("seed", 1, "换一个`数`就是另一批终端和别的地点\nanother `number` is another fleet and other places")
+	truth := f.String("truth", "", "写下所造事件的`文件`，JSON\n`file` for what was made to happen, as JSON")
+	bin := f.String("bin", "bin", "posdx-fleet 所在的`目录`\n`folder` of posdx-fleet")
+	listen := f.String("listen", "127.0.0.1:8080", "morning 的网页`地址`；端口被占用就换一个空闲的\n`address` of a morning's page; a free port if that one is taken")
+	once := f.Bool("once", false, "找到事件就结束；否则网页保留到 Ctrl-C\nend when the incidents are found; otherwise the page stays until Ctrl-C")
+	help(f, lang, "用法：posdx-lab fleet [--terminals N] [--day DAY] [选项]\n\n模拟一批终端，其中的事件是已知的，并说出找到了哪些：地点对不对、迟了没有、有没有误报。\n退出码 0：全部找到。\n\n例：\n  posdx-lab fleet --terminals 500 --day morning --once\n  posdx-lab fleet --terminals 10000 --day workday --truth truth.json\n\n选项：",
+		"usage: posdx-lab fleet [--terminals N] [--day DAY] [OPTIONS]\n\nSimulates a fleet with incidents that are known, and says which were found, with the right place or not, late or for\nnothing. Exit code 0: all found.\n\nexample:\n  posdx-lab fleet --terminals 500 --day morning --once\n  posdx-lab fleet --terminals 10000 --day workday --truth truth.json\n\noptions:")
+	if code, ok := parse(f, lang, args, out, talk); !ok {
+		return code
 	}
-	switch err := f.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
+	switch {
 	case *day == dayMorning && *n < minLive:
-		fmt.Fprintf(talk, "posdx-lab fleet: --terminals %d: of a morning at least %d: fewer are too few for its four incidents "+
-			"to show; give more, or --day %s\n", *n, minLive, dayWork)
+		complain(talk, lang, " fleet：--terminals %d：morning 至少 %d：再少，四个事件显不出来；请给多些，或用 --day %s",
+			" fleet: --terminals %d: of a morning at least %d: fewer are too few for its four incidents to show; give more, or --day %s",
+			*n, minLive, dayWork)
 		return 2
 	case *n < 10 || *n > 100_000 || *day == dayMorning && *n > maxLive || *warm < 0 || *warm > 60 || f.NArg() > 0:
-		fmt.Fprintln(talk, "posdx-lab fleet: --terminals 10 to 100000, of a morning 450 to 1500; --warm 0 to 60; no further words")
+		complain(talk, lang, " fleet：--terminals 为 10 到 100000，morning 为 450 到 1500；--warm 为 0 到 60；后面不能有别的词",
+			" fleet: --terminals 10 to 100000, of a morning 450 to 1500; --warm 0 to 60; no further words")
 		return 2
 	}
 	var score simulate.Score
@@ -80,11 +80,11 @@ func fleetDay(ctx context.Context, args []string, out, talk io.Writer) int {
 	var err error
 	switch *day {
 	case dayMorning:
-		score, truths, err = morning(ctx, out, *n, *seed, *bin, *listen, *once)
+		score, truths, err = morning(ctx, out, lang, *n, *seed, *bin, *listen, *once)
 	case dayWork, dayQuiet:
-		score, truths, err = ownTime(ctx, talk, *n, *seed, *warm, *day == dayWork)
+		score, truths, err = ownTime(ctx, talk, lang, *n, *seed, *warm, *day == dayWork)
 	default:
-		fmt.Fprintf(talk, "posdx-lab fleet: no day %q; there are %s, %s and %s\n", *day, dayMorning, dayWork, dayQuiet)
+		complain(talk, lang, " fleet：没有 %q 这种一天；有 %s、%s 和 %s", " fleet: no day %q; there are %s, %s and %s", *day, dayMorning, dayWork, dayQuiet)
 		return 2
 	}
 	if err == nil && *truth != "" {
@@ -94,10 +94,10 @@ func fleetDay(ctx context.Context, args []string, out, talk io.Writer) int {
 		}
 	}
 	if err != nil {
-		fmt.Fprintf(talk, "posdx-lab fleet: %v\n", err)
+		complain(talk, lang, " fleet：%v", " fleet: %v", err)
 		return 1
 	}
-	score.Print(out)
+	score.Print(out, lang)
 	if score.Found < score.Truths {
 		return 1
 	}
@@ -105,8 +105,8 @@ func fleetDay(ctx context.Context, args []string, out, talk io.Writer) int {
 }
 
 // ownTime lives days as fast as they can be looked at.
-func ownTime(ctx context.Context, talk io.Writer, n int, seed uint64, warm int, incidents bool) (simulate.Score,
-	[]*simulate.Truth, error) {
+func ownTime(ctx context.Context, talk io.Writer, lang string, n int, seed uint64, warm int, incidents bool) (
+	simulate.Score, []*simulate.Truth, error) {
 	w := simulate.New(n, seed, time.Date(2026, 11, 16, 0, 0, 0, 0, time.UTC)) // a Monday
 	shelf := simulate.NewShelf(w)
 	watch := shelf.Watcher()
@@ -115,7 +115,7 @@ func ownTime(ctx context.Context, talk io.Writer, n int, seed uint64, warm int, 
 		if err := shelf.Live(ctx, watch, 24*time.Hour, lookEvery); err != nil {
 			return simulate.Score{}, nil, err
 		}
-		fmt.Fprintf(talk, "day %d without incidents: %d found\n", d+1, w.Judge(shelf.All(), before, lookEvery).False)
+		fmt.Fprintf(talk, said(lang, "没有事件的第 %d 天：报了 %d 个\n", "day %d without incidents: %d found\n"), d+1, w.Judge(shelf.All(), before, lookEvery).False)
 	}
 	since := w.Now
 	if incidents {
@@ -176,8 +176,8 @@ func (l *live) fail(code, cause, segment string) {
 }
 
 // morning plays an operator's morning to a posdx-fleet: everyday failures, then four incidents at once.
-func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen string, once bool) (simulate.Score,
-	[]*simulate.Truth, error) {
+func morning(ctx context.Context, out io.Writer, lang string, n int, seed uint64, bin, listen string, once bool) (
+	simulate.Score, []*simulate.Truth, error) {
 	var none simulate.Score
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -186,7 +186,7 @@ func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen
 	if err := f.start(ctx, bin, listen); err != nil {
 		return none, nil, err
 	}
-	fmt.Fprintf(out, "the fleet's page: %s\n%d terminals come\n", f.page, n)
+	fmt.Fprintf(out, said(lang, "管理平台的网页：%s\n%d 台终端上线\n", "the fleet's page: %s\n%d terminals come\n"), f.page, n)
 
 	w := simulate.New(n, seed, time.Now())
 	lives, err := f.arrive(ctx, w)
@@ -200,12 +200,12 @@ func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen
 	if err != nil {
 		return none, nil, err
 	}
-	began := play(out, w, lives, rand.New(rand.NewPCG(seed, 2)))
+	began := play(out, lang, w, lives, rand.New(rand.NewPCG(seed, 2)))
 	list, err := f.find(ctx, w)
 	score := w.Judge(list, began, incident.Every)
 	if !once && ctx.Err() == nil {
-		score.Print(out)
-		fmt.Fprintf(out, "the page stays until Ctrl-C: %sincidents\n", f.page)
+		score.Print(out, lang)
+		fmt.Fprintf(out, said(lang, "网页保留到 Ctrl-C：%sincidents\n", "the page stays until Ctrl-C: %sincidents\n"), f.page)
 		<-ctx.Done()
 	}
 	return score, w.Truths, err
@@ -299,7 +299,7 @@ func (f *fleetProgram) arrive(ctx context.Context, w *simulate.World) ([]*live, 
 
 // play has the terminals fail as on any day, and then as the morning's incidents make them. It returns when these
 // began.
-func play(out io.Writer, w *simulate.World, lives []*live, r *rand.Rand) (began time.Time) {
+func play(out io.Writer, lang string, w *simulate.World, lives []*live, r *rand.Rand) (began time.Time) {
 	for range len(lives) / 25 {
 		lives[r.IntN(len(lives))].fail("51", "account.funds", "issuer")
 	}
@@ -307,7 +307,7 @@ func play(out io.Writer, w *simulate.World, lives []*live, r *rand.Rand) (began 
 	for _, k := range morningTruths(w) {
 		k.From, k.To = began, began.Add(time.Hour)
 		t := w.Add(k)
-		fmt.Fprintf(out, "%s begins: %s\n", t.Name, incident.Place(t.Place))
+		fmt.Fprintf(out, said(lang, "开始：%s：%s\n", "%s begins: %s\n"), simulate.NameOf(t.Name).In(lang), incident.Place(t.Place))
 		told := 0
 		for _, l := range lives {
 			if !incident.Place(t.Place).Holds(l.labels) {

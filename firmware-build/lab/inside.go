@@ -19,6 +19,7 @@ import (
 
 	"posdx/agent/diagnose"
 	"posdx/agent/report"
+	"posdx/agent/translate"
 	"posdx/drivers/sim"
 	"posdx/firmware-build/lab/world"
 )
@@ -57,7 +58,7 @@ type lab struct {
 func inside(ctx context.Context, args []string, out, talk io.Writer) int {
 	l := &lab{outcomes: make(chan world.Outcome, 1)}
 	f := flag.NewFlagSet("inside", flag.ContinueOnError)
-	l.o.flags(f)
+	l.o.flags(f, translate.Language(args))
 	if err := f.Parse(args); err != nil {
 		return 2
 	}
@@ -72,12 +73,12 @@ func inside(ctx context.Context, args []string, out, talk io.Writer) int {
 	defer l.close()
 	d, err := l.run(ctx, out)
 	if err != nil {
-		fmt.Fprintf(talk, "posdx-lab: scenario %s: %v\n", l.s.name, err)
+		complain(talk, l.o.lang, "：场景 %s：%v", ": scenario %s: %v", l.s.name, err)
 		return 1
 	}
 	problem := l.judge(d)
 	if problem != nil {
-		fmt.Fprintf(talk, "posdx-lab: scenario %s: %v\n", l.s.name, problem)
+		complain(talk, l.o.lang, "：场景 %s：%v", ": scenario %s: %v", l.s.name, problem)
 	}
 	if l.o.once {
 		if problem != nil {
@@ -91,7 +92,7 @@ func inside(ctx context.Context, args []string, out, talk io.Writer) int {
 	case <-ctx.Done():
 		return 0
 	case <-l.agent.done:
-		fmt.Fprintf(talk, "posdx-lab: posdx ended: %v%s\n", l.agent.err, tail(l.agent.log))
+		complain(talk, l.o.lang, "：posdx 退出了：%v%s", ": posdx ended: %v%s", l.agent.err, tail(l.agent.log))
 		return 1
 	}
 }
@@ -171,11 +172,11 @@ func (l *lab) judge(d report.Diagnosis) error {
 	case l.s.want == nil && !d.Abstained:
 		return fmt.Errorf("expected to abstain, got %s", first)
 	case l.s.want != nil && d.Abstained:
-		return fmt.Errorf("expected %s, got an abstention (first cause %s)", strings.Join(l.s.want, " or "), first)
+		return fmt.Errorf("expected %s, got an abstention (first cause %s)", strings.Join(l.s.want, "/"), first)
 	case l.s.want != nil && !slices.Contains(l.s.want, first):
-		return fmt.Errorf("expected %s, got %s", strings.Join(l.s.want, " or "), first)
+		return fmt.Errorf("expected %s, got %s", strings.Join(l.s.want, "/"), first)
 	case !slices.Contains(l.s.retry, d.Money.Retry):
-		return fmt.Errorf("expected the advice %s, got %s", strings.Join(l.s.retry, " or "), d.Money.Retry)
+		return fmt.Errorf("expected the advice %s, got %s", strings.Join(l.s.retry, "/"), d.Money.Retry)
 	}
 	return nil
 }

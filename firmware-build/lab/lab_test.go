@@ -3,16 +3,22 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"posdx/agent/diagnose"
 	"posdx/agent/report"
+	"posdx/agent/translate"
 	"posdx/codes"
+	"posdx/firmware-build/housetest"
 	"posdx/firmware-build/lab/world"
+	"posdx/fleet/simulate"
 )
 
 func TestScenariosAreWhole(t *testing.T) {
@@ -55,7 +61,7 @@ func TestJudge(t *testing.T) {
 		want string
 	}{
 		{"right", scenario{want: []string{"a", "b"}, retry: []string{"later"}}, d("b", "later", false), ""},
-		{"wrong cause", scenario{want: []string{"a", "b"}, retry: []string{"later"}}, d("c", "later", false), "expected a or b, got c"},
+		{"wrong cause", scenario{want: []string{"a", "b"}, retry: []string{"later"}}, d("c", "later", false), "expected a/b, got c"},
 		{"wrong advice", scenario{want: []string{"a"}, retry: []string{"query-first"}}, d("a", "safe", false), "expected the advice query-first, got safe"},
 		{"abstained wrongly", scenario{want: []string{"a"}, retry: []string{"later"}}, d("a", "later", true), "expected a, got an abstention"},
 		{"did not abstain", scenario{retry: []string{"query-first"}}, d("a", "query-first", false), "expected to abstain, got a"},
@@ -90,22 +96,84 @@ func TestVerdictTakesTheFinalOne(t *testing.T) {
 	}
 }
 
-func TestCommandSaysWhatIsWrong(t *testing.T) {
+// TestCommandsInBothLanguages walks the commands, their help and what is wrong with how they are called.
+func TestCommandsInBothLanguages(t *testing.T) {
 	for _, c := range []struct {
-		args string
-		code int
-		says string
+		args   string
+		code   int
+		zh, en string
 	}{
-		{"fly", 2, `no command "fly"`},
-		{"run --scenario none", 2, `no scenario "none"`},
-		{"run --bin " + t.TempDir(), 1, "run make build first"},
-		{"scenarios", 0, "modem-no-sim"},
-		{"help", 0, "usage"},
+		{"fly", 2, `没有命令 "fly"`, `no command "fly"`},
+		{"run --scenario none", 2, `没有场景 "none"`, `no scenario "none"`},
+		{"run --bin " + t.TempDir(), 1, "请先运行 make build", "run make build first"},
+		{"run --help", 0, "弄坏什么", "what to break"},
+		{"run --once=perhaps", 2, "不合适", "invalid boolean value"},
+		{"run --colour", 2, "没有选项 -colour", "not defined"},
+		{"scenarios", 0, "modem-no-sim", "modem-no-sim"},
+		{"help", 0, "用法", "usage"},
+		{"fleet --help", 0, "终端数", "how many terminals"},
+		{"fleet --nonsense", 2, "没有选项", "not defined"},
+		{"fleet --terminals 3 --day quiet", 2, "--terminals 为 10 到", "--terminals 10 to 100000"},
+		{"fleet --terminals 449", 2, "至少 450", "at least 450"},
+		{"fleet --day doomsday", 2, `没有 "doomsday"`, `no day "doomsday"`},
+		{"fleet --bin nowhere --once --listen 127.0.0.1:0", 1, "启动 posdx-fleet", "start posdx-fleet"},
+		{"enter", 1, "resolv.conf", "resolv.conf"},
+		{"app", 1, "实验室的目录", "the lab's folder"},
 	} {
-		var out, talk bytes.Buffer
-		if code := command(t.Context(), strings.Fields(c.args), &out, &talk); code != c.code ||
-			!strings.Contains(out.String()+talk.String(), c.says) {
-			t.Errorf("%s: exit code %d, want %d with %q:\n%s%s", c.args, code, c.code, c.says, &out, &talk)
+		for _, lang := range []string{"zh", "en"} {
+			var out, talk bytes.Buffer
+			args := append(strings.Fields(c.args), "--lang", lang)
+			if c.args == "app" || c.args == "enter" {
+				t.Setenv("LC_ALL", lang)
+				args = args[:1]
+			}
+			code := command(t.Context(), args, &out, &talk)
+			said := out.String() + talk.String()
+			want := map[string]string{"zh": c.zh, "en": c.en}[lang]
+			if code != c.code || !strings.Contains(said, want) {
+				t.Errorf("%v: exit code %d, want %d with %q:\n%s", args, code, c.code, want, said)
+			}
+			if housetest.HasHan(said) != (lang == "zh") {
+				t.Errorf("%v: %s", args, said)
+			}
+			if e := housetest.English(said); lang == "zh" && e != "" {
+				t.Errorf("%v: %q in %s", args, e, said)
+			}
+			for l := range strings.Lines(said) {
+				if len(diagnose.Wrap(strings.TrimRight(l, "\n"), 160)) > 1 {
+					t.Errorf("%v is too wide: %s", args, l)
+				}
+			}
+		}
+	}
+	w := simulate.New(450, 1, time.Now())
+	w.Incidents(7, w.Now)
+	truths := morningTruths(w)
+	for _, k := range w.Truths {
+		truths = append(truths, *k)
+	}
+	for _, k := range truths {
+		if n := simulate.NameOf(k.Name); !housetest.HasHan(n.ZH) {
+			t.Errorf("%s has no Chinese name", k.Name)
+		}
+	}
+}
+
+// TestErrorsOfTheLabHaveChinese walks the places where they are made.
+func TestErrorsOfTheLabHaveChinese(t *testing.T) {
+	made := housetest.TextsMade(t, housetest.ErrorMakers, ".", "world")
+	if len(made) < 40 {
+		t.Fatalf("the walk finds %d errors only", len(made))
+	}
+	for what, path := range made {
+		if !housetest.HasWords(what) {
+			continue
+		}
+		what = strings.Replace(strings.Replace(what, "%v%s", "%v\n%s", 1), "%w%s", "%w\n%s", 1) // the tail of a log is on a line of its own
+		said := translate.Error(housetest.SampleOf(what, errors.New("host hangs up")), errorTexts)
+		if !housetest.HasHan(said) || strings.Contains(said, "系统报告") || housetest.English(said) != "" ||
+			strings.Contains(what, "%w") && !strings.Contains(said, "主机挂断") {
+			t.Errorf("%s: %q is said as %q: it needs a row in errorTexts", path, what, said)
 		}
 	}
 }

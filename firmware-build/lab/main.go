@@ -12,18 +12,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"posdx/agent/translate"
 )
 
-const help = `posdx-lab runs a simulated payment terminal, breaks something and shows the diagnosis.
-
-usage:
-  posdx-lab scenarios                             list what can be broken
-  posdx-lab run --scenario NAME [--once] [...]    (posdx-lab run --help tells more)
-  posdx-lab fleet [--terminals N] [--day DAY]     a fleet with incidents that are known (posdx-lab fleet --help)
-
-example:
-  posdx-lab run --scenario modem-no-sim --once --lang en
-`
+// langUsage is the help of --lang.
+const langUsage = "`语言`：zh 或 en；默认按环境（LANG）\n`language`, zh or en; default: the environment's (LANG)"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -32,7 +26,7 @@ func main() {
 }
 
 func command(ctx context.Context, args []string, out, talk io.Writer) int {
-	word := "help"
+	word, lang := "help", translate.Language(args)
 	if len(args) > 0 {
 		word, args = args[0], args[1:]
 	}
@@ -44,7 +38,7 @@ func command(ctx context.Context, args []string, out, talk io.Writer) int {
 		return fleetDay(ctx, args, out, talk)
 	case "scenarios":
 		for _, s := range scenarios() {
-			fmt.Fprintf(out, "%-22s %s\n", s.name, s.does)
+			fmt.Fprintf(out, "%-22s %s\n", s.name, s.in(lang))
 		}
 		return 0
 	case "inside", "enter", "app": // the lab's own processes, see namespaces.go
@@ -59,14 +53,14 @@ func command(ctx context.Context, args []string, out, talk io.Writer) int {
 			err = serveApp(ctx, args, os.Stdin, out)
 		}
 	case "help", "-h", "--help":
-		fmt.Fprint(out, help)
+		fmt.Fprint(out, said(lang, helpZH, helpEN))
 		return 0
 	default:
-		fmt.Fprintf(talk, "posdx-lab: no command %q\n\n%s", word, help)
+		complain(talk, lang, "：没有命令 %q\n\n%s", ": no command %q\n\n%s", word, said(lang, helpZH, helpEN))
 		return 2
 	}
 	if err != nil {
-		fmt.Fprintf(talk, "posdx-lab %s: %v\n", word, err)
+		complain(talk, lang, " %s：%v", " %s: %v", word, err)
 		return 1
 	}
 	return 0
@@ -84,19 +78,19 @@ type options struct {
 	mqtt     string
 }
 
-func (o *options) flags(f *flag.FlagSet) {
-	f.StringVar(&o.scenario, "scenario", "host-96", "what to break; posdx-lab scenarios lists them")
-	f.BoolVar(&o.once, "once", false, "end after the diagnosis: exit code 0 if the first cause is the right one, else 1")
-	f.StringVar(&o.lang, "lang", "zh", "language of the diagnosis, zh or en")
-	f.Func("dir", "`folder` for sockets, logs and data (default \"run\")", func(dir string) (err error) {
+func (o *options) flags(f *flag.FlagSet, lang string) {
+	f.StringVar(&o.scenario, "scenario", "host-96", "弄坏`什么`；posdx-lab scenarios 列出全部\n`what` to break; posdx-lab scenarios lists them")
+	f.BoolVar(&o.once, "once", false, "诊断后结束：首要原因对，退出码为 0，否则为 1\nend after the diagnosis: exit code 0 if the first cause is the right one, else 1")
+	f.StringVar(&o.lang, "lang", lang, langUsage)
+	f.Func("dir", "存放套接字、日志和数据的`目录`（默认 run）\n`folder` for sockets, logs and data (default run)", func(dir string) (err error) {
 		o.dir, err = filepath.Abs(dir) // the configuration of a terminal takes absolute paths only
 		return err
 	})
 	o.dir, _ = filepath.Abs("run")
-	f.StringVar(&o.bin, "bin", "bin", "folder of posdx and posdx-fleet")
-	f.StringVar(&o.record, "record", "", "folder in which to keep event and evidence as a case")
-	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "where the fleet page shall be; a free port if that one is taken")
-	f.StringVar(&o.mqtt, "mqtt-listen", "127.0.0.1:1883", "where the fleet's broker shall be; a free port if that one is taken")
+	f.StringVar(&o.bin, "bin", "bin", "posdx 和 posdx-fleet 所在的`目录`\n`folder` of posdx and posdx-fleet")
+	f.StringVar(&o.record, "record", "", "把事件和证据作为案例存入的`目录`\n`folder` in which to keep event and evidence as a case")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "管理平台网页的`地址`；端口被占用就换一个空闲的\n`address` of the fleet page; a free port if that one is taken")
+	f.StringVar(&o.mqtt, "mqtt-listen", "127.0.0.1:1883", "管理平台消息服务器的`地址`；端口被占用就换一个空闲的\n`address` of the fleet's broker; a free port if that one is taken")
 }
 
 // args is the opposite of flags.

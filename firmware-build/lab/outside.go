@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"posdx/agent/translate"
 )
 
 const (
@@ -34,17 +36,16 @@ const (
 func run(ctx context.Context, args []string, out, talk io.Writer) int {
 	var o options
 	f := flag.NewFlagSet("run", flag.ContinueOnError)
-	f.SetOutput(talk)
-	o.flags(f)
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		return 2
+	lang := translate.Language(args)
+	o.flags(f, lang)
+	help(f, lang, "用法：posdx-lab run --scenario NAME [选项]\n\n建立一台模拟终端和它周围的一切，真的弄坏其中一样，并显示诊断。\n\n例：\n  posdx-lab run --scenario modem-no-sim --once\n\n选项：",
+		"usage: posdx-lab run --scenario NAME [OPTIONS]\n\nBuilds a simulated terminal with everything around it, really breaks something and shows the diagnosis.\n\nexample:\n  posdx-lab run --scenario modem-no-sim --once\n\noptions:")
+	if code, ok := parse(f, lang, args, out, talk); !ok {
+		return code
 	}
 	s, ok := find(o.scenario)
 	if !ok {
-		fmt.Fprintf(talk, "posdx-lab: no scenario %q; there are:\n", o.scenario)
+		complain(talk, lang, "：没有场景 %q；有：", ": no scenario %q; there are:", o.scenario)
 		for _, s := range scenarios() {
 			fmt.Fprintf(talk, "  %-22s %s\n", s.name, s.in(o.lang))
 		}
@@ -52,7 +53,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) int {
 	}
 	for _, name := range []string{"posdx", "posdx-fleet"} {
 		if _, err := os.Stat(filepath.Join(o.bin, name)); err != nil {
-			fmt.Fprintf(talk, "posdx-lab: %v; run make build first\n", err)
+			complain(talk, lang, "：%v；请先运行 make build", ": %v; run make build first", err)
 			return 1
 		}
 	}
@@ -63,7 +64,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) int {
 	for _, old := range []string{"terminal", "fleet", "sock"} {
 		os.RemoveAll(filepath.Join(o.dir, old))
 		if err := os.MkdirAll(filepath.Join(o.dir, old), 0o755); err != nil {
-			fmt.Fprintln(talk, "posdx-lab:", err)
+			complain(talk, lang, "：%v", ": %v", err)
 			return 1
 		}
 	}
@@ -72,14 +73,14 @@ func run(ctx context.Context, args []string, out, talk io.Writer) int {
 	defer cancel()
 	fleet, err := startFleet(ctx, o)
 	if err != nil {
-		fmt.Fprintln(talk, "posdx-lab:", err)
+		complain(talk, lang, "：%v", ": %v", err)
 		return 1
 	}
 	defer fleet.stop()
 	for socket, place := range map[string]string{brokerSocket: o.mqtt, webSocket: o.listen} {
 		l, err := net.Listen("unix", filepath.Join(o.dir, "sock", socket))
 		if err != nil {
-			fmt.Fprintln(talk, "posdx-lab:", err)
+			complain(talk, lang, "：%v", ": %v", err)
 			return 1
 		}
 		defer l.Close()
@@ -89,8 +90,9 @@ func run(ctx context.Context, args []string, out, talk io.Writer) int {
 	c.Stdout, c.Stderr = out, talk
 	c.SysProcAttr = ownNamespaces()
 	if err := c.Start(); err != nil {
-		fmt.Fprintf(talk, "posdx-lab: make namespaces for scenario %s: %v\n", s.name, err)
-		fmt.Fprintln(talk, "  Run as root, or let ordinary users make user namespaces: sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000")
+		complain(talk, lang, "：为场景 %s 建立命名空间：%v\n  请用 root 运行，或允许普通用户建立用户命名空间：sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000",
+			": make namespaces for scenario %s: %v\n  Run as root, or let ordinary users make user namespaces: sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000",
+			s.name, err)
 		return 1
 	}
 	// Ctrl-C reaches both of us; what ends only this process must end that one too.
@@ -101,7 +103,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) int {
 		return exit.ExitCode()
 	}
 	if err != nil {
-		fmt.Fprintln(talk, "posdx-lab:", err)
+		complain(talk, lang, "：%v", ": %v", err)
 		return 1
 	}
 	return 0

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -183,7 +184,7 @@ func dirty(ctx context.Context, l *lab) error {
 			return err
 		}
 		if o.Code != "00" {
-			return errors.New("sell contactless: " + o.Code)
+			return fmt.Errorf("sell contactless: %s", o.Code)
 		}
 	}
 	return nil

@@ -24,14 +24,14 @@ type limiter struct {
 
 func (l *limiter) keys(account, source string) map[string]int {
 	return map[string]int{
-		"p\x00" + account + "\x00" + near(source): failsPair,
-		"s\x00" + near(source):                    failsAddress,
+		"p\x00" + account + "\x00" + Near(source): failsPair,
+		"s\x00" + Near(source):                    failsAddress,
 		"a\x00" + account:                         failsAccount,
 	}
 }
 
-// near is what one attacker commands: an IPv4 address, or an IPv6 network of 64 bits.
-func near(source string) string {
+// Near is what one attacker commands: an IPv4 address, or an IPv6 network of 64 bits.
+func Near(source string) string {
 	a, err := netip.ParseAddr(source)
 	if err != nil || a.Unmap().Is4() {
 		return source

@@ -27,9 +27,10 @@ import (
 const (
 	maxStore = 4 << 30 // bytes of sessions, retained and waiting messages on disk
 
-	// DefaultSessions is what was measured to hold on two cores when all reconnect within half a minute; at 3 000 hardly a
-	// fifth of the documents came through.
+	// DefaultSessions leaves room on two cores for the fleet itself. MaxSessions is the most that was seen to hold when
+	// all come at once: a higher limit is refused, since what lies beyond it is not known to refuse and not collapse.
 	DefaultSessions = 2000
+	MaxSessions     = 5000
 	spare           = 16 // connections beside the sessions: the fleet's own, and one being refused
 
 	// ackPending is how many documents may be on their way to ingest unacknowledged: eight full batches. The default of
@@ -37,6 +38,10 @@ const (
 	ackPending = 4000
 
 	readyWait = 20 * time.Second
+
+	// sessionWait is how long a session may take to be made: as long as an agent waits for it. The default of 5 s is short
+	// where thousands come at once: those that are late are cut off and come again, and soon nobody gets in.
+	sessionWait = 30 * time.Second
 )
 
 // Config is where the broker listens and keeps its sessions.
@@ -68,36 +73,61 @@ type Broker struct {
 	certificate []byte // DER; nil without TLS
 }
 
-// Start starts a broker and returns when it accepts connections.
-func Start(c Config, log *slog.Logger) (*Broker, error) {
-	host, portText, err := net.SplitHostPort(c.Listen)
+// A ConfigError is the error of a file that the configuration names.
+type ConfigError struct{ error }
+
+func (e ConfigError) Unwrap() error { return e.error }
+
+// Check refuses what cannot be meant. Nothing is opened for it.
+func (c Config) Check() error {
+	_, _, err := c.address()
+	return err
+}
+
+// address is where to listen; port 0 means any free one.
+func (c Config) address() (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("broker address %q: %w", c.Listen, err)
+		return "", 0, fmt.Errorf("broker address %q: %w", c.Listen, err)
 	}
-	port, err := strconv.Atoi(portText)
+	port, err = strconv.Atoi(text)
 	if err != nil || port < 0 || port > 65535 {
-		return nil, fmt.Errorf("broker address %q: port is not a number up to 65535", c.Listen)
-	}
-	if port == 0 {
-		port = -1 // what nats-server calls any free port
+		return "", 0, fmt.Errorf("broker address %q: port is not a number up to 65535", c.Listen)
 	}
 	if host == "" {
 		host = "0.0.0.0"
 	}
 	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) && !c.Safe() {
-		return nil, fmt.Errorf("broker address %q: anyone who reaches it could publish as any terminal; give a certificate (--mqtt-cert, --mqtt-key) "+
+		return "", 0, fmt.Errorf("broker address %q: anyone who reaches it could publish as any terminal; give a certificate (--mqtt-cert, --mqtt-key) "+
 			"and know the clients (--enroll, --mqtt-users or --mqtt-ca), or listen on 127.0.0.1", c.Listen)
+	}
+	return host, port, nil
+}
+
+// Start starts a broker and returns when it accepts connections.
+func Start(c Config, log *slog.Logger) (*Broker, error) {
+	host, port, err := c.address()
+	if err != nil {
+		return nil, err
+	}
+	portText := strconv.Itoa(port)
+	if port == 0 {
+		port = -1 // what nats-server calls any free port
+	}
+	if c.Sessions < 0 || c.Sessions > MaxSessions {
+		return nil, fmt.Errorf("start broker: %d sessions: want 1 to %d; more terminals need a broker of their own (mosquitto, "+
+			"EMQX, a NATS cluster) and --broker", c.Sessions, MaxSessions)
 	}
 	o := &server.Options{
 		ServerName: "posdx-fleet", DontListen: true, NoSigs: true,
 		JetStream: true, StoreDir: c.Dir, JetStreamMaxStore: maxStore, JetStreamMaxMemory: 64 << 20,
 		MaxPayload: report.MaxMessage, MaxConn: cmp.Or(c.Sessions, DefaultSessions) + spare,
 		// Not SyncAlways: a terminal forgets a document when the store has committed it, not when the broker has it.
-		MQTT: server.MQTTOpts{Host: host, Port: port, MaxAckPending: ackPending},
+		MQTT: server.MQTTOpts{Host: host, Port: port, MaxAckPending: ackPending, JSAPITimeout: sessionWait},
 	}
 	b := &Broker{password: rand.Text()}
 	if err := c.secure(o, b, log); err != nil {
-		return nil, fmt.Errorf("start broker: %w", err)
+		return nil, fmt.Errorf("start broker: %w", ConfigError{err})
 	}
 	// nats-server only logs that it cannot listen, so the address is tried first.
 	try, err := net.Listen("tcp", net.JoinHostPort(host, portText))

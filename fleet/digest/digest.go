@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/fleet/incident"
@@ -205,13 +206,13 @@ const day = 24 * time.Hour
 func Dues(k *codes.Knowledge, h report.Health, seen time.Time, place map[string]string, sunsets []Sunset) []store.Due {
 	var list []store.Due
 	for _, e := range h.Evidence {
-		told := seen.Add(-time.Duration(max(0, e.AgeMS)) * time.Millisecond)
+		told := seen.Add(-time.Duration(min(max(0, e.AgeMS), maxAge.Milliseconds())) * time.Millisecond)
 		for name := range e.Facts {
-			if name != "days_left" && !strings.HasSuffix(name, "_days_left") {
+			if name != "days_left" && !strings.HasSuffix(name, "_days_left") || !h.ClockTrusted {
 				continue
 			}
-			days, ok := e.Facts.Num(name)
-			if f := k.Fact(e.Check, name); !ok || f != nil && (days < f.Low || days > f.High) || !h.ClockTrusted {
+			days, ok := number(k, e, name)
+			if !ok {
 				continue
 			}
 			list = append(list, store.Due{Kind: e.Check + "." + name, Subject: subject(e.Subject),
@@ -219,7 +220,7 @@ func Dues(k *codes.Knowledge, h report.Health, seen time.Time, place map[string]
 		}
 		switch e.Check {
 		case "board.flash":
-			if used, ok := e.Facts.Num("life_used_pct"); ok && used >= 0 {
+			if used, ok := number(k, e, "life_used_pct"); ok {
 				list = append(list, store.Due{Kind: KindFlash, Subject: subject(e.Subject), Value: used, Pace: true})
 			}
 		case "modem.registration":
@@ -230,6 +231,21 @@ func Dues(k *codes.Knowledge, h report.Health, seen time.Time, place map[string]
 		}
 	}
 	return list
+}
+
+// maxAge bounds how long before its document something was measured.
+const maxAge = 366 * day
+
+// maxDays bounds the days of a fact that this knowledge does not have.
+const maxDays = 100_000
+
+// number is a number that evidence measured, if it can be one: what a registered fact cannot be is not known.
+func number(k *codes.Knowledge, e report.Evidence, name string) (float64, bool) {
+	n, ok := e.Facts.Num(name)
+	if f := k.Fact(e.Check, name); f != nil {
+		return n, ok && evidence.Plausible(f, n)
+	}
+	return n, ok && n >= -maxDays && n <= maxDays
 }
 
 // subject is what was asked, without the bearer that it was asked by.

@@ -48,11 +48,24 @@ func TestWhatEnds(t *testing.T) {
 		{Check: "modem.registration", Subject: "modem0", Status: report.OK, Facts: report.Facts{"tech": "2g"}},
 		{Check: "net.tls", Subject: "broker", Status: report.OK, Facts: report.Facts{"days_left": "many"}},
 		{Check: "net.tls", Subject: "far", Status: report.OK, Facts: report.Facts{"days_left": 1e9}},
+		// What cannot be is not known, whatever it ends: a part is not worn by less than nothing, nor a hundred times.
+		{Check: "board.flash", Subject: "less", Status: report.OK, Facts: report.Facts{"life_used_pct": -1.0}},
+		{Check: "board.flash", Subject: "more", Status: report.OK, Facts: report.Facts{"life_used_pct": 10_000.0}},
+		{Check: "board.new", Subject: "newer", Status: report.OK, Facts: report.Facts{"days_left": 1e300}},
+		{Check: "modem.registration", Subject: "modem1", Status: report.OK, Facts: report.Facts{"tech": "9g"}},
 	}}
 	list := Dues(codes.Builtin(), h, t0, map[string]string{"carrier": "c"}, []Sunset{{"c", "2g", t0.Add(24 * time.Hour)}})
 	if len(list) != 4 || list[0].Kind != "net.tls.days_left" || list[0].Subject != "host-primary" || !list[0].At.Equal(t0.Add(20*day-time.Hour)) ||
 		!list[1].At.Before(t0) || !list[2].Pace || list[3].Kind != KindNetwork {
 		t.Errorf("%+v", list)
+	}
+	for _, age := range []int64{-1 << 62, 1 << 62} { // an age that cannot be moves nothing out of time
+		old := report.Health{ClockTrusted: true, Evidence: []report.Evidence{{Check: "net.tls", AgeMS: age,
+			Facts: report.Facts{"days_left": 20.0}}}}
+		if got := Dues(codes.Builtin(), old, t0, nil, nil); len(got) != 1 || got[0].At.Before(t0.Add(-maxAge)) ||
+			got[0].At.After(t0.Add(20*day)) {
+			t.Errorf("age %d: %+v", age, got)
+		}
 	}
 	h.ClockTrusted = false
 	for _, d := range Dues(codes.Builtin(), h, t0, nil, nil) {

@@ -51,7 +51,7 @@ const (
 const (
 	KindSurge   = "surge"   // many at once
 	KindSlow    = "slow"    // more than ever, over days
-	KindSilence = "silence" // sessions that ended together
+	KindSilence = "silence" // sessions that ended together; KindIdle: see there
 )
 
 // SegmentSilence is the segment of a sighting for a session that ended: why it did is not known.
@@ -79,9 +79,40 @@ type Finding struct {
 	Reporters map[string]bool // terminals
 	Of        int
 	Expected  float64
+	Only      map[string]string // an Aspect's value: only such reports rose
 	Codes     []string
 	Entry     string
+	Card      string
 	Hours     []int // of the day
+}
+
+// Aspects are what reports, not terminals, may have in common, by the names of the contract: the code, how the card was
+// read, and its scheme.
+var Aspects = [...]string{"code", "entry", "card_scheme"}
+
+// aspect is a report's value of one of Aspects, empty if it is not known.
+func aspect(v *store.Sighting, name string) string {
+	switch name {
+	case "code":
+		return v.Code
+	case "entry":
+		if v.Entry != "unknown" {
+			return v.Entry
+		}
+	case "card_scheme":
+		return v.CardScheme
+	}
+	return ""
+}
+
+// concerns tells whether a report is one of those that are looked at alone; all are if there is no restriction.
+func concerns(v *store.Sighting, only map[string]string) bool {
+	for name, value := range only {
+		if aspect(v, name) != value {
+			return false
+		}
+	}
+	return true
 }
 
 // question is what is asked of one cause: who reported it in a window, and how often each terminal was expected to.
@@ -95,6 +126,8 @@ type question struct {
 	members  map[string]map[string]int
 	total    int
 	closing  map[string]float64 // by site, as far as asked
+	only     map[string]string
+	parts    int // how many questions of this kind are asked of the cause
 }
 
 // Detect finds causes and places whose reports rose, the strongest rise first.
@@ -127,10 +160,17 @@ func Detect(l Look) []Finding {
 			if l.Sales > 0 && kind == KindSurge {
 				q.each *= l.Sales
 			}
-			if q.segment == SegmentSilence {
-				q.kind = KindSilence
+			if kind := mute(q.segment); kind != "" {
+				q.kind = kind
 			}
-			out = append(out, q.answer(list)...)
+			if q.kind == KindIdle {
+				q.each = idleExpected
+			}
+			found := q.answer(list)
+			if len(found) == 0 && mute(q.segment) == "" {
+				found = q.alone(list)
+			}
+			out = append(out, found...)
 		}
 	}
 	ask(KindSurge, Window, l.Recent)
@@ -171,7 +211,8 @@ func (q *question) closes(site string) float64 {
 
 // need is what a finding must be worth.
 func (q *question) need(looked int) localise.Need {
-	return localise.Need{Chance: chance, Excess: MinTerminals - 0.5, Ratio: ratio, Another: 3, Looked: looked}
+	return localise.Need{Chance: chance, Excess: MinTerminals - 0.5, Ratio: ratio, Another: 3,
+		Looked: looked * max(1, q.parts)}
 }
 
 // answer localises, takes what the first place explains away, and looks at the rest.
@@ -196,6 +237,48 @@ func (q *question) answer(list []store.Sighting) []Finding {
 		}
 	}
 	return out
+}
+
+const (
+	mostly = 0.9              // the part of a cause's reports from which on a value stands for them all
+	apart  = 2 * MinTerminals // terminals that must report a value: there are many to look at
+)
+
+// alone asks the question of the reports of one code, one way of reading the card and one card scheme, the most
+// frequent first: among all reports of a cause the rise of a few of them may drown.
+func (q *question) alone(list []store.Sighting) []Finding {
+	parts := map[[2]string]map[string]bool{}
+	for i := range list {
+		v := &list[i]
+		if v.At.Estate != q.l.Estate || v.Cause != q.cause || !q.reported[v.At.Terminal] {
+			continue
+		}
+		for _, name := range Aspects {
+			if value := aspect(v, name); value != "" {
+				k := [2]string{name, value}
+				if parts[k] == nil {
+					parts[k] = map[string]bool{}
+				}
+				parts[k][v.At.Terminal] = true
+			}
+		}
+	}
+	maps.DeleteFunc(parts, func(_ [2]string, who map[string]bool) bool {
+		return len(who) < apart || float64(len(who)) > mostly*float64(len(q.reported))
+	})
+	keys := slices.SortedFunc(maps.Keys(parts), func(a, b [2]string) int {
+		return cmp.Or(len(parts[b])-len(parts[a]), strings.Compare(a[0], b[0]), strings.Compare(a[1], b[1]))
+	})
+	for _, k := range keys {
+		p := *q
+		p.reported, p.only, p.parts = parts[k], map[string]string{k[0]: k[1]}, len(keys)
+		p.each *= q.l.Season.Part(q.l.Estate, q.cause, k[0], k[1])
+		found := slices.DeleteFunc(p.answer(list), func(f Finding) bool { return len(f.Reporters) < apart })
+		if len(found) > 0 {
+			return found
+		}
+	}
+	return nil
 }
 
 // shared is the value of a dimension that all terminals have in common, empty if they have none.
@@ -334,58 +417,73 @@ func (q *question) one(left, gone map[string]bool, list []store.Sighting) (Findi
 			f.Reporters[t] = true
 		}
 	}
+	if f.Kind == KindIdle {
+		f.Cause = report.Unexplained
+		if 2*len(f.Reporters) < f.Of {
+			return f, false
+		}
+	}
 	if f.Kind == KindSilence {
 		f.Cause = report.Unexplained
 		if len(f.Reporters) < large && q.l.Season.Days(q.l.Estate) < schooldays || 2*len(f.Reporters) < f.Of {
 			return f, false
 		}
 	}
-	f.Codes, f.Entry, f.Hours = common(list, q.cause, f.Reporters)
+	f.Only = q.only
+	f.common(list, q.cause)
 	return f, true
 }
 
-// common is what the reports of an incident have in common beyond their terminals: the codes, the most frequent first,
-// the way in which the card was read if it was the same in nearly all, and the hours of the day, two at most, if nearly
-// all came in these on several days: what runs every night then is worth a look.
-func common(list []store.Sighting, cause string, reporters map[string]bool) (codes []string, entry string,
-	hours []int) {
+// common notes what the reports of an incident have in common beyond their terminals: the codes, the most frequent
+// first, the way in which the card was read and the card scheme if these were the same in nearly all, and the hours of
+// the day, two at most, if nearly all came in these on several days: what runs every night then is worth a look.
+func (f *Finding) common(list []store.Sighting, cause string) {
 	const most = 5
 	n := 0
-	count, entries, when := map[string]int{}, map[string]int{}, map[int]int{}
+	count, entries, cards, when := map[string]int{}, map[string]int{}, map[string]int{}, map[int]int{}
 	var first, last time.Time
-	for _, v := range list {
-		if v.Cause == cause && reporters[v.At.Terminal] {
-			n++
-			entries[v.Entry]++
-			when[int(hourOf(v.Received)%24)]++
-			if n == 1 || v.Received.Before(first) {
-				first = v.Received
-			}
-			if v.Received.After(last) {
-				last = v.Received
-			}
-			if v.Code != "" {
-				count[v.Code]++
-			}
+	for i := range list {
+		v := &list[i]
+		if v.Cause != cause || !f.Reporters[v.At.Terminal] || !concerns(v, f.Only) {
+			continue
+		}
+		n++
+		entries[v.Entry]++
+		cards[v.CardScheme]++
+		when[int(hourOf(v.Received)%24)]++
+		if n == 1 || v.Received.Before(first) {
+			first = v.Received
+		}
+		if v.Received.After(last) {
+			last = v.Received
+		}
+		if v.Code != "" {
+			count[v.Code]++
 		}
 	}
-	codes = slices.SortedFunc(maps.Keys(count), func(a, b string) int {
+	f.Codes = slices.SortedFunc(maps.Keys(count), func(a, b string) int {
 		return cmp.Or(cmp.Compare(count[b], count[a]), strings.Compare(a, b))
 	})
-	for e, k := range entries {
-		if e != "" && k*10 >= n*9 && n >= 2*MinTerminals {
-			entry = e
+	f.Codes = f.Codes[:min(len(f.Codes), most)]
+	nearly := func(k int) bool { return float64(k) >= mostly*float64(n) && n >= 2*MinTerminals }
+	one := func(of map[string]int) string {
+		for value, k := range of {
+			if nearly(k) {
+				return value
+			}
 		}
+		return ""
 	}
-	hours = slices.SortedFunc(maps.Keys(when), func(a, b int) int { return cmp.Or(cmp.Compare(when[b], when[a]), a-b) })
+	f.Entry, f.Card = one(entries), one(cards)
+	hours := slices.SortedFunc(maps.Keys(when), func(a, b int) int { return cmp.Or(cmp.Compare(when[b], when[a]), a-b) })
 	hours = hours[:min(len(hours), 2)]
 	in := 0
 	for _, h := range hours {
 		in += when[h]
 	}
-	if last.Sub(first) < 12*time.Hour || in*10 < n*9 || n < 2*MinTerminals {
+	if last.Sub(first) < 12*time.Hour || !nearly(in) {
 		hours = nil
 	}
 	slices.Sort(hours)
-	return codes[:min(len(codes), most)], entry, hours
+	f.Hours = hours
 }

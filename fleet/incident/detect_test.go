@@ -2,6 +2,8 @@ package incident
 
 import (
 	"fmt"
+	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -182,6 +184,35 @@ func TestAShopThatClosesIsNotSilent(t *testing.T) {
 				t.Errorf("%+v, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+// An incident's hour adds little to the base rate, and all of it to the course: what is kept from the one is in rows of
+// its own, which the base rate does not read.
+func TestAnIncidentIsWholeInTheCourse(t *testing.T) {
+	const cause = "host.malfunction"
+	f := fleetOf(600).learned(14, map[string]float64{cause: 2})
+	var list []store.Sighting
+	for i := range 412 {
+		list = append(list, store.Sighting{At: at(i), Received: t0, Cause: cause, Segment: "acquirer"})
+	}
+	hour := hourOf(t0)
+	rows := f.Season.Close("shop", hour, list, f.Places, func(c string) bool { return c == cause })
+	by := map[string]float64{}
+	with, without := new(Season), new(Season)
+	for _, r := range rows {
+		if r.Cause == cause {
+			by[r.Dim] += r.Terminals
+		}
+		if with.Add(r); r.Dim != store.DimBeyond {
+			without.Add(r)
+		}
+	}
+	if by[""] > 20 || math.Abs(by[""]+by[store.DimBeyond]-412) > 1e-9 {
+		t.Errorf("the base rate gets %v, the course %v besides, of 412", by[""], by[store.DimBeyond])
+	}
+	if a, b := with.Rate("shop", cause, hour), without.Rate("shop", cause, hour); a != b || !reflect.DeepEqual(with, without) {
+		t.Errorf("the rows of the course move the base rate: %v, without them %v", a, b)
 	}
 }
 

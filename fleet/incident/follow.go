@@ -82,8 +82,9 @@ func (l Look) After(list []store.Incident) Look {
 
 // about tells whether a sighting is one of an incident's causes, at its place.
 func (l Look) about(i *store.Incident, v store.Sighting) bool {
-	silent := i.Kind == KindSilence && v.Segment == SegmentSilence
-	return v.At.Estate == i.Estate && (silent || v.Segment != SegmentSilence && of(i, KindSurge, v.Cause)) &&
+	said := mute(v.Segment)
+	return v.At.Estate == i.Estate && concerns(&v, i.Only) &&
+		(said != "" && said == i.Kind || said == "" && of(i, KindSurge, v.Cause)) &&
 		Place(i.Place).Holds(l.Places[v.At.Terminal])
 }
 
@@ -101,7 +102,7 @@ type follower struct {
 
 // of tells whether an incident is about a cause. That a silence is unexplained is not what an unexplained code is.
 func of(i *store.Incident, kind, cause string) bool {
-	alike := cause != report.Unexplained || (i.Kind == KindSilence) == (kind == KindSilence)
+	alike := cause != report.Unexplained || mute(i.Kind) == mute(kind)
 	return i.Cause == cause && alike || slices.Contains(i.Also, cause)
 }
 
@@ -171,7 +172,7 @@ func (f *follower) enter(v Finding) {
 	}
 	if best == nil {
 		best = &following{Incident: store.Incident{Estate: f.l.Estate, Opened: f.l.Now, Cause: v.Cause, Segment: v.Segment}}
-		best.Kind = v.Kind
+		best.Kind, best.Only = v.Kind, v.Only
 		f.list = append(f.list, best)
 	}
 	if !best.Closed.IsZero() {
@@ -182,6 +183,9 @@ func (f *follower) enter(v Finding) {
 	best.touched = true
 	best.Quiet = time.Time{}
 	best.Seen = f.l.Now
+	if !maps.Equal(best.Only, v.Only) {
+		best.Only = nil // it is more than these reports
+	}
 	name(&best.Incident, v)
 	if first {
 		best.seen = map[string]bool{}
@@ -191,7 +195,7 @@ func (f *follower) enter(v Finding) {
 			best.Place, best.P, best.Of, best.Expected = v.Place, v.P, v.Of, v.Expected
 			best.Scope, best.Key = v.Place.Scope(f.l.Estate)
 		}
-		best.Codes, best.Entry, best.Hours = v.Codes, v.Entry, v.Hours
+		best.Codes, best.Entry, best.Card, best.Hours = v.Codes, v.Entry, v.Card, v.Hours
 		if len(v.Codes) > 0 {
 			best.Code = v.Codes[0]
 		}
@@ -205,8 +209,8 @@ func (f *follower) enter(v Finding) {
 // name enters what a finding calls an incident.
 func name(i *store.Incident, v Finding) {
 	switch {
-	case of(i, v.Kind, v.Cause) || v.Kind == KindSilence:
-	case i.Cause == report.Unexplained && i.Kind == KindSilence:
+	case of(i, v.Kind, v.Cause) || mute(v.Kind) != "":
+	case i.Cause == report.Unexplained && mute(i.Kind) != "":
 		// A silence says least: a cause that a terminal could still name takes its place.
 		i.Cause, i.Segment = v.Cause, v.Segment
 	default:
@@ -237,12 +241,11 @@ const steady = 0.1
 // those that they would have made.
 func (f *follower) lose(i *following) {
 	lost := 0.0
-	if i.Closed.IsZero() && i.Kind == KindSilence {
+	if i.Closed.IsZero() && mute(i.Kind) != "" {
 		lost = float64(i.Terminals) * f.l.Rate
 	} else if i.Closed.IsZero() {
 		for _, v := range f.l.Recent {
-			if v.At.Estate == i.Estate && v.Segment != SegmentSilence && of(&i.Incident, KindSurge, v.Cause) &&
-				Place(i.Place).Holds(f.l.Places[v.At.Terminal]) {
+			if mute(v.Segment) == "" && f.l.about(&i.Incident, v) {
 				lost += float64(max(1, v.Sales)) * float64(time.Hour/Window)
 			}
 		}

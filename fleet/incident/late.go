@@ -116,7 +116,7 @@ func Past(l Look, found []Finding, list []store.Incident) []store.Incident {
 		was := store.Incident{}
 		if best == nil {
 			best = &store.Incident{Estate: l.Estate, Opened: first, Seen: last, Cause: v.Cause, Segment: v.Segment}
-			best.Kind, best.Quiet = v.Kind, last
+			best.Kind, best.Only, best.Quiet = v.Kind, v.Only, last
 			best.Place, best.P, best.Of, best.Expected = v.Place, v.P, v.Of, v.Expected
 			best.Scope, best.Key = v.Place.Scope(l.Estate)
 			best.Witnesses = len(v.Reporters)
@@ -134,7 +134,7 @@ func Past(l Look, found []Finding, list []store.Incident) []store.Incident {
 		}
 		name(best, v)
 		if best.Code == "" && len(v.Codes) > 0 {
-			best.Code, best.Codes, best.Entry = v.Codes[0], v.Codes, v.Entry
+			best.Code, best.Codes, best.Entry, best.Card = v.Codes[0], v.Codes, v.Entry, v.Card
 		}
 		best.Peak = max(best.Peak, len(v.Reporters))
 		best.Of = max(best.Of, best.Peak)

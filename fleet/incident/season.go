@@ -27,6 +27,8 @@ const (
 
 	hoursOfWeek = 7 * 24
 
+	maxKinds = 64 // values of an aspect that one hour teaches: a terminal may invent codes
+
 	// A site whose terminals fall silent about this hour on most days, or on most of these days of the week, does so by
 	// habit: it closes. So many days, or weeks, must be known.
 	habitual   = 0.5
@@ -48,6 +50,7 @@ type Season struct {
 	sums   map[share]float64         // the same of all values
 	last   map[string]int64          // by estate, the last hour that is in it
 	ends   map[closing]float64       // terminals of a site that fell silent, by the hour of the week
+	sold   map[closing]float64       // and that told of sales
 }
 
 type closing struct {
@@ -60,13 +63,15 @@ type estateCause struct{ estate, cause string }
 type share struct{ estate, cause, dim, value string }
 
 type slots struct {
-	all  float64
-	week [hoursOfWeek]float64
+	all   float64
+	week  [hoursOfWeek]float64
+	times [hoursOfWeek]int // rows
 }
 
 func (s *slots) add(slot int, n float64) {
 	s.all += n
 	s.week[slot] += n
+	s.times[slot]++
 }
 
 // day sums a slot over the days of the week.
@@ -86,11 +91,14 @@ func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 func (s *Season) Add(r store.SeasonRow) {
 	if s.active == nil {
 		*s = Season{map[string]*slots{}, map[estateCause]*slots{}, map[string]map[int64]bool{}, map[share]float64{},
-			map[share]float64{}, map[string]int64{}, map[closing]float64{}}
+			map[share]float64{}, map[string]int64{}, map[closing]float64{}, map[closing]float64{}}
 	}
 	switch {
+	case r.Dim == store.DimBeyond:
 	case r.Dim == dimEnds:
 		s.ends[closing{r.Estate, r.Value, slotOf(r.Hour)}] += r.Terminals
+	case r.Dim == dimSales:
+		s.sold[closing{r.Estate, r.Value, slotOf(r.Hour)}] += r.Terminals
 	case r.Dim != "":
 		s.shares[share{r.Estate, r.Cause, r.Dim, r.Value}] += r.Terminals
 		s.sums[share{r.Estate, r.Cause, r.Dim, ""}] += r.Terminals
@@ -160,6 +168,11 @@ func (s *Season) Factor(estate, cause, dim, value string) float64 {
 	return (s.shares[share{estate, cause, dim, value}] + priorShare) / (expected + priorShare)
 }
 
+// Part is the part of a cause's reports that has a value of one of Aspects; of a cause of which little is known, all.
+func (s *Season) Part(estate, cause, name, value string) float64 {
+	return (s.shares[share{estate, cause, name, value}] + priorShare) / (s.sums[share{estate, cause, name, ""}] + priorShare)
+}
+
 // Closes is the part of a site's terminals, of which there are so many, that fall silent by habit about an hour: 0 if
 // no habit is known.
 func (s *Season) Closes(estate, site string, terminals int, hour int64) float64 {
@@ -197,6 +210,7 @@ func (s *Season) Close(estate string, hour int64, list []store.Sighting, places 
 	done := map[one]bool{}
 	causes, shares, ends := map[string]float64{}, map[share]float64{}, map[string]float64{}
 	sites := map[string]int{}
+	kinds := map[one]int{} // values of an aspect of a cause
 	for _, p := range places {
 		sites[p["site"]]++
 	}
@@ -213,6 +227,15 @@ func (s *Season) Close(estate string, hour int64, list []store.Sighting, places 
 			}
 		}
 		causes[v.Cause]++
+		for _, name := range Aspects {
+			k := share{estate, v.Cause, name, aspect(&v, name)}
+			if k.value != "" && (shares[k] > 0 || kinds[one{name, v.Cause}] < maxKinds) {
+				if shares[k] == 0 {
+					kinds[one{name, v.Cause}]++
+				}
+				shares[k]++
+			}
+		}
 		for dim, value := range places[v.At.Terminal] {
 			shares[share{estate, v.Cause, dim, value}]++
 		}
@@ -231,6 +254,10 @@ func (s *Season) Close(estate string, hour int64, list []store.Sighting, places 
 	}
 	for _, c := range slices.Sorted(maps.Keys(causes)) {
 		rows = append(rows, store.SeasonRow{Estate: estate, Cause: c, Hour: hour, Terminals: causes[c] * part[c]})
+		if part[c] < 1 {
+			rows = append(rows, store.SeasonRow{Estate: estate, Cause: c, Dim: store.DimBeyond, Hour: hour,
+				Terminals: causes[c] * (1 - part[c])})
+		}
 	}
 	for _, site := range slices.Sorted(maps.Keys(ends)) {
 		rows = append(rows, store.SeasonRow{Estate: estate, Cause: SegmentSilence, Dim: dimEnds, Value: site, Hour: hour,

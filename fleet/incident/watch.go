@@ -68,7 +68,8 @@ type Watch struct {
 	slow    []store.Sighting
 	slowAt  time.Time
 	late    late
-	places  map[string]map[string]Place // by estate and terminal
+	selling map[int64]map[report.Address]bool // by hour, this one and the last: who told of sales
+	places  map[string]map[string]Place       // by estate and terminal
 	members map[string]map[string]Member
 
 	mu   sync.Mutex
@@ -146,6 +147,7 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 		}
 		w.season, w.slowAt, w.births, w.bornAt = season, time.Time{}, map[report.Address]report.Birth{}, time.Time{}
 		w.known, w.soldAt, w.late = map[report.Address]placed{}, 0, newLate()
+		w.selling = map[int64]map[report.Address]bool{}
 	}
 	standings, err := w.gather(ctx, now)
 	if err != nil {
@@ -165,6 +167,7 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 	}
 	silences := silences(standings)
 	recent = append(recent, since(silences, now.Add(-Window))...)
+	recent = append(recent, w.idles(standings, now)...)
 	slowNow := now.Sub(w.slowAt) >= slowEvery || now.Before(w.slowAt)
 	if slowNow {
 		if w.slow, err = w.Source.Sightings(ctx, now.Add(-SlowWindow)); err != nil {
@@ -250,6 +253,7 @@ func (w *Watch) gather(ctx context.Context, now time.Time) ([]store.Standing, er
 	}
 	w.places, w.members = map[string]map[string]Place{}, map[string]map[string]Member{}
 	assume(standings)
+	w.sell(standings, now)
 	for _, s := range standings {
 		if w.places[s.At.Estate] == nil {
 			w.places[s.At.Estate], w.members[s.At.Estate] = map[string]Place{}, map[string]Member{}
@@ -336,12 +340,13 @@ func (w *Watch) close(ctx context.Context, now time.Time, silences []store.Sight
 		}
 		for h := max(first, this-int64(SlowWindow/time.Hour)+1); h < this; h++ {
 			begin, end := time.Unix(h*3600, 0), time.Unix((h+1)*3600, 0)
-			rows := w.season.Close(estate, h, list, places, func(cause string) bool {
+			rows := w.season.Sold(estate, h, places, w.selling[h])
+			rows = append(rows, w.season.Close(estate, h, list, places, func(cause string) bool {
 				return slices.ContainsFunc(incidents, func(i store.Incident) bool {
 					about := i.Cause == cause || slices.Contains(i.Also, cause) || i.Kind == KindSilence && cause == SegmentSilence
 					return i.Estate == estate && about && i.Opened.Before(end) && (i.Closed.IsZero() || i.Closed.After(begin))
 				})
-			})
+			})...)
 			if err := w.Source.AddSeason(ctx, rows); err != nil {
 				return err
 			}

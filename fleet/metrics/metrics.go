@@ -20,13 +20,13 @@ import (
 )
 
 //go:embed dashboard.json
-var dashboard []byte
+var dashboardJSON []byte
 
 //go:embed rules.yml
 var rules []byte
 
 // Dashboard is a dashboard for Grafana, as JSON to import.
-func Dashboard() []byte { return dashboard }
+func Dashboard() []byte { return dashboardJSON }
 
 // Rules are alerting rules for Prometheus, as YAML.
 func Rules() []byte { return rules }

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -154,6 +156,23 @@ func TestScrapesAreBounded(t *testing.T) {
 	}
 	if n := collect(&Fleet{Store: many{}, Log: log}); n["posdx_fleet_terminals"] != maxEstates+1 {
 		t.Error(n)
+	}
+}
+
+// The dashboard is one of Grafana's by Grafana's own schema: every panel, option and query has its type, none is left
+// out and none is unknown.
+func TestDashboardIsGrafanas(t *testing.T) {
+	plugins.RegisterDefaultPlugins()
+	var d dashboard.Dashboard
+	err := errors.Join(d.UnmarshalJSONStrict(Dashboard()), d.Validate())
+	if err != nil && strings.TrimSpace(err.Error()) != "" { // an empty list of errors is none
+		t.Error(err)
+	}
+	if len(d.Panels) < 10 {
+		t.Errorf("%d panels are read", len(d.Panels))
+	}
+	if d.UnmarshalJSONStrict(bytes.Replace(Dashboard(), []byte(`"colorMode"`), []byte(`"colourMode"`), 1)) == nil {
+		t.Error("the schema lets an unknown option pass")
 	}
 }
 

@@ -402,6 +402,7 @@ var words = map[string]codes.Text{
 	"until":        {ZH: "结束：", EN: "Until: "},
 	"act":          {ZH: "由谁处理：", EN: "Who acts: "},
 	"silence":      {ZH: "终端失联", EN: "terminals fell silent"},
+	"idle":         {ZH: "终端在线却没有交易", EN: "terminals are online and sell nothing"},
 	"test":         {ZH: "posdx-fleet 的测试通知", EN: "a test of posdx-fleet's notifications"},
 }
 

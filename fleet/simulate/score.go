@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"posdx/agent/report"
+	"posdx/codes"
 	"posdx/fleet/incident"
 	"posdx/fleet/store"
 )
@@ -20,6 +21,7 @@ type Shelf struct {
 	sightings []store.Sighting // ascending
 	late      []lately
 	good      []time.Time
+	failed    []time.Time
 	rows      []store.SeasonRow // of the base rate
 	sales     map[int64]float64
 	incidents []store.Incident
@@ -33,7 +35,8 @@ type lately struct {
 
 // NewShelf makes the store of a fleet.
 func NewShelf(w *World) *Shelf {
-	return &Shelf{w: w, good: make([]time.Time, len(w.Terminals)), sales: map[int64]float64{}}
+	return &Shelf{w: w, good: make([]time.Time, len(w.Terminals)),
+		failed: make([]time.Time, len(w.Terminals)), sales: map[int64]float64{}}
 }
 
 // Step simulates a minute and keeps what was reported in it.
@@ -43,11 +46,12 @@ func (s *Shelf) Step() {
 		switch {
 		case e.Cause != "":
 			v := store.Sighting{At: report.Address{Estate: Estate, Terminal: s.w.Terminals[e.Terminal].Name}, Received: e.At,
-				Scheme: "unionpay", Code: e.Code, Cause: e.Cause, Segment: e.Segment}
+				Scheme: "unionpay", Code: e.Code, Entry: e.Entry, CardScheme: e.CardScheme, Cause: e.Cause, Segment: e.Segment}
 			if e.Late {
 				s.late = append(s.late, lately{v, s.w.Now})
 			} else {
 				s.sightings = append(s.sightings, v)
+				s.failed[e.Terminal] = e.At
 			}
 		case e.Tally:
 			s.sales[e.At.Unix()/3600-1] += float64(e.Approved + e.Failed)
@@ -88,7 +92,7 @@ func (s *Shelf) Standings(context.Context, time.Time) ([]store.Standing, error) 
 	list := make([]store.Standing, len(s.w.Terminals))
 	for i := range list {
 		list[i] = s.w.Standing(i)
-		list[i].GoodAt = s.good[i]
+		list[i].GoodAt, list[i].FailedAt = s.good[i], s.failed[i]
 	}
 	return list, nil
 }
@@ -170,7 +174,7 @@ type Score struct {
 	Late                 int           // found later than a minute after the third terminal told, and one look
 	Slowest              time.Duration // from the third terminal to the incident, of the surges and silences
 	False                int           // incidents that nothing was made for
-	Lines                []string
+	Lines                []codes.Text
 }
 
 // Judge compares the incidents that began since a moment with those that were made; every is the time between looks.
@@ -190,18 +194,22 @@ func (w *World) Judge(list []store.Incident, since time.Time, every time.Duratio
 				hit = x
 			}
 		}
-		line := fmt.Sprintf("%s %-40s %s", k.From.Format("Mon 15:04"), k.Name, incident.Place(k.Place))
+		name := NameOf(k.Name)
+		line := codes.Text{ZH: fmt.Sprintf("%s %s %s", k.From.Format("01-02 15:04"), name.ZH, incident.Place(k.Place)),
+			EN: fmt.Sprintf("%s %-40s %s", k.From.Format("Mon 15:04"), name.EN, incident.Place(k.Place))}
 		if hit == nil {
-			s.Lines = append(s.Lines, line+": not found")
+			s.Lines = append(s.Lines, codes.Text{ZH: line.ZH + "：没有找到", EN: line.EN + ": not found"})
 			continue
 		}
 		s.Found++
 		after := hit.Opened.Sub(k.Third).Round(time.Second)
 		if maps.Equal(hit.Place, k.Place) {
 			s.Named++
-			line += ": found"
+			line.ZH += "：找到"
+			line.EN += ": found"
 		} else {
-			line += ": found as " + incident.Place(hit.Place).String()
+			line.ZH += "：找到，地点作 " + incident.Place(hit.Place).String()
+			line.EN += ": found as " + incident.Place(hit.Place).String()
 		}
 		if k.Kind != "slow" && !k.Third.IsZero() {
 			s.Slowest = max(s.Slowest, after)
@@ -209,13 +217,18 @@ func (w *World) Judge(list []store.Incident, since time.Time, every time.Duratio
 				s.Late++
 			}
 		}
-		s.Lines = append(s.Lines, fmt.Sprintf("%s, %s after the third terminal, %d of %d terminals", line, after, hit.Peak, hit.Of))
+		s.Lines = append(s.Lines, codes.Text{ZH: fmt.Sprintf("%s，第三台终端之后 %s，%[4]d 台中的 %[3]d 台", line.ZH, after, hit.Peak, hit.Of),
+			EN: fmt.Sprintf("%s, %s after the third terminal, %d of %d terminals", line.EN, after, hit.Peak, hit.Of)})
 	}
 	for _, x := range list {
 		if !used[x.No] && x.MergedIn == 0 && !x.Opened.Before(since) {
 			s.False++
-			s.Lines = append(s.Lines, fmt.Sprintf("%s nothing: %s %s %s, %d of %d terminals, %.1f expected",
-				x.Opened.Format("Mon 15:04"), x.Kind, x.Cause, incident.Place(x.Place), x.Peak, x.Of, x.Expected))
+			place := incident.Place(x.Place)
+			s.Lines = append(s.Lines, codes.Text{
+				ZH: fmt.Sprintf("%s 误报：%s %s %s，%[6]d 台中的 %[5]d 台，预计 %[7].1f 台",
+					x.Opened.Format("01-02 15:04"), x.Kind, x.Cause, place, x.Peak, x.Of, x.Expected),
+				EN: fmt.Sprintf("%s nothing: %s %s %s, %d of %d terminals, %.1f expected",
+					x.Opened.Format("Mon 15:04"), x.Kind, x.Cause, place, x.Peak, x.Of, x.Expected)})
 		}
 	}
 	return s
@@ -223,7 +236,8 @@ func (w *World) Judge(list []store.Incident, since time.Time, every time.Duratio
 
 // about tells whether an incident is that of a truth: its cause, and at least half of its place's terminals in common.
 func (w *World) about(x *store.Incident, k *Truth) bool {
-	if x.Cause != k.Cause && !slices.Contains(x.Also, k.Cause) && !(k.Kind == "silence" && x.Kind == incident.KindSilence) {
+	if x.Cause != k.Cause && !slices.Contains(x.Also, k.Cause) && !(k.Kind == "silence" && x.Kind == incident.KindSilence) &&
+		!(k.Kind == "idle" && x.Kind == incident.KindIdle) {
 		return false
 	}
 	both, all := 0, 0
@@ -238,10 +252,34 @@ func (w *World) about(x *store.Incident, k *Truth) bool {
 	return 2*both >= min(all, len(k.members))
 }
 
-// Print writes a score for people.
-func (s Score) Print(w io.Writer) {
-	for _, l := range s.Lines {
-		fmt.Fprintln(w, l)
+// NameOf is what a truth is called, in both languages.
+func NameOf(name string) codes.Text {
+	for _, n := range names {
+		if n.EN == name {
+			return n
+		}
 	}
-	fmt.Fprintf(w, "%d made, %d found, %d with the right place, %d late (slowest %s after the third terminal), %d false\n", s.Truths, s.Found, s.Named, s.Late, s.Slowest, s.False)
+	return codes.Text{ZH: name, EN: name}
+}
+
+var names = []codes.Text{
+	{ZH: "收单机构的故障潮", EN: "storm at an acquirer"},
+	{ZH: "运营商部分中断", EN: "a carrier's partial outage"},
+	{ZH: "运营商在一个地区部分中断", EN: "a carrier's partial outage in a region"},
+	{ZH: "运营商在一个地区全部中断", EN: "a carrier's total outage in a region"},
+	{ZH: "一种机型上的坏应用", EN: "a bad application on one model"},
+	{ZH: "一个地区没了消息", EN: "a region falls silent"},
+	{ZH: "一个门店全黑", EN: "a site goes dark"},
+	{ZH: "一种固件失去承载", EN: "a firmware loses its bearer"},
+	{ZH: "一个门店的读卡器变脏", EN: "readers at a site grow dirty"},
+}
+
+// Print writes a score for people, in a language, "zh" or "en".
+func (s Score) Print(w io.Writer, lang string) {
+	for _, l := range s.Lines {
+		fmt.Fprintln(w, l.In(lang))
+	}
+	format := codes.Text{ZH: "造了 %d 个，找到 %d 个，地点正确 %d 个，迟了 %d 个（最慢在第三台终端之后 %s），误报 %d 个\n",
+		EN: "%d made, %d found, %d with the right place, %d late (slowest %s after the third terminal), %d false\n"}.In(lang)
+	fmt.Fprintf(w, format, s.Truths, s.Found, s.Named, s.Late, s.Slowest, s.False)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"posdx/agent/report"
+	"posdx/fleet/incident"
 	"posdx/fleet/store"
 )
 
@@ -35,7 +36,7 @@ func TestDays(t *testing.T) {
 		s := w.Judge(shelf.incidents, begin.Add(time.Duration(24*day)*time.Hour), every)
 		t.Logf("warm-up day %d: %d false", day+1, s.False)
 		for _, l := range s.Lines {
-			t.Log(l)
+			t.Log(l.EN)
 		}
 		if s.False > 3 {
 			t.Errorf("day %d without incidents: %d found", day+1, s.False)
@@ -49,7 +50,7 @@ func TestDays(t *testing.T) {
 	}
 	s := w.Judge(shelf.incidents, since, every)
 	var b strings.Builder
-	s.Print(&b)
+	s.Print(&b, "en")
 	t.Logf("%d terminals, in %s:\n%s", n, time.Since(began).Round(time.Millisecond), b.String())
 	if s.Found < s.Truths-2 || s.False > 2 {
 		t.Errorf("worse than it was: %+v", s)
@@ -83,5 +84,49 @@ func TestATotalOutageIsNamedByItsBacklog(t *testing.T) {
 	if len(list) != 1 || list[0].Cause != k.Cause || list[0].Closed.IsZero() || list[0].Opened.Before(k.From) ||
 		list[0].Opened.After(k.From.Add(10*time.Minute)) || !maps.Equal(list[0].Place, k.Place) || len(list[0].Also) > 0 {
 		t.Errorf("%+v", list)
+	}
+}
+
+// A site whose terminals are online and sell nothing at noon is found from the third week on, and a shop that closes
+// is none. It is over when they sell.
+func TestASiteThatSellsNothingIsFound(t *testing.T) {
+	w := New(60, 2, begin)
+	shelf := NewShelf(w)
+	watch := shelf.Watcher()
+	live := func(d time.Duration) {
+		t.Helper()
+		if err := shelf.Live(t.Context(), watch, d, 30*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	idle := func() (list []store.Incident) {
+		for _, i := range shelf.All() {
+			if i.Kind == incident.KindIdle {
+				list = append(list, i)
+			}
+		}
+		return list
+	}
+	live(15*24*time.Hour + 12*time.Hour)
+	if list := idle(); len(list) != 0 {
+		t.Fatalf("on ordinary days: %+v", list)
+	}
+	place := map[string]string{}
+	for i := range w.Terminals {
+		place["site"] = w.Terminals[i].Labels["site"]
+		if n := w.Add(Truth{Kind: "idle", Place: place}).members; len(n) >= 6 {
+			break
+		}
+	}
+	k := w.Add(Truth{Kind: "idle", Cause: report.Unexplained, Place: maps.Clone(place), From: w.Now,
+		To: w.Now.Add(6 * time.Hour)})
+	live(5 * time.Hour)
+	list := idle()
+	if len(list) != 1 || !maps.Equal(list[0].Place, k.Place) || !list[0].Closed.IsZero() {
+		t.Fatalf("%d terminals of %v sell nothing; found %+v", len(k.members), place, list)
+	}
+	live(4 * time.Hour)
+	if list = idle(); len(list) != 1 || list[0].Proof != "sales" {
+		t.Errorf("they sell again: %+v", list)
 	}
 }

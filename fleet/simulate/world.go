@@ -31,10 +31,11 @@ func (t *Terminal) closed(minute int) bool { return t.off && (minute < t.opens |
 // A Truth is an incident that the simulation makes, to be compared with what is found.
 type Truth struct {
 	Name  string            `json:"name"`
-	Kind  string            `json:"kind"` // surge slow silence
+	Kind  string            `json:"kind"` // surge slow silence idle
 	Code  string            `json:"code,omitempty"`
 	Cause string            `json:"cause"`
 	Place map[string]string `json:"place"`
+	Only  map[string]string `json:"only,omitempty"` // entry or card_scheme of the sales that fail
 	From  time.Time         `json:"from"`
 	To    time.Time         `json:"to"`
 
@@ -77,7 +78,8 @@ type World struct {
 	Now       time.Time
 
 	r        *rand.Rand
-	day      float64 // today's business
+	cards    *rand.Rand // of its own, so that the rest of a seed's day does not change with it
+	day      float64    // today's business
 	since    []time.Time
 	online   []bool
 	returns  []time.Time // when one that lost its session is back
@@ -88,7 +90,7 @@ type World struct {
 
 // New makes a fleet of n terminals that begins at a moment.
 func New(n int, seed uint64, begin time.Time) *World {
-	w := &World{Now: begin, r: rand.New(rand.NewPCG(seed, 1)), day: 1}
+	w := &World{Now: begin, r: rand.New(rand.NewPCG(seed, 1)), cards: rand.New(rand.NewPCG(seed, 2)), day: 1}
 	carriers := []string{"中国移动", "中国移动", "中国联通", "中国电信"}
 	for site := 0; len(w.Terminals) < n; site++ {
 		acquirer, carrier, region := w.r.IntN(5), w.r.IntN(len(carriers)), w.r.IntN(8)
@@ -150,9 +152,10 @@ type Event struct {
 	Terminal             int
 	At                   time.Time
 	Code, Cause, Segment string // a failed sale
-	Late                 bool   // that waited at the terminal
-	Online, Offline      bool   // a session began, or ended unsaid
-	Tally                bool   // the hour is over: Approved and Failed sales
+	Entry, CardScheme    string
+	Late                 bool // that waited at the terminal
+	Online, Offline      bool // a session began, or ended unsaid
+	Tally                bool // the hour is over: Approved and Failed sales
 	Approved, Failed     int
 }
 
@@ -172,19 +175,21 @@ func (w *World) Step(each func(Event)) {
 	for i := range w.Terminals {
 		t := &w.Terminals[i]
 		away := w.sessions(i, minute, begin, moment, each)
-		if minute < t.opens || minute >= t.closes || away != nil && !away.Told || w.r.Float64() >= perMinute {
+		if minute < t.opens || minute >= t.closes || away != nil && !away.Told || w.r.Float64() >= perMinute ||
+			w.idle(i, begin) {
 			continue
 		}
 		at := moment()
 		u, failed := usual{}, true
+		entry, scheme := pickOf(w.cards, entries), pickOf(w.cards, cardSchemes)
 		if away != nil {
 			u = usual{away.Code, away.Cause, away.Segment, 0}
-		} else if u, failed = w.sale(i, at); !failed {
+		} else if u, failed = w.sale(i, at, entry, scheme); !failed {
 			w.approved[i]++
 			continue
 		}
 		w.failed[i]++
-		e := Event{Terminal: i, At: at, Code: u.code, Cause: u.cause, Segment: u.segment}
+		e := Event{Terminal: i, At: at, Code: u.code, Cause: u.cause, Segment: u.segment, Entry: entry, CardScheme: scheme}
 		if e.Late = !w.online[i]; e.Late {
 			w.waiting[i] = append(w.waiting[i], e)
 		} else {
@@ -238,9 +243,11 @@ func (w *World) leave(i int, at, returns time.Time, each func(Event)) time.Time 
 }
 
 // sale is what became of one: approved, or failed by a known incident or by the everyday.
-func (w *World) sale(i int, at time.Time) (usual, bool) {
+func (w *World) sale(i int, at time.Time, entry, scheme string) (usual, bool) {
 	for _, k := range w.Truths {
-		if k.Kind != "silence" && k.members[i] && !at.Before(k.From) && at.Before(k.To) && w.r.Float64() < k.Share {
+		only := (k.Only["entry"] == "" || k.Only["entry"] == entry) &&
+			(k.Only["card_scheme"] == "" || k.Only["card_scheme"] == scheme)
+		if only && k.Kind != "silence" && k.members[i] && !at.Before(k.From) && at.Before(k.To) && w.r.Float64() < k.Share {
 			w.tell(k, i, at)
 			return usual{k.Code, k.Cause, k.Segment, 0}, true
 		}
@@ -256,6 +263,37 @@ func (w *World) sale(i int, at time.Time) (usual, bool) {
 		x -= u.per
 	}
 	return usual{}, false
+}
+
+// How cards are read, and whose they are, in a hundred.
+var (
+	entries     = []share{{"contactless", 50}, {"chip", 35}, {"code", 10}, {"stripe", 5}}
+	cardSchemes = []share{{"unionpay", 84}, {"visa", 8}, {"mastercard", 6}, {"jcb", 2}}
+)
+
+type share struct {
+	name string
+	of   int
+}
+
+func pickOf(r *rand.Rand, list []share) string {
+	n := r.IntN(100)
+	for _, s := range list {
+		if n -= s.of; n < 0 {
+			return s.name
+		}
+	}
+	return ""
+}
+
+// idle tells whether a terminal is online and sells nothing.
+func (w *World) idle(i int, at time.Time) bool {
+	for _, k := range w.Truths {
+		if k.Kind == "idle" && k.members[i] && !at.Before(k.From) && at.Before(k.To) {
+			return true
+		}
+	}
+	return false
 }
 
 // tell notes that a terminal told of an incident.
@@ -325,6 +363,11 @@ func (w *World) Incidents(n int, day time.Time) {
 		func(at time.Time) Truth {
 			return Truth{Name: "readers at a site grow dirty", Kind: "slow", Code: "E1", Cause: "reader.dirty",
 				Segment: "reader", Place: site(5), Share: 0.1, From: at, To: day.Add(23 * time.Hour)}
+		},
+		func(at time.Time) Truth {
+			return Truth{Name: "one scheme's cards fail at an acquirer", Kind: "surge", Code: "91",
+				Cause: "issuer.declined", Segment: "issuer", Place: pick("acquirer"), Only: map[string]string{"card_scheme": "visa"},
+				Share: 0.5, From: at, To: at.Add(40 * time.Minute)}
 		},
 	}
 	for k := range n {

@@ -392,7 +392,9 @@ type AuditFilter struct {
 	In        Estates
 	Who, What string
 	Before    int64 // entries with a lower number
-	Limit     int   // 1 to MaxRows, 0 means 50
+	// of Since or later, and before Until
+	Since, Until time.Time
+	Limit        int // 1 to MaxRows, 0 means 50
 }
 
 // Audits lists entries, newest first.
@@ -409,6 +411,12 @@ func (s *Store) Audits(ctx context.Context, f AuditFilter) ([]AuditEntry, error)
 	}
 	if f.Before > 0 {
 		q, args = q+" AND no < ?", append(args, f.Before)
+	}
+	if !f.Since.IsZero() {
+		q, args = q+" AND at >= ?", append(args, millis(f.Since))
+	}
+	if !f.Until.IsZero() {
+		q, args = q+" AND at < ?", append(args, millis(f.Until))
 	}
 	list := []AuditEntry{}
 	err := s.eachAudit(

@@ -462,7 +462,7 @@ func (b *batch) said(ctx context.Context, at report.Address, id string) (p float
 const (
 	rowRevision = 4
 	rowCode     = 12
-	rowP        = 20
+	rowP        = 21
 )
 
 func schemeOf(d *report.Diagnosis) string {
@@ -472,11 +472,12 @@ func schemeOf(d *report.Diagnosis) string {
 	return clean(d.Event.Scheme)
 }
 
-func entryOf(d *report.Diagnosis) string {
+// txnOf is how the card was read and of which card scheme it was, as far as the terminal said.
+func txnOf(d *report.Diagnosis) (entry, cardScheme string) {
 	if d.Event.Txn == nil {
-		return ""
+		return "", ""
 	}
-	return clean(d.Event.Txn.Entry)
+	return clean(d.Event.Txn.Entry), clean(d.Event.Txn.CardScheme)
 }
 
 // diagnosis keeps the highest revision of each diagnosis in the batch: one INSERT may not touch a row twice.
@@ -489,11 +490,12 @@ func (b *batch) diagnosis(d *Document) {
 	}
 	b.revisions[k] = dx.Revision
 	c := First(dx)
+	entry, card := txnOf(dx)
 	row := []any{
 		d.At.Estate, d.At.Terminal, k.bootID, dx.ID, dx.Revision, flag(dx.Final),
 		b.streams[streamKey{d.At, d.Epoch}].No, d.Epoch, int64(d.Boot), int64(d.Seq), flag(d.Historical), millis(d.Received),
 		clean(dx.Event.Code), schemeOf(dx), clean(c.ID), clean(c.Segment), words(d.At, dx), string(d.Body), d.Packed,
-		entryOf(dx), c.Probability, dx.Repeats,
+		entry, card, c.Probability, dx.Repeats,
 	}
 	if again {
 		copy(row[6:12], b.diagnoses[k][6:12]) // its place in the stream and time of arrival are the first revision's
@@ -600,7 +602,7 @@ func (b *batch) flush(ctx context.Context) error {
 			` ON CONFLICT (estate, terminal, boot_id, id) DO UPDATE SET revision = excluded.revision, final = excluded.final,
 			code = excluded.code, scheme = excluded.scheme, cause = excluded.cause, segment = excluded.segment,
 			words = excluded.words, body = excluded.body, packed = excluded.packed, entry = excluded.entry,
-			p = excluded.p, repeats = excluded.repeats WHERE excluded.revision > diagnoses.revision`)
+			card_scheme = excluded.card_scheme, p = excluded.p, repeats = excluded.repeats WHERE excluded.revision > diagnoses.revision`)
 	}
 	if err != nil {
 		return err

@@ -96,8 +96,9 @@ func (b *batch) copyDiagnoses(ctx context.Context, rows [][]any) error {
 		from, args := unnest(higher)
 		_, err := b.tx.ExecContext(ctx,
 			`UPDATE diagnoses AS d SET revision = u.revision, final = u.final, code = u.code, scheme = u.scheme, cause = u.cause,
-			segment = u.segment, words = u.words, body = u.body, packed = u.packed, entry = u.entry, p = u.p, repeats = u.repeats
-			FROM `+from+` AS u (place, received, revision, final, code, scheme, cause, segment, words, body, packed, entry, p, repeats)
+			segment = u.segment, words = u.words, body = u.body, packed = u.packed, entry = u.entry, card_scheme = u.card_scheme,
+			p = u.p, repeats = u.repeats
+			FROM `+from+` AS u (place, received, revision, final, code, scheme, cause, segment, words, body, packed, entry, card_scheme, p, repeats)
 			WHERE d.place = u.place AND d.received = u.received`, args...)
 		if err != nil {
 			return fmt.Errorf("raise diagnoses: %w", err)

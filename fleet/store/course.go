@@ -45,8 +45,11 @@ func (s *Store) Codes(ctx context.Context, in Estates, from time.Time, steps, ho
 	return list, rows.Err()
 }
 
-// Causes counts the terminals that reported each cause in an hour, in steps of hours from the hour of a moment on. The
-// hour under way is counted from the diagnoses themselves.
+// unbooked is how many hours may be over or under way that no season has yet: it is entered some time after the hour.
+const unbooked = 2
+
+// Causes counts the terminals that reported each cause in an hour, in steps of hours from the hour of a moment on.
+// Hours that no season has yet are counted from the diagnoses themselves.
 func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, hours int, cause string) ([]Point,
 	error) {
 	cond, args := in.only("estate")
@@ -57,7 +60,7 @@ func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, h
 	first := hour(from)
 	all := append([]any{first, int64(hours)}, args...)
 	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT cause, (hour - ?) / ? AS step, sum(terminals) FROM seasons
-		WHERE `+cond+` AND cause <> 'silence' AND cause <> '' AND dim = '' AND hour >= ? AND hour < ? GROUP BY cause, step`), append(all, first, first+int64(steps*hours))...)
+		WHERE `+cond+` AND cause NOT IN ('silence', 'idle', '') AND dim IN ('', '`+DimBeyond+`') AND hour >= ? AND hour < ? GROUP BY cause, step`), append(all, first, first+int64(steps*hours))...)
 	if err != nil {
 		return nil, fmt.Errorf("count causes: %w", err)
 	}
@@ -73,30 +76,33 @@ func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, h
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("count causes: %w", err)
 	}
-	this := hour(time.Now())
-	if this < first || this >= first+int64(steps*hours) {
+	begin := max(first, hour(time.Now())-unbooked+1)
+	if begin >= first+int64(steps*hours) {
 		return list, nil
 	}
-	begin := time.Unix(this*3600, 0)
-	low, err := s.placeAt(ctx, begin)
+	low, err := s.placeAt(ctx, time.Unix(begin*3600, 0))
 	if err != nil {
 		return nil, fmt.Errorf("count causes: %w", err)
 	}
-	now, err := s.read.QueryContext(ctx, s.sql(`SELECT cause, count(*) FROM
-		(SELECT DISTINCT cause, estate, terminal FROM diagnoses WHERE `+cond+` AND place >= ? AND received >= ?
-		AND historical = 0) AS d GROUP BY cause`), append(args, low, millis(begin))...)
+	now, err := s.read.QueryContext(ctx, s.sql(`SELECT cause, hour, count(*) FROM
+		(SELECT DISTINCT cause, estate, terminal, received / 3600000 AS hour FROM diagnoses WHERE `+cond+` AND place >= ?
+		AND received >= ? AND received < ? AND historical = 0) AS d
+		WHERE NOT EXISTS (SELECT 1 FROM seasons AS s WHERE s.estate = d.estate AND s.cause = '' AND s.dim = ''
+		AND s.hour = d.hour) GROUP BY cause, hour`),
+		append(args, low, begin*3600e3, (first+int64(steps*hours))*3600e3)...)
 	if err != nil {
 		return nil, fmt.Errorf("count causes: %w", err)
 	}
 	defer now.Close()
-	step := int(this-first) / hours
 	for now.Next() {
-		p := Point{Step: step}
-		if err := now.Scan(&p.Cause, &p.Count); err != nil {
+		var p Point
+		var at int64
+		if err := now.Scan(&p.Cause, &at, &p.Count); err != nil {
 			return nil, fmt.Errorf("count causes: %w", err)
 		}
+		p.Step = int(at-first) / hours
 		// Into the step's own point, if the hours before are in it.
-		if k := slices.IndexFunc(list, func(o Point) bool { return o.Step == step && o.Cause == p.Cause }); k >= 0 {
+		if k := slices.IndexFunc(list, func(o Point) bool { return o.Step == p.Step && o.Cause == p.Cause }); k >= 0 {
 			list[k].Count += p.Count
 			continue
 		}

@@ -29,17 +29,21 @@ type Task struct {
 	ID       string    `json:"diagnosis"` // the newest
 }
 
-// Tasks lists the terminals that have reported one of some causes since a moment, with at least this probability, and
-// for which no later report shows that it is over. The sites with most of them come first.
-func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place map[string]string, since time.Time,
+// MaxTasks bounds a list of tasks.
+const MaxTasks = 2000
+
+// Tasks lists the terminals that have reported one of some causes since a moment and, unless until is zero, before
+// another, with at least this probability, and for which no later report shows that it is over. They go by region and
+// site.
+func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place map[string]string, since, until time.Time,
 	least float64) ([]Task, error) {
 	low, err := s.placeAt(ctx, since)
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)
 	}
 	cond, args := in.only("d.estate")
-	cond = cmp.Or(cond, "1 = 1") + " AND d.place >= ? AND d.p >= ? AND d.cause IN (" + strings.TrimSuffix(strings.Repeat("?, ", len(causes)), ", ") + ")"
-	args = append(args, low, least)
+	cond = cmp.Or(cond, "1 = 1") + " AND d.place >= ? AND d.received >= ? AND d.received < ? AND d.p >= ? AND d.cause IN (" + strings.TrimSuffix(strings.Repeat("?, ", len(causes)), ", ") + ")"
+	args = append(args, low, millis(since), upTo(until), least)
 	for _, c := range causes {
 		args = append(args, clean(c))
 	}
@@ -57,7 +61,7 @@ func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place ma
 		LEFT JOIN outcomes AS o ON o.estate = g.estate AND o.terminal = g.terminal AND o.diagnosis = l.id
 		LEFT JOIN found AS f ON f.estate = g.estate AND f.terminal = g.terminal AND f.diagnosis = l.id
 		WHERE (o.outcome IS NULL OR o.outcome = 'untested') AND f.found IS NULL
-		ORDER BY region, g.estate, site, g.terminal, g.cause LIMIT 2000`), args...)
+		ORDER BY region, g.estate, site, g.terminal, g.cause LIMIT `+fmt.Sprint(MaxTasks)), args...)
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)
 	}
@@ -74,6 +78,14 @@ func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place ma
 		list = append(list, t)
 	}
 	return list, rows.Err()
+}
+
+// upTo is the end of a time, which zero leaves open.
+func upTo(t time.Time) int64 {
+	if t.IsZero() {
+		return 1 << 50
+	}
+	return millis(t)
 }
 
 // Asked lists the diagnoses that a person asked a terminal for, the newest first.
@@ -234,10 +246,7 @@ func (s *Store) Became(ctx context.Context, in Estates, cause string, since, bef
 	if cause != "" {
 		cond, of = cond+" AND cause = ?", append(of, clean(cause))
 	}
-	if before.IsZero() {
-		before = time.UnixMilli(1 << 50)
-	}
-	args := slices.Concat(of, []any{millis(since), millis(before)}, of, []any{millis(since), millis(before)})
+	args := slices.Concat(of, []any{millis(since), upTo(before)}, of, []any{millis(since), upTo(before)})
 	rows, err := s.read.QueryContext(ctx,
 		s.sql(fmt.Sprintf(`SELECT u.estate, u.terminal, u.diagnosis, max(u.code), max(u.cause), max(u.p), max(u.outcome), max(u.found), max(u.at) AS last FROM (
 			SELECT estate, terminal, diagnosis, code, cause, p, outcome, '' AS found, received AS at FROM outcomes WHERE %s AND received >= ? AND received < ?

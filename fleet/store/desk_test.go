@@ -165,7 +165,7 @@ func TestWhatPagesAsk(t *testing.T) {
 			return n, err
 		}, 3, 2)
 		count("tasks", func(in store.Estates) (int, error) {
-			l, err := s.Tasks(ctx, in, []string{"reader.fault", "account.funds"}, nil, before, 0.5)
+			l, err := s.Tasks(ctx, in, []string{"reader.fault", "account.funds"}, nil, before, time.Time{}, 0.5)
 			return len(l), err
 		}, 0, 0) // each has an outcome, or somebody found
 		count("incidents", func(in store.Estates) (int, error) {
@@ -214,15 +214,19 @@ func TestWhatPagesAsk(t *testing.T) {
 			return q.Terminals + q.Diagnoses, err
 		}, 9, 6)
 
-		course, err := s.Reporting(ctx, "shop", map[string]string{"site": "一号店"}, []string{"reader.fault"}, before, 2, after.Sub(before)/2)
+		told, err := s.Told(ctx, "shop", []string{"reader.fault"}, before, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		course, err := s.Reporting(ctx, told, map[string]string{"site": "一号店"}, before, 2, after.Sub(before)/2)
 		if err != nil || len(course) != 2 || course[0]+course[1] == 0 {
 			t.Errorf("course %v %v", course, err)
 		}
-		in, rest, err := s.InAndOut(ctx, "shop", map[string]string{"site": "一号店"}, []string{"reader.fault"}, before, after)
+		in, rest, err := s.InAndOut(ctx, told, map[string]string{"site": "一号店"})
 		if err != nil || in.Of != 1 || in.Reporting != 1 || rest.Of != 1 || rest.Reporting != 1 {
 			t.Error(in, rest, err)
 		}
-		shares, err := s.Shares(ctx, "shop", []string{"reader.fault"}, before, after)
+		shares, err := s.Shares(ctx, told)
 		if err != nil || len(shares) != 4 {
 			t.Error(shares, err)
 		}
@@ -299,11 +303,108 @@ func TestWhatPagesAsk(t *testing.T) {
 	})
 }
 
-// The hour under way is in the course of causes, with the hours before it and once a terminal, though no season holds
-// it yet: an incident that began ten minutes ago is looked for there.
-func TestTheHourUnderWayIsInTheCourse(t *testing.T) {
+// What had waited at terminals counts in the shares and the course of an incident at the time when it happened, and
+// nowhere if that is not known or is another time; a terminal that told then and again later counts once.
+func TestWhatHadWaitedCountsWhenItHappened(t *testing.T) {
+	both(t, func(t *testing.T, s *store.Store) {
+		ctx := t.Context()
+		begin, end := t0.Add(-2*time.Hour), t0.Add(-time.Hour)
+		for n, c := range []struct {
+			terminal, site string
+			happened, came time.Duration // after begin
+			late, believed bool
+		}{
+			{"live", "a", 10 * time.Minute, 10 * time.Minute, false, true},
+			{"late", "a", 20 * time.Minute, 3 * time.Hour, true, true},
+			{"both", "b", 25 * time.Minute, 25 * time.Minute, false, true},
+			{"both", "b", 26 * time.Minute, 4 * time.Hour, true, true},
+			{"earlier", "a", -time.Hour, 30 * time.Minute, true, true}, // came then, happened before
+			{"afterwards", "a", 90 * time.Minute, 3 * time.Hour, true, true},
+			{"unsure", "a", 30 * time.Minute, 3 * time.Hour, true, false},
+			{"far", "a", 30 * time.Minute, 90 * time.Hour, true, true}, // later than anybody waits for
+			{"quiet", "b", 0, 0, false, true},
+		} {
+			a := sample.New("shop", c.terminal)
+			d := a.Diagnosis(n, 2, "96", map[bool]string{true: "card.unreadable", false: "wan.outage"}[c.terminal == "quiet"], "wan")
+			d.Event.Time, d.Event.ClockTrusted = begin.Add(c.happened), c.believed
+			x := doc(a.Wrap(report.KindDiagnosis, d))
+			x.Seq, x.Historical, x.Received = uint64(n+1), c.late, begin.Add(c.came)
+			commit(t, s, x)
+			if err := s.SavePlaces(ctx, []store.Placed{{At: a.At, When: t0, Place: map[string]string{"site": c.site}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		told, err := s.Told(ctx, "shop", []string{"wan.outage"}, begin, end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, out, err := s.InAndOut(ctx, told, map[string]string{"site": "a"})
+		if err != nil || in.Reporting != 2 || in.Of != 6 || out.Reporting != 1 || out.Of != 2 {
+			t.Errorf("in %+v, out %+v, %v; want 2 of 6 and 1 of 2", in, out, err)
+		}
+		shares, err := s.Shares(ctx, told)
+		got := map[string]int{}
+		for _, v := range shares {
+			got[v.Value] = v.Reporting
+		}
+		if err != nil || got["a"] != 2 || got["b"] != 1 {
+			t.Errorf("shares %+v %v", shares, err)
+		}
+		for site, want := range map[string][]float64{"": {1, 2, 0, 0}, "a": {1, 1, 0, 0}, "b": {0, 1, 0, 0}} {
+			var place map[string]string
+			if site != "" {
+				place = map[string]string{"site": site}
+			}
+			course, err := s.Reporting(ctx, told, place, begin, 4, 15*time.Minute)
+			if err != nil || !slices.Equal(course, want) {
+				t.Errorf("course of %q: %v %v, want %v", site, course, err, want)
+			}
+		}
+		before, err := s.Reporting(ctx, told, nil, begin.Add(-2*time.Hour), 2, time.Hour)
+		if err != nil || !slices.Equal(before, []float64{0, 1}) {
+			t.Errorf("the quiet before: %v %v, want what happened then", before, err)
+		}
+	})
+}
+
+// Hours that no season holds yet, the one under way and one that was over a moment ago, are in the course of causes,
+// with the hours before them and once a terminal: an incident that began ten minutes ago is looked for there. What an
+// incident keeps out of the base rate is in it too.
+func TestHoursWithoutASeasonAreInTheCourse(t *testing.T) {
 	both(t, func(t *testing.T, s *store.Store) {
 		now := time.Now()
+		hour := now.Unix() / 3600
+		course := func(estate string, back time.Duration, hours, steps int) []float64 {
+			t.Helper()
+			got, err := s.Causes(t.Context(), store.Estates{estate}, now.Add(-back), steps, hours, "host.malfunction")
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts := make([]float64, steps)
+			for _, p := range got {
+				counts[p.Step] += p.Count
+			}
+			return counts
+		}
+		a := sample.New("over", "t1")
+		for n, at := range []time.Time{time.Unix(hour*3600-600, 0), now} {
+			topic, payload := a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer"))
+			commit(t, s, ingest.Decode(topic, payload, at))
+		}
+		if got := course("over", time.Hour, 1, 2); !slices.Equal(got, []float64{1, 1}) {
+			t.Errorf("the hour that is over and the one under way: %v, want one each", got)
+		}
+		if err := s.AddSeason(t.Context(), []store.SeasonRow{
+			{Estate: "over", Hour: hour - 1, Active: 9},
+			{Estate: "over", Cause: "host.malfunction", Hour: hour - 1, Terminals: 4},
+			{Estate: "over", Cause: "host.malfunction", Dim: store.DimBeyond, Hour: hour - 1, Terminals: 408},
+			{Estate: "over", Cause: "host.malfunction", Dim: "carrier", Value: "x", Hour: hour - 1, Terminals: 4},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if got := course("over", time.Hour, 1, 2); !slices.Equal(got, []float64{412, 1}) {
+			t.Errorf("once the season has the hour: %v, want 412 and 1", got)
+		}
 		for i, name := range []string{"t1", "t2"} {
 			a := sample.New("shop", name)
 			for n := range i + 1 {

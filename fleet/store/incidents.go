@@ -17,7 +17,8 @@ type Sighting struct {
 	Received       time.Time // of what had waited at the terminal: when it happened
 	Sales          int       // that failed with it, 1 or more
 	Scheme, Code   string
-	Entry          string
+	Entry          string // how the card was read
+	CardScheme     string
 	Cause, Segment string
 }
 
@@ -28,7 +29,8 @@ const maxSightings = 200_000
 // past and are left out.
 func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, error) {
 	rows, err := s.read.QueryContext(ctx,
-		s.sql(`SELECT estate, terminal, received, repeats + 1, scheme, code, entry, cause, segment FROM diagnoses
+		s.sql(`SELECT estate, terminal, received, repeats + 1, scheme, code, entry, card_scheme, cause, segment
+		FROM diagnoses
 		WHERE received >= ? AND historical = 0 ORDER BY received DESC LIMIT ?`), millis(since), maxSightings)
 	if err != nil {
 		return nil, fmt.Errorf("list sightings: %w", err)
@@ -38,8 +40,8 @@ func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, err
 	for rows.Next() {
 		var v Sighting
 		var received int64
-		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry, &v.Cause,
-			&v.Segment); err != nil {
+		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry,
+			&v.CardScheme, &v.Cause, &v.Segment); err != nil {
 			return nil, fmt.Errorf("list sightings: %w", err)
 		}
 		v.Received = fromMillis(received)
@@ -75,25 +77,36 @@ func (s *Store) Backlog(ctx context.Context, after int64, since, until time.Time
 	if err != nil {
 		return wrong(err)
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, received, repeats + 1, scheme, code, entry, cause, segment, body, packed
-		FROM diagnoses WHERE place > ? AND place <= ? AND historical = 1 ORDER BY place LIMIT ?`), after, last, limit)
+	list, read, end, err := s.waited(ctx, "place > ? AND place <= ? ORDER BY place LIMIT ?", after, last, limit)
+	if err != nil {
+		return wrong(err)
+	}
+	if read == limit {
+		last = end
+	}
+	return list, max(after, last), nil
+}
+
+// waited reads what had waited at its terminal: how many rows there were, which was the last, and of those of which it
+// is known when they happened, that.
+func (s *Store) waited(ctx context.Context, which string, args ...any) (list []Sighting, read int, last int64,
+	err error) {
+	wrong := func(err error) ([]Sighting, int, int64, error) { return nil, 0, 0, err }
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, received, repeats + 1, scheme, code, entry, card_scheme,
+		cause, segment, body, packed
+		FROM diagnoses WHERE historical = 1 AND `+which), args...)
 	if err != nil {
 		return wrong(err)
 	}
 	defer rows.Close()
-	var list []Sighting
-	read := 0
 	for ; rows.Next(); read++ {
 		var v Sighting
-		var place, received int64
+		var received int64
 		var body string
 		var packed []byte
-		if err := rows.Scan(&place, &v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry,
-			&v.Cause, &v.Segment, &body, &packed); err != nil {
+		if err := rows.Scan(&last, &v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry,
+			&v.CardScheme, &v.Cause, &v.Segment, &body, &packed); err != nil {
 			return wrong(err)
-		}
-		if read == limit-1 {
-			last = place
 		}
 		var d struct{ Event report.Event }
 		if body, err = plainBody(body, packed); err != nil || json.Unmarshal([]byte(body), &d) != nil {
@@ -107,25 +120,26 @@ func (s *Store) Backlog(ctx context.Context, after int64, since, until time.Time
 	if err := rows.Err(); err != nil {
 		return wrong(err)
 	}
-	return list, max(after, last), nil
+	return list, read, last, nil
 }
 
 // A Standing is what the fleet knows of a terminal's presence.
 type Standing struct {
-	At      report.Address
-	Online  bool
-	Reason  string    // of going offline
-	StateAt time.Time // when it came or went; zero if it never said
-	Seen    time.Time
-	GoodAt  time.Time // last hour with an approved sale
-	Scheme  string
-	BirthAt time.Time
+	At       report.Address
+	Online   bool
+	Reason   string    // of going offline
+	StateAt  time.Time // when it came or went; zero if it never said
+	Seen     time.Time
+	GoodAt   time.Time // last hour with an approved sale
+	FailedAt time.Time // last failed sale
+	Scheme   string
+	BirthAt  time.Time
 }
 
 // Standings lists the terminals heard or gone since a moment.
 func (s *Store) Standings(ctx context.Context, since time.Time) ([]Standing, error) {
 	rows, err := s.read.QueryContext(ctx,
-		s.sql(`SELECT estate, terminal, state, reason, state_at, last_seen, good_at, scheme, birth_at FROM terminals
+		s.sql(`SELECT estate, terminal, state, reason, state_at, last_seen, good_at, failed_at, scheme, birth_at FROM terminals
 		WHERE state = 'online' OR last_seen >= ? OR state_at >= ?`), millis(since), millis(since))
 	if err != nil {
 		return nil, fmt.Errorf("list terminals: %w", err)
@@ -135,13 +149,14 @@ func (s *Store) Standings(ctx context.Context, since time.Time) ([]Standing, err
 	for rows.Next() {
 		var v Standing
 		var state string
-		var stateAt, seen, good, birth int64
-		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &state, &v.Reason, &stateAt, &seen, &good, &v.Scheme,
+		var stateAt, seen, good, failed, birth int64
+		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &state, &v.Reason, &stateAt, &seen, &good, &failed, &v.Scheme,
 			&birth); err != nil {
 			return nil, fmt.Errorf("list terminals: %w", err)
 		}
 		v.Online = state == "online"
 		v.StateAt, v.Seen, v.GoodAt, v.BirthAt = fromMillis(stateAt), fromMillis(seen), fromMillis(good), fromMillis(birth)
+		v.FailedAt = fromMillis(failed)
 		list = append(list, v)
 	}
 	return list, rows.Err()
@@ -176,6 +191,10 @@ type SeasonRow struct {
 	Hour                      int64 // since 1970
 	Terminals, Active         float64
 }
+
+// DimBeyond is the dimension of the reports of an hour that are no part of the base rate, since they are more than an
+// incident leaves of it: with them a course shows what there was.
+const DimBeyond = "beyond@hour"
 
 // Seasons reads the base rate since a moment.
 func (s *Store) Seasons(ctx context.Context, since time.Time, each func(SeasonRow)) error {
@@ -263,14 +282,16 @@ type Incident struct {
 
 // Detail is what an incident is known by beyond its columns.
 type Detail struct {
-	Kind      string            `json:"kind,omitempty"`  // surge slow silence
+	Kind      string            `json:"kind,omitempty"`  // surge slow silence idle
 	Place     map[string]string `json:"place,omitempty"` // dimensions and their values; none: outside of what is recorded
 	P         float64           `json:"p,omitempty"`     // that this is the place, among those the reports cannot separate
 	Expected  float64           `json:"expected,omitempty"`
 	Witnesses int               `json:"witnesses,omitempty"`     // terminals that told when the place was chosen
 	Also      []string          `json:"also,omitempty"`          // other causes that the same terminals report
+	Only      map[string]string `json:"only,omitempty"`          // code, entry or card_scheme: only reports with it rose
 	Codes     []string          `json:"codes,omitempty"`         // the most frequent first
 	Entry     string            `json:"entry,omitempty"`         // if nearly all came by one way of reading the card
+	Card      string            `json:"card_scheme,omitempty"`   // if nearly all came from cards of one scheme
 	Hours     []int             `json:"hours_utc,omitempty"`     // of the day, if nearly all came in these on several days
 	Quiet     time.Time         `json:"quiet_since,omitzero"`    // no report beyond the base rate since
 	Proof     string            `json:"proof,omitempty"`         // how it ended: sales sessions none

@@ -134,9 +134,13 @@ func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
 		if after := shape(); after != before {
 			t.Errorf("is\n%s\nwas\n%s", after, before)
 		}
+		want := envelope
+		if version >= 4 { // it reads what this one packs
+			want = Pack(envelope)
+		}
 		var packed []byte
 		if err := db.QueryRow("SELECT packed FROM diagnoses WHERE terminal = 't2'").Scan(&packed); err != nil ||
-			!bytes.Equal(packed, envelope) {
+			!bytes.Equal(packed, want) {
 			t.Errorf("a release before cannot read what was kept: %v %.40q", err, packed)
 		}
 		again, err := Open(t.Context(), address)
@@ -155,7 +159,7 @@ func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
 	})
 }
 
-// shapeOf lists tables, columns and indexes.
+// shapeOf lists tables, columns and indexes, but for those of a later month.
 func shapeOf(t *testing.T, db *sql.DB, driver string) string {
 	t.Helper()
 	q := "SELECT m.name || ' ' || c.name || ' ' || c.type FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' " +
@@ -175,7 +179,9 @@ func shapeOf(t *testing.T, db *sql.DB, driver string) string {
 		if err := rows.Scan(&s); err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, s)
+		if !strings.Contains(s, "diagnoses_2027_03") { // the month that came meanwhile
+			list = append(list, s)
+		}
 	}
 	return strings.Join(list, "\n")
 }

@@ -24,12 +24,16 @@ const diagnosesColumns = `
 		packed BYTES, entry TEXT NOT NULL DEFAULT '',
 		p DOUBLE PRECISION NOT NULL DEFAULT 0, repeats BIGINT NOT NULL DEFAULT 0`
 
-// diagnosesList names them, and diagnosesAll place too.
+// diagnosesThree are the columns of version 3; diagnosesList those beside place today, as a batch writes them.
 const (
-	diagnosesList = "estate, terminal, boot_id, id, revision, final, stream, epoch, boot, seq, historical, received, " +
+	diagnosesThree = "place, estate, terminal, boot_id, id, revision, final, stream, epoch, boot, seq, historical, received, " +
 		"code, scheme, cause, segment, words, body, packed, entry, p, repeats"
-	diagnosesAll = "place, " + diagnosesList
+	diagnosesList = "estate, terminal, boot_id, id, revision, final, stream, epoch, boot, seq, historical, received, " +
+		"code, scheme, cause, segment, words, body, packed, entry, card_scheme, p, repeats"
 )
+
+// cardScheme is a column of diagnoses since version 5.
+const cardScheme = `card_scheme TEXT NOT NULL DEFAULT ''`
 
 // diagnosesID is what finds a diagnosis again; in SQLite its key does.
 const diagnosesID = `postgres:CREATE INDEX IF NOT EXISTS diagnoses_id ON diagnoses (estate, terminal, boot_id, id)`
@@ -48,7 +52,7 @@ var byMonth = []string{
 				(extract(epoch FROM m) * 1000)::BIGINT, (extract(epoch FROM m + INTERVAL '1 month') * 1000)::BIGINT);
 		END LOOP;
 	END $$`,
-	`postgres:INSERT INTO diagnoses_by_month (` + diagnosesAll + `) SELECT ` + diagnosesAll + ` FROM diagnoses`,
+	`postgres:INSERT INTO diagnoses_by_month (` + diagnosesThree + `) SELECT ` + diagnosesThree + ` FROM diagnoses`,
 	`postgres:ALTER SEQUENCE diagnoses_place_seq OWNED BY diagnoses_by_month.place`,
 	`postgres:DROP TABLE diagnoses`,
 	`postgres:ALTER TABLE diagnoses_by_month RENAME TO diagnoses`,
@@ -64,7 +68,7 @@ var byMonth = []string{
 var inOne = []string{
 	`postgres:CREATE TABLE diagnoses_in_one (
 		place BIGINT NOT NULL DEFAULT nextval('diagnoses_place_seq'),` + diagnosesColumns + `)`,
-	`postgres:INSERT INTO diagnoses_in_one (` + diagnosesAll + `) SELECT ` + diagnosesAll + ` FROM diagnoses`,
+	`postgres:INSERT INTO diagnoses_in_one (` + diagnosesThree + `) SELECT ` + diagnosesThree + ` FROM diagnoses`,
 	`postgres:ALTER SEQUENCE diagnoses_place_seq OWNED BY diagnoses_in_one.place`,
 	`postgres:DROP TABLE diagnoses`,
 	`postgres:ALTER TABLE diagnoses_in_one RENAME TO diagnoses`,

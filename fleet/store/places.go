@@ -154,8 +154,8 @@ type Value struct {
 	Reporting int    `json:"reporting"` // terminals that reported a failed sale since the moment asked for
 }
 
-// maxValues bounds the values listed of one dimension.
-const maxValues = 1000
+// MaxValues bounds the values listed of one dimension.
+const MaxValues = 1000
 
 // Values lists the values of a dimension, of some estates, the most common first. text is a part of the value.
 func (s *Store) Values(ctx context.Context, in Estates, dim, text string, since time.Time, limit int) ([]Value, error) {
@@ -170,7 +170,7 @@ func (s *Store) Values(ctx context.Context, in Estates, dim, text string, since 
 		s.sql(fmt.Sprintf(`SELECT p.estate, p.value, count(*), sum(CASE WHEN t.state = 'online' THEN 1 ELSE 0 END), sum(CASE WHEN t.failed_at >= ? THEN 1 ELSE 0 END)
 		FROM places AS p
 		JOIN terminals AS t ON t.estate = p.estate AND t.terminal = p.terminal
-		WHERE p.dim = ? AND %s GROUP BY p.estate, p.value ORDER BY count(*) DESC, p.estate, p.value LIMIT %d`, cond, min(cmp.Or(limit, maxValues), maxValues))), all...)
+		WHERE p.dim = ? AND %s GROUP BY p.estate, p.value ORDER BY count(*) DESC, p.estate, p.value LIMIT %d`, cond, min(cmp.Or(limit, MaxValues), MaxValues))), all...)
 	if err != nil {
 		return nil, fmt.Errorf("list values: %w", err)
 	}
@@ -211,26 +211,84 @@ type Share struct {
 	Of        int    `json:"of"`
 }
 
-// reporters is a table of the terminals of an estate that reported one of some causes within a time, for a query that
-// begins with it.
-func (s *Store) reporters(ctx context.Context, estate string, causes []string, from, to time.Time) (string, []any,
-	error) {
+// Told is who told of one of some causes within a time, in one estate: what came in then, and what had waited at its
+// terminal and happened then.
+type Told struct {
+	Estate   string
+	Causes   []string
+	From, To time.Time
+	late     []Sighting // what had waited and came since, whenever it happened
+}
+
+// LateWithin is how long after a time what had waited and tells of it is looked for.
+const LateWithin = 48 * time.Hour
+
+// maxWaited bounds how much of it is read.
+const maxWaited = 5000
+
+// Told reads who told of one of some causes within a time.
+func (s *Store) Told(ctx context.Context, estate string, causes []string, from, to time.Time) (Told, error) {
+	t := Told{Estate: estate, Causes: causes, From: from, To: to}
 	low, err := s.placeAt(ctx, from)
+	var high int64
+	if err == nil {
+		high, err = s.placeAt(ctx, to.Add(LateWithin))
+	}
+	if err != nil {
+		return t, fmt.Errorf("list who told: %w", err)
+	}
+	cond, args := t.causes("cause")
+	t.late, _, _, err = s.waited(ctx, "place >= ? AND place < ? AND estate = ? AND "+cond+" ORDER BY place LIMIT ?",
+		slices.Concat([]any{low, high, clean(estate)}, args, []any{maxWaited})...)
+	if err != nil {
+		return t, fmt.Errorf("list who told: %w", err)
+	}
+	return t, nil
+}
+
+func (t Told) causes(column string) (string, []any) { return oneOf(column, t.Causes) }
+
+// oneOf is the condition that a column has one of some values.
+func oneOf(column string, values []string) (string, []any) {
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = clean(v)
+	}
+	return column + " IN (" + strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ") + ")", args
+}
+
+// later are the terminals of what had waited and happened within a time.
+func (t Told) later(from, to time.Time) []string {
+	var list []string
+	for _, v := range t.late {
+		if !v.Received.Before(from) && !v.Received.After(to) {
+			list = append(list, v.At.Terminal)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// reporters is a table of the terminals that told, for a query that begins with it.
+func (s *Store) reporters(ctx context.Context, t Told) (string, []any, error) {
+	low, err := s.placeAt(ctx, t.From)
 	if err != nil {
 		return "", nil, err
 	}
-	args := []any{low, millis(from), millis(to), clean(estate)}
-	for _, c := range causes {
-		args = append(args, clean(c))
+	cond, causes := t.causes("cause")
+	q := "SELECT terminal FROM diagnoses WHERE place >= ? AND received >= ? AND received <= ? AND estate = ? AND historical = 0 AND " + cond
+	args := append([]any{low, millis(t.From), millis(t.To), clean(t.Estate)}, causes...)
+	if list := t.later(t.From, t.To); len(list) > 0 {
+		also, names := oneOf("terminal", list)
+		q += " UNION ALL SELECT terminal FROM terminals WHERE estate = ? AND " + also
+		args = slices.Concat(args, []any{clean(t.Estate)}, names)
 	}
-	return `WITH told AS MATERIALIZED (SELECT DISTINCT terminal FROM diagnoses WHERE place >= ? AND received >= ? AND received <= ? AND estate = ? AND historical = 0
-		AND cause IN (` + strings.TrimSuffix(strings.Repeat("?, ", len(causes)), ", ") + `)) `, args, nil
+	return "WITH told AS MATERIALIZED (SELECT DISTINCT terminal FROM (" + q + ") AS u) ", args, nil
 }
 
-// Shares says for each value of each dimension of an estate how many of its terminals reported one of some causes
-// within a time, and all there are.
-func (s *Store) Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]Share, error) {
-	with, args, err := s.reporters(ctx, estate, causes, from, to)
+// Shares says for each value of each dimension of an estate how many of its terminals told, and all there are.
+func (s *Store) Shares(ctx context.Context, t Told) ([]Share, error) {
+	with, args, err := s.reporters(ctx, t)
 	if err != nil {
 		return nil, fmt.Errorf("count shares: %w", err)
 	}
@@ -256,9 +314,9 @@ func (s *Store) Shares(ctx context.Context, estate string, causes []string, from
 		return rows.Err()
 	}
 	err = count(with+"SELECT p.dim, p.value, count(*) FROM told JOIN places AS p ON p.estate = ? AND p.terminal = told.terminal WHERE p.dim <> 'knowledge' GROUP BY p.dim, p.value",
-		func(v *Share, n int) { v.Reporting = n }, append(args, clean(estate))...)
+		func(v *Share, n int) { v.Reporting = n }, append(args, clean(t.Estate))...)
 	if err == nil {
-		err = count("SELECT dim, value, count(*) FROM places WHERE estate = ? AND dim <> 'knowledge' GROUP BY dim, value", func(v *Share, n int) { v.Of = n }, clean(estate))
+		err = count("SELECT dim, value, count(*) FROM places WHERE estate = ? AND dim <> 'knowledge' GROUP BY dim, value", func(v *Share, n int) { v.Of = n }, clean(t.Estate))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("count shares: %w", err)
@@ -270,43 +328,95 @@ func (s *Store) Shares(ctx context.Context, estate string, causes []string, from
 	return list, nil
 }
 
-// Reporting counts, in each step from a moment on, the terminals of a place that reported one of some causes in it.
-func (s *Store) Reporting(ctx context.Context, estate string, place map[string]string, causes []string, from time.Time,
-	steps int, each time.Duration) ([]float64, error) {
+// Reporting counts, in each step from a moment on, the terminals of a place that told in it.
+func (s *Store) Reporting(ctx context.Context, t Told, place map[string]string, from time.Time, steps int,
+	each time.Duration) ([]float64, error) {
+	list := make([]float64, steps)
+	enter := func(step, n int) { list[min(max(step, 0), steps-1)] += float64(n) }
 	low, err := s.placeAt(ctx, from)
 	if err != nil {
 		return nil, fmt.Errorf("count reports: %w", err)
 	}
 	to := from.Add(time.Duration(steps) * each)
-	args := []any{millis(from), each.Milliseconds(), low, millis(from), millis(to), clean(estate)}
-	for _, c := range causes {
-		args = append(args, clean(c))
-	}
+	cause, causes := t.causes("d.cause")
 	cond, where := within("d", place)
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT (d.received - ?) / ? AS step, count(DISTINCT d.terminal) FROM diagnoses AS d
-		WHERE d.place >= ? AND d.received >= ? AND d.received < ? AND d.estate = ? AND d.historical = 0
-		AND d.cause IN (`+strings.TrimSuffix(strings.Repeat("?, ", len(causes)), ", ")+`) AND `+cmp.Or(cond, "1 = 1")+` GROUP BY step`),
-		append(args, where...)...)
+	of := " FROM diagnoses AS d WHERE d.place >= ? AND d.received >= ? AND d.received < ? AND d.estate = ? AND d.historical = 0 AND " +
+		cause + " AND " + cmp.Or(cond, "1 = 1")
+	args := slices.Concat([]any{millis(from), each.Milliseconds(), low, millis(from), millis(to), clean(t.Estate)},
+		causes, where)
+	what, group := "count(DISTINCT d.terminal)", " GROUP BY step"
+	if len(t.late) > 0 { // one that told of a step then and again later counts once
+		what, group = "d.terminal", " GROUP BY step, d.terminal"
+	}
+	rows, err := s.read.QueryContext(ctx, s.sql("SELECT (d.received - ?) / ? AS step, "+what+of+group), args...)
 	if err != nil {
 		return nil, fmt.Errorf("count reports: %w", err)
 	}
 	defer rows.Close()
-	list := make([]float64, steps)
+	type one struct {
+		step     int
+		terminal string
+	}
+	seen := map[one]bool{}
 	for rows.Next() {
-		var step, n int
-		if err := rows.Scan(&step, &n); err != nil {
+		var o one
+		n := 1
+		into := any(&n)
+		if len(t.late) > 0 {
+			into = &o.terminal
+		}
+		if err := rows.Scan(&o.step, into); err != nil {
 			return nil, fmt.Errorf("count reports: %w", err)
 		}
-		list[min(max(step, 0), steps-1)] += float64(n)
+		seen[o] = true
+		enter(o.step, n)
 	}
-	return list, rows.Err()
+	if err := rows.Err(); err != nil || len(t.late) == 0 {
+		return list, err
+	}
+	here, err := s.inPlace(ctx, t.Estate, t.later(from, to), place)
+	if err != nil {
+		return nil, fmt.Errorf("count reports: %w", err)
+	}
+	for _, v := range t.late {
+		o := one{int(v.Received.Sub(from) / each), v.At.Terminal}
+		if !v.Received.Before(from) && v.Received.Before(to) && here[o.terminal] && !seen[o] {
+			seen[o] = true
+			enter(o.step, 1)
+		}
+	}
+	return list, nil
 }
 
-// InAndOut counts the terminals of a place, and the others of its estate, and how many of each reported one of some
-// causes.
-func (s *Store) InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from,
-	to time.Time) (in, out Share, err error) {
-	with, args, err := s.reporters(ctx, estate, causes, from, to)
+// inPlace tells which of some terminals belong to a place.
+func (s *Store) inPlace(ctx context.Context, estate string, terminals []string,
+	place map[string]string) (map[string]bool, error) {
+	here := map[string]bool{}
+	if len(terminals) == 0 {
+		return here, nil
+	}
+	of, names := oneOf("t.terminal", terminals)
+	cond, where := within("t", place)
+	rows, err := s.read.QueryContext(ctx, s.sql("SELECT t.terminal FROM terminals AS t WHERE t.estate = ? AND "+of+" AND "+cmp.Or(cond, "1 = 1")),
+		slices.Concat([]any{clean(estate)}, names, where)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		here[name] = true
+	}
+	return here, rows.Err()
+}
+
+// InAndOut counts the terminals of a place, and the others of its estate, and how many of each told.
+func (s *Store) InAndOut(ctx context.Context, t Told, place map[string]string) (in, out Share, err error) {
+	estate := t.Estate
+	with, args, err := s.reporters(ctx, t)
 	if err != nil {
 		return in, out, fmt.Errorf("count shares: %w", err)
 	}

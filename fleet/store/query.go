@@ -460,15 +460,34 @@ type Rejection struct {
 	Reason   string    `json:"reason"`
 }
 
-// Rejections lists the newest rejected documents, of one terminal or, with the zero address, of all. Those that name no
-// terminal are for who may see all estates.
-func (s *Store) Rejections(ctx context.Context, in Estates, at report.Address, limit int) ([]Rejection, error) {
-	cond, args := in.only("estate")
+// A RejectionFilter chooses rejected documents; an empty field does not restrict.
+type RejectionFilter struct {
+	In               Estates
+	Estate, Terminal string
+	Since, Until     time.Time // received at Since or later, and before Until
+	Skip             int       // rows to leave out, for the next page
+	Limit            int       // 1 to MaxRows, 0 means 50
+}
+
+// Rejections lists rejected documents, the newest first. Those that name no terminal are for who may see all estates.
+func (s *Store) Rejections(ctx context.Context, f RejectionFilter) ([]Rejection, error) {
+	cond, args := f.In.only("estate")
 	q := "SELECT received, estate, terminal, kind, seq, size, reason FROM rejected WHERE " + cmp.Or(cond, "1 = 1")
-	if at != (report.Address{}) {
-		q, args = q+" AND estate = ? AND terminal = ?", append(args, clean(at.Estate), clean(at.Terminal))
+	and := func(c string, v any) { q, args = q+" AND "+c, append(args, v) }
+	if f.Estate != "" {
+		and("estate = ?", clean(f.Estate))
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("%s ORDER BY no DESC LIMIT %d", q, Filter{Limit: limit}.limit())), args...)
+	if f.Terminal != "" {
+		and("terminal = ?", clean(f.Terminal))
+	}
+	if !f.Since.IsZero() {
+		and("received >= ?", millis(f.Since))
+	}
+	if !f.Until.IsZero() {
+		and("received < ?", millis(f.Until))
+	}
+	q += fmt.Sprintf(" ORDER BY no DESC LIMIT %d OFFSET %d", Filter{Limit: f.Limit}.limit(), max(0, f.Skip))
+	rows, err := s.read.QueryContext(ctx, s.sql(q), args...)
 	if err != nil {
 		return nil, fmt.Errorf("list rejected: %w", err)
 	}

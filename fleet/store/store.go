@@ -40,6 +40,9 @@ const readers = 4
 // pgConns bounds the connections to PostgreSQL, whose default limit is 100 for all its clients.
 const pgConns = 8
 
+// ErrAddress is the error of an address that is none.
+var ErrAddress = errors.New("want sqlite:PATH or postgres://user@host/database")
+
 // Open opens or creates a store. The address is "sqlite:PATH" or a PostgreSQL URL ("postgres://user@host/db").
 func Open(ctx context.Context, address string) (*Store, error) {
 	s := &Store{most: MaxTerminals}
@@ -68,7 +71,7 @@ func Open(ctx context.Context, address string) (*Store, error) {
 		s.write.SetMaxOpenConns(pgConns)
 		s.read, s.pg = s.write, true
 	default:
-		return nil, fmt.Errorf("store %q: want sqlite:PATH or postgres://user@host/database", address)
+		return nil, fmt.Errorf("store %q: %w", address, ErrAddress)
 	}
 	if err := s.create(ctx); err != nil {
 		s.Close()
@@ -116,7 +119,7 @@ func (s *Store) Alive(ctx context.Context) error {
 
 // schemaVersion is that of tables. migrations[v] takes a store of version v one version on; a store of a later version
 // is refused, since nothing here knows what it means.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // migrations are kept for ever: every release's store can be brought to this one's. Each is one transaction with the
 // raised version, so a run that is cut off changes nothing. BYTES and SERIAL stand for the database's own types; a
@@ -147,6 +150,7 @@ var migrations = map[int][]string{
 	}, desk, accessTables),
 	// Documents are packed in a form that earlier releases do not know; Down unpacks them.
 	3: byMonth,
+	4: {`ALTER TABLE diagnoses ADD COLUMN ` + cardScheme},
 }
 
 // diagnosesReceived holds the estate too, so that to count those of some does not read the documents.
@@ -314,10 +318,10 @@ var tables = append([]string{
 	// The document is packed in its envelope; body holds it plain where an earlier release wrote it.
 	// An event's id is unique within the terminal's boot; place is the order in which the fleet learnt of it.
 	`sqlite:CREATE TABLE IF NOT EXISTS diagnoses (
-		place SERIAL,` + diagnosesColumns + `,
+		place SERIAL,` + diagnosesColumns + `, ` + cardScheme + `,
 		UNIQUE (estate, terminal, boot_id, id))`,
 	`postgres:CREATE TABLE IF NOT EXISTS diagnoses (
-		place BIGSERIAL,` + diagnosesColumns + `,
+		place BIGSERIAL,` + diagnosesColumns + `, ` + cardScheme + `,
 		PRIMARY KEY (place, received)) PARTITION BY RANGE (received)`,
 	diagnosesID,
 	diagnosesReceived,

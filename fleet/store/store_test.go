@@ -349,7 +349,7 @@ func TestRejectedDoesNotBlock(t *testing.T) {
 		if r.Rejected != 2 || r.Stored != 1 || r.Acks[0].Ack.Seq != 2 {
 			t.Errorf("%+v", r)
 		}
-		list, err := s.Rejections(t.Context(), nil, report.Address{}, 0)
+		list, err := s.Rejections(t.Context(), store.RejectionFilter{})
 		if err != nil || len(list) != 2 || list[1].Terminal != "t1" || list[1].Seq != 1 {
 			t.Errorf("%v %+v", err, list)
 		}
@@ -381,7 +381,8 @@ func TestFloodIsCountedNotKept(t *testing.T) {
 		if err != nil || term.Limited != 40 || term.Rejected != 40 {
 			t.Errorf("%v %+v", err, term)
 		}
-		if list, err := s.Rejections(t.Context(), nil, a.At, 0); err != nil || len(list) != 1 ||
+		its := store.RejectionFilter{Estate: a.At.Estate, Terminal: a.At.Terminal}
+		if list, err := s.Rejections(t.Context(), its); err != nil || len(list) != 1 ||
 			list[0].Reason != store.ReasonFlood {
 			t.Errorf("%v %+v", err, list)
 		}

@@ -115,7 +115,15 @@ func (s *Site) identify(w http.ResponseWriter, r *http.Request) (access.User, er
 // admit lets a request on with its viewer, or answers why not.
 func (s *Site) admit(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	u, err := s.identify(w, r)
+	if p := r.URL.Path; p != "/healthz" && p != "/readyz" { // whoever shares an address with a balancer cannot shut the site
+		if bad := s.buckets.ask(s.Rate, s.reader(r, u), time.Now()); bad != nil {
+			err = bad
+		}
+	}
+	var wait tooMuch
 	switch {
+	case errors.As(err, &wait):
+		s.tooMany(w, r, wait)
 	case err == nil, public(r.URL.Path):
 		v := Viewer{Name: u.Name, Role: Role(u.Role), Estates: u.Estates, user: u}
 		if u.Role == access.Nobody {
@@ -565,7 +573,11 @@ func (s *Site) changeTokens(w http.ResponseWriter, r *http.Request, u access.Use
 func (s *Site) audits(r *http.Request) (store.AuditFilter, []store.AuditEntry, error) {
 	q := r.URL.Query()
 	f := store.AuditFilter{In: viewer(r).Estates, Who: q.Get("who"), What: q.Get("what")}
-	var err error
+	at, err := spanOf(q, time.Now())
+	if err != nil {
+		return f, nil, err
+	}
+	f.Since, f.Until = at.From, at.To
 	if f.Limit, err = limit(r); err != nil {
 		return f, nil, err
 	}
@@ -613,7 +625,7 @@ func (s *Site) auditPage(w http.ResponseWriter, r *http.Request) {
 	}
 	v := adminView{page: s.page(r, "audit"), Me: viewer(r), Audit: list, Who: f.Who, What: f.What}
 	if n := len(list); n > 0 && list[n-1].No > 1 {
-		v.Older = "?" + url.Values{"who": {f.Who}, "what": {f.What}, "before": {strconv.FormatInt(list[n-1].No, 10)}}.Encode()
+		v.Older = v.With("before", strconv.FormatInt(list[n-1].No, 10))
 	}
 	s.render(w, r, http.StatusOK, "audit", v)
 }

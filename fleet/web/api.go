@@ -1,12 +1,14 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
+	"strconv"
 	"time"
 
-	"posdx/agent/report"
 	"posdx/fleet/store"
 )
 
@@ -91,12 +93,13 @@ func (s *Site) apiIncidents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := r.URL.Query()
-	if err := known(q, "state", "open", "over"); err != nil {
+	at, err := spanOf(q, time.Now())
+	if err = cmp.Or(err, known(q, "state", "open", "over")); err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	list, err := s.Source.FindIncidents(r.Context(), store.IncidentFilter{In: viewer(r).Estates, Estate: q.Get("estate"),
-		Cause: q.Get("cause"), State: q.Get("state"), Limit: n})
+		Cause: q.Get("cause"), State: q.Get("state"), Since: at.From, Until: at.To, Limit: n})
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -106,14 +109,28 @@ func (s *Site) apiIncidents(w http.ResponseWriter, r *http.Request) {
 	}{list})
 }
 
-func (s *Site) apiRejected(w http.ResponseWriter, r *http.Request) {
-	n, err := limit(r)
+// rejections reads which rejected documents are asked for: estate, terminal, a time, limit and skip.
+func rejections(r *http.Request, now time.Time) (store.RejectionFilter, error) {
+	q := r.URL.Query()
+	f := store.RejectionFilter{In: viewer(r).Estates, Estate: q.Get("estate"), Terminal: q.Get("terminal")}
+	at, err := spanOf(q, now)
 	if err != nil {
-		s.fail(w, r, err)
-		return
+		return f, err
 	}
-	list, err := s.Source.Rejections(r.Context(), viewer(r).Estates, report.Address{Estate: r.URL.Query().Get("estate"),
-		Terminal: r.URL.Query().Get("terminal")}, n)
+	f.Since, f.Until = at.From, at.To
+	if f.Limit, err = limit(r); err != nil {
+		return f, err
+	}
+	f.Skip, err = skip(r)
+	return f, err
+}
+
+func (s *Site) apiRejected(w http.ResponseWriter, r *http.Request) {
+	f, err := rejections(r, time.Now())
+	var list []store.Rejection
+	if err == nil {
+		list, err = s.Source.Rejections(r.Context(), f)
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -126,29 +143,58 @@ func (s *Site) apiRejected(w http.ResponseWriter, r *http.Request) {
 func (s *Site) rejected(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "rejected")
 	form, err := format(r)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	list, err := s.Source.Rejections(r.Context(), of(p.Viewer, p.Param("estate")), report.Address{}, store.MaxRows)
-	if err != nil {
+	f, bad := rejections(r, p.Now)
+	if err = cmp.Or(err, bad); err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	if form != "" {
-		s.export(w, r, "rejected", form, []string{"received", "estate", "terminal", "kind", "seq", "size", "reason"}, seq(list, func(v store.Rejection) []string {
-			return []string{iso(v.Received), v.Estate, v.Terminal, v.Kind, fmt.Sprint(v.Seq), fmt.Sprint(v.Size), v.Reason}
-		}))
+		s.export(w, r, "rejected", form, []string{"received", "estate", "terminal", "kind", "seq", "size", "reason"},
+			s.allRejections(r, f))
+		return
+	}
+	f.Limit = pageRows + 1 // one more tells that the list goes on
+	list, err := s.Source.Rejections(r.Context(), f)
+	if err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	v := struct {
 		*page
 		List  []store.Rejection
 		Pager pager
-	}{page: p}
-	if v.List, v.Pager, err = cut(r, p, list); err != nil {
-		s.fail(w, r, err)
-		return
+	}{page: p, List: list}
+	next := ""
+	if len(list) > pageRows {
+		v.List, next = list[:pageRows], strconv.Itoa(f.Skip+pageRows)
 	}
+	v.Pager = p.pages("skip", next)
 	s.render(w, r, http.StatusOK, "rejected", v)
+}
+
+// allRejections reads a list to its end, in pieces. What comes in meanwhile pushes the rest on, so the time ends now.
+func (s *Site) allRejections(r *http.Request, f store.RejectionFilter) iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		f.Limit = store.MaxRows
+		if now := time.Now(); f.Until.IsZero() || f.Until.After(now) {
+			f.Until = now
+		}
+		for {
+			list, err := s.Source.Rejections(r.Context(), f)
+			if err != nil {
+				yield(record{}, err)
+				return
+			}
+			for _, v := range list {
+				if !yield(record{[]string{iso(v.Received), v.Estate, v.Terminal, v.Kind, fmt.Sprint(v.Seq), fmt.Sprint(v.Size),
+					v.Reason}, v}, nil) {
+					return
+				}
+			}
+			if len(list) < store.MaxRows {
+				return
+			}
+			f.Skip += len(list)
+		}
+	}
 }

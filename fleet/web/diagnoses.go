@@ -108,6 +108,11 @@ func retell(d report.Diagnosis, k *codes.Knowledge, p *page) report.Diagnosis {
 	return d
 }
 
+// Also heads what is broken besides, with what it has to do with the failure.
+func (p *page) Also(d report.Diagnosis) string {
+	return fmt.Sprintf(p.T("also"), diagnose.AlsoWord(&d).In(p.Lang))
+}
+
 // Advice tells with what the steps of a cause go: the advice for the money, or, where the terminal wrote those for a
 // message that is no payment or for the cards of several customers, these.
 func (p *page) Advice(c report.Cause, m report.Money) string {
@@ -268,7 +273,7 @@ func (s *Site) showDiagnosis(w http.ResponseWriter, r *http.Request, row store.R
 	v := struct {
 		*page
 		line
-		Txn       []fact
+		Txn       []measured
 		Outcome   *report.Outcome // what became of it; nil as long as nothing is known
 		Find      *store.Find
 		Causes    []codes.Cause
@@ -331,7 +336,7 @@ func (s *Site) incidentsOf(ctx context.Context, in store.Estates, l line, place 
 }
 
 // txn lists what is known of a sale.
-func (p *page) txn(t *report.Txn) []fact {
+func (p *page) txn(t *report.Txn) []measured {
 	if t == nil {
 		return nil
 	}
@@ -343,7 +348,7 @@ func (p *page) txn(t *report.Txn) []fact {
 	if json.Unmarshal(b, &f) != nil {
 		return nil
 	}
-	return p.Facts("", f)
+	return p.Facts("txn.answer", f) // which it measures of the same sale
 }
 
 // found is the form by which people say what they found.

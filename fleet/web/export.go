@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // maxExport bounds the rows of one file.
@@ -30,6 +31,13 @@ func format(r *http.Request) (string, error) {
 // whole.
 func (s *Site) export(w http.ResponseWriter, r *http.Request, name, format string, head []string,
 	rows iter.Seq2[record, error]) {
+	end, err := s.buckets.begin(s.Rate, s.reader(r, viewer(r).user), s.Rate.Files, filesOf)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer end()
+	w = &steady{w, http.NewResponseController(w)}
 	began := false
 	begin := func() {
 		kind := "text/csv; charset=utf-8"
@@ -102,14 +110,28 @@ func (s *Site) export(w http.ResponseWriter, r *http.Request, name, format strin
 	}
 }
 
+// exportWrite is how long a reader of a file may take for a piece of it: one who stops reading does not keep its place.
+const exportWrite = time.Minute
+
+// A steady writer gives each piece its time.
+type steady struct {
+	http.ResponseWriter
+	c *http.ResponseController
+}
+
+func (s *steady) Write(b []byte) (int, error) {
+	s.c.SetWriteDeadline(time.Now().Add(exportWrite))
+	return s.ResponseWriter.Write(b)
+}
+
 // cell keeps a spreadsheet from taking a terminal's text for a formula.
 func cell(s string) string {
 	s = string(visible([]byte(s)))
 	if s == "" {
 		return s
 	}
-	switch s[0] {
-	case '=', '+', '-', '@', '\t', '\n':
+	switch first, _ := utf8.DecodeRuneInString(s); first { // full-width marks begin one too, where Excel is Chinese
+	case '=', '+', '-', '@', '\t', '\n', '＝', '＋', '－', '＠':
 		if _, err := strconv.ParseFloat(s, 64); err != nil {
 			return "'" + s
 		}

@@ -279,3 +279,15 @@ func TestCodesAndCausesKeepTheirTime(t *testing.T) {
 		}
 	}
 }
+
+// No text from outside begins a formula in a spreadsheet, by whichever mark; numbers stay numbers.
+func TestNoCellIsAFormula(t *testing.T) {
+	for in, want := range map[string]string{
+		"=1+1": "'=1+1", "+1+1": "'+1+1", "-1-1": "'-1-1", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1", "\r=1": "\ufffd=1", "＝1": "'＝1", "＋1": "'＋1", "－1": "'－1",
+		"＠A1": "'＠A1", "-97": "-97", "+3.5": "+3.5", "": "", "t1": "t1", "一号店": "一号店", "\u202e=1": "\ufffd=1",
+	} {
+		if got := cell(in); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}

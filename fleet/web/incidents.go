@@ -120,12 +120,12 @@ type lift struct {
 }
 
 // Rate is the share of the terminals with the value that report.
-func (l lift) Rate() float64 { return rate(l.Share) }
+func (l lift) Rate() float64 { return shareOf(l.Share) }
 
 // RestRate is that of the others.
-func (l lift) RestRate() float64 { return rate(l.Rest) }
+func (l lift) RestRate() float64 { return shareOf(l.Rest) }
 
-func rate(s store.Share) float64 {
+func shareOf(s store.Share) float64 {
 	if s.Of == 0 {
 		return 0
 	}
@@ -193,7 +193,7 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		Silent      bool
 		Retry       string
 		ShowPlace   bool
-	}{page: p, I: i, End: i.Seen, Mutes: mutes, Silent: i.Kind == incident.KindSilence,
+	}{page: p, I: i, End: i.Seen, Mutes: mutes, Silent: i.Kind == incident.KindSilence || i.Kind == incident.KindIdle,
 		Free: s.Access == nil}
 	if i.Closed.IsZero() {
 		v.End = p.Now
@@ -239,18 +239,22 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		var sh shared
 		sh, err = s.shared.get(fmt.Sprint(no, i.Seen.Unix(), i.Closed.Unix()), sharedFor, func() (shared, error) {
 			ctx := context.WithoutCancel(ctx) // what one reader does not wait for another may
-			in, out, err := s.Source.InAndOut(ctx, i.Estate, i.Place, causes, from, v.End)
+			told, err := s.Source.Told(ctx, i.Estate, causes, from, v.End)
 			if err != nil {
 				return shared{}, err
 			}
-			lifts, err := s.lifts(ctx, i, causes, from, v.End, in, out)
+			in, out, err := s.Source.InAndOut(ctx, told, i.Place)
+			if err != nil {
+				return shared{}, err
+			}
+			lifts, err := s.lifts(ctx, i, told, in, out)
 			sh := shared{in: lift{Share: in}, out: lift{Share: out}, lifts: lifts}
 			if err != nil {
 				return sh, err
 			}
 			var steps int
 			sh.from, steps, sh.each = stepsOf(from, v.End)
-			sh.course, err = s.Source.Reporting(ctx, i.Estate, i.Place, causes, sh.from, steps, sh.each)
+			sh.course, err = s.Source.Reporting(ctx, told, i.Place, sh.from, steps, sh.each)
 			return sh, err
 		})
 		v.In, v.Out, v.Lifts = sh.in, sh.out, sh.lifts
@@ -332,9 +336,8 @@ func stepsOf(from, to time.Time) (begin time.Time, steps int, each time.Duration
 
 // lifts are the values that the terminals which report share most against the others, those of the incident's place
 // first.
-func (s *Site) lifts(ctx context.Context, i store.Incident, causes []string, from, to time.Time, in,
-	out store.Share) ([]lift, error) {
-	shares, err := s.Source.Shares(ctx, i.Estate, causes, from, to)
+func (s *Site) lifts(ctx context.Context, i store.Incident, told store.Told, in, out store.Share) ([]lift, error) {
+	shares, err := s.Source.Shares(ctx, told)
 	if err != nil {
 		return nil, err
 	}
@@ -348,7 +351,7 @@ func (s *Site) lifts(ctx context.Context, i store.Incident, causes []string, fro
 			Named: i.Place[v.Dim] == v.Value}
 		// Of what is not named only what the place does not explain: a site of an acquirer that fails fails too.
 		if l.Named || v.Reporting >= incident.MinTerminals && l.Rate() > 2*l.RestRate() &&
-			(len(i.Place) == 0 || l.Rate() > 1.3*rate(in)) {
+			(len(i.Place) == 0 || l.Rate() > 1.3*shareOf(in)) {
 			list = append(list, l)
 		}
 	}
@@ -375,6 +378,9 @@ func (s *Site) examples(r *http.Request, p *page, i store.Incident, from, to tim
 		return err
 	}
 	all, err := lines(append(rows, newest...))
+	if err == nil && len(all) == 0 { // it was found in what had waited at terminals
+		rows, all, err = s.waited(r.Context(), f)
+	}
 	if err != nil || len(all) == 0 {
 		return err
 	}
@@ -397,6 +403,26 @@ func (s *Site) examples(r *http.Request, p *page, i store.Incident, from, to tim
 		*list = append(*list, e)
 	}
 	return nil
+}
+
+// waited lists diagnoses that came after a time and tell of it, the first that happened before the newest.
+func (s *Site) waited(ctx context.Context, f store.Filter) (first []store.Row, list []line, err error) {
+	from, to := f.Since, f.Until
+	f.Until, f.Limit = to.Add(store.LateWithin), 200
+	rows, _, err := s.Source.Diagnoses(ctx, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err = lines(rows)
+	list = slices.DeleteFunc(list, func(l line) bool {
+		at := l.D.Event.Time
+		return !l.Historical || !l.D.Event.ClockTrusted || at.Before(from) || at.After(to)
+	})
+	slices.SortStableFunc(list, func(a, b line) int { return b.D.Event.Time.Compare(a.D.Event.Time) })
+	if n := len(list); n > 0 {
+		return []store.Row{list[n-1].Row}, append([]line{list[n-1]}, list...), err
+	}
+	return nil, nil, err
 }
 
 // Bounds of what people write.

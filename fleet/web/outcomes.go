@@ -68,6 +68,13 @@ func (s *Site) apiOutcomes(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := viewer(r)
+	end, err := s.buckets.begin(s.Rate, s.reader(r, v.user), s.Rate.Files, filesOf)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer end()
+	w = &steady{w, http.NewResponseController(w)}
 	list, err := s.Source.Became(r.Context(), of(v, r.URL.Query().Get("estate")), r.URL.Query().Get("cause"), at.From, at.To, maxExport)
 	if err != nil {
 		s.fail(w, r, err)

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/codes"
+	"posdx/fleet/incident"
 	"posdx/fleet/store"
 )
 
@@ -42,7 +44,8 @@ func (p *page) Page() *page { return p }
 // passing are parameters of an address that do not belong to a view: the place in a list, and how it is shown.
 var passing = []string{"before", "after", "skip", "lang", "theme", "format"}
 
-func (s *Site) page(r *http.Request, titleKey string) *page {
+// frame is what every page knows without asking the store.
+func (s *Site) frame(r *http.Request, titleKey string) *page {
 	p := &page{Lang: pickLanguage(r), Path: r.URL.Path, knowledge: s.Knowledge, Viewer: viewer(r), Now: time.Now(),
 		query: r.URL.Query(), CanSend: s.Send != nil}
 	if p.Title = p.T("title"); titleKey != "" {
@@ -53,6 +56,11 @@ func (s *Site) page(r *http.Request, titleKey string) *page {
 	if p.Estate = p.query.Get("estate"); p.Estate == "" {
 		p.Estate = r.PathValue("estate")
 	}
+	return p
+}
+
+func (s *Site) page(r *http.Request, titleKey string) *page {
+	p := s.frame(r, titleKey)
 	if s.Source != nil {
 		chooses := slices.Contains(viewable, p.Path) || p.Path == "/code" || p.Path == "/search" ||
 			strings.HasPrefix(p.Path, "/cause/")
@@ -275,7 +283,8 @@ func (p *page) In(t time.Time) string {
 
 // Span shows how long something lasted.
 func (p *page) Span(ms int64) string {
-	d := time.Duration(ms) * time.Millisecond
+	const most = math.MaxInt64 / int64(time.Millisecond) // a terminal can say anything
+	d := time.Duration(min(max(ms, -most), most)) * time.Millisecond
 	if d < time.Minute {
 		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + p.T("unit.s")
 	}
@@ -336,8 +345,8 @@ func (p *page) CauseTitle(id string) string {
 
 // IncidentTitle is the title of an incident.
 func (p *page) IncidentTitle(i store.Incident) string {
-	if i.Kind == "silence" && i.Cause == report.Unexplained {
-		return p.T("kind.silence.title")
+	if (i.Kind == incident.KindSilence || i.Kind == incident.KindIdle) && i.Cause == report.Unexplained {
+		return p.T("kind." + i.Kind + ".title")
 	}
 	return p.CauseTitle(i.Cause)
 }
@@ -431,24 +440,6 @@ func (p *page) Place(place map[string]string) []dim {
 	return list
 }
 
-// Facts lists what a check measured, by name: words in the reader's language, numbers with their unit.
-func (p *page) Facts(check string, f report.Facts) []fact {
-	list := make([]fact, 0, len(f))
-	for name, v := range f {
-		if name == "level" {
-			continue // shown beside the result
-		}
-		reg := p.knowledge.Fact(check, name)
-		text := p.show(v)
-		if reg != nil && reg.Unit != "" && reg.Number() {
-			text += " " + reg.Unit
-		}
-		list = append(list, fact{name, text})
-	}
-	slices.SortFunc(list, func(a, b fact) int { return strings.Compare(a.Name, b.Name) })
-	return list
-}
-
 // level is the grade of a graded check, empty if it has none.
 func level(f report.Facts) string {
 	l, _ := f.Str("level")
@@ -458,12 +449,7 @@ func level(f report.Facts) string {
 func (p *page) show(v any) string {
 	switch v := v.(type) {
 	case string:
-		for _, kind := range []string{codes.KindFact, "reason"} {
-			if w := p.knowledge.Word(kind, v).In(p.Lang); w != v {
-				return w
-			}
-		}
-		return v
+		return p.value(v)
 	case bool:
 		return p.T("yes", strconv.FormatBool(v))
 	case float64:
@@ -479,8 +465,8 @@ func (p *page) show(v any) string {
 		return strings.Join(words, " ")
 	case map[string]any:
 		words := make([]string, 0, len(v))
-		for _, f := range p.Facts("", v) {
-			words = append(words, f.Name+" "+f.Value)
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			words = append(words, p.value(name)+" "+p.show(v[name]))
 		}
 		return strings.Join(words, ", ")
 	}

@@ -102,8 +102,11 @@ func (s *Site) expiry(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "expiry", v)
 }
 
-// workBack is how far the list of visits looks back: a fault that nobody saw for a week is another one when it comes.
-const workBack = 7 * 24 * time.Hour
+// workPeriods are how far the list of visits can look back; a week if nothing is said: a fault that nobody saw for so
+// long is another one when it comes.
+var workPeriods = []period{{ID: "24h"}, {ID: "7d"}, {ID: "30d"}}
+
+const workBack = "7d"
 
 // workLeast is the least probability with which somebody is sent.
 const workLeast = 0.5
@@ -120,10 +123,14 @@ func (s *Site) work(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "work")
 	form, err := format(r)
 	want := cmp.Or(p.Param("visit"), "yes")
-	err = cmp.Or(err, known(p.query, "visit", "yes", "no", "all"))
-	if err != nil {
+	when, bad := spanOf(p.query, p.Now)
+	if err = cmp.Or(err, bad, known(p.query, "visit", "yes", "no", "all")); err != nil {
 		s.fail(w, r, err)
 		return
+	}
+	long := p.Param("range")
+	if long == "" && when == (span{}) {
+		long, when.From = workBack, p.Now.Add(-spans[workBack])
 	}
 	var causes []string
 	for _, c := range s.Knowledge.Causes {
@@ -134,7 +141,7 @@ func (s *Site) work(w http.ResponseWriter, r *http.Request) {
 	f := placeOf(r.URL.Query())
 	var list []store.Task
 	if len(causes) > 0 {
-		list, err = s.Source.Tasks(r.Context(), of(p.Viewer, p.Param("estate")), causes, f, p.Now.Add(-workBack), workLeast)
+		list, err = s.Source.Tasks(r.Context(), of(p.Viewer, p.Param("estate")), causes, f, when.From, when.To, workLeast)
 	}
 	if err != nil {
 		s.fail(w, r, err)
@@ -156,7 +163,12 @@ func (s *Site) work(w http.ResponseWriter, r *http.Request) {
 		N      int
 		Sites  int
 		Load   []fact // parts to bring, for all of them
-	}{page: p, Want: want, N: len(list), Places: p.Place(f)}
+		Capped bool
+
+		Range   string
+		Periods []period
+	}{page: p, Want: want, N: len(list), Places: p.Place(f), Capped: len(list) == store.MaxTasks, Range: long,
+		Periods: workPeriods}
 	at := map[[3]string]int{}
 	bring := map[string]int{}
 	for _, t := range list {
@@ -215,6 +227,9 @@ var parts = map[string]codes.Text{
 // versionDims are the dimensions of the page of versions, programs first.
 var versionDims = []string{"agent", "application", "firmware", "model", "knowledge", "acquirer", "carrier", "bearer", "region", "site", "scheme"}
 
+// versionPeriods are the times over which the page of versions says which terminals failed. What they run is of now.
+var versionPeriods = []period{{ID: "24h"}, {ID: "1h"}, {ID: "7d"}, {ID: "30d"}}
+
 // An affected is a version in which something was looked for and found.
 type affected struct {
 	sbom.Hit
@@ -258,21 +273,25 @@ func (s *Site) versions(w http.ResponseWriter, r *http.Request) {
 		Bills int
 		What  string
 		Found []affected
-		Other []dim
+
+		Capped  bool
+		Range   string
+		Periods []period
 	}{page: p, Dim: cmp.Or(p.Param("dim"), "agent"), Dims: versionDims, Bills: len(s.Bills), What: strings.TrimSpace(p.Param("has"))}
-	err = cmp.Or(err, known(p.query, "dim", versionDims...))
-	if err != nil {
+	long, bad := periodOf(p, versionPeriods...)
+	if err = cmp.Or(err, bad, known(p.query, "dim", versionDims...)); err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	in, since := of(p.Viewer, p.Param("estate")), p.Now.Add(-24*time.Hour)
+	v.Range, v.Periods = long.ID, versionPeriods
+	in, since := of(p.Viewer, p.Param("estate")), p.Now.Add(-spans[long.ID])
 	v.List, err = s.Source.Values(r.Context(), in, v.Dim, p.Param("q"), since, 0)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	if form != "" && v.What == "" {
-		s.export(w, r, "versions", form, []string{"estate", "dimension", "value", "terminals", "online", "reporting_24h"}, seq(v.List, func(x store.Value) []string {
+		s.export(w, r, "versions", form, []string{"estate", "dimension", "value", "terminals", "online", "reporting_" + long.ID}, seq(v.List, func(x store.Value) []string {
 			return []string{x.Estate, x.Dim, x.Value, fmt.Sprint(x.Terminals), fmt.Sprint(x.Online), fmt.Sprint(x.Reporting)}
 		}))
 		return
@@ -301,6 +320,7 @@ func (s *Site) versions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v.N = len(v.List)
+	v.Capped = v.N == store.MaxValues
 	if v.List, v.Pager, err = cut(r, p, v.List); err != nil {
 		s.fail(w, r, err)
 		return

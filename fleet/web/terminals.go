@@ -202,7 +202,7 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 		Term     store.Terminal
 		Birth    *report.Birth
 		Health   *report.Health
-		Self     []fact
+		Self     []measured
 		Hops     []hop
 		Lines    []line
 		Pager    pager
@@ -234,9 +234,9 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 		slices.SortStableFunc(v.Health.Evidence,
 			func(a, b report.Evidence) int { return severity(a.Status) - severity(b.Status) })
 		for k, n := range v.Health.Self {
-			v.Self = append(v.Self, fact{k, strconv.FormatInt(n, 10)})
+			v.Self = append(v.Self, measured{ID: k, Name: p.Measure("", k), Value: strconv.FormatInt(n, 10)})
 		}
-		slices.SortFunc(v.Self, func(a, b fact) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(v.Self, func(a, b measured) int { return strings.Compare(a.ID, b.ID) })
 	}
 	var rows, asked []store.Row
 	var next store.Place
@@ -259,7 +259,11 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 		return
 	})
 	if v.Term.Rejected > 0 {
-		read(func() (err error) { v.Rejected, err = s.Source.Rejections(ctx, in, at, 20); return })
+		read(func() (err error) {
+			v.Rejected, err = s.Source.Rejections(ctx,
+				store.RejectionFilter{In: in, Estate: at.Estate, Terminal: at.Terminal, Limit: 20})
+			return
+		})
 	}
 	if err != nil {
 		s.fail(w, r, err)

@@ -52,10 +52,10 @@ type source interface {
 	PlaceOf(ctx context.Context, in store.Estates, at report.Address) (map[string]string, error)
 	Values(ctx context.Context, in store.Estates, dim, text string, since time.Time, limit int) ([]store.Value, error)
 	EstateNames(ctx context.Context, in store.Estates) ([]string, error)
-	Rejections(ctx context.Context, in store.Estates, at report.Address, limit int) ([]store.Rejection, error)
+	Rejections(ctx context.Context, f store.RejectionFilter) ([]store.Rejection, error)
 	Dues(ctx context.Context, f store.DueFilter) ([]store.Due, error)
 	CountDues(ctx context.Context, f store.DueFilter, moments []time.Time) ([]store.DueCount, error)
-	Tasks(ctx context.Context, in store.Estates, causes []string, place map[string]string, since time.Time,
+	Tasks(ctx context.Context, in store.Estates, causes []string, place map[string]string, since, until time.Time,
 		least float64) ([]store.Task, error)
 
 	FindIncidents(ctx context.Context, f store.IncidentFilter) ([]store.Incident, error)
@@ -63,10 +63,10 @@ type source interface {
 	Cares(ctx context.Context, list []store.Incident) (map[int64]store.Care, error)
 	Log(ctx context.Context, in store.Estates, no int64) ([]store.LogEntry, error)
 	Tend(ctx context.Context, in store.Estates, e store.LogEntry, set store.Care, into int64) error
-	Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]store.Share, error)
-	InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from, to time.Time) (in,
-		out store.Share, err error)
-	Reporting(ctx context.Context, estate string, place map[string]string, causes []string, from time.Time, steps int,
+	Told(ctx context.Context, estate string, causes []string, from, to time.Time) (store.Told, error)
+	Shares(ctx context.Context, t store.Told) ([]store.Share, error)
+	InAndOut(ctx context.Context, t store.Told, place map[string]string) (in, out store.Share, err error)
+	Reporting(ctx context.Context, t store.Told, place map[string]string, from time.Time, steps int,
 		each time.Duration) ([]float64, error)
 	ChangesIn(ctx context.Context, estate string, place map[string]string, from, to time.Time) ([]store.ChangeCount, error)
 
@@ -111,7 +111,9 @@ type Site struct {
 
 	Enroll  *enroll.Authority // issues terminals' certificates; nil: none are issued
 	Proxied bool              // a proxy on this machine hands requests on and says from whom
+	Rate    Rate              // of one reader
 
+	buckets buckets
 	alive   aliveness
 	routes  []string // patterns
 	pages   map[string]*template.Template
@@ -287,14 +289,21 @@ func (s *Site) static(w http.ResponseWriter, r *http.Request) {
 	w.Write(a.body)
 }
 
-const (
-	liveAtMost = 250 * time.Millisecond // between two changes told to one page
-	liveBeat   = 20 * time.Second       // keeps proxies from closing a quiet page
-	liveWrite  = 10 * time.Second
+const liveAtMost = 250 * time.Millisecond // between two changes told to one page
+
+var (
+	liveBeat  = 20 * time.Second // keeps proxies from closing a quiet page
+	liveWrite = 10 * time.Second // in which a page takes what it is told
 )
 
 // live is the stream of changes, as server-sent events.
 func (s *Site) live(w http.ResponseWriter, r *http.Request) {
+	end, err := s.buckets.begin(s.Rate, s.reader(r, viewer(r).user), maxStreams, livesOf)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer end()
 	news := s.Hub.join()
 	if news == nil {
 		http.Error(w, "too many open pages", http.StatusServiceUnavailable)
@@ -308,7 +317,11 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request) {
 		if _, err := w.Write([]byte(line)); err != nil {
 			return false
 		}
-		return c.Flush() == nil
+		if c.Flush() != nil {
+			return false
+		}
+		c.SetWriteDeadline(time.Time{}) // over HTTP/2 one that passes ends the stream, though nobody writes
+		return true
 	}
 	beat := time.NewTicker(liveBeat)
 	defer beat.Stop()
@@ -391,7 +404,11 @@ func (s *Site) metrics(w http.ResponseWriter, r *http.Request) {
 func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusInternalServerError
 	var bad badRequest
+	var wait tooMuch
 	switch {
+	case errors.As(err, &wait):
+		s.tooMany(w, r, wait)
+		return
 	case errors.Is(err, store.ErrNone):
 		status = http.StatusNotFound
 	case errors.Is(err, errMethod):

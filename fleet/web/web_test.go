@@ -21,6 +21,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/codes"
+	"posdx/fleet/access"
 	"posdx/fleet/ingest"
 	"posdx/fleet/sample"
 	"posdx/fleet/store"
@@ -212,7 +213,7 @@ func TestPagesSayWhatIsStored(t *testing.T) {
 		"/diagnoses?lang=en&code=96":                      {"<b>96</b>"},
 		"/terminal/shop/t1?lang=en":                       {"reader0", "/dev/ttyS1", "outcome</i> gone", "2–5", "may still come", "modem.signal"},
 		"/terminal/shop/t1?lang=zh":                       {"缺号", "等待中", "故障"},
-		"/diagnosis/shop/t1/" + a.EventID(1):              {"K7QF-3MXP-9A2C-77DD", "顾客没有被扣款", "+12.0", "host_answer_seen", "stan</i> 000123", `<meter min="0" max="1" value="0.86"`},
+		"/diagnosis/shop/t1/" + a.EventID(1):              {"K7QF-3MXP-9A2C-77DD", "顾客没有被扣款", "+12.0", "host_answer_seen", "流水号</i> 000123", `<meter min="0" max="1" value="0.86"`},
 		"/diagnosis/shop/t1/" + a.EventID(1) + "?lang=en": {"Hand-off code", "declined", cause.Title.EN},
 		"/terminals?lang=en&state=online":                 {"t1"},
 		"/terminals?lang=en&state=offline":                {"Nothing here"},
@@ -529,5 +530,50 @@ func TestOutcomesForFitting(t *testing.T) {
 	}
 	if want, err := os.ReadFile(outcomesFile); err != nil || string(want) != body {
 		t.Errorf("%s, %v: the handler writes another file now; -update writes it\n%s", outcomesFile, err, body)
+	}
+}
+
+// A live page is quiet for most of its life: the stream of changes outlives the time in which a page must take what it
+// is told, over HTTP/1 and over HTTP/2, which is what browsers speak by TLS.
+func TestAQuietStreamOfChangesLives(t *testing.T) {
+	beat, write := liveBeat, liveWrite
+	liveBeat, liveWrite = time.Second, 500*time.Millisecond
+	t.Cleanup(func() { liveBeat, liveWrite = beat, write })
+	for _, two := range []bool{false, true} {
+		h := closed(t)
+		h.account(t, "ann", access.Viewer)
+		ann := h.browser(t, "ann")
+		server := httptest.NewUnstartedServer(h.Server.Config.Handler)
+		server.EnableHTTP2 = two
+		server.StartTLS()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/live", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range ann.Jar.Cookies(mustURL(h.URL)) {
+			r.AddCookie(c)
+		}
+		answer, err := server.Client().Do(r)
+		if err != nil || answer.StatusCode != http.StatusOK || (answer.ProtoMajor == 2) != two {
+			t.Fatalf("%v %+v", err, answer)
+		}
+		lines := bufio.NewScanner(answer.Body)
+		beats := 0
+		for beats < 2 && lines.Scan() {
+			if strings.HasPrefix(lines.Text(), ":") {
+				beats++
+			}
+		}
+		h.site.Hub.Changed()
+		told := false
+		for !told && lines.Scan() {
+			told = lines.Text() == "data: changed"
+		}
+		if beats < 2 || !told {
+			t.Errorf("HTTP/%d: %d beats, change told: %t, %v", answer.ProtoMajor, beats, told, lines.Err())
+		}
+		answer.Body.Close()
+		server.CloseClientConnections()
+		server.Close()
 	}
 }

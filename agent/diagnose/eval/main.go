@@ -177,6 +177,7 @@ func writeBetween(file, table string) error {
 
 // showMiss prints the first trial of a fault whose first cause is wrong, with the whole calculation.
 func showMiss(k *codes.Knowledge, name string, n int, seed uint64) {
+	name, instead, _ := strings.Cut(name, ": ")
 	how, name, both := strings.Cut(name, "; ")
 	if !both {
 		how, name = "", how
@@ -188,7 +189,8 @@ func showMiss(k *codes.Knowledge, name string, n int, seed uint64) {
 		for i := range n {
 			t := makeTrial(f, seed+uint64(i), schedule[i%len(schedule)])
 			d := diagnose.Explain(t.ev, t.evidence, k, diagnose.Options{Lang: "en"})
-			if t.right(d.Causes[0].ID) || t.kind == blind || how != "" && kindNames[t.kind] != how {
+			if t.right(d.Causes[0].ID) || t.kind == blind || how != "" && kindNames[t.kind] != how ||
+				instead != "" && d.Causes[0].ID != instead {
 				continue
 			}
 			fmt.Printf("%s: %+v %+v\n", kindNames[t.kind], t.ev, *t.ev.Txn)

@@ -1,9 +1,11 @@
 package reliability
 
 import (
+	"math"
 	"testing"
 
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 )
 
 // TestPeopleBeforeTerminals: people's word goes before the terminal's; what nothing tells of, and what said no
@@ -22,5 +24,13 @@ func TestPeopleBeforeTerminals(t *testing.T) {
 	}
 	if by := ByCause(list); len(by) != 2 || by[0].Cause != "c" || by[1].Judged != 4 {
 		t.Errorf("%+v", by)
+	}
+}
+
+func TestWilson(t *testing.T) {
+	for _, c := range housetest.Wilson {
+		if low, high := wilson(c.K, c.N); math.Abs(low-c.Low) > 5e-4 || math.Abs(high-c.High) > 5e-4 {
+			t.Errorf("%d of %d: %.4f to %.4f, want %.4f to %.4f", c.K, c.N, low, high, c.Low, c.High)
+		}
 	}
 }

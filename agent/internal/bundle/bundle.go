@@ -191,7 +191,7 @@ func (w Source) kept() (map[string][]byte, error) {
 		size[report.KindDiagnosis] -= len(lines[report.KindDiagnosis][0]) + 1
 		lines[report.KindDiagnosis] = lines[report.KindDiagnosis][1:]
 	}
-	err = errors.Join(err, w.Scan(func(r outbox.Record) bool {
+	again := w.Scan(func(r outbox.Record) bool {
 		if r.Kind == report.KindDiagnosis {
 			return true
 		}
@@ -205,7 +205,10 @@ func (w Source) kept() (map[string][]byte, error) {
 			lines[r.Kind] = lines[r.Kind][1:]
 		}
 		return true
-	}))
+	})
+	if err == nil { // what keeps the records from being read has been said
+		err = again
+	}
 	all := map[string][]byte{}
 	for kind, l := range lines {
 		if len(l) > 0 {

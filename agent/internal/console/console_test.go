@@ -870,7 +870,11 @@ func TestWindowSizes(t *testing.T) {
 		for _, k := range "1234\x1b5\x1b67?dge39\x1b" {
 			m.press(key{r: k})
 			lines := m.view()
-			if len(lines) != m.rows || len(lines) < minRows || len(lines) > maxRows {
+			if tiny := size[0] < minRows; tiny {
+				if len(lines) != 1 || !strings.Contains(lines[0], "40x8") {
+					t.Fatalf("%v: %q", size, lines)
+				}
+			} else if len(lines) != m.rows || len(lines) < minRows || len(lines) > maxRows {
 				t.Fatalf("%v: %d rows", size, len(lines))
 			}
 			for _, l := range lines {
@@ -879,6 +883,79 @@ func TestWindowSizes(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What a line is there for is read in a narrow window too: the finding of a device, the chance of a cause, the key that
+// leads to all others.
+func TestANarrowWindowShowsWhatCounts(t *testing.T) {
+	for _, c := range []struct {
+		cols int
+		keys string
+		want []string
+	}{
+		{40, "2", []string{" bad", " cannot tell", " ok"}}, {60, "2", []string{" cannot tell (in use)"}},
+		{40, "7", []string{"86%"}}, {80, "7", []string{"86%"}},
+		{40, "1", []string{"?=more"}}, {40, "d", []string{"?help"}}, {40, "4", []string{"Esc=cancel"}},
+		{40, "dx", []string{"x does nothing here; see the line below"}},
+	} {
+		m := newModel("en")
+		m.gotPast([]report.Diagnosis{*m.state.Last})
+		m.resize(16, c.cols)
+		typeText(m, c.keys)
+		page := strings.Join(m.view(), "\n")
+		for _, w := range c.want {
+			if !strings.Contains(page, w) {
+				t.Errorf("%d columns, keys %s: no %q in\n%s", c.cols, c.keys, w, page)
+			}
+		}
+	}
+}
+
+// A key that turns to a page that is not there, or chooses a line that is not there, says so; no key does nothing
+// without a word.
+func TestNoKeyDoesNothingWithoutAWord(t *testing.T) {
+	down := func(m *model) { m.press(key{r: keyPageDown}) }
+	for name, c := range map[string]struct {
+		keys  string
+		press func(*model)
+		want  codes.Text
+	}{
+		"down, one page":        {"d", down, wordOnlyPage},
+		"up, one page":          {"d", func(m *model) { m.press(key{r: keyUp}) }, wordOnlyPage},
+		"down, one page's list": {"7", down, wordOnlyPage},
+		"up at the top":         {"e", func(m *model) { m.press(key{r: keyPageUp}) }, wordFirstPage},
+		"end, then down":        {"e", func(m *model) { m.press(key{r: keyEnd}); down(m) }, wordLastPage},
+		"first line":            {"2", func(m *model) { m.press(key{r: keyUp}) }, wordFirstLine},
+		"last line":             {"2jjjjjjjjjj", func(m *model) { m.press(key{r: keyDown}) }, wordLastLine},
+	} {
+		for _, lang := range []string{"zh", "en"} {
+			m := newModel(lang)
+			if strings.HasPrefix(c.keys, "e") {
+				m.resize(minRows, 80)
+			}
+			typeText(m, c.keys)
+			c.press(m)
+			if page := strings.Join(m.view(), "\n"); !strings.Contains(page, c.want.In(lang)) {
+				t.Errorf("%s: no %q in\n%s", name, c.want.In(lang), page)
+			}
+		}
+	}
+	for _, r := range []rune{keyEnter, keyEsc, keyClear, keyBackspace, keyOther, 'x', '+'} {
+		m := newModel("en")
+		if m.press(key{r: r}); !strings.Contains(m.note, "see the line below") {
+			t.Errorf("%q: %q", r, m.note)
+		}
+	}
+	// Two presses of one key turn two pages, and one back turns one back.
+	m := newModel("en")
+	m.resize(minRows, 80)
+	typeText(m, "e")
+	for range 3 {
+		down(m)
+	}
+	if m.press(key{r: keyPageUp}); m.page != 2 || m.note != "" {
+		t.Errorf("page %d, %q", m.page, m.note)
 	}
 }
 

@@ -65,19 +65,26 @@ func (m *model) factLines() []string {
 
 // devices is a line for each thing that was looked at, in words, and one for all that is not fitted.
 func devices(list []report.Evidence, k *codes.Knowledge, lang string, cols, at int) (lines []string) {
-	for i, e := range fitted(list) {
-		lead := strings.Repeat(" ", len(marker))
-		if i == at {
-			lead = marker
-		}
+	var table [][3]string
+	for _, e := range fitted(list) {
 		what := StatusWord(e.Status, lang)
 		if reason, ok := e.Facts.Str("reason"); ok {
 			what += bracketed(word("reason", reason, lang), lang)
 		} else if level, ok := e.Facts.Str("level"); ok && e.Status == report.OK && level == "poor" {
 			what += bracketed(word("level", level, lang), lang)
 		}
-		line := lead + text.Pad(checkTitle(k, e.Check, lang), 36) + " " + text.Pad(text.Clean(e.Subject), 16) + " " + what
-		lines = append(lines, text.Cut(line, cols))
+		table = append(table, [3]string{checkTitle(k, e.Check, lang), text.Clean(e.Subject), what})
+	}
+	room := cols - len(marker)
+	width := deviceWidths(table, room-2)
+	gap := strings.Repeat(" ", 1+min(2, max(0, room-2-width[0]-width[1]-width[2])/2))
+	for i, row := range table {
+		lead := strings.Repeat(" ", len(marker))
+		if i == at {
+			lead = marker
+		}
+		lines = append(lines, lead+text.Pad(row[0], width[0])+gap+text.Pad(row[1], width[1])+gap+
+			text.Cut(row[2], width[2]))
 	}
 	var absent []string
 	for _, e := range list {
@@ -89,6 +96,24 @@ func devices(list []report.Evidence, k *codes.Knowledge, lang string, cols, at i
 		lines = append(lines, text.Cut(wordFitted.In(lang)+strings.Join(absent, wordAnd.In(lang)), cols))
 	}
 	return lines
+}
+
+// deviceWidths are the widths of a table's columns, name, subject and finding, in so much room. What was found is what
+// the line is for; it gives way last.
+func deviceWidths(table [][3]string, room int) (width [3]int) {
+	for _, row := range table {
+		for i, s := range row {
+			width[i] = max(width[i], text.Width(s))
+		}
+	}
+	width[0], width[1] = min(width[0], 36), min(width[1], 16)
+	for _, least := range [...][3]int{{36, 12, 100}, {30, 12, 100}, {30, 8, 100}, {14, 8, 100}, {14, 8, 11}} {
+		for i := range width {
+			over := max(0, width[0]+width[1]+width[2]-room)
+			width[i] = max(width[i]-over, min(width[i], least[i]))
+		}
+	}
+	return width
 }
 
 // device is all that was measured of one thing.

@@ -47,9 +47,9 @@ func isDay(written string, at time.Time) bool {
 
 func (m *model) historyLines() []string {
 	list := m.history()
-	head := fmt.Sprintf(wordHistory.In(m.lang), len(list))
+	head := fmt.Sprintf(wordHistory.In(m.lang), count(len(list), m.lang))
 	if m.find != "" {
-		head = text.Clean(fmt.Sprintf(wordOnlyCode.In(m.lang), m.find, len(list)))
+		head = text.Clean(fmt.Sprintf(wordOnlyCode.In(m.lang), m.find, count(len(list), m.lang)))
 	}
 	lines := []string{text.Cut(head, m.cols)}
 	switch {
@@ -63,18 +63,30 @@ func (m *model) historyLines() []string {
 		if i == m.at {
 			lead = marker
 		}
-		cause := title(m.know, r.Cause, r.Cause, m.lang) + " " + text.Percent(r.Probability)
+		cause, chance := title(m.know, r.Cause, r.Cause, m.lang), " "+text.Percent(r.Probability)
 		if r.Abstained {
-			cause = word("verdict", "abstained", m.lang)
+			cause, chance = word("verdict", "abstained", m.lang), ""
 		}
 		code := text.Clean(r.Code)
 		if r.Repeats > 0 {
 			code += fmt.Sprintf(" x%d", r.Repeats+1)
 		}
-		lines = append(lines, text.Cut(lead+r.Time.Local().Format("01-02 15:04")+"  "+text.Pad(code, 14)+" "+
-			text.Pad(word("retry.short", r.Retry, m.lang), 12)+" "+text.Clean(cause), m.cols))
+		line := lead + r.Time.Local().Format("01-02 15:04") + "  " + text.Pad(code, 14) + " "
+		if m.cols >= cols {
+			line += text.Pad(word("retry.short", r.Retry, m.lang), 12) + " "
+		}
+		room := m.cols - text.Width(line) - len(chance)
+		lines = append(lines, line+text.Cut(text.Clean(cause), room)+chance)
 	}
 	return lines
+}
+
+// count is how many diagnoses there are, in words.
+func count(n int, lang string) string {
+	if n == 1 {
+		return wordOneDiagnosis.In(lang)
+	}
+	return fmt.Sprintf(wordDiagnoses.In(lang), n)
 }
 
 // openHistory shows all that is kept, and has it read.

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"posdx/agent/internal/say"
@@ -61,7 +62,8 @@ type model struct {
 	narrow     bool // the terminal does not count Chinese as it is wide
 	know       *codes.Knowledge
 	contacts   Contacts // whom to call
-	rows, cols int      // of the terminal
+	rows, cols int      // of the terminal, as far as they are made use of
+	tiny       bool     // it is smaller than anything can be shown in
 
 	state     report.State
 	known     bool              // a state has come, or why there is none
@@ -100,7 +102,11 @@ type content struct {
 func (m *model) content() content {
 	switch m.screen {
 	case screenDevices:
-		return content{lines: (*model).deviceLines, opened: refreshed, press: (*model).pressDevices, hint: wordMove}
+		c := content{lines: (*model).deviceLines, opened: refreshed, press: (*model).pressDevices}
+		if len(m.state.Evidence) > 0 {
+			c.hint = wordMove
+		}
+		return c
 	case screenFacts:
 		from := screenDevices
 		if m.results != nil {
@@ -124,8 +130,11 @@ func (m *model) content() content {
 	case screenPath:
 		return content{lines: (*model).pathLines, opened: refreshed, press: (*model).pressPath, hint: wordCheckPath}
 	case screenHistory:
-		return content{lines: (*model).historyLines, opened: (*model).openHistory, press: (*model).pressHistory,
-			hint: wordMove}
+		c := content{lines: (*model).historyLines, opened: (*model).openHistory, press: (*model).pressHistory}
+		if len(m.history()) > 0 {
+			c.hint = wordMove
+		}
+		return c
 	case screenFind:
 		return content{lines: func(m *model) []string { return m.prompt(wordFind) }, entered: (*model).findEntered,
 			back: screenHistory}
@@ -162,6 +171,7 @@ func emptyModel(lang string, k *codes.Knowledge, to Contacts) model {
 // resize takes the size that a terminal says it has.
 func (m *model) resize(r, c int) {
 	m.rows, m.cols = min(max(r, minRows), maxRows), min(max(c-1, minCols), maxCols)
+	m.tiny = r < minRows || c <= minCols
 }
 
 func (m *model) bodyRows() int { return m.rows - frame }
@@ -250,8 +260,11 @@ func (m *model) press(k key) action {
 	}
 	switch r {
 	case keyEsc:
+		if m.screen == screenVerdict {
+			m.useless("Esc")
+			return action{}
+		}
 		m.back()
-	case keyEnter, keyClear, keyBackspace:
 	case 'l':
 		m.otherLanguage()
 	case 'z':
@@ -260,32 +273,50 @@ func (m *model) press(k key) action {
 		return action{kind: actRefresh}
 	case 'q', keyCancel:
 		return action{kind: actLeave}
+	case keyEnter:
+		m.useless(wordEnterKey.In(m.lang))
 	default:
 		name := wordOther.In(m.lang)
 		if k.r > ' ' && k.r < 0x7f {
 			name = codes.Text{ZH: string(k.r) + " ", EN: string(k.r)}.In(m.lang)
 		}
-		m.note = fmt.Sprintf(wordNoKey.In(m.lang), name)
+		m.useless(name)
 	}
 	return action{}
 }
 
-// turn turns the pages of a long screen.
+// useless says that a key does nothing on this screen, and where those are that do.
+func (m *model) useless(name string) { m.note = fmt.Sprintf(wordNoKey.In(m.lang), name) }
+
+// turn turns the pages of a long screen, and says where there is none to turn to.
 func (m *model) turn(r rune) (taken bool) {
+	last := m.pagesOf(m.lines()) - 1
+	was := min(m.page, last)
 	switch r {
 	case 'n', ' ', keyPageDown, keyDown:
-		m.page++
+		m.page = min(was+1, last)
 	case 'p', '-', keyPageUp, keyUp:
-		m.page = max(0, m.page-1)
+		m.page = max(0, was-1)
 	case keyHome:
 		m.page = 0
 	case keyEnd:
-		m.page = 1 << 16
+		m.page = last
 	default:
 		return false
 	}
+	switch {
+	case m.page != was:
+	case last == 0:
+		m.note = wordOnlyPage.In(m.lang)
+	case m.page == 0:
+		m.note = wordFirstPage.In(m.lang)
+	default:
+		m.note = wordLastPage.In(m.lang)
+	}
 	return true
 }
+
+func (m *model) pagesOf(body []string) int { return max(1, (len(body)+m.bodyRows()-1)/m.bodyRows()) }
 
 func (m *model) otherLanguage() {
 	if m.lang == "en" {
@@ -309,6 +340,7 @@ func (m *model) back() { m.showAt(cmp.Or(m.content().back, screenVerdict), m.at)
 
 // move moves the choice among n lines.
 func (m *model) move(r rune, n int) (taken bool) {
+	was := m.at
 	switch {
 	case n == 0:
 		return false
@@ -319,7 +351,12 @@ func (m *model) move(r rune, n int) (taken bool) {
 	default:
 		return false
 	}
-	m.page = m.pageOf()
+	if m.page = m.pageOf(); m.at == was {
+		m.note = wordFirstLine.In(m.lang)
+		if was > 0 {
+			m.note = wordLastLine.In(m.lang)
+		}
+	}
 	return true
 }
 
@@ -429,8 +466,14 @@ func (m *model) body() []string {
 	return m.content().lines(m)
 }
 
-// view is the screen: as many lines as the terminal has rows, none wider than it.
-func (m *model) view() []string { return m.framed(m.lines()) }
+// view is the screen: as many lines as the terminal has rows, none wider than it. One that is too small for that is
+// told so in its first row.
+func (m *model) view() []string {
+	if m.tiny {
+		return []string{wordTiny.In(m.lang)}
+	}
+	return m.framed(m.lines())
+}
 
 // lines is the body in lines that fit, also on a narrow terminal.
 func (m *model) lines() (lines []string) {
@@ -453,31 +496,62 @@ func (m *model) framed(body []string) []string {
 	} else {
 		lines[0] = text.Cut(Head(m.state, m.lang), cols)
 	}
-	pages := max(1, (len(body)+m.bodyRows()-1)/m.bodyRows())
+	pages := m.pagesOf(body)
 	m.page = min(m.page, pages-1)
 	copy(lines[2:2+m.bodyRows()], body[min(len(body), m.page*m.bodyRows()):])
 	var note []string
-	if pages > 1 {
-		note = append(note, fmt.Sprintf(wordPage.In(m.lang), m.page+1, pages))
+	if m.note != "" {
+		note = append(note, m.note)
 	}
 	if m.busy {
 		note = append(note, wordBusy.In(m.lang))
 	}
-	if m.note != "" {
-		note = append(note, m.note)
+	switch {
+	case pages > 1 && len(note) == 0:
+		note = append(note, fmt.Sprintf(wordPage.In(m.lang), m.page+1, pages))
+	case pages > 1:
+		note = append(note, fmt.Sprintf("%d/%d", m.page+1, pages))
 	}
 	shown := m.content()
 	if hint := shown.hint.In(m.lang); len(note) == 0 && m.gone == nil && hint != "" {
 		note = append(note, hint)
 	}
-	lines[m.rows-2] = text.Cut(strings.Join(note, "   "), cols)
+	foot := strings.Join(note, "   ")
+	for len(note) > 1 && text.Width(foot) > cols { // what a key did comes first
+		note = note[:len(note)-1]
+		foot = strings.Join(note, "   ")
+	}
+	lines[m.rows-2] = text.Cut(foot, cols)
 	keys := wordKeys
 	switch {
+	case m.entering():
+		keys = wordEntryKeys
 	case m.locked:
 		keys = wordLocked
 	case shown.keys != codes.Text{}:
 		keys = shown.keys
 	}
-	lines[m.rows-1] = text.Cut(keys.In(m.lang), cols)
+	lines[m.rows-1] = fit(keys.In(m.lang), cols)
 	return lines
+}
+
+// fit leaves keys out at the end of a line that is too narrow for them, but for the one that leads to all others.
+func fit(keys string, cols int) string {
+	if text.Width(keys) <= cols {
+		return keys
+	}
+	help, words := "", strings.Fields(keys)
+	leadsOn := func(word string) bool { return word[0] == screenHelp }
+	if i := slices.IndexFunc(words, leadsOn); i >= 0 {
+		help = " " + words[i]
+		words = slices.Delete(words, i, i+1)
+	}
+	line := words[0]
+	for _, w := range words[1:] {
+		if text.Width(line+" "+w+help) > cols {
+			break
+		}
+		line += " " + w
+	}
+	return text.Cut(line+help, cols)
 }

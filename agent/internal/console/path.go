@@ -17,6 +17,7 @@ type hop struct {
 	check   string
 	kind    hopKind
 	figures []figure
+	to      string // of a check of several places, how the names of those begin that this is about; "" for all
 }
 
 // A hopKind is what it means that a hop is well.
@@ -25,6 +26,7 @@ type hopKind byte
 const (
 	thing   hopKind = iota // it is there; that it is says nothing of others
 	passage                // somebody got so far: what lies before it is passed
+	unnamed                // a passage to an address: that names do not resolve is not passed by it
 	radio                  // a thing or a passage of the modem, on the way only where no cable and no Wi-Fi is
 )
 
@@ -44,33 +46,39 @@ const proxyStatus = "proxy_status" // of net.tcp: what the proxy answered on the
 
 // path are the hops from the terminal outward.
 var path = [...]hop{
-	{codes.Text{ZH: "SIM卡", EN: "SIM card"}, "modem.sim", radio, []figure{{fact: "state"}}},
-	{codes.Text{ZH: "移动网络注册", EN: "mobile network"}, "modem.registration", radio, []figure{{fact: "state"}, {fact: "operator"}}},
+	{codes.Text{ZH: "SIM卡", EN: "SIM card"}, "modem.sim", radio, []figure{{fact: "state"}}, ""},
+	{codes.Text{ZH: "移动网络注册", EN: "mobile network"}, "modem.registration", radio, []figure{{fact: "state"}, {fact: "operator"}}, ""},
 	{codes.Text{ZH: "移动信号", EN: "mobile signal"}, "modem.signal", radio, []figure{measured("rsrp_dbm", "RSRP %s dBm", "RSRP %s dBm"),
-		measured("rssi_dbm", "RSSI %s dBm", "RSSI %s dBm")}},
+		measured("rssi_dbm", "RSSI %s dBm", "RSSI %s dBm")}, ""},
 	{codes.Text{ZH: "移动数据", EN: "mobile data"}, "modem.bearer", radio, []figure{where("attached", "no", "没有附着", "not attached"),
-		where("context_active", "no", "没有数据连接", "no connection"), where("context_active", "yes", "已连接", "connected")}},
+		where("context_active", "no", "没有数据连接", "no connection"), where("context_active", "yes", "已连接", "connected")}, ""},
 	{codes.Text{ZH: "网络接口", EN: "interface"}, "net.link", thing, []figure{{fact: "kind"}, {fact: "outcome"}, where("enabled", "no", "被关闭", "switched off"),
-		where("carrier", "no", "没有信号", "no carrier"), measured("speed_mbps", "%s Mbit/s", "%s Mbit/s")}},
+		where("carrier", "no", "没有信号", "no carrier"), measured("speed_mbps", "%s Mbit/s", "%s Mbit/s")}, ""},
 	{codes.Text{ZH: "Wi-Fi", EN: "Wi-Fi"}, "net.wifi", thing, []figure{where("associated", "no", "没有连上", "not connected"), {fact: "auth"},
-		measured("rssi_dbm", "%s dBm", "%s dBm")}},
+		measured("rssi_dbm", "%s dBm", "%s dBm")}, ""},
 	{codes.Text{ZH: "IP地址和路由", EN: "address and route"}, "net.address", thing, []figure{{fact: "address"}, where("default_routes", "0", "没有默认路由", "no route"),
-		where("duplicate", "yes", "地址重复", "address used twice"), where("conflict", "yes", "网段冲突", "networks overlap")}},
+		where("duplicate", "yes", "地址重复", "address used twice"), where("conflict", "yes", "网段冲突", "networks overlap")}, ""},
 	{codes.Text{ZH: "店内路由器", EN: "shop's router"}, "net.gateway", passage, []figure{{fact: "ip"}, where("neighbour", "failed", "没有应答", "no answer"),
-		measured("rtt_ms", "%s 毫秒", "%s ms"), measured("loss_pct", "丢包 %s%%", "loss %s %%")}},
+		measured("rtt_ms", "%s 毫秒", "%s ms"), measured("loss_pct", "丢包 %s%%", "loss %s %%")}, ""},
 	{codes.Text{ZH: "域名解析", EN: "names (DNS)"}, "net.dns", passage, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"),
-		where("blocked", "yes", "被拦截", "blocked")}},
-	{codes.Text{ZH: "外网另一处", EN: "elsewhere outside"}, "net.internet", passage, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"),
-		where("portal", "yes", "要先在网页上登录", "a log-in page is in the way")}},
-	{codes.Text{ZH: "代理", EN: "proxy"}, proxyStatus, passage, []figure{measured(proxyStatus, "答复 %s", "answers %s")}},
-	{codes.Text{ZH: "主机连接", EN: "host (TCP)"}, "net.tcp", passage, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"), {fact: "stopped"}}},
-	{codes.Text{ZH: "沿途丢包时延", EN: "loss on the way"}, "net.path", passage, []figure{measured("loss_pct", "丢包 %s%%", "loss %s %%"),
-		measured("rtt_ms", "%s 毫秒", "%s ms")}},
+		where("blocked", "yes", "被拦截", "blocked")}, ""},
+	{codes.Text{ZH: "外网另一处", EN: "elsewhere outside"}, "net.internet", unnamed, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"),
+		where("portal", "yes", "要先在网页上登录", "a log-in page is in the way")}, ""},
+	{wordLoss, "net.path", unnamed, lossFigures[:], "internet"},
+	{codes.Text{ZH: "代理", EN: "proxy"}, proxyStatus, passage, []figure{measured(proxyStatus, "答复 %s", "answers %s")}, ""},
+	{codes.Text{ZH: "主机连接", EN: "host (TCP)"}, "net.tcp", passage, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"), {fact: "stopped"}}, ""},
+	{wordLoss, "net.path", passage, lossFigures[:], "host-"},
 	{codes.Text{ZH: "加密和证书", EN: "encryption (TLS)"}, "net.tls", passage, []figure{{fact: "outcome"}, measured("days_left", "证书剩 %s 天", "%s days left"),
-		measured("ms", "%s 毫秒", "%s ms")}},
+		measured("ms", "%s 毫秒", "%s ms")}, ""},
 	{codes.Text{ZH: "那笔交易的应答", EN: "the sale's answer"}, "txn.answer", passage, []figure{where("sent", "no", "没有发出", "nothing was sent"),
-		where("host_answer_seen", "no", "没有应答", "no answer"), measured("response_ms", "%s 毫秒", "%s ms")}},
+		where("host_answer_seen", "no", "没有应答", "no answer"), measured("code", "应答码 %s", "code %s"),
+		measured("response_ms", "%s 毫秒", "%s ms")}, ""},
 }
+
+var (
+	wordLoss    = codes.Text{ZH: "沿途丢包时延", EN: "loss on the way"}
+	lossFigures = [...]figure{measured("loss_pct", "丢包 %s%%", "loss %s %%"), measured("rtt_ms", "%s 毫秒", "%s ms")}
+)
 
 // found is what is known of a hop.
 type found struct {
@@ -99,7 +107,7 @@ func follow(list []report.Evidence) (way []found) {
 			if h.check == proxyStatus && e.Check == "net.tcp" {
 				e = behindProxy(e)
 			}
-			if e.Check != h.check || notFitted(e) {
+			if e.Check != h.check || !strings.HasPrefix(e.Subject, h.to) || notFitted(e) {
 				continue
 			}
 			f.list = append(f.list, e)
@@ -138,18 +146,25 @@ func behindProxy(e report.Evidence) report.Evidence {
 }
 
 // stops finds where the way ends: the first bad hop behind the last one that was passed, -1 if there is none. A hop
-// that is bad before that was passed all the same. What a sale met tells nothing of the way as it was found since.
+// that is bad before that was passed all the same. What a sale met tells nothing of the way as it was found since, nor
+// does one that was never sent.
 func stops(way []found) (last, stop int) {
 	last, stop = -1, -1
-	newest := int64(-1)
+	newest, nameless := int64(-1), -1
 	for i, f := range way {
+		if f.check == "net.dns" && f.status == report.Bad {
+			nameless = i
+		}
 		if f.check == "txn.answer" && len(f.list) > 0 && newest >= 0 && f.list[0].AgeMS > newest+saleAgo {
 			break
 		}
 		switch {
 		case f.aside:
-		case f.status == report.OK && (f.kind == passage || f.check == "modem.registration" || f.check == "modem.bearer"):
+		case f.status == report.OK && (f.kind == passage || f.kind == unnamed || f.check == "modem.registration" || f.check == "modem.bearer"):
 			last, stop = i, -1
+			if f.kind == unnamed {
+				stop = nameless
+			}
 			for _, e := range f.list {
 				if e.Status == report.OK && (newest < 0 || e.AgeMS < newest) {
 					newest = e.AgeMS
@@ -157,11 +172,19 @@ func stops(way []found) (last, stop int) {
 			}
 		case f.status == report.OK && stop < 0:
 			last = i
-		case f.status == report.Bad && stop < 0:
+		case f.status == report.Bad && stop < 0 && !unsent(f):
 			stop = i
 		}
 	}
 	return last, stop
+}
+
+// unsent reports whether a hop is the answer to a sale whose request never left.
+func unsent(f found) bool {
+	return f.check == "txn.answer" && slices.ContainsFunc(f.list, func(e report.Evidence) bool {
+		sent, told := e.Facts.Bool("sent")
+		return told && !sent
+	})
 }
 
 // saleAgo is how much older than a check, in milliseconds, a sale may be to be met by the same way.
@@ -172,11 +195,11 @@ func (m *model) pathLines() (lines []string) {
 	list := slices.Clone(m.state.Evidence)
 	if d := m.last(); d != nil {
 		for _, e := range d.Evidence { // what only a sale tells, and has aged since
-			if indexOf(list, e) < 0 {
+			if !slices.ContainsFunc(m.state.Evidence, func(o report.Evidence) bool { return o.Check == e.Check }) {
 				if !e.At.IsZero() {
 					e.AgeMS = max(e.AgeMS, m.state.Time.Sub(e.At).Milliseconds())
 				}
-				list = append(list, e)
+				list = append(list, hostsCode(e, d))
 			}
 		}
 	}
@@ -186,7 +209,7 @@ func (m *model) pathLines() (lines []string) {
 	at := func(t codes.Text, i int) { say(fmt.Sprintf(t.In(m.lang), way[i].title.In(m.lang))) }
 	var passed []string
 	for i, f := range way {
-		if f.status == report.Bad && (i < last || f.aside) {
+		if f.status == report.Bad && i != stop && (i < last || f.aside) {
 			passed = append(passed, f.title.In(m.lang))
 		}
 	}
@@ -220,6 +243,15 @@ func (m *model) pathLines() (lines []string) {
 		}
 	}
 	return lines
+}
+
+// hostsCode is what a check says of the answer to a sale: a code that the host wrote is one, also where the payment
+// application tells nothing more.
+func hostsCode(e report.Evidence, d *report.Diagnosis) report.Evidence {
+	if e.Check == "txn.answer" && e.Status == report.CannotTell && d.Event.Origin == report.OriginHost && !d.Asked {
+		e.Status, e.Facts = report.OK, report.Facts{"code": d.Event.Code}
+	}
+	return e
 }
 
 // hopLine is what one check found of a hop: a line, or two where the terminal is narrow.

@@ -130,6 +130,28 @@ func TestWhereTheWayStops(t *testing.T) {
 			saw("net.gateway", "gateway", report.Bad, report.Facts{"ip": "192.168.1.1", "neighbour": "failed"}),
 			dead("net.dns", "resolver", "timeout"), dead("net.internet", "internet", "timeout"), dead("net.tcp", "host-primary", "timeout"), unknownOf("net.tls", "host-primary"), unknownOf("net.path", "host-primary"), unanswered),
 			"stops at: shop's router", `SIM card`},
+		"names do not resolve, an address answers": {but(
+			dead("net.dns", "host-primary", "refused"), unknownOf("net.dns", "resolver"),
+			saw("net.path", "internet", report.OK, report.Facts{"loss_pct": 0.0}),
+			unknownOf("net.tcp", "host-primary"), unknownOf("net.tcp", "host-backup"), unknownOf("net.tls", "host-primary"),
+			unknownOf("net.path", "host-primary"), unanswered),
+			"stops at: names", `\* names \(DNS\) +bad +host-primary  refused`},
+		"names do not resolve, and the router is silent": {but(
+			saw("net.gateway", "gateway", report.Bad, report.Facts{"ip": "192.168.1.1", "loss_pct": 100.0}),
+			dead("net.dns", "resolver", "refused"),
+			unknownOf("net.tcp", "host-primary"), unknownOf("net.tcp", "host-backup"), unknownOf("net.tls", "host-primary"),
+			unknownOf("net.path", "host-primary"), unanswered),
+			"stops at: names", `It passes, but this is bad: shop's router\n`},
+		"names do not resolve, the host is known by its address": {but(
+			dead("net.dns", "resolver", "refused")),
+			"all the way", `It passes, but this is bad: names`},
+		"the host is gone, elsewhere outside nothing is lost": {but(
+			dead("net.tcp", "host-primary", "timeout"),
+			saw("net.path", "internet", report.OK, report.Facts{"loss_pct": 0.0}),
+			saw("net.path", "host-primary", report.Bad, report.Facts{"loss_pct": 100.0}),
+			unknownOf("net.tls", "host-primary"), unanswered),
+			"stops at: host", `\* host \(TCP\) +bad`},
+		"nothing was sent, for another reason": {but(unanswered), "as far as: encryption", `  the sale's answer +bad +nothing was sent`},
 		"put right since the sale": {but(
 			long(saw("txn.answer", "txn", report.Bad, report.Facts{"host_answer_seen": false, "sent": false}))),
 			"as far as: encryption", `the sale's answer +bad .* 5 min ago`},
@@ -175,5 +197,28 @@ func TestThePathIsLookedAtAnew(t *testing.T) {
 	}
 	if page := strings.Join(m.body(), "\n"); !strings.Contains(page, "this is bad: host (TCP)") {
 		t.Errorf("what was found is not shown:\n%s", page)
+	}
+}
+
+// What the host answered is an answer, also where the payment application says nothing of the transaction; and what a
+// sale left out is not shown beside what was looked at since.
+func TestTheWayOfACodeTheHostWrote(t *testing.T) {
+	m := newModel("en")
+	d := *m.state.Last
+	d.Event.Code, d.Event.Origin, d.Event.Time = "97", report.OriginHost, noon
+	quiet := saw("txn.answer", "txn", report.CannotTell, report.Facts{"reason": "unsupported"})
+	d.Evidence = []report.Evidence{quiet, saw("net.link", "uplink", report.NotRun, report.Facts{"reason": "in-sale"}),
+		saw("net.wifi", "uplink", report.NotRun, report.Facts{"reason": "in-sale"})}
+	m.state.Last, m.state.Time = &d, noon
+	m.state.Evidence = append(but(unknownOf("txn.answer", "txn")), saw("net.wifi", "wifi", report.NotRun, report.Facts{"reason": "absent"}))
+	m.press(key{r: screenPath})
+	page := strings.Join(m.body(), "\n")
+	if !strings.Contains(page, "all the way") || !regexp.MustCompile(`the sale's answer +ok +code 97`).MatchString(page) ||
+		strings.Contains(page, "a sale is running") {
+		t.Error(page)
+	}
+	d.Asked = true
+	if page := strings.Join(m.body(), "\n"); !strings.Contains(page, "as far as: encryption") {
+		t.Errorf("a question is no answer:\n%s", page)
 	}
 }

@@ -20,15 +20,24 @@ var (
 	wordNoNumber   = codes.Text{ZH: "（本机没有存号码）", EN: "(no number is stored here)"}
 	wordFitted     = codes.Text{ZH: "未装配：", EN: "Not fitted: "}
 	wordMove       = codes.Text{ZH: "上下键选择，回车看详情", EN: "arrows choose, Enter shows details"}
-	wordHistory    = codes.Text{ZH: "共 %d 条，新的在前；/ 按应答码或日期查找", EN: "%d diagnoses, newest first; / finds a code or a day"}
-	wordOnlyCode   = codes.Text{ZH: "%s：共 %d 条；Esc 看全部", EN: "%s: %d diagnoses; Esc shows all"}
+	wordHistory    = codes.Text{ZH: "%s，新的在前；/ 按应答码或日期查找", EN: "%s, newest first; / finds a code or a day"}
+	wordOnlyCode   = codes.Text{ZH: "%s：%s；Esc 看全部", EN: "%s: %s; Esc shows all"}
+	wordDiagnoses  = codes.Text{ZH: "共 %d 条", EN: "%d diagnoses"}
 	wordNoPast     = codes.Text{ZH: "没有诊断记录。", EN: "No diagnosis is kept."}
 	wordNoDetail   = codes.Text{ZH: "这条记录只留下一行，没有详情", EN: "only this line was kept of it"}
 	wordFind       = codes.Text{ZH: "要找的应答码或日期（如 11-21），按回车（空行取消）: ", EN: "Code or day (11-21) to find, then Enter (empty: cancel): "}
 	wordAgain      = codes.Text{ZH: "A：用现在的知识再判断一次", EN: "A judges it again with what is known today"}
 	wordAgainSame  = codes.Text{ZH: "再判断一次，结论一样；当时：%s", EN: "judged again, it is the same; then: %s"}
 	wordAgainOther = codes.Text{ZH: "再判断一次，结论不同；当时：%s", EN: "judged again, it is another; then: %s"}
-	wordNoKey      = codes.Text{ZH: "%s键在这里没有作用，可用的键见下行", EN: "%s does nothing here; the line below shows what does"}
+	wordNoKey      = codes.Text{ZH: "%s键在这里没有作用，可用的键见下行", EN: "%s does nothing here; see the line below"}
+	wordEnterKey   = codes.Text{ZH: "回车", EN: "Enter"}
+	wordOnlyPage   = codes.Text{ZH: "只有这一页", EN: "this is the only page"}
+	wordFirstPage  = codes.Text{ZH: "已是第一页", EN: "this is the first page"}
+	wordLastPage   = codes.Text{ZH: "已是最后一页", EN: "this is the last page"}
+	wordFirstLine  = codes.Text{ZH: "已是第一行", EN: "this is the first line"}
+	wordLastLine   = codes.Text{ZH: "已是最后一行", EN: "this is the last line"}
+	wordTiny       = codes.Text{ZH: "窗口太小：至少40x8", EN: "enlarge to 40x8"}
+	wordEntryKeys  = codes.Text{ZH: "回车=确定 Esc=取消 Ctrl-U=清空", EN: "Enter=go Esc=cancel Ctrl-U=clear"}
 	wordOther      = codes.Text{ZH: "这个", EN: "this key"}
 	wordWaitState  = codes.Text{ZH: "正在读取终端状态...", EN: "reading the terminal's state..."}
 	wordFirstKeys  = codes.Text{ZH: "G引导 D详情 2设备 8路径 7历史 6交接 ?更多 L English Q退出", EN: "Guide Details 2=devices 8=path 7=history 6=hand-off ?=more L=Chinese Quit"}
@@ -127,7 +136,7 @@ var (
 	wordStops      = codes.Text{ZH: "断在：%s（* 那一行）", EN: "It stops at: %s (the line with *)"}
 	wordPathUnseen = codes.Text{ZH: "这条路还没有检查过。", EN: "Nothing is known of the way yet."}
 	wordPathWhole  = codes.Text{ZH: "一直通到主机应答。", EN: "It is good all the way to the host's answer."}
-	wordPathAsFar  = codes.Text{ZH: "通到：%s；再往后没有查到什么", EN: "It is good as far as: %s; beyond that nothing is known"}
+	wordPathAsFar  = codes.Text{ZH: "通到：%s；再往后现在不知道", EN: "It is good as far as: %s; beyond that nothing is known now"}
 	wordPassed     = codes.Text{ZH: "虽然通，但有异常：%s", EN: "It passes, but this is bad: %s"}
 	wordCheckPath  = codes.Text{ZH: "回车：现在检查这条路", EN: "Enter checks the way now"}
 	wordColon      = codes.Text{ZH: "：", EN: ": "}
@@ -152,6 +161,8 @@ var wordsGone = [...]codes.Text{
 	{ZH: "2. 启动服务：systemctl start posdx（没有 systemd 的终端重启一次）。", EN: "2. Start the service: systemctl start posdx (without systemd, restart the terminal)."},
 	{ZH: "3. 仍不行，找服务商，报出下面这一行。按 R 再试。", EN: "3. If that fails, call the service provider and read out the line below. R tries again."},
 }
+
+var wordOneDiagnosis = codes.Text{ZH: "共 1 条", EN: "1 diagnosis"}
 
 var help = [...]codes.Text{
 	{ZH: "1  最近一次诊断：款项、原因、依据、谁来处理、下一步", EN: "1  the last diagnosis: money, cause, proofs, who acts, next test"},

@@ -437,7 +437,10 @@ func (n *Network) lan(ctx context.Context) []report.Evidence {
 	gateway := doubtful(evidence.NetGateway, "gateway", report.NotRun, report.ReasonAbsent)
 	if r.Gateway.IsValid() { // else point to point: there is no router to ask
 		gateway = doubtful(evidence.NetGateway, "gateway", report.CannotTell, report.ReasonTimeout)
-		g, err := network.AskGateway(ctx, l, r.Gateway, own)
+		n.mu.Lock()
+		paid := n.metered
+		n.mu.Unlock()
+		g, err := network.AskGateway(ctx, l, r.Gateway, own, paid)
 		n.spend(g.Bytes)
 		if err == nil {
 			gateway = gatewayEvidence(r.Gateway, g)

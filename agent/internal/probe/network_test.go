@@ -285,6 +285,14 @@ func TestNetworkFaults(t *testing.T) {
 	if len(accepted) != 1 {
 		t.Errorf("%d connections beside the application's", len(accepted)-1)
 	}
+	t.Log("elsewhere, a connection that is open and idle does not hide that the line has gone")
+	filter(t, "ip daddr 10.78.0.2 tcp dport 9001 drop")
+	elsewhere := NewNetwork(NetworkConfig{Targets: []Target{{Name: "internet", Host: "10.78.0.2", Port: 9001}}})
+	list = elsewhere.reach(t.Context(), elsewhere.c.Targets[0])
+	if e := list[len(list)-1]; e.Check != "net.internet" || e.Status != report.Bad || e.Facts["outcome"] != "timeout" {
+		t.Errorf("%+v", list)
+	}
+	filter(t, "")
 	app.Close()
 
 	t.Log("a failure is asked again, and an answer does not outlive what it hung on")

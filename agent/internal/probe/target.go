@@ -21,7 +21,7 @@ import (
 // What the checks of a target cost on the wire, roughly: names and a connect, a handshake, a row of echoes, the search
 // for the largest packet.
 const (
-	lanBytes   = 1200 // 20 echoes at most
+	lanBytes   = 1200 // 20 echoes at most where they are paid for
 	reachBytes = 800
 	tlsBytes   = 6000
 	pathBytes  = 1500
@@ -192,6 +192,11 @@ func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place
 	var app appView
 	if way.Through == "" { // where the application's connections to a proxy lead cannot be seen
 		app = p.watch(network.Sockets(way.Addr), time.Now())
+	}
+	if t.check() != evidence.NetTCP {
+		// A second connection costs nobody a sale there. The one that is open is mostly our own to the fleet: idle, it does
+		// not notice that the line has gone since.
+		app = appView{}
 	}
 	if app.works {
 		// The application's own connection proves more than ours could, and a host may take no second one.

@@ -5,7 +5,6 @@ package say
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"posdx/agent/translate"
@@ -78,36 +77,34 @@ func find(id string) (zh, en string) {
 // A Teller is an error that can be written in a language, "zh" or "en".
 type Teller interface{ In(lang string) string }
 
-// Heard finds the message behind an English text that another program, or a driver, has written, if there is one, so
-// that it can be shown in the language of the reader.
-func Heard(text string) Message {
-	at, values := translate.Find(text, forms())
-	if at < 0 {
-		return New("heard", text)
+// Heard is an English text that another program, or a driver, has written. Where it has the form of one of the
+// messages, or of the errors that are made in English, it is said in the language of the reader.
+func Heard(text string) Message { return New("heard", foreign(text)) }
+
+// foreign is a text that was made elsewhere.
+type foreign string
+
+func (f foreign) Error() string { return string(f) }
+
+// Is tells whether it was made of a message, whatever its values.
+func (f foreign) Is(err error) bool {
+	m, ok := err.(Message)
+	at := translate.Find(string(f), forms())
+	return ok && at >= len(heard) && texts[at-len(heard)].id == m.ID
+}
+
+func (f foreign) In(lang string) string {
+	if lang == "en" {
+		return string(f)
 	}
-	args := make([]any, len(values))
-	for i, v := range values {
-		n, err := strconv.Atoi(v.Text)
-		plain, wrong := strconv.Unquote(v.Text)
-		switch {
-		case v.Verb == 'd' && err == nil:
-			args[i] = n
-		case v.Verb == 'q' && wrong == nil:
-			args[i] = plain
-		case v.Verb == 'v':
-			args[i] = Heard(v.Text)
-		default:
-			args[i] = v.Text
-		}
-	}
-	return Message{texts[at].id, args}
+	return translate.Words(string(f), forms())
 }
 
 // forms are the texts by which what was written in English is found again.
 func forms() []translate.Text {
-	list := make([]translate.Text, len(texts))
-	for i, t := range texts {
-		list[i] = translate.Text{ZH: t.zh, EN: t.en}
+	list := heard[:]
+	for _, t := range texts {
+		list = append(list, translate.Text{ZH: t.zh, EN: t.en})
 	}
 	return list
 }

@@ -126,7 +126,7 @@ func TestErrorsOfTheSystemAreSaid(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&fs.PathError{Op: "open", Path: "/a", Err: fs.ErrNotExist}, "/a：没有这个文件或目录"},
+		{&fs.PathError{Op: "open", Path: "/a", Err: fs.ErrNotExist}, "打不开 /a：没有这个文件或目录"},
 		{fmt.Errorf("open: %w", fs.ErrPermission), "没有权限"},
 		{New("read", "/a", fs.ErrPermission), "读不了 /a：没有权限"},
 		{fmt.Errorf("so: %w", New("json-empty")), "是空的，不是 JSON"},
@@ -147,12 +147,14 @@ func second(_ any, err error) error { return err }
 // TestWhatWasHeardIsFoundAgain: words that were made elsewhere are said in the language of whoever reads them.
 func TestWhatWasHeardIsFoundAgain(t *testing.T) {
 	for text, want := range map[string]string{
-		"want one of zh en":                         "可用：zh en",
-		"want at most 16 of A-Z a-z 0-9 . _ - + :":  "最多 16 个字符，只能用 A-Z a-z 0-9 . _ - + :",
-		"open /dev/ttyS1: serial port in use":       "打不开 /dev/ttyS1：正被别的程序占用",
-		`there is no code table "x"; there are a b`: `没有应答码表 "x"；有：a b`,
-		"something else":                            "something else",
-		"":                                          "",
+		"want one of zh en":                                                       "可用：zh en",
+		"want at most 16 of A-Z a-z 0-9 . _ - + :":                                "最多 16 个字符，只能用 A-Z a-z 0-9 . _ - + :",
+		"open /dev/ttyS1: serial port in use":                                     "打不开 /dev/ttyS1：正被别的程序占用",
+		`there is no code table "x"; there are a b`:                               `没有应答码表 "x"；有：a b`,
+		"something else":                                                          "something else",
+		"connect tcp://a:1: dial: connect: connection refused":                    "连接 tcp://a:1：连接被拒绝",
+		"session with tcp://a:1: connection lost: read: connection reset by peer": "与 tcp://a:1 的会话：连接断开：连接被对方断开",
+		"": "",
 	} {
 		if got := Heard(text).In("zh"); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)

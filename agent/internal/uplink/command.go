@@ -32,6 +32,37 @@ const ackName = "ack"
 // names are the commands there are.
 var names = [...]string{"diagnose", "health", "bundle", "knowledge", "ping"}
 
+// written are the last levels of the topics that a terminal writes under its name. A broker whose rules take a
+// certificate's name as it stands lets one called "t1/cmd" write them among t1's commands: mosquitto's rules cannot
+// say otherwise. What is no command is not even answered there, for every byte may be paid for; and the one that is,
+// health, which changes nothing, is answered so often and no more.
+var written = [...]string{report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth,
+	report.KindTally, report.KindDropped, report.KindOutcome, report.KindAsked}
+
+const (
+	doubtfulMost  = 12 // in a row; then one every doubtfulEvery
+	doubtfulEvery = time.Minute
+)
+
+// An allowance is how much is left of what may come so many times in a row, and then one every so often. The zero value
+// is full.
+type allowance struct {
+	used int
+	at   time.Time // when used was last right
+}
+
+func (a *allowance) take(now time.Time, most int, every time.Duration) bool {
+	back := int(now.Sub(a.at) / every)
+	if a.used -= min(back, a.used); a.used == 0 || back > 0 {
+		a.at = now
+	}
+	if a.used == most {
+		return false
+	}
+	a.used++
+	return true
+}
+
 type order struct {
 	name string
 	cmd  report.Command
@@ -44,6 +75,17 @@ type outReply struct {
 
 // command takes one from the broker. It does not wait: what cannot be queued is refused.
 func (u *Uplink) command(name string, payload []byte, retained bool) {
+	if slices.Contains(written[:], name) {
+		u.mu.Lock()
+		ok := slices.Contains(names[:], name) && u.doubtful.take(time.Now(), doubtfulMost, doubtfulEvery)
+		if !ok {
+			u.count.BadMessages++
+		}
+		u.mu.Unlock()
+		if !ok {
+			return
+		}
+	}
 	cmd, why := parseCommand(name, payload, retained)
 	if why == "" {
 		select {

@@ -125,3 +125,36 @@ func TestAdvisories(t *testing.T) {
 		r.stop()
 	})
 }
+
+// What another terminal's certificate could write among the commands, where a broker's rules take any name, is neither
+// carried out nor answered without end: not what is no command, and not the one that is.
+func TestCommandsThatATerminalCouldWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		done := 0
+		h := Handlers{Command: func(context.Context, string, report.Command) report.Reply {
+			done++
+			return report.Reply{Result: "done"}
+		}}
+		s := newScript(t)
+		r := start(t, s, newBox(t), Config{}, h)
+		rest(time.Second)
+		forge := func(n int) (replies int) {
+			before := len(r.controls("reply/"))
+			for i := range n {
+				for _, name := range written {
+					s.current().say(at.Topic("cmd/"+name), false, []byte(fmt.Sprintf(`{"id":"%s-%d-%d"}`, name, n, i)))
+				}
+				rest(100 * time.Millisecond)
+			}
+			rest(time.Second)
+			return len(r.controls("reply/")) - before
+		}
+		if n := forge(50); n != doubtfulMost || done != doubtfulMost {
+			t.Errorf("%d answered, %d carried out, want %d", n, done, doubtfulMost)
+		}
+		rest(3 * doubtfulEvery)
+		if n := forge(20); n != 3 {
+			t.Errorf("%d answered after three times %v", n, doubtfulEvery)
+		}
+	})
+}

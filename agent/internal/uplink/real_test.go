@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -287,7 +288,7 @@ func TestRevokedCertificateIsRefused(t *testing.T) {
 // TestNamesBelowATerminalsOwnReachLittle holds the shipped mosquitto rules against certificates whose name reaches
 // into another terminal's topics. Such a name mosquitto puts into its rules as it is: what t1/cmd may write as its
 // own health is the command health to t1. Nothing else comes through; posdx-fleet, which signs no such name, refuses
-// it altogether.
+// it altogether, and TestForgedNamesReachNobody holds what a terminal makes of it.
 func TestNamesBelowATerminalsOwnReachLittle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a broker")
@@ -336,6 +337,61 @@ func TestNamesBelowATerminalsOwnReachLittle(t *testing.T) {
 		default: // the fleet's command has been delivered before: what was stolen would be here
 		}
 		fleet.Disconnect(0)
+	}
+}
+
+// TestForgedNamesReachNobody has certificates of such names write all that the shipped mosquitto rules let them, at a
+// terminal that is up: nothing is carried out but health, seldom, nothing is believed of other terminals, and the
+// terminal goes on.
+func TestForgedNamesReachNobody(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a broker")
+	}
+	p := newPKI(t)
+	m := newMosquitto(t, p)
+	cert, key := p.files("t1")
+	var did, advised, ended atomic.Int64
+	cfg := Config{Brokers: []string{m.URL()}, CAFile: filepath.Join(p.dir, "ca.pem"), CertFile: cert, KeyFile: key}
+	u, _ := run(t, cfg, newBox(t), Handlers{
+		Command: func(_ context.Context, name string, _ report.Command) report.Reply {
+			if name == "health" {
+				did.Add(1)
+			} else {
+				ended.Add(1)
+			}
+			return report.Reply{Result: "done"}
+		},
+		Advisory: func(string, string, report.Advisory, bool) { advised.Add(1) },
+	})
+	housetest.Until(t, "t1 is up", func() bool { return u.State().Connected })
+	advisory, err := json.Marshal(report.Advisory{Scope: "carrier", Key: "x", Terminals: 900, SharePct: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, cn := range []string{"t1/cmd", "advisory", "advisory/carrier"} {
+		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID(fmt.Sprint("thief", i)).
+			SetTLSConfig(p.config(cn)).SetAutoReconnect(false))
+		if tok := c.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
+			t.Fatalf("%s is not let in, so this test holds nothing: %v", cn, tok.Error())
+		}
+		for n := range 3 * doubtfulMost {
+			for _, kind := range append(written[:], "reply/x", "reply/carrier") {
+				text := fmt.Appendf(nil, `{"id":"forged-%d-%d-%s"}`, i, n, strings.ReplaceAll(kind, "/", "-"))
+				if cn != "t1/cmd" {
+					text = advisory
+				}
+				c.Publish("pos/v1/shop/"+cn+"/"+kind, 1, false, text).WaitTimeout(patience)
+			}
+		}
+		c.Disconnect(100)
+	}
+	fleet := newListener(t, m.URL(), p, "posdx-fleet")
+	fleet.client.Publish("pos/v1/shop/advisory/carrier/x", 1, false, advisory).WaitTimeout(patience)
+	fleet.client.Publish(at.Topic("cmd/bundle"), 1, false, `{"id":"real"}`).WaitTimeout(patience)
+	housetest.Until(t, "the fleet's own come through", func() bool { return ended.Load() > 0 && advised.Load() > 0 })
+	if did.Load() == 0 || did.Load() > doubtfulMost || advised.Load() != 1 || ended.Load() != 1 {
+		t.Errorf("health %d times, want 1 to %d; %d advisories and %d other commands, want the fleet's one of each",
+			did.Load(), doubtfulMost, advised.Load(), ended.Load())
 	}
 }
 
@@ -441,5 +497,61 @@ func TestHeapStaysFlat(t *testing.T) {
 	t.Logf("10 000 records of %d bytes: %d bytes and %d syncs to flash, %.3f times the payload", len(doc), s.Written, s.Syncs, float64(s.Written)/float64(10_000*len(doc)))
 	if s.Written > 2*10_000*int64(len(doc)) {
 		t.Errorf("flash written %d, over twice the payload", s.Written)
+	}
+}
+
+// The terminals of a site tell each other what they met, by nothing but a broker with the rules that we ship; another
+// site's hear nothing, and nobody speaks in another's name.
+func TestASiteTellsItself(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a broker")
+	}
+	p := newPKI(t)
+	m := newMosquitto(t, p)
+	type said struct {
+		to, who string
+		w       report.SiteWord
+	}
+	heard := make(chan said, 100)
+	terminal := func(name, site string) *Uplink {
+		cert, key := p.files(name)
+		u, _ := run(t, Config{Brokers: []string{m.URL()}, Address: report.Address{Estate: "shop", Terminal: name},
+			CAFile: p.write("ca.pem", p.pem, 0o644), CertFile: cert, KeyFile: key, Site: site, Compress: true},
+			newBox(t), Handlers{Site: func(who string, w report.SiteWord) { heard <- said{name, who, w} }})
+		if !housetest.Within(patience, func() bool { return u.State().Connected }) {
+			t.Fatalf("%s does not connect: %s", name, u.State().LastError)
+		}
+		if w := u.State().Warning; strings.Contains(w, "refuses") {
+			t.Fatalf("%s: %s", name, w)
+		}
+		return u
+	}
+	t1, t2 := terminal("t1", "西单店"), terminal("t2", "西单店")
+	terminal("t3", "another")
+	o := mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID("t4").SetTLSConfig(p.config("t4")).SetAutoReconnect(false)
+	forger := mqtt.NewClient(o)
+	if tok := forger.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
+		t.Fatal(tok.Error())
+	}
+	defer forger.Disconnect(0)
+	forger.Publish(report.Address{Estate: "shop", Terminal: "t1"}.SiteTopic("西单店"), 1, false,
+		`{"code":"forged","cause":"c","segment":"wan","time":"2026-11-21T12:00:00Z"}`).WaitTimeout(patience)
+	forger.Publish(report.Address{Estate: "shop", Terminal: "t4"}.SiteTopic("西单店"), 1, false, `{"code":""}`).WaitTimeout(patience)
+
+	word := report.SiteWord{Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Time: time.Now().UTC().Truncate(time.Second)}
+	t1.TellSite(word)
+	got := <-heard
+	if got != (said{"t2", "t1", word}) {
+		t.Errorf("heard %+v, want t2 to hear t1 say %+v", got, word)
+	}
+	t2.TellSite(word)
+	if got := <-heard; got != (said{"t1", "t2", word}) {
+		t.Errorf("heard %+v, want t1 to hear t2", got)
+	}
+	t1.TellSite(report.SiteWord{Code: "4761739001010010"})
+	select {
+	case got := <-heard:
+		t.Errorf("and %+v", got)
+	default:
 	}
 }

@@ -1,5 +1,7 @@
 """Writes dialects.hex: one request and one answer in each way of writing ISO 8583, with a card that never was in every
 field that may hold one. It shares nothing with the decoders. Run: python3 dialects.py >dialects.hex"""
+import functools
+import operator
 import struct
 
 PAN, TRACK, PIN = "6222020000000003", "6222020000000003=30122011758928889", bytes.fromhex("8f9ab1c2d3e4f506")
@@ -62,6 +64,12 @@ class Way:
 
 
 TPDU = bytes.fromhex("6000100000")
+
+
+def checked(b):
+    return b"\x02" + b + bytes([functools.reduce(operator.xor, b)])
+
+
 LENGTHS = {
     "binary2": lambda m: struct.pack(">H", len(m)) + m,
     "bcd2": lambda m: bytes.fromhex("%04d" % len(m)) + m,
@@ -74,6 +82,8 @@ LENGTHS = {
     "binary2-pad": lambda m: struct.pack(">HH", len(m), 0) + m,
     "hex4": lambda m: b"%04X" % len(m) + m,
     "little2": lambda m: struct.pack("<H", len(m)) + m,
+    "little4": lambda m: struct.pack("<I", len(m)) + m,
+    "stx-bcd2": lambda m: checked(bytes.fromhex("%04d" % len(m)) + m + b"\x03"),
 }
 WAYS = {
     "nac": (TPDU, Way("bcd"), b""),

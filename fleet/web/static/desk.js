@@ -48,6 +48,7 @@
     if (busy) { again = true; return; }
     if (document.hidden) { stale = true; return; }
     busy = true;
+    let wait = pause;
     const began = performance.now();
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
@@ -59,18 +60,21 @@
           if (now) morph(part, now);
         }
         settle();
-      }
+      } else if (answer.status === 429) { again = true; wait = 1000 * (Number(answer.headers.get("Retry-After")) || 60); }
     } catch { /* the stream tells when the server is back */ }
     // A slow server or a poor machine is asked less often.
-    setTimeout(() => { busy = false; if (again) { again = false; refresh(); } }, Math.max(pause, 4 * (performance.now() - began)));
+    setTimeout(() => { busy = false; if (again) { again = false; refresh(); } }, Math.max(wait, 4 * (performance.now() - began)));
   };
   document.addEventListener("visibilitychange", () => { if (!document.hidden && stale) { stale = false; refresh(); } });
   if (document.querySelector("[data-live]")) {
-    const stream = new EventSource("/live");
     let lost = false;
-    stream.onopen = () => { say(true); if (lost) { lost = false; refresh(); } };
-    stream.onerror = () => { say(false); lost = true; };
-    stream.onmessage = refresh;
+    const listen = () => {
+      const stream = new EventSource("/live");
+      stream.onopen = () => { say(true); if (lost) { lost = false; refresh(); } };
+      stream.onerror = () => { say(false); lost = true; if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 10000); };
+      stream.onmessage = refresh;
+    };
+    listen();
   }
 
   // Keys: / searches, j and k move along the rows of the nearest table.

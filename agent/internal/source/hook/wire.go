@@ -251,6 +251,7 @@ func (m *members) txn() report.Txn {
 		TerminalID: m.text("terminal_id", "want at most 16 of A-Z a-z 0-9 . _ - + :, fewer than 12 of them digits",
 			func(s string) bool { return source.Word(s, source.MaxTerminal) }),
 		Entry:          m.word("entry", source.Entries),
+		CardScheme:     m.word("card_scheme", report.CardSchemes),
 		ConnectMS:      m.ms("connect_ms"),
 		ResponseMS:     m.ms("response_ms"),
 		Sent:           m.yes("sent"),

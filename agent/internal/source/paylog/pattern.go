@@ -3,6 +3,7 @@ package paylog
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -40,10 +41,10 @@ type Options struct {
 }
 
 // patternGroups are the names a pattern's groups may have.
-var patternGroups = []string{"code", "origin", "scheme", "stan", "mti", "tid", "entry", "time"}
+var patternGroups = []string{"code", "origin", "scheme", "stan", "mti", "tid", "entry", "card_scheme", "time"}
 
 // CompilePattern makes a pattern of a regular expression (RE2) with named groups: code (needed unless it is a mark),
-// origin, scheme, stan, mti, tid, entry, time.
+// origin, scheme, stan, mti, tid, entry, card_scheme, time.
 func CompilePattern(expr string, o Options) (*Pattern, error) {
 	if len(expr) > maxPattern {
 		return nil, say.New("pattern-long", maxPattern)
@@ -136,6 +137,10 @@ func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool)
 		case "entry":
 			if source.OneOf(text, source.Entries) {
 				t.Entry = string(v)
+			}
+		case "card_scheme":
+			if i := slices.IndexFunc(report.CardSchemes, func(w string) bool { return strings.EqualFold(w, text) }); i >= 0 {
+				t.CardScheme = report.CardSchemes[i]
 			}
 		case "time":
 			if w, ok := logTime(p.opts.Layout, text, now); ok {

@@ -370,6 +370,13 @@ func TestPatternGroups(t *testing.T) {
 		t.Errorf("got time %v, want %v: ten to midnight, read after midnight", f.at, at)
 	}
 	// A member that is not what it should be is left out; the code still counts.
+	q := pattern(t, `(?P<card_scheme>\S+) (?P<code>\w\w)$`, Options{})
+	for word, want := range map[string]string{"VISA": "visa", "unionpay": "unionpay", "476173": "", "bank": ""} {
+		f, _, _ := q.read([]byte(word+" 96"), now)
+		if got := f.seen.Txn; got == nil && want != "" || got != nil && got.CardScheme != want {
+			t.Errorf("%s is read as %+v, want card scheme %q", word, got, want)
+		}
+	}
 	f, _, _ = p.read([]byte("23:59:58 应答 0210 4761739001010010 tid=4761739001010010 chap x host 码:96"), now)
 	if f.seen == nil || f.seen.Txn.STAN != "" || f.seen.Txn.TerminalID != "" || f.seen.Txn.Entry != "" {
 		t.Errorf("got %+v, want the bad members left out", f.seen)
