@@ -104,7 +104,8 @@ func filesOf(config, lang string) bundle.Source {
 	return w
 }
 
-// placeFor tells whether a file may be made: in a folder that is there, and on the file system that is named, if one is.
+// placeFor tells whether a file may be made: in a folder that is there, and on the file system that is named, if one
+// is.
 func placeFor(file, mount string) error {
 	if mount != "" {
 		if err := onMount(file, mount); err != nil {
