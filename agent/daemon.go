@@ -32,6 +32,7 @@ type fleetLink interface {
 	State() report.Uplink
 	PublishHealth(doc []byte)
 	PublishLoose(kind string, doc []byte)
+	TellSite(w report.SiteWord) // does nothing where sites do not tell each other
 	Ping(answer func())
 	Counts(map[string]int64) // adds what the link counts
 }
@@ -57,8 +58,13 @@ type daemon struct {
 	wire    *capture.Capture     // nil where nothing is captured
 	net     *probe.Network
 
-	sale    saleLock
-	past    past
+	sale saleLock
+	past past
+
+	toldSite struct { // last; only the loop's goroutine, which remembers diagnoses, touches it
+		code string
+		at   time.Time
+	}
 	lost    atomic.Int64
 	version atomic.Pointer[string] // of the payment application, as it last said
 }

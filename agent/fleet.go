@@ -37,11 +37,13 @@ func connect(c config, d *daemon) (link fleetLink, run func(context.Context) err
 		UserFile:     c.Broker.UserFile,
 		RenewURL:     c.Broker.Renew,
 		AdvisoryKeys: keys,
+		Site:         siteOf(c),
 		KeepAlive:    time.Duration(c.Broker.KeepAlive), Delivery: c.Broker.Delivery, Compress: c.Broker.Compress,
 		DayBytes:  c.Broker.DailyBytes,
 		TimeFloor: stamp.Floor, AuditFile: filepath.Join(c.StateDir, "commands.audit"), StateFile: filepath.Join(c.StateDir, "uplink.json"),
 		Uptime: time.Duration(stamp.UptimeMS()) * time.Millisecond,
 	}, d.box, uplink.Handlers{
+		Site:  func(who string, w report.SiteWord) { d.loop.Neighbour(who, w, time.Now()) },
 		Birth: d.birth, Command: d.command, Log: d.log,
 		Advisory: func(scope, key string, a report.Advisory, gone bool) {
 			if !gone && !concerns(c, scope, key, a.Place) {
@@ -58,6 +60,28 @@ func connect(c config, d *daemon) (link fleetLink, run func(context.Context) err
 		return nil, nil, err
 	}
 	return fleetSession{u}, u.Run, nil
+}
+
+// siteOf names the site whose terminals tell each other what they meet, empty where they do not.
+func siteOf(c config) string {
+	if !c.Broker.SiteWords {
+		return ""
+	}
+	return c.Labels["site"]
+}
+
+// siteAgain is how soon the others of the site are told of one code again.
+const siteAgain = 5 * time.Minute
+
+// tellSite tells the other terminals of the site what a sale failed with, once a cause is named.
+func (d *daemon) tellSite(doc *report.Diagnosis, now time.Time) {
+	if d.up == nil || doc.Abstained || len(doc.Causes) == 0 || doc.Causes[0].ID == report.Unexplained ||
+		now.Sub(doc.Event.Time) > siteAgain || doc.Event.Code == d.toldSite.code && now.Sub(d.toldSite.at) < siteAgain {
+		return
+	}
+	d.toldSite.code, d.toldSite.at = doc.Event.Code, now
+	d.up.TellSite(report.SiteWord{Code: doc.Event.Code, Cause: doc.Causes[0].ID, Segment: doc.Causes[0].Segment,
+		Time: doc.Event.Time})
 }
 
 // State is the session for people.

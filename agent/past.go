@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
@@ -68,6 +69,7 @@ func (p *past) recent(n int) []report.Recent {
 // remember keeps a diagnosis that is final.
 func (d *daemon) remember(doc *report.Diagnosis) {
 	d.past.note(doc)
+	d.tellSite(doc, time.Now())
 	b, err := json.Marshal(doc)
 	if err == nil {
 		err = d.past.keep.Append(report.KindDiagnosis, doc.Event.Time, d.gate.Out(b))

@@ -212,7 +212,10 @@ func historyFact(d *report.Diagnosis, name string) (float64, bool) {
 }
 
 // A fakeLink is a way to the fleet that keeps what it is given.
-type fakeLink struct{ asked [][]byte }
+type fakeLink struct {
+	asked [][]byte
+	site  []report.SiteWord
+}
 
 func (f *fakeLink) State() report.Uplink { return report.Uplink{} }
 func (f *fakeLink) PublishHealth([]byte) {}
@@ -221,8 +224,9 @@ func (f *fakeLink) PublishLoose(kind string, doc []byte) {
 		f.asked = append(f.asked, doc)
 	}
 }
-func (f *fakeLink) Ping(answer func())      { answer() }
-func (f *fakeLink) Counts(map[string]int64) {}
+func (f *fakeLink) TellSite(w report.SiteWord) { f.site = append(f.site, w) }
+func (f *fakeLink) Ping(answer func())         { answer() }
+func (f *fakeLink) Counts(map[string]int64)    {}
 
 // Only the end of a sale ends it.
 func TestWhatEndsASale(t *testing.T) {
@@ -252,5 +256,36 @@ func TestWhatEndsASale(t *testing.T) {
 		if l.runner.InSale() == c.ends {
 			t.Errorf("%s: in a sale %v", name, l.runner.InSale())
 		}
+	}
+}
+
+// The others of the site are told of a sale's code once a cause is named, once in a while, and of nothing that is over.
+func TestTheSiteIsToldOfANamedCause(t *testing.T) {
+	now := time.Now()
+	said := func(code, cause string, when time.Time) *report.Diagnosis {
+		return &report.Diagnosis{Event: report.Event{Code: code, Time: when},
+			Causes: []report.Cause{{ID: cause, Segment: "wan"}}}
+	}
+	link := &fakeLink{}
+	d := &daemon{up: link}
+	d.tellSite(said("96", report.Unexplained, now), now)
+	d.tellSite(said("96", "wan.outage", now.Add(-time.Hour)), now)
+	if len(link.site) != 0 {
+		t.Errorf("told %+v of what is not named, or over", link.site)
+	}
+	d.tellSite(said("96", "wan.outage", now), now)
+	d.tellSite(said("96", "wan.outage", now), now.Add(time.Minute))
+	d.tellSite(said("97", "wan.outage", now), now.Add(time.Minute))
+	if len(link.site) != 2 || link.site[0].Code != "96" || link.site[0].Cause != "wan.outage" || link.site[1].Code != "97" {
+		t.Errorf("told %+v, want 96 once and 97", link.site)
+	}
+	(&daemon{}).tellSite(said("96", "wan.outage", now), now) // without a broker
+	c := config{}
+	c.Labels = map[string]string{"site": "s1"}
+	if siteOf(c) != "" {
+		t.Error("sites tell each other though nobody asked for it")
+	}
+	if c.Broker.SiteWords = true; siteOf(c) != "s1" {
+		t.Error("the site is not known")
 	}
 }

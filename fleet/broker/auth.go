@@ -199,8 +199,9 @@ func permissions(estate, name string) *server.Permissions {
 	return &server.Permissions{
 		Publish: &server.SubjectPermission{Allow: []string{
 			own + "." + report.KindStatus, own + "." + report.KindBirth, own + "." + report.KindDiagnosis, own + "." + report.KindHealth,
-			own + "." + report.KindTally, own + "." + report.KindDropped, own + ".asked", own + ".outcome", own + ".reply.*",
+			own + "." + report.KindTally, own + "." + report.KindDropped, own + ".asked", own + ".outcome", own + ".reply.*", own + ".site.*",
 		}},
-		Subscribe: &server.SubjectPermission{Allow: []string{own + ".ack", own + ".cmd.*", "pos.v1." + estate + ".advisory.*.*", "$MQTT.sub.>"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{own + ".ack", own + ".cmd.*", "pos.v1." + estate + ".advisory.*.*",
+			"pos.v1." + estate + ".*.site.*", "$MQTT.sub.>"}},
 	}
 }

@@ -27,9 +27,10 @@ import (
 const (
 	maxStore = 4 << 30 // bytes of sessions, retained and waiting messages on disk
 
-	// DefaultSessions is what was measured to hold on two cores when all reconnect within half a minute; at 3 000 hardly a
-	// fifth of the documents came through.
+	// DefaultSessions leaves room on two cores for the fleet itself. MaxSessions is the most that was seen to hold when
+	// all come at once: a higher limit is refused, since what lies beyond it is not known to refuse and not collapse.
 	DefaultSessions = 2000
+	MaxSessions     = 5000
 	spare           = 16 // connections beside the sessions: the fleet's own, and one being refused
 
 	// ackPending is how many documents may be on their way to ingest unacknowledged: eight full batches. The default of
@@ -37,6 +38,10 @@ const (
 	ackPending = 4000
 
 	readyWait = 20 * time.Second
+
+	// sessionWait is how long a session may take to be made: as long as an agent waits for it. The default of 5 s is short
+	// where thousands come at once: those that are late are cut off and come again, and soon nobody gets in.
+	sessionWait = 30 * time.Second
 )
 
 // Config is where the broker listens and keeps its sessions.
@@ -109,12 +114,16 @@ func Start(c Config, log *slog.Logger) (*Broker, error) {
 	if port == 0 {
 		port = -1 // what nats-server calls any free port
 	}
+	if c.Sessions < 0 || c.Sessions > MaxSessions {
+		return nil, fmt.Errorf("start broker: %d sessions: want 1 to %d; more terminals need a broker of their own (mosquitto, "+
+			"EMQX, a NATS cluster) and --broker", c.Sessions, MaxSessions)
+	}
 	o := &server.Options{
 		ServerName: "posdx-fleet", DontListen: true, NoSigs: true,
 		JetStream: true, StoreDir: c.Dir, JetStreamMaxStore: maxStore, JetStreamMaxMemory: 64 << 20,
 		MaxPayload: report.MaxMessage, MaxConn: cmp.Or(c.Sessions, DefaultSessions) + spare,
 		// Not SyncAlways: a terminal forgets a document when the store has committed it, not when the broker has it.
-		MQTT: server.MQTTOpts{Host: host, Port: port, MaxAckPending: ackPending},
+		MQTT: server.MQTTOpts{Host: host, Port: port, MaxAckPending: ackPending, JSAPITimeout: sessionWait},
 	}
 	b := &Broker{password: rand.Text()}
 	if err := c.secure(o, b, log); err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"posdx/agent/report"
 	"posdx/firmware-build/housetest"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -87,9 +88,14 @@ func TestTerminalsCannotSpeakForOthers(t *testing.T) {
 	}
 	got := make(chan string, 10)
 	fleet.Subscribe("pos/v1/+/+/diagnosis", 1, func(_ mqtt.Client, m mqtt.Message) { got <- m.Topic() }).WaitTimeout(soon)
-	if _, err := connect(t, b, "t2", "t2", "other", nil); err != nil {
-		t.Error("a hashed password:", err)
+	t2, err := connect(t, b, "t2", "t2", "other", nil)
+	if err != nil {
+		t.Fatal("a hashed password:", err)
 	}
+	// Those of a site tell each other, each in its own name.
+	site := make(chan string, 10)
+	at := report.Address{Estate: "shop", Terminal: "t1"}
+	t2.Subscribe(at.SiteFilter("s"), 1, func(_ mqtt.Client, m mqtt.Message) { site <- m.Topic() }).WaitTimeout(soon)
 	t1, err := connect(t, b, "t1", "t1", "secret", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -102,6 +108,15 @@ func TestTerminalsCannotSpeakForOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		t1.Subscribe("pos/v1/shop/t1/ack", 1, func(_ mqtt.Client, m mqtt.Message) { heard <- m.Topic() }).WaitTimeout(soon)
+	}
+	t1.Publish(at.SiteTopic("s"), 1, false, "word").WaitTimeout(soon)
+	select {
+	case topic := <-site:
+		if topic != at.SiteTopic("s") {
+			t.Errorf("the site hears %s", topic)
+		}
+	case <-time.After(soon):
+		t.Error("the site hears nothing")
 	}
 	t1.Publish("pos/v1/shop/t1/diagnosis", 1, false, "own").WaitTimeout(soon)
 	select {
@@ -117,6 +132,14 @@ func TestTerminalsCannotSpeakForOthers(t *testing.T) {
 	case <-heard:
 	case <-time.After(soon):
 		t.Error("no ack")
+	}
+}
+
+// Nor can its measure be set to more than it was seen to bear.
+func TestALimitThatWouldNotHoldIsRefused(t *testing.T) {
+	_, err := Start(Config{Listen: "127.0.0.1:0", Dir: t.TempDir(), Sessions: MaxSessions + 1}, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "5000") || !strings.Contains(err.Error(), "--broker") {
+		t.Errorf("more sessions than it bears: %v", err)
 	}
 }
 

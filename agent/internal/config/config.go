@@ -183,6 +183,7 @@ type Broker struct {
 	KeepAlive  Duration `toml:"keepalive"`
 	Delivery   string   `toml:"delivery"`
 	Compress   bool     `toml:"compress"`
+	SiteWords  bool     `toml:"site_words"`
 	DailyBytes int64    `toml:"daily_bytes"`
 
 	AdvisoryKeys []string `toml:"advisory_keys"`

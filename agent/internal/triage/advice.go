@@ -31,11 +31,13 @@ func (l *Loop) advice(ev report.Event, now time.Time) []report.Evidence {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var list []report.Evidence
+	site := false // the fleet knows more than the neighbours
 	for _, id := range slices.Sorted(maps.Keys(l.advised)) {
 		a := l.advised[id]
 		if a.Code != "" && a.Code != ev.Code {
 			continue
 		}
+		site = site || a.Scope == "site"
 		facts := []evidence.Value{evidence.Scope.Is(a.Scope), evidence.Terminals.Is(float64(a.Terminals)),
 			evidence.SharePct.Is(a.SharePct),
 			evidence.AgeS.Is(float64(max(0, now.Sub(a.Time)) / time.Second))}
@@ -43,6 +45,9 @@ func (l *Loop) advice(ev report.Event, now time.Time) []report.Evidence {
 			facts = append(facts, evidence.Code.Is(a.Code))
 		}
 		list = append(list, at(internal(evidence.Said(evidence.FleetAdvisory, a.Scope, true, facts...)), now))
+	}
+	if !site {
+		list = append(list, l.neighbours(ev, now)...)
 	}
 	return list
 }

@@ -94,6 +94,7 @@ type Loop struct {
 	note chan func(*history)
 
 	mu       sync.Mutex
+	heard    []heard // from the terminals of this site, the oldest first
 	last     report.Diagnosis
 	haveLast bool
 	outcome  report.Outcome // of the last diagnosis

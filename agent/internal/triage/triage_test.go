@@ -519,6 +519,45 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
+// What two neighbours met a moment ago is evidence as the fleet's word is; another code, an old word and, where the
+// fleet itself speaks of the site, the neighbours are not.
+func TestNeighboursAreHeeded(t *testing.T) {
+	l := New(Config{})
+	now := time.Now()
+	terminals := func(code string, when time.Time) float64 {
+		var n float64
+		for _, e := range l.advice(report.Event{Code: code}, when) {
+			if e.Facts["scope"] == "site" && e.Status == report.Bad {
+				n, _ = e.Facts.Num("terminals")
+			}
+		}
+		return n
+	}
+	word := report.SiteWord{Code: "ConnectError", Cause: "wan.outage", Segment: "wan"}
+	l.Neighbour("t2", word, now)
+	l.Neighbour("t2", word, now.Add(time.Second))
+	l.Neighbour("t3", word, now)
+	if n := terminals("ConnectError", now.Add(time.Minute)); n != 3 {
+		t.Errorf("%v terminals are said to see it, want the two neighbours and this one", n)
+	}
+	if n := terminals("96", now.Add(time.Minute)); n != 0 {
+		t.Errorf("of another code %v are said to see it", n)
+	}
+	if n := terminals("ConnectError", now.Add(heeded+time.Second)); n != 0 {
+		t.Errorf("after a while %v are still said to see it", n)
+	}
+	for i := range 3 * maxHeard {
+		l.Neighbour(fmt.Sprint("t", i), word, now)
+	}
+	if len(l.heard) > maxHeard {
+		t.Errorf("%d words are kept", len(l.heard))
+	}
+	l.Advise("site", "x", &report.Advisory{Scope: "site", Code: "ConnectError", Terminals: 7, Time: now})
+	if n := terminals("ConnectError", now.Add(time.Minute)); n != 7 {
+		t.Errorf("the fleet counts 7, evidence says %v", n)
+	}
+}
+
 func TestHistoryCountsCardsNotTries(t *testing.T) {
 	var h history
 	now := time.Now()

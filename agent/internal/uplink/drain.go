@@ -192,6 +192,9 @@ func (s *session) choose(now time.Time, until func(time.Time)) (message, bool, e
 	if len(u.loose) > 0 {
 		a := u.loose[0]
 		u.loose = slices.Delete(u.loose, 0, 1)
+		if a.topic != "" {
+			return message{topic: a.topic, kind: a.kind, payload: a.doc}, true, nil
+		}
 		env, err := report.Wrap(at, a.kind, st.Epoch, st.Boot, 0, a.at, false, a.doc)
 		if err != nil {
 			u.log.Warn("publish", "kind", a.kind, "error", err)

@@ -499,3 +499,59 @@ func TestHeapStaysFlat(t *testing.T) {
 		t.Errorf("flash written %d, over twice the payload", s.Written)
 	}
 }
+
+// The terminals of a site tell each other what they met, by nothing but a broker with the rules that we ship; another
+// site's hear nothing, and nobody speaks in another's name.
+func TestASiteTellsItself(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a broker")
+	}
+	p := newPKI(t)
+	m := newMosquitto(t, p)
+	type said struct {
+		to, who string
+		w       report.SiteWord
+	}
+	heard := make(chan said, 100)
+	terminal := func(name, site string) *Uplink {
+		cert, key := p.files(name)
+		u, _ := run(t, Config{Brokers: []string{m.URL()}, Address: report.Address{Estate: "shop", Terminal: name},
+			CAFile: p.write("ca.pem", p.pem, 0o644), CertFile: cert, KeyFile: key, Site: site, Compress: true},
+			newBox(t), Handlers{Site: func(who string, w report.SiteWord) { heard <- said{name, who, w} }})
+		if !housetest.Within(patience, func() bool { return u.State().Connected }) {
+			t.Fatalf("%s does not connect: %s", name, u.State().LastError)
+		}
+		if w := u.State().Warning; strings.Contains(w, "refuses") {
+			t.Fatalf("%s: %s", name, w)
+		}
+		return u
+	}
+	t1, t2 := terminal("t1", "西单店"), terminal("t2", "西单店")
+	terminal("t3", "another")
+	o := mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID("t4").SetTLSConfig(p.config("t4")).SetAutoReconnect(false)
+	forger := mqtt.NewClient(o)
+	if tok := forger.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
+		t.Fatal(tok.Error())
+	}
+	defer forger.Disconnect(0)
+	forger.Publish(report.Address{Estate: "shop", Terminal: "t1"}.SiteTopic("西单店"), 1, false,
+		`{"code":"forged","cause":"c","segment":"wan","time":"2026-11-21T12:00:00Z"}`).WaitTimeout(patience)
+	forger.Publish(report.Address{Estate: "shop", Terminal: "t4"}.SiteTopic("西单店"), 1, false, `{"code":""}`).WaitTimeout(patience)
+
+	word := report.SiteWord{Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Time: time.Now().UTC().Truncate(time.Second)}
+	t1.TellSite(word)
+	got := <-heard
+	if got != (said{"t2", "t1", word}) {
+		t.Errorf("heard %+v, want t2 to hear t1 say %+v", got, word)
+	}
+	t2.TellSite(word)
+	if got := <-heard; got != (said{"t1", "t2", word}) {
+		t.Errorf("heard %+v, want t1 to hear t2", got)
+	}
+	t1.TellSite(report.SiteWord{Code: "4761739001010010"})
+	select {
+	case got := <-heard:
+		t.Errorf("and %+v", got)
+	default:
+	}
+}

@@ -205,6 +205,17 @@ func (s *session) incoming(m mqtt.Message) {
 		if u.h.Advisory != nil {
 			u.h.Advisory(scope, key, a, gone)
 		}
+	case u.cfg.Site != "" && strings.Contains(topic, "/site/"):
+		who, kind, err := report.ParseTopic(topic)
+		var w report.SiteWord
+		if err != nil || who.Topic(kind) != who.SiteTopic(u.cfg.Site) || len(m.Payload()) > report.MaxSiteWord ||
+			report.Decode(m.Payload(), &w) != nil || !w.Check() {
+			bad()
+			return
+		}
+		if who != u.cfg.Address && u.h.Site != nil {
+			u.h.Site(who.Terminal, w)
+		}
 	default:
 		bad()
 	}
@@ -215,7 +226,7 @@ func (s *session) incoming(m mqtt.Message) {
 func (s *session) sender() {
 	var packer report.Packer
 	for m := range s.send {
-		if m.packed || s.u.cfg.Compress && m.kind != report.KindStatus {
+		if m.packed || s.u.cfg.Compress && m.kind != report.KindStatus && m.kind != "site" {
 			m.payload = packer.Pack(m.payload)
 		}
 		t := s.client.Publish(m.topic, 1, m.retained, m.payload)
@@ -228,6 +239,9 @@ func (s *session) begin(ctx context.Context) error {
 	u := s.u
 	at := u.cfg.Address
 	filters := map[string]byte{at.Topic("ack"): 1, at.Topic("cmd/+"): 1, at.AdvisoryFilter(): 1}
+	if u.cfg.Site != "" {
+		filters[at.SiteFilter(u.cfg.Site)] = 1
+	}
 	asked := make(chan mqtt.Token, 1)
 	go func() {
 		t := s.client.SubscribeMultiple(filters, nil) // may wait for a dead connection

@@ -8,6 +8,7 @@ package uplink
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -83,6 +84,7 @@ type Config struct {
 	Window       int    // messages without PUBACK, at most 16
 	ReconnectMin time.Duration
 	ReconnectMax time.Duration
+	Site         string        // whose terminals tell each other what they meet; empty: none
 	Compress     bool          // documents go out packed, the status apart: the broker's last will is plain too
 	DayBytes     int64         // on the wire in 24 hours; 0 without bound
 	TimeFloor    time.Time     // it cannot be earlier than this: the build
@@ -96,6 +98,7 @@ type Handlers struct {
 	Birth    func() report.Birth // Epoch, Boot and Oldest are filled in
 	Command  func(ctx context.Context, name string, cmd report.Command) report.Reply
 	Advisory func(scope, key string, a report.Advisory, gone bool)
+	Site     func(who string, w report.SiteWord) // another terminal of the site says something; may be nil
 	Log      *slog.Logger
 }
 
@@ -378,16 +381,30 @@ const maxLooseDocs = 16
 
 // A looseDoc is a document beside the numbered ones.
 type looseDoc struct {
-	kind string
-	at   time.Time
-	doc  []byte
+	kind  string
+	at    time.Time
+	doc   []byte
+	topic string // where it goes as it is; empty: in an envelope to the kind's
 }
 
 // PublishLoose sends a document that is neither numbered nor kept over a restart: an answer to a person who has it
 // already, or the outcome of a diagnosis. The newest replace the oldest while there is no session.
 func (u *Uplink) PublishLoose(kind string, doc []byte) {
+	u.putLoose(looseDoc{kind: kind, at: time.Now(), doc: slices.Clone(doc)})
+}
+
+// TellSite tells the other terminals of the site what this one met.
+func (u *Uplink) TellSite(w report.SiteWord) {
+	doc, err := json.Marshal(w)
+	if err != nil || u.cfg.Site == "" || !w.Check() || len(doc) > report.MaxSiteWord {
+		return
+	}
+	u.putLoose(looseDoc{kind: "site", at: time.Now(), doc: doc, topic: u.cfg.Address.SiteTopic(u.cfg.Site)})
+}
+
+func (u *Uplink) putLoose(d looseDoc) {
 	u.mu.Lock()
-	u.loose = append(u.loose, looseDoc{kind, time.Now(), slices.Clone(doc)})
+	u.loose = append(u.loose, d)
 	if n := len(u.loose) - maxLooseDocs; n > 0 {
 		u.loose = slices.Delete(u.loose, 0, n)
 	}
