@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -129,8 +132,18 @@ func TestClients(t *testing.T) {
 			if _, code := call(env, "96", "host", "000123"); code != 1 {
 				t.Errorf("without a daemon: exit %d, want 1", code)
 			}
-			// One that hangs takes the client's time and no more; one that hangs up raises no signal.
-			for name, serve := range map[string]func(net.Conn){"hangs": func(net.Conn) {}, "hangs up": func(c net.Conn) { c.Close() }} {
+			// One that hangs takes the client's time and no more; one that hangs up raises no signal; a busy one has taken the
+			// code in, and the client says that this is no failure.
+			for name, stub := range map[string]struct {
+				serve func(net.Conn)
+				exits []int
+			}{
+				"hangs":              {func(net.Conn) {}, []int{1, 124}},
+				"hangs up":           {func(c net.Conn) { c.Close() }, []int{1}},
+				"has not explained":  {func(c net.Conn) { answerAll(c, c.LocalAddr().Network(), notYet) }, []int{3}},
+				"explains at length": {func(c net.Conn) { answerAll(c, c.LocalAddr().Network(), atLast) }, []int{0, 3}},
+				"refuses":            {func(c net.Conn) { answerAll(c, c.LocalAddr().Network(), `{"v":1,"result":"error","why":"x"}`) }, []int{1}},
+			} {
 				network, at := "unix", strings.TrimPrefix(env[0], "POSDX_SOCKET=")
 				if c.http {
 					network, at = "tcp", strings.TrimPrefix(env[1], "POSDX_HTTP=")
@@ -146,13 +159,86 @@ func TestClients(t *testing.T) {
 							return
 						}
 						defer c.Close()
-						serve(c)
+						go stub.serve(c)
 					}
 				}()
-				if _, code := call(env, "96", "host", "000123"); code <= 0 || code > 124 {
-					t.Errorf("a daemon that %s: exit %d", name, code)
+				if out, code := call(env, "96", "host", "000123"); !slices.Contains(stub.exits, code) {
+					t.Errorf("a daemon that %s: exit %d, want one of %v: %s", name, code, stub.exits, out)
 				}
 				l.Close()
+			}
+		})
+	}
+}
+
+// What a busy daemon answers: nothing is explained after the second that a client waits.
+const (
+	notYet = `{"v":1,"result":"accepted","id":"7c-1","why":"not explained yet: ask for the status later"}`
+	atLast = `{"v":1,"result":"accepted","more":true,"id":"7c-1"}` + "\n" +
+		`{"v":1,"result":"final","id":"7c-1","verdict":{"money":"declined","retry":"later","say":"x"}}`
+)
+
+// answerAll answers every request for a code on a connection with this, and every step of a sale as usual.
+func answerAll(c net.Conn, network, answer string) {
+	if network == "tcp" {
+		r := bufio.NewReader(c)
+		q, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, q.Body)
+		status := 202
+		if strings.Contains(answer, `"error"`) {
+			status = 400
+		}
+		last := answer[strings.LastIndexByte(answer, '\n')+1:]
+		fmt.Fprintf(c, "HTTP/1.1 %d x\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", status, len(last), last)
+		c.Close()
+		return
+	}
+	for lines := bufio.NewScanner(c); lines.Scan(); {
+		said := answer
+		if strings.Contains(lines.Text(), `"txn", "phase"`) {
+			said = `{"v":1,"result":"accepted"}`
+		}
+		fmt.Fprintln(c, said)
+	}
+	c.Close()
+}
+
+// A daemon that says something and then is busy for long: what it said is printed, and that it is not the end of it.
+func TestWhatIsKnownIsPrintedWhereTheEndIsLate(t *testing.T) {
+	first, err := json.Marshal(hook.Answer{V: 1, Result: hook.First, More: true, ID: "7c-1", Diagnosis: &report.Diagnosis{
+		ID: "7c-1", Revision: 1, Event: report.Event{Code: "96"}, Causes: []report.Cause{{ID: "host.malfunction", Title: "the host"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		answer, out, talk string
+	}{
+		"first only":    {string(first), "96", "do not report it again"},
+		"nothing yet":   {notYet, "accepted 7c-1", "not explained yet"},
+		"accepted only": {`{"v":1,"result":"accepted","more":true,"id":"7c-1"}`, "accepted 7c-1", "do not report it again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			socket := filepath.Join(t.TempDir(), "s")
+			l, err := net.Listen("unix", socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			go func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go answerAll(conn, "unix", c.answer)
+				}
+			}()
+			code, out, talk := cli(t, "report", "--code", "96", "--socket", socket, "--timeout", "1s")
+			if code != exitTimeout || !strings.Contains(out, c.out) || !strings.Contains(talk, c.talk) {
+				t.Errorf("exit %d, %q, %q", code, out, talk)
 			}
 		})
 	}

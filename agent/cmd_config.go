@@ -24,7 +24,7 @@ func unwritten(path string) bool {
 }
 
 func runConfig(_ context.Context, s stdio, args []string) int {
-	f := flags(s, "config", "check [--strict] [--json] [FILE]",
+	f := flags(s, "config", "check [--config FILE | FILE] [--strict] [--json]",
 		"读取配置和旁边的片段（conf.d/*.toml），照着把各部分都建一遍但不启动，并指出所有错误，带文件、行和列。\n"+
 			"“错误”使守护进程不能启动。“故障”不影响启动，但在处理之前这一项不起作用，例如缺用户组或证书。“警告”是以后可能会有的：还没写出来的日志、还没插上的设备。\n"+
 			"退出码：0 没有问题（可有警告）；1 守护进程不能以此启动；4 能启动但有故障，用 --strict 时警告也算；2 用法不对。",
@@ -33,18 +33,19 @@ func runConfig(_ context.Context, s stdio, args []string) int {
 			"Exit codes: 0 good, warnings apart; 1 the daemon does not start with it; 4 it starts, but there are faults, or with --strict warnings; 2 wrong usage.",
 		"posdx config check "+defaultConfig+"\nposdx config check --strict --json "+defaultConfig)
 	asJSON := f.Bool("json", false, jsonUsage)
+	config := f.String("config", defaultConfig, "要检查的配置 `FILE`；只写 FILE 也行\nthe configuration `FILE` to check; FILE alone is the same")
 	strict := f.Bool("strict", false, "警告也算错误\nwarnings count as errors")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
 	}
-	if len(words) < 1 || words[0] != "check" || len(words) > 2 {
-		f.Usage()
-		return exitUsage
-	}
-	path := defaultConfig
-	if len(words) == 2 {
+	path := *config
+	if len(words) == 2 && path == defaultConfig {
 		path = words[1]
+	}
+	if len(words) < 1 || words[0] != "check" || len(words) > 2 || len(words) == 2 && words[1] != path {
+		misuse(s, f, words, 2)
+		return exitUsage
 	}
 	lang := s.langOf(path)
 	c, problems, err := readConfig(path)

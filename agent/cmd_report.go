@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -44,11 +45,11 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		"把应答码交给运行中的守护进程，并显示它得出的结论。\n"+
 			"交易信息可以给：mti stan terminal_id entry card_scheme connect_ms response_ms sent host_answer_seen。\n"+
 			"不要给卡号、金额或姓名：会被拒绝。有值不对就什么也不发送。\n"+
-			"退出码：0 已解释，或用 --wait none 时已收下；1 守护进程不在、忙或拒绝；2 用法不对；3 证据不足；8 守护进程没有回答。",
+			"退出码：0 已解释，或用 --wait none 时已收下；1 守护进程不在、忙或拒绝；2 用法不对；3 证据不足；8 守护进程没有及时回答，或已收下但还没解释完：已知的照样显示，不要再报一次，稍后用 posdx status 看。",
 		"Hands a response code to the running daemon and prints what it found.\n"+
 			"Of a transaction these are taken: mti stan terminal_id entry card_scheme connect_ms response_ms sent host_answer_seen.\n"+
 			"Never give a card number, an amount or a name: they are refused. Nothing is sent if a value is wrong.\n"+
-			"Exit codes: 0 explained, or taken in with --wait none; 1 the daemon is not there, is busy or refused; 2 wrong usage; 3 the evidence does not suffice to decide; 8 the daemon does not answer.",
+			"Exit codes: 0 explained, or taken in with --wait none; 1 the daemon is not there, is busy or refused; 2 wrong usage; 3 the evidence does not suffice to decide; 8 the daemon does not answer in time, or has taken the code in and not explained it to the end: what is known is printed. Do not report it again then; posdx status tells later.",
 		"posdx report --code 96 --origin host --txn stan=000123")
 	q := hook.CodeRequest{Type: "code", Full: true, Txn: pairs{}}
 	origin := ""
@@ -67,7 +68,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		q.Code, words = words[0], nil
 	}
 	if q.Code == "" || len(words) > 0 {
-		f.Usage()
+		misuse(s, f, words, 0)
 		return exitUsage
 	}
 	if why, bad := q.Txn[""]; bad {
@@ -106,25 +107,32 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 			})
 		})
 	}
-	if err != nil {
+	if err != nil && last.ID == "" {
 		return client.failed(s, err)
 	}
 	if last.MemoryOnly {
 		s.fail("report", say.New("code-in-memory"))
 	}
-	if last.Diagnosis == nil {
-		if !*asJSON {
-			fmt.Fprintf(s.out, "%s %s\n", last.Result, last.ID)
-		}
-		if last.Why != "" {
-			s.fail("report", say.Heard(last.Why))
-		}
-		return exitOK
-	}
-	if !*asJSON {
+	switch {
+	case *asJSON:
+	case last.Diagnosis != nil:
 		fmt.Fprint(s.out, diagnose.Render(*last.Diagnosis, s.lang(), renderWidth))
+	default:
+		fmt.Fprintf(s.out, "%s %s\n", last.Result, last.ID)
 	}
-	if last.Diagnosis.Abstained {
+	switch {
+	case errors.Is(err, errNoAnswer): // it was taken in, and is still being explained
+		s.fail("report", say.New("final-late-kept", say.New("final-late")))
+		return exitTimeout
+	case err != nil:
+		return client.failed(s, err)
+	case last.Why != "":
+		s.fail("report", say.Heard(last.Why))
+	}
+	switch {
+	case last.Diagnosis == nil && q.Wait != "none":
+		return exitTimeout
+	case last.Diagnosis != nil && last.Diagnosis.Abstained:
 		return exitAbstain
 	}
 	return exitOK

@@ -219,6 +219,46 @@ func TestWrongValuesAreErrors(t *testing.T) {
 	}
 }
 
+// Wrong usage says what is wrong before it says what is right, in both languages.
+func TestWrongUsageNamesWhatIsWrong(t *testing.T) {
+	for args, want := range map[string]string{
+		"status extra": `"extra"`, "check net --timeout 0s": "--timeout", "doctor a": `"a"`, "report 96 97": `"96"`, "bundle a b": `"b"`,
+		"replay a b": `"b"`, "history a b": `"b"`, "console --charset ascii": `--charset "ascii"`, "console a": `"a"`, "run a": `"a"`,
+		"diagnose a": `"a"`, "guide a": `"a"`, "code 96 97": `"97"`, "reset a b": `"b"`, "log try a b": `"b"`, "man a b": `"b"`,
+		"completion a b": `"b"`, "selfcheck a": `"a"`, "knowledge a b": `"b"`, "config check a b": "b", "--json status": "posdx COMMAND --json",
+		"bundle /nowhere/of/x.zip": "/nowhere/of: there is no such folder",
+	} {
+		code, out, talk := cli(t, strings.Fields(args)...)
+		first, _, _ := strings.Cut(talk, "\n")
+		if code != exitUsage && !strings.HasPrefix(args, "bundle /") || out != "" || !strings.Contains(first, want) && args != "config check a b" {
+			t.Errorf("posdx %s: exit %d, %q, want %q; stdout %q", args, code, first, want, out)
+		}
+	}
+}
+
+// Every command that goes by the terminal's configuration takes --config, as all others do.
+func TestEveryCommandTakesTheConfiguration(t *testing.T) {
+	without := []string{"enroll", "relay", "completion", "man", "version"} // they go by none
+	for _, c := range commands() {
+		if has := manualOf(c).flags.Lookup("config") != nil; has == slices.Contains(without, c.name) {
+			t.Errorf("posdx %s: --config %v", c.name, has)
+		}
+	}
+	dir := t.TempDir()
+	good, bad := filepath.Join(dir, "good.toml"), filepath.Join(dir, "bad.toml")
+	for file, text := range map[string]string{good: least, bad: "no toml"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for args, want := range map[string]int{"--config " + bad: exitFailed, bad: exitFailed, "--config " + good: exitOK,
+		"--config " + good + " " + good: exitOK, "--config " + good + " " + bad: exitUsage, good + " " + bad: exitUsage} {
+		if code, out, talk := cli(t, append([]string{"config", "check"}, strings.Fields(args)...)...); code != want {
+			t.Errorf("config check %s: exit %d, want %d: %s%s", args, code, want, out, talk)
+		}
+	}
+}
+
 // Beside a daemon that is stopped every client ends, in time and with a code of its own.
 func TestClientsBesideAHungDaemon(t *testing.T) {
 	dir := t.TempDir()

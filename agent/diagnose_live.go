@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -59,10 +60,15 @@ func (l *liveFlags) valid(s stdio) bool {
 // diagnoseLive examines the terminal now and prints what it found.
 func diagnoseLive(ctx context.Context, s stdio, live *liveFlags, o diagnose.Options, asJSON, explain bool) int {
 	d, err := live.diagnose(ctx, s, o)
-	if err != nil {
+	late := errors.Is(err, errNoAnswer) && d.Revision > 0
+	if err != nil && !late {
 		return live.failed(s, err)
 	}
 	code := printDiagnosis(s, &d, o, asJSON)
+	if late {
+		s.fail(live.command, say.New("final-late"))
+		return exitTimeout
+	}
 	if explain {
 		fmt.Fprint(s.out, "\n", diagnose.Ledger(d.Event, d.Evidence, inForce(*live.config), o))
 	}

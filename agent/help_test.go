@@ -25,7 +25,7 @@ var latin = regexp.MustCompile(`[A-Za-z][A-Za-z0-9'-]*[A-Za-z0-9]`)
 // sameInHelp are the words that stand in Chinese help as in English: names of programs, keys and values.
 var sameInHelp = strings.Fields(`posdx posdx-fleet minicom picocom bash zsh fish man groff root zip conf.d toml json event evidence rx code
 	sd_notify tcdrain suggest try port usb interface serial none first final utf-8 gbk big5 latin1 utf-16 unionpay zh en
-	host terminal cashier unknown mti stan terminal_id entry connect_ms response_ms sent host_answer_seen console.pin console.charset
+	host terminal cashier unknown mti stan terminal_id entry card_scheme connect_ms response_ms sent host_answer_seen console.pin console.charset
 	may_reset net.tcp net modem name https`)
 
 // untranslated lists the words of a Chinese text that are neither options, commands, keys nor in the list above.

@@ -33,7 +33,11 @@ public final class Posdx {
         this.token = token.trim();
     }
 
-    /** Tells a response code as the application shows it, and who wrote it: host, terminal, cashier or unknown. */
+    /**
+     * Tells a response code as the application shows it, and who wrote it: host, terminal, cashier or unknown. On a busy terminal the
+     * answer's result may be "accepted", with no verdict in it: the code is kept and is explained, so do not tell it again; the verdict
+     * stands in the status later.
+     */
     public String code(String code, String origin, String stan) throws IOException {
         return ask("{\"type\":\"code\",\"code\":" + quote(code) + ",\"origin\":" + quote(origin) + ",\"txn\":{\"stan\":" + quote(stan)
                 + "},\"wait\":\"first\",\"display\":20}", FIRST_MS);
@@ -127,17 +131,24 @@ public final class Posdx {
         return new String(all.toByteArray(), StandardCharsets.UTF_8);
     }
 
-    /** java Posdx CODE ORIGIN STAN, with POSDX_HTTP and POSDX_TOKEN_FILE in the environment. */
+    /**
+     * java Posdx CODE ORIGIN STAN, with POSDX_HTTP and POSDX_TOKEN_FILE in the environment. Exit 0: there is a verdict; 1: posdx is not
+     * there, does not answer or refuses; 2: wrong usage; 3: taken in and not explained yet.
+     */
     public static void main(String[] args) throws IOException {
         if (args.length != 3) {
             System.err.println("usage: java Posdx CODE host|terminal|cashier|unknown STAN");
+            System.exit(2);
+        }
+        if (System.getenv("POSDX_HTTP") == null || System.getenv("POSDX_TOKEN_FILE") == null) {
+            System.err.println("posdx: set POSDX_HTTP (such as 127.0.0.1:7379) and POSDX_TOKEN_FILE");
             System.exit(2);
         }
         String token = new String(Files.readAllBytes(Paths.get(System.getenv("POSDX_TOKEN_FILE"))), StandardCharsets.US_ASCII);
         try {
             String answer = new Posdx(System.getenv("POSDX_HTTP"), token).code(args[0], args[1], args[2]);
             System.out.println(answer);
-            System.exit(text(answer, "retry") == null ? 1 : 0);
+            System.exit(text(answer, "retry") != null ? 0 : "accepted".equals(text(answer, "result")) ? 3 : 1);
         } catch (IOException e) {
             System.err.println("posdx: " + e.getMessage());
             System.exit(1);

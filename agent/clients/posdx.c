@@ -1,6 +1,8 @@
 /* See posdx.h. With -DPOSDX_MAIN it is a program:
  *
  *   cc -DPOSDX_MAIN -o posdx-code posdx.c && ./posdx-code 96 host 000123
+ *
+ * Exit 0: there is a verdict; 1: posdx is not there, does not answer or refuses; 2: wrong usage; 3: taken in and not explained yet.
  */
 #include "posdx.h"
 
@@ -169,7 +171,7 @@ int posdx_text(const char *answer, const char *name, char *text, size_t size)
 int main(int argc, char **argv)
 {
 	const char *path = getenv("POSDX_SOCKET");
-	char answer[8192], retry[64];
+	char answer[8192], word[64];
 
 	if (argc != 4) {
 		fprintf(stderr, "usage: %s CODE host|terminal|cashier|unknown STAN\n", argv[0]);
@@ -180,6 +182,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	fputs(answer, stdout);
-	return posdx_text(answer, "retry", retry, sizeof retry) < 0;
+	if (posdx_text(answer, "retry", word, sizeof word) == 0)
+		return 0;
+	return posdx_text(answer, "result", word, sizeof word) == 0 && !strcmp(word, "accepted") ? 3 : 1;
 }
 #endif

@@ -20,7 +20,10 @@ extern "C" {
 int posdx_ask(const char *socket_path, const char *request, char *answer, size_t size, int timeout_ms);
 
 /* posdx_code tells a response code as the application shows it, with who wrote it ("host", "terminal", "cashier", "unknown") and
- * the trace number, and reads the first verdict. A word that holds anything but letters, digits and . _ - + : is EINVAL. */
+ * the trace number, and reads the first verdict. A word that holds anything but letters, digits and . _ - + : is EINVAL.
+ *
+ * On a busy terminal the answer may be {"result":"accepted",...} with no verdict in it: the code is kept and is explained, so do not
+ * tell it again. The sale goes on, and the verdict stands in the status later. */
 int posdx_code(const char *socket_path, const char *code, const char *origin, const char *stan, char *answer, size_t size,
 	       int timeout_ms);
 

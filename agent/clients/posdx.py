@@ -4,6 +4,8 @@
     posdx.py 96 host 000123
 
 tells a sale that ended with a response code and prints the verdicts as they come. Never give a card number, an amount or a name.
+Exit 0: there is a verdict; 1: posdx is not there, does not answer or refuses; 2: wrong usage; 3: taken in and not explained yet. What
+was taken in is kept and is explained: do not tell it again, ask for the status later.
 """
 import json
 import os
@@ -76,10 +78,12 @@ def main():
             posdx.tell(type="txn", phase="start", stan=stan)
             posdx.tell(type="txn", phase="end", stan=stan, result="declined", code=code)
             txn = {"stan": stan, "mti": "0210", "sent": True, "host_answer_seen": origin == "host"}
+            verdict = answer = {}
             for answer in posdx.ask(timeout=FINAL, type="code", code=code, origin=origin, txn=txn, wait="final"):
                 print(json.dumps(answer, ensure_ascii=False))
-                if "verdict" not in answer:
-                    sys.exit(1)
+                verdict = answer.get("verdict", verdict)  # a busy terminal may have none at first
+            if not verdict:
+                sys.exit(3 if answer.get("result") == "accepted" else 1)
     except OSError as e:
         sys.exit("posdx: %s" % e)
 

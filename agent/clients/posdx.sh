@@ -5,7 +5,8 @@
 #   posdx.sh 96 host 000123
 #   POSDX_HTTP=127.0.0.1:7379 POSDX_TOKEN_FILE=/etc/posdx/hook.token posdx.sh 96 host 000123
 #
-# Never give a card number, an amount or a name. Exit 0: there is a verdict.
+# Never give a card number, an amount or a name. Exit 0: there is a verdict; 1: posdx is not there, does not answer or refuses; 2: wrong
+# usage; 3: taken in and not explained yet. What was taken in is kept and is explained: do not tell it again, ask for the status later.
 set -eu
 [ $# = 3 ] || { echo "usage: posdx.sh CODE host|terminal|cashier|unknown STAN" >&2; exit 2; }
 for word; do
@@ -20,4 +21,8 @@ else
 	answer=$(printf '%s\n' "$request" | timeout 3 socat -t 2 - UNIX-CONNECT:"${POSDX_SOCKET:-/run/posdx/hook.sock}") || exit 1
 fi
 printf '%s\n' "$answer"
-case $answer in *'"verdict":'*) ;; *) exit 1 ;; esac
+case $answer in
+*'"verdict":'*) ;;
+*'"result":"accepted"'*) exit 3 ;;
+*) exit 1 ;;
+esac

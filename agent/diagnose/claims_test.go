@@ -201,3 +201,26 @@ func TestHandoffNamesWhatThePageNames(t *testing.T) {
 		t.Error("every code names two causes: the test is blind")
 	}
 }
+
+// Nobody reads 72002 s: a time is told in the unit that fits.
+func TestTimesAreToldInTheirUnit(t *testing.T) {
+	for _, c := range []struct {
+		seconds float64
+		zh, en  string
+	}{
+		{3, "3秒以前", "3 s ago"}, {119, "119秒以前", "119 s ago"}, {180, "3分钟以前", "3 minutes ago"},
+		{72002, "20小时以前", "20 hours ago"}, {31_536_000, "365天以前", "365 days ago"}, {-86_400 * 3, "-3天以前", "-3 days ago"},
+	} {
+		for lang, want := range map[string]string{"zh": c.zh, "en": c.en} {
+			text := codes.Text{ZH: "{x_s}秒以前", EN: "{x_s} s ago"}.In(lang)
+			if got := fill(text, report.Facts{"x_s": c.seconds}, lang); got != want {
+				t.Errorf("%g: %q, want %q", c.seconds, got, want)
+			}
+		}
+	}
+	for text, want := range map[string]string{"{x_s} sales": "7200 sales", "{x_s}": "7200", "{x_ms} s": "7200 s"} {
+		if got := fill(text, report.Facts{"x_s": 7200.0, "x_ms": 7200.0}, "en"); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

@@ -13,6 +13,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"posdx/agent/evidence"
 	"posdx/agent/report"
@@ -524,10 +526,39 @@ func fill(text string, facts report.Facts, lang string) string {
 			last = evidence.Choose(last == "1", "", "s")
 		} else {
 			last = factWord(facts[name], lang)
+			if long, after, ok := longTime(name, facts, rest, lang); ok {
+				last, rest = long, after
+			}
 		}
 		b.WriteString(last)
 		text = rest
 	}
+}
+
+// spans are the units that a time is told in, from this many seconds on: nobody reads 72002 s.
+var spans = [...]struct {
+	from, unit float64
+	word       codes.Text
+}{
+	{2 * 86400, 86400, codes.Text{ZH: "天", EN: " days"}},
+	{2 * 3600, 3600, codes.Text{ZH: "小时", EN: " hours"}},
+	{2 * 60, 60, codes.Text{ZH: "分钟", EN: " minutes"}},
+}
+
+// longTime is a fact in seconds, behind which the text has their unit, in the unit that fits, and what follows that.
+func longTime(name string, facts report.Facts, rest, lang string) (long, after string, ok bool) {
+	seconds, known := facts.Num(name)
+	after, ok = strings.CutPrefix(rest, codes.Text{ZH: "秒", EN: " s"}.In(lang))
+	if next, _ := utf8.DecodeRuneInString(after); !known || !ok || !strings.HasSuffix(name, "_s") ||
+		lang == "en" && unicode.IsLetter(next) {
+		return "", "", false
+	}
+	for _, s := range spans {
+		if math.Abs(seconds) >= s.from {
+			return factText(math.Round(seconds/s.unit)) + s.word.In(lang), after, true
+		}
+	}
+	return "", "", false
 }
 
 // factWord writes a fact in a language: a word of the registry by what people call it.

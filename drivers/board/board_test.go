@@ -315,6 +315,8 @@ func TestResetReasons(t *testing.T) {
 		"RTC wakeup": PowerOnReset, "reset button action": UserReset, "CPU clock failure": UnknownReset, "IPP USER": UserReset, "TEMPSENSE": UnknownReset,
 		"reboot,undervoltage": BrownOutReset, "cold,charger": PowerOnReset, "shutdown,battery": PowerOnReset, "kernel_panic,bug": KernelPanic, "warm,rtc": UnknownReset,
 		"WDT RST": HardwareWatchdog, "SOFT RST": UserReset, "SW_Reset": UserReset, "uvlo": BrownOutReset,
+		"Power-on Reset (rst_por)": PowerOnReset, "rst_bor": BrownOutReset, "BOR": BrownOutReset, "LVD": BrownOutReset, "PWR_FAIL": BrownOutReset,
+		"low voltage detect": BrownOutReset, "core lockup": HardwareWatchdog, "SWRST": UserReset, "kpoc": PowerOnReset, "border": UnknownReset,
 		"power loss": BrownOutReset, "reboot": UserReset, "": UnknownReset, "0": UnknownReset,
 	} {
 		if got := reasonOf(words); got != want {

@@ -256,9 +256,10 @@ func reasonOf(s string) string {
 	for _, r := range [...]struct{ word, reason string }{
 		{"panic", KernelPanic}, {"oops", KernelPanic}, {"kernel_crash", KernelPanic},
 		{"brown", BrownOutReset}, {"bod", BrownOutReset}, {"undervolt", BrownOutReset}, {"uvlo", BrownOutReset}, {"low_volt", BrownOutReset},
+		{"low volt", BrownOutReset}, {"power fail", BrownOutReset}, {"power_fail", BrownOutReset}, {"pwr_fail", BrownOutReset},
 		{"smpl", BrownOutReset}, {"2sec_reboot", BrownOutReset}, {"power_loss", BrownOutReset}, {"power loss", BrownOutReset}, // sudden momentary power loss
 		{"sw_wdt", SoftwareWatchdog}, {"soft_wdt", SoftwareWatchdog}, {"software watchdog", SoftwareWatchdog}, {"swdt", SoftwareWatchdog}, {"wdt_sw", SoftwareWatchdog},
-		{"watchdog", HardwareWatchdog}, {"wdt", HardwareWatchdog}, {"wdog", HardwareWatchdog}, {"wdg", HardwareWatchdog},
+		{"watchdog", HardwareWatchdog}, {"wdt", HardwareWatchdog}, {"wdog", HardwareWatchdog}, {"wdg", HardwareWatchdog}, {"lockup", HardwareWatchdog},
 		{"shutdown", PowerOnReset}, // it had been switched off in order
 		{"reboot", UserReset}, {"software reset", UserReset}, {"sw_reset", UserReset}, {"soft rst", UserReset},
 		{"soft_rst", UserReset}, {"user", UserReset}, {"reset button", UserReset}, {"srst", UserReset}, {"tool_by_pass", UserReset},
@@ -276,6 +277,17 @@ func reasonOf(s string) string {
 	switch s {
 	case "por", "usb", "rtc", "alarm", "pon1", "kpdpwr", "kpd":
 		return PowerOnReset
+	}
+	// Short names of bits: TF-A's rst_por of STM32MP, LPC's and Kinetis' registers, MediaTek's power-off charging.
+	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
+		switch w {
+		case "por", "porrst", "kpoc", "cblpwr":
+			return PowerOnReset
+		case "bor", "borrst", "lvd", "pvd":
+			return BrownOutReset
+		case "swrst", "softrst":
+			return UserReset
+		}
 	}
 	return UnknownReset
 }

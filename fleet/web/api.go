@@ -93,12 +93,13 @@ func (s *Site) apiIncidents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := r.URL.Query()
-	if err := known(q, "state", "open", "over"); err != nil {
+	at, err := spanOf(q, time.Now())
+	if err = cmp.Or(err, known(q, "state", "open", "over")); err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	list, err := s.Source.FindIncidents(r.Context(), store.IncidentFilter{In: viewer(r).Estates, Estate: q.Get("estate"),
-		Cause: q.Get("cause"), State: q.Get("state"), Limit: n})
+		Cause: q.Get("cause"), State: q.Get("state"), Since: at.From, Until: at.To, Limit: n})
 	if err != nil {
 		s.fail(w, r, err)
 		return

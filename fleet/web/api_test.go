@@ -89,6 +89,19 @@ func TestJSONIsAsDescribed(t *testing.T) {
 		if method != http.MethodGet {
 			continue
 		}
+		// What is described can be asked: a value that cannot be is refused, where one that is not read would be let pass.
+		list, _ := op["parameters"].([]any)
+		for _, v := range list {
+			param := v.(map[string]any)
+			kind := param["schema"].(map[string]any)
+			if param["in"] != "query" || kind["enum"] == nil && kind["format"] == nil && kind["type"] == "string" {
+				continue
+			}
+			address := ask + "?" + param["name"].(string) + "=zz"
+			if status, _, _ := h.send(t, client, method, address, nil, "Authorization", "Bearer "+token); status != 400 {
+				t.Errorf("%s: %d", address, status)
+			}
+		}
 		status, body, head := h.send(
 			t,
 			client,

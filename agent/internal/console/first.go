@@ -51,19 +51,25 @@ func (m *model) verdictLines() []string {
 		return text.Wrap(wordNone.In(m.lang), m.cols, 0)
 	}
 	outcome := Outcome(m.state.Outcome, d, m.know, m.lang, m.cols)
-	for proofs := mostProofs; ; proofs-- {
-		lines := append(slices.Clip(outcome), firstPage(d, m.know, m.contacts, m.lang, m.cols, extent{proofs: proofs})...)
+	e := extent{}
+	if d.Abstained {
+		e.guide = m.guideStep()
+	}
+	for e.proofs = mostProofs; ; e.proofs-- {
+		lines := append(slices.Clip(outcome), firstPage(d, m.know, m.contacts, m.lang, m.cols, e)...)
 		var fresh screen
-		if proofs == 1 || len(fresh.paint(m.framed(lines), m.cols)) <= firstBytes-askBytes {
+		if e.proofs == 1 || len(fresh.paint(m.framed(lines), m.cols)) <= firstBytes-askBytes {
 			return lines
 		}
 	}
 }
 
-// An extent is how much is told: at most this many proofs, every step or the first.
+// An extent is how much is told: at most this many proofs, every step or the first, and what the guide would ask or
+// check first; empty where it has nothing.
 type extent struct {
 	proofs int
 	steps  bool
+	guide  string
 }
 
 // firstPage is the verdict for a person who has five seconds: what happened, the money, the cause with its proofs, one
@@ -103,15 +109,22 @@ func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string
 	switch {
 	case d.Abstained:
 		add(wordCause, wordUndecided.In(lang))
-		add2(wordLeft, strings.Join(remaining(d, k, lang), wordThenOr.In(lang)))
+		left := strings.Join(remaining(d, k, lang), wordThenOr.In(lang))
+		if e.proofs == mostProofs {
+			add(wordLeft, left) // where the line has time for it
+		} else {
+			add2(wordLeft, left)
+		}
 		if out := ruledOut(d, k, lang); len(out) > 0 {
 			addLine(wordRuledOut, strings.Join(out, wordThenOr.In(lang)))
 		} else if well := foundWell(d, k, lang); len(well) > 0 {
 			addLine(wordWell, strings.Join(well, wordThenOr.In(lang)))
 		}
 		switch {
+		case e.guide != "":
+			add(wordAct, wordGuideTest.In(lang)+e.guide)
 		case d.NextTest != nil:
-			add(wordAct, wordGuideTest.In(lang)+nextHow(d, k, lang))
+			add(wordAct, nextHow(d, k, lang))
 		case know.ID != "":
 			add(wordAct, toDo(advice).In(lang))
 		}

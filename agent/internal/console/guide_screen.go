@@ -12,6 +12,8 @@ import (
 // guideState is what the console knows of the guide.
 type guideState struct {
 	guide    *Guide // nil: there is nothing to be guided through
+	ahead    *Guide // what it would be, before a person has asked for it
+	aheadFor string // of which diagnosis that is
 	checking string // the step of the guide whose check is running
 }
 
@@ -56,6 +58,23 @@ func (m *model) beginGuide() {
 	if age := m.state.Time.Sub(d.Event.Time); age > guideOld && m.guide.Step != nil {
 		m.note = fmt.Sprintf(wordOld.In(m.lang), int(age.Minutes()))
 	}
+}
+
+// guideStep is what the guide would ask or check first, were it opened now; empty where it has nothing.
+func (m *model) guideStep() string {
+	d, g := m.last(), m.guide
+	if g == nil || g.base.ID != d.ID {
+		which := fmt.Sprint(d.ID, " ", d.Revision, " ", m.state.Profile, " ", len(m.state.Checks))
+		if m.aheadFor != which {
+			m.ahead, m.aheadFor = NewGuide(*d, m.know, m.state.Profile, m.lang, Worthwhile(m.state)), which
+		}
+		g = m.ahead
+		g.Speak(m.lang)
+	}
+	if g.Step == nil {
+		return ""
+	}
+	return g.Step.How
 }
 
 // guided takes a key while a question is on the screen.

@@ -97,6 +97,48 @@ func TestPagesReadByAStranger(t *testing.T) {
 	}
 }
 
+// The first page sends to the guide where the guide has something, and names what that is; where it has nothing it does
+// not.
+func TestTheFirstPageSendsToTheGuideWhereItHelps(t *testing.T) {
+	for _, lang := range []string{"zh", "en"} {
+		sent, alone := 0, 0
+		scenarios(t, lang, func(name string, m *model) {
+			m.state.Checks = []string{"net.errors", "net.tcp"}
+			d := m.spoken()
+			if !d.Abstained {
+				return
+			}
+			flat := func() string {
+				page := strings.Join(strings.Fields(strings.Join(m.body(), " ")), " ")
+				if lang == "zh" {
+					page = strings.ReplaceAll(page, " ", "")
+				}
+				return page
+			}
+			page, press := flat(), wordGuideTest.In(lang)
+			m.press(key{r: 'g'})
+			if m.guide.Step == nil {
+				alone++
+				if strings.Contains(page, press) {
+					t.Errorf("%s: sends to a guide that has nothing:\n%s", name, page)
+				}
+				return
+			}
+			sent++
+			how := press + m.guide.Step.How
+			if lang == "zh" {
+				how = strings.ReplaceAll(how, " ", "")
+			}
+			if !strings.Contains(page, how) {
+				t.Errorf("%s: the guide has %q, the page says\n%s", name, how, page)
+			}
+		})
+		if sent == 0 || alone == 0 {
+			t.Errorf("%d are sent there, %d are not", sent, alone)
+		}
+	}
+}
+
 // ownNames are what the knowledge calls its tables, topics, families and facts by: they are the same in every language,
 // and stand on pages behind the first one only.
 func ownNames(k *codes.Knowledge) map[string]bool {

@@ -20,6 +20,8 @@ func FuzzTail(f *testing.F) {
 	f.Add([]byte("应答码=96\nresp=97 stan=000123 tid="+sourcetest.PlantedCard+"\n"), uint8(3), false, false)
 	f.Add([]byte(gb), uint8(1), true, true)
 	f.Add([]byte("resp="+sourcetest.PlantedCard+" stan="+sourcetest.PlantedCard+"\r\n\x00\x00\x00resp=5\n"), uint8(7), false, true)
+	f.Add([]byte(strings.Repeat("resp=96\x00\x00 stan=000123\x00\n", 9)+"resp=47617390\x0001010010 stan="+sourcetest.PlantedCard[:8]+"\x00"+
+		sourcetest.PlantedCard[8:]+"\x00\n"), uint8(5), false, false)
 	f.Add([]byte(strings.Repeat("x", 20<<10)+"resp=1\nresp=2\n"), uint8(255), false, false)
 	f.Fuzz(func(t *testing.T, log []byte, piece uint8, gb, records bool) {
 		read := func(size int) (seen string) {

@@ -2,6 +2,7 @@ package paylog
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -83,6 +84,11 @@ func TestALogOfZerosSaysSo(t *testing.T) {
 		}
 		if odd := l.tail.decode.wrong > 0; odd != (name == "two-byte") {
 			t.Errorf("%s: %d lines are not in their encoding", name, l.tail.decode.wrong)
+		}
+		var said strings.Builder
+		(&Logs{Log: slog.New(slog.NewTextHandler(&said, nil))}).heard(l.tail)
+		if strings.Contains(said.String(), "set its encoding") != (name == "two-byte") {
+			t.Errorf("%s: %s", name, said.String())
 		}
 		trial, err := Try(strings.NewReader(strings.Repeat(line, 40)), l.tail.file, func(h Hit) { t.Errorf("%s: %+v", name, h) })
 		if err != nil || (trial.Torn == 0) == (trial.Wrong == 0) {

@@ -162,7 +162,7 @@ func (l *Logs) Run(ctx context.Context, to source.Sink) error {
 // heard says what is wrong with a log that is read and says nothing, or that all is well with it now.
 func (l *Logs) heard(t *tail) {
 	switch {
-	case t.hearing.Deaf():
+	case t.hearing.Deaf() && t.decode.wrong < unmatched/2: // else the encoding is why
 		l.Log.Warn("no pattern matches any line of the log: posdx log try shows what they catch", t.hearing.What()...)
 	case t.decode.wrong > 0:
 		name := t.file.Encoding
