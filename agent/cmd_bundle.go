@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -38,11 +41,11 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 	}
 	lang := s.lang()
 	if !client.valid(s) || len(words) > 1 || (len(words) == 0) != *list {
-		f.Usage()
+		misuse(s, f, words, 1)
 		return exitUsage
 	}
-	if *mount != "" && len(words) == 1 && words[0] != "-" {
-		if err := onMount(words[0], *mount); err != nil {
+	if len(words) == 1 && words[0] != "-" {
+		if err := placeFor(words[0], *mount); err != nil {
 			s.fail("bundle", err)
 			return exitFailed
 		}
@@ -99,6 +102,25 @@ func filesOf(config, lang string) bundle.Source {
 	w.Scan = bundle.ScanFiles(filepath.Join(c.StateDir, "outbox"))
 	w.Past = func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(c), each) }
 	return w
+}
+
+// placeFor tells whether a file may be made: in a folder that is there, and on the file system that is named, if one
+// is.
+func placeFor(file, mount string) error {
+	if mount != "" {
+		if err := onMount(file, mount); err != nil {
+			return err
+		}
+	}
+	if folder := filepath.Dir(file); !isFolder(folder) {
+		return say.New("no-folder", folder)
+	}
+	return nil
+}
+
+func isFolder(path string) bool {
+	fi, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist) && (err != nil || fi.IsDir())
 }
 
 // onMount tells whether a file would lie on the file system that is mounted at a folder.
@@ -173,7 +195,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) != 1 {
-		f.Usage()
+		misuse(s, f, words, 1)
 		return exitUsage
 	}
 	b, err := readInput(s, words[0], bundle.MaxSize)

@@ -61,7 +61,7 @@ func runCode(_ context.Context, s stdio, args []string) int {
 	case !*coverage && *lint == "" && len(words) == 1 && words[0] != "":
 		return w.code(*scheme, w.k.Canonical(*scheme, words[0]))
 	default:
-		f.Usage()
+		misuse(s, f, words, 1)
 	}
 	return exitUsage
 }

@@ -44,7 +44,7 @@ func runConfig(_ context.Context, s stdio, args []string) int {
 		path = words[1]
 	}
 	if len(words) < 1 || words[0] != "check" || len(words) > 2 || len(words) == 2 && words[1] != path {
-		f.Usage()
+		misuse(s, f, words, 2)
 		return exitUsage
 	}
 	lang := s.langOf(path)

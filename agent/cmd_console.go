@@ -42,8 +42,12 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	if !ok {
 		return code
 	}
-	if len(words) > 0 || !client.valid(s) || *charset != "" && *charset != "utf-8" && *charset != "gbk" {
-		f.Usage()
+	if len(words) > 0 || !client.valid(s) {
+		misuse(s, f, words, 0)
+		return exitUsage
+	}
+	if *charset != "" && *charset != "utf-8" && *charset != "gbk" {
+		s.fail("console", say.New("no-charset", *charset))
 		return exitUsage
 	}
 	d, err := client.daemon()
@@ -76,7 +80,9 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	}
 	if *tty != "" {
 		c.Log = slog.New(slog.NewTextHandler(s.err, nil))
-		err = serveLine(ctx, c, serial.Config{Path: *tty, Baud: *baud}, func(err error) { s.fail("console", err) })
+		err = serveLine(ctx, c, serial.Config{Path: *tty, Baud: *baud}, func(err error) {
+			s.fail("console", say.New("line-retried", err, lineAgain))
+		})
 	} else {
 		err = serveHere(ctx, c, s)
 	}

@@ -53,7 +53,7 @@ func runDiagnose(ctx context.Context, s stdio, args []string) int {
 	case !known:
 		s.fail("diagnose", say.New("no-profile-here", *profile, profilesOf(k)))
 	case len(words) > 0 || *asJSON && *explain:
-		f.Usage()
+		misuse(s, f, words, 0)
 	case *replay != "":
 		return replayFile(s, k, *replay, o, *asJSON, *explain)
 	default:

@@ -65,7 +65,7 @@ func runDoctor(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) > 0 || !client.valid(s) {
-		f.Usage()
+		misuse(s, f, words, 0)
 		return exitUsage
 	}
 	d := doctor{lang: s.lang(), client: client}

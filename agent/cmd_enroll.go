@@ -35,7 +35,7 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) != 0 || *at == "" {
-		f.Usage()
+		misuse(s, f, words, 0)
 		return exitUsage
 	}
 	fail := func(err error) int {

@@ -45,7 +45,7 @@ func runGuide(ctx context.Context, s stdio, args []string) int {
 	}
 	switch {
 	case len(words) > 0 || *replay == "-" && !*asJSON:
-		f.Usage()
+		misuse(s, f, words, 0)
 		return exitUsage
 	case !live.valid(s):
 		return exitUsage

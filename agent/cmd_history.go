@@ -40,7 +40,7 @@ func runHistory(ctx context.Context, s stdio, args []string) int {
 		return exit
 	}
 	if len(words) > 1 {
-		f.Usage()
+		misuse(s, f, words, 1)
 		return exitUsage
 	}
 	if *timeout <= 0 {

@@ -43,7 +43,7 @@ func runLog(_ context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) != 2 || words[0] != "try" && words[0] != "suggest" {
-		f.Usage()
+		misuse(s, f, words, 2)
 		return exitUsage
 	}
 	fail := func(err error) int {

@@ -27,7 +27,7 @@ func runCompletion(_ context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) != 1 {
-		f.Usage()
+		misuse(s, f, words, 1)
 		return exitUsage
 	}
 	switch words[0] {
@@ -189,7 +189,7 @@ func runMan(_ context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) > 1 || *dir != "" && len(words) > 0 {
-		f.Usage()
+		misuse(s, f, words, 1)
 		return exitUsage
 	}
 	if *dir != "" {

@@ -37,7 +37,7 @@ func runRelay(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) > 0 || c.Device == "" || (c.Link == "") == (c.Port == "") {
-		f.Usage()
+		misuse(s, f, words, 0)
 		return exitUsage
 	}
 	line, err := relay.ParseLine(*baud, *framing)

@@ -68,7 +68,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		q.Code, words = words[0], nil
 	}
 	if q.Code == "" || len(words) > 0 {
-		f.Usage()
+		misuse(s, f, words, 0)
 		return exitUsage
 	}
 	if why, bad := q.Txn[""]; bad {

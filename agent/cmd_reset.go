@@ -32,7 +32,7 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) != 1 || !client.valid(s) {
-		f.Usage()
+		misuse(s, f, words, 1)
 		return exitUsage
 	}
 	refuse := func(why string) int {

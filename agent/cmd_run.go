@@ -43,7 +43,7 @@ func runDaemon(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) > 0 {
-		f.Usage()
+		misuse(s, f, words, 0)
 		return exitUsage
 	}
 	c, problems, err := readConfig(*path)

@@ -26,7 +26,7 @@ func runSelfcheck(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) > 0 || *live < 0 || *live > 3600 {
-		f.Usage()
+		misuse(s, f, words, 0)
 		return exitUsage
 	}
 	c, _, err := readConfig(*path)

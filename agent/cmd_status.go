@@ -32,7 +32,7 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) > 0 || !client.valid(s) {
-		f.Usage()
+		misuse(s, f, words, 0)
 		return exitUsage
 	}
 	d, err := client.daemon()

@@ -219,6 +219,23 @@ func TestWrongValuesAreErrors(t *testing.T) {
 	}
 }
 
+// Wrong usage says what is wrong before it says what is right, in both languages.
+func TestWrongUsageNamesWhatIsWrong(t *testing.T) {
+	for args, want := range map[string]string{
+		"status extra": `"extra"`, "check net --timeout 0s": "--timeout", "doctor a": `"a"`, "report 96 97": `"96"`, "bundle a b": `"b"`,
+		"replay a b": `"b"`, "history a b": `"b"`, "console --charset ascii": `--charset "ascii"`, "console a": `"a"`, "run a": `"a"`,
+		"diagnose a": `"a"`, "guide a": `"a"`, "code 96 97": `"97"`, "reset a b": `"b"`, "log try a b": `"b"`, "man a b": `"b"`,
+		"completion a b": `"b"`, "selfcheck a": `"a"`, "knowledge a b": `"b"`, "config check a b": "b", "--json status": "posdx COMMAND --json",
+		"bundle /nowhere/of/x.zip": "/nowhere/of: there is no such folder",
+	} {
+		code, out, talk := cli(t, strings.Fields(args)...)
+		first, _, _ := strings.Cut(talk, "\n")
+		if code != exitUsage && !strings.HasPrefix(args, "bundle /") || out != "" || !strings.Contains(first, want) && args != "config check a b" {
+			t.Errorf("posdx %s: exit %d, %q, want %q; stdout %q", args, code, first, want, out)
+		}
+	}
+}
+
 // Every command that goes by the terminal's configuration takes --config, as all others do.
 func TestEveryCommandTakesTheConfiguration(t *testing.T) {
 	without := []string{"enroll", "relay", "completion", "man", "version"} // they go by none

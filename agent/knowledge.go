@@ -24,7 +24,7 @@ func runKnowledge(_ context.Context, s stdio, args []string) int {
 		return code
 	}
 	if len(words) > 1 {
-		f.Usage()
+		misuse(s, f, words, 1)
 		return exitUsage
 	}
 	c, _, err := readConfig(*path)

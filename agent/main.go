@@ -106,7 +106,11 @@ func run(ctx context.Context, s stdio, args []string) int {
 			return c.run(ctx, s, args[1:])
 		}
 	}
-	s.fail("", say.New("no-command", args[0]))
+	if strings.HasPrefix(args[0], "-") {
+		s.fail("", say.New("option-first", args[0]))
+	} else {
+		s.fail("", say.New("no-command", args[0]))
+	}
 	return exitUsage
 }
 
@@ -139,6 +143,14 @@ func flags(s stdio, name, args, zh, en, example string) *flag.FlagSet {
 	}
 	f.String("lang", "", "`语言`：zh 或 en；不写则按环境（LANG），再按配置\n`language`, zh or en; default: the environment's (LANG), else the configuration's")
 	return f
+}
+
+// misuse prints how a command is used, and before it what it does not take of these words, of which it takes so many.
+func misuse(s stdio, f *flag.FlagSet, words []string, most int) {
+	if len(words) > most {
+		s.fail(f.Name(), say.New("word-too-many", words[most]))
+	}
+	f.Usage()
 }
 
 // helpWidth is the width of help, in columns.

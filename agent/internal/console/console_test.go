@@ -912,6 +912,45 @@ func TestANarrowWindowShowsWhatCounts(t *testing.T) {
 	}
 }
 
+// A table folds what is not fitted into one line; a device that was asked for alone is shown.
+func TestTheTableFoldsWhatIsNotFitted(t *testing.T) {
+	absent := report.Facts{"reason": report.ReasonAbsent}
+	list := []report.Evidence{saw("modem.sim", "modem0", report.NotRun, absent), saw("net.dns", "internet", report.NotRun, absent),
+		saw("net.dns", "host-primary", report.OK, nil), saw("modem.sim", "modem1", report.NotRun, absent)}
+	got := strings.Join(Table(list, "en", 80), "\n")
+	if strings.Count(got, "\n") != 1 || !strings.Contains(got, "host-primary") || !strings.HasSuffix(got, "\nNot fitted: modem.sim, net.dns") {
+		t.Errorf("%s", got)
+	}
+	if one := Table(list[:1], "en", 80); len(one) != 1 || !strings.Contains(one[0], "reason=absent") {
+		t.Errorf("%q", one)
+	}
+}
+
+// What went wrong is said to its end, also where that takes more than a row; a page that is full keeps its lines, and
+// the smallest window holds any length.
+func TestALongNoteIsSaidToItsEnd(t *testing.T) {
+	long := strings.Repeat("word ", 30) + "end"
+	m := newModel("en")
+	m.note = long
+	page := m.view()
+	if len(page) != rows || !strings.HasSuffix(page[rows-2], "end") || !strings.HasPrefix(page[rows-3], "word") ||
+		!strings.HasPrefix(page[0], "posdx") {
+		t.Errorf("%s", strings.Join(page, "\n"))
+	}
+	m.resize(minRows, minCols+1)
+	for _, m.note = range []string{long, strings.Repeat(long, 9), "short"} {
+		full := m.view()
+		if len(full) != minRows || full[minRows-3] == "" || strings.HasPrefix(full[minRows-3], "word") || full[minRows-2] == "" {
+			t.Errorf("%s", strings.Join(full, "\n"))
+		}
+	}
+	m.press(key{r: '5'}) // a page of three lines
+	m.note = strings.Repeat(long, 9)
+	if full := m.view(); len(full) != minRows || !strings.HasSuffix(full[minRows-2], "..") {
+		t.Errorf("%s", strings.Join(full, "\n"))
+	}
+}
+
 // A key that turns to a page that is not there, or chooses a line that is not there, says so; no key does nothing
 // without a word.
 func TestNoKeyDoesNothingWithoutAWord(t *testing.T) {

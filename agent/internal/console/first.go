@@ -109,7 +109,12 @@ func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string
 	switch {
 	case d.Abstained:
 		add(wordCause, wordUndecided.In(lang))
-		add2(wordLeft, strings.Join(remaining(d, k, lang), wordThenOr.In(lang)))
+		left := strings.Join(remaining(d, k, lang), wordThenOr.In(lang))
+		if e.proofs == mostProofs {
+			add(wordLeft, left) // where the line has time for it
+		} else {
+			add2(wordLeft, left)
+		}
 		if out := ruledOut(d, k, lang); len(out) > 0 {
 			addLine(wordRuledOut, strings.Join(out, wordThenOr.In(lang)))
 		} else if well := foundWell(d, k, lang); len(well) > 0 {

@@ -521,7 +521,13 @@ func (m *model) framed(body []string) []string {
 		note = note[:len(note)-1]
 		foot = strings.Join(note, "   ")
 	}
-	lines[m.rows-2] = text.Cut(foot, cols)
+	// One that is too long for a row takes those above that the page has left empty.
+	told := text.Wrap(foot, cols, 0)
+	taken := func(line string) bool { return line != "" }
+	if n := len(told); n > m.bodyRows() || n > 1 && slices.ContainsFunc(lines[m.rows-1-n:m.rows-2], taken) {
+		told = []string{text.Cut(foot, cols)}
+	}
+	copy(lines[m.rows-1-len(told):], told)
 	keys := wordKeys
 	switch {
 	case m.entering():

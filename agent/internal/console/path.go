@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -147,11 +148,17 @@ func behindProxy(e report.Evidence) report.Evidence {
 
 // stops finds where the way ends: the first bad hop behind the last one that was passed, -1 if there is none. A hop
 // that is bad before that was passed all the same. What a sale met tells nothing of the way as it was found since, nor
-// does one that was never sent.
-func stops(way []found) (last, stop int) {
+// does one that was never sent, nor what was found before a hop was mended that was broken then.
+func stops(way []found, mended map[string]int64) (last, stop int) {
 	last, stop = -1, -1
-	newest, nameless := int64(-1), -1
+	newest, nameless, since := int64(-1), -1, int64(math.MaxInt64)
 	for i, f := range way {
+		if f.status == report.Bad && !slices.ContainsFunc(f.list, func(e report.Evidence) bool { return e.AgeMS <= since }) {
+			continue
+		}
+		if age, ok := mended[f.check]; ok {
+			since = min(since, age)
+		}
 		if f.check == "net.dns" && f.status == report.Bad {
 			nameless = i
 		}
@@ -204,7 +211,7 @@ func (m *model) pathLines() (lines []string) {
 		}
 	}
 	way := follow(list)
-	last, stop := stops(way)
+	last, stop := stops(way, m.mended())
 	say := func(s string) { lines = append(lines, text.Wrap(s, m.cols, 2)...) }
 	at := func(t codes.Text, i int) { say(fmt.Sprintf(t.In(m.lang), way[i].title.In(m.lang))) }
 	var passed []string
@@ -243,6 +250,26 @@ func (m *model) pathLines() (lines []string) {
 		}
 	}
 	return lines
+}
+
+// mended are the checks of things that were bad in the newest diagnosis and are well since, with the age of that
+// finding in milliseconds.
+func (m *model) mended() map[string]int64 {
+	ages := map[string]int64{}
+	d := m.last()
+	for _, h := range path {
+		if d == nil || h.kind == passage || h.kind == unnamed {
+			continue
+		}
+		for _, e := range m.state.Evidence {
+			then := indexOf(d.Evidence, e)
+			if e.Check == h.check && e.Status == report.OK && then >= 0 && d.Evidence[then].Status == report.Bad &&
+				e.At.After(d.Evidence[then].At) {
+				ages[h.check] = e.AgeMS
+			}
+		}
+	}
+	return ages
 }
 
 // hostsCode is what a check says of the answer to a sale: a code that the host wrote is one, also where the payment

@@ -2,8 +2,10 @@ package console
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"posdx/agent/internal/text"
 	"posdx/agent/report"
@@ -220,5 +222,30 @@ func TestTheWayOfACodeTheHostWrote(t *testing.T) {
 	d.Asked = true
 	if page := strings.Join(m.body(), "\n"); !strings.Contains(page, "as far as: encryption") {
 		t.Errorf("a question is no answer:\n%s", page)
+	}
+}
+
+// The cable is in again: what hung on it was found before that and stops nowhere, but what is bad since does.
+func TestTheWayAfterARepair(t *testing.T) {
+	const ago = 16_000 // ms
+	at := func(age int64, e report.Evidence) report.Evidence {
+		e.AgeMS, e.At = age, noon.Add(-time.Duration(age)*time.Millisecond)
+		return e
+	}
+	dns := saw("net.dns", "host-primary", report.Bad, report.Facts{"outcome": "unreachable"})
+	d := *newModel("en").state.Last
+	d.Evidence = []report.Evidence{at(ago, saw("net.link", "eth0", report.Bad, report.Facts{"kind": "ethernet", "carrier": false})), at(ago, dns)}
+	now := []report.Evidence{at(3000, saw("net.link", "eth0", report.OK, report.Facts{"kind": "ethernet", "carrier": true})),
+		at(3000, saw("net.address", "eth0", report.OK, report.Facts{"address": "192.168.1.20"}))}
+	for _, c := range []struct {
+		age  int64
+		want string
+	}{{ago, "as far as: address and route"}, {1000, "stops at: names"}} {
+		m := newModel("en")
+		m.state.Last, m.state.Time, m.state.Evidence = &d, noon, append(slices.Clone(now), at(c.age, dns))
+		m.press(key{r: screenPath})
+		if page := strings.Join(m.body(), "\n"); !strings.Contains(page, c.want) {
+			t.Errorf("no %q in\n%s", c.want, page)
+		}
 	}
 }
