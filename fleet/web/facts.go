@@ -128,6 +128,7 @@ var measures = map[string]codes.Text{
 	"by":                      {ZH: "测量方式", EN: "measured by"},
 	"bytes":                   {ZH: "未读字节", EN: "bytes passed unread"},
 	"card":                    {ZH: "卡", EN: "card"},
+	"card_scheme":             {ZH: "卡组织", EN: "card scheme"},
 	"cards":                   {ZH: "卡张数", EN: "cards"},
 	"cards_1h":                {ZH: "1 小时卡张数", EN: "cards in 1 h"},
 	"cards_failed":            {ZH: "读不出的卡", EN: "cards not read"},
