@@ -252,8 +252,8 @@ func (m *model) pathLines() (lines []string) {
 	return lines
 }
 
-// mended are the checks of things that were bad in the newest diagnosis and are well since, with the age of that finding
-// in milliseconds.
+// mended are the checks of things that were bad in the newest diagnosis and are well since, with the age of that
+// finding in milliseconds.
 func (m *model) mended() map[string]int64 {
 	ages := map[string]int64{}
 	d := m.last()
