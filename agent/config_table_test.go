@@ -134,6 +134,7 @@ var trials = []trial{
 	{name: "log encoding", more: "[[log]]\npath = \"DIR/pay.log\"\nencoding = \"ebcdic\"\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: `no encoding is called "ebcdic"`, line: moreLines + 2},
 	{name: "log origin", more: "[[log]]\npath = \"DIR/pay.log\"\norigin = \"bank\"\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: `"bank" is not one of host`, line: moreLines + 2},
 	{name: "log scheme", more: "[[log]]\npath = \"DIR/pay.log\"\nscheme = \"unionpai\"\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: `no code table "unionpai"`, line: moreLines + 2},
+	{name: "pattern twice of one file", more: "[[log]]\npath = \"DIR/pay.log\"\npatterns = ['(?P<code>x)']\n[[log]]\npath = \"DIR/pay.log\"\npatterns = ['(?P<code>y)', '(?P<code>x)']\n", level: conf.Error, says: "is in log[0].patterns[0] already", line: moreLines + 5},
 	{name: "log without patterns", more: "[[log]]\npath = \"DIR/pay.log\"\n", level: conf.Error, says: "log[0].patterns: is empty", line: moreLines},
 	{name: "broken pattern", more: "[[log]]\npath = \"DIR/pay.log\"\npatterns = ['RC=(?P<code>\\w+)', 'RC=(\\w+']\n", level: conf.Error, says: "log[0].patterns[1]", line: moreLines + 2},
 	{name: "pattern without a code", more: "[[log]]\npath = \"DIR/pay.log\"\npatterns = ['RC=(\\w+)']\n", level: conf.Error, says: "no group is called code", line: moreLines + 2},

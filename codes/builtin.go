@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061d010d64845e47808f58ea0a7c19b7cd3bd513d57f86a4", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7ddbec5e27ee8fd3e9a69d351a5699355cf876cba1ad2d35d02ef0b962a4b4ee", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -445,6 +445,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	Limit{Finding: "cert.client-expired", Check: "app.config", When: []Cond{
 		Cond{Fact: "client_cert_days_left", Op: "le", Number: -1},
 	}, Full: 1, News: "bad"},
+	Limit{Finding: "cert.client-valid", Check: "app.config", When: []Cond{
+		Cond{Fact: "client_cert_days_left", Op: "ge"},
+	}, Full: 1, News: "good"},
 	Limit{Finding: "cert.client-expiring", Check: "app.config", When: []Cond{
 		Cond{Fact: "client_cert_days_left", Op: "ge"},
 	}, Fact: "client_cert_days_left", Grades: true, Fair: 90, Poor: 30, Bad: -3.4028234663852886e+38, Full: 7, News: "poor"},
@@ -1062,6 +1065,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	Limit{Finding: "internet.ok", Check: "net.internet", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "internet.open", Check: "net.internet", When: []Cond{
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
+		Cond{Fact: "portal", Op: "not"},
+	}, Full: 1, News: "good"},
 	Limit{Finding: "internet.fail", Check: "net.internet", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list7a6c8dda},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1261,6 +1268,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	Limit{Finding: "tls.large-hello", Check: "net.tls", When: []Cond{
 		Cond{Fact: "large_hello", Op: "eq", Words: list85a0a524},
 	}, Full: 1, News: "note"},
+	Limit{Finding: "tls.large-ok", Check: "net.tls", When: []Cond{
+		Cond{Fact: "large_hello", Op: "eq", Words: listc76192ee},
+	}, Full: 1, News: "good"},
 	Limit{Finding: "tls.expired", Check: "net.tls", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1601,6 +1611,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	FindingNews{Finding: "cert.client-expired", News: "bad"},
 	FindingNews{Finding: "cert.client-expiring", News: "poor"},
 	FindingNews{Finding: "cert.client-refused", News: "bad"},
+	FindingNews{Finding: "cert.client-valid", News: "good"},
 	FindingNews{Finding: "cert.fleet-ending", News: "poor"},
 	FindingNews{Finding: "cert.own-ended", News: "bad"},
 	FindingNews{Finding: "cert.own-ending", News: "poor"},
@@ -1691,6 +1702,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	FindingNews{Finding: "internet.fail", News: "bad"},
 	FindingNews{Finding: "internet.fail-beyond", News: "bad"},
 	FindingNews{Finding: "internet.ok", News: "good"},
+	FindingNews{Finding: "internet.open", News: "good"},
 	FindingNews{Finding: "internet.portal", News: "bad"},
 	FindingNews{Finding: "internet.refused", News: "poor"},
 	FindingNews{Finding: "journal.ok", News: "good"},
@@ -1847,6 +1859,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	FindingNews{Finding: "tls.issuer-new", News: "note"},
 	FindingNews{Finding: "tls.issuer-same", News: "note"},
 	FindingNews{Finding: "tls.large-hello", News: "note"},
+	FindingNews{Finding: "tls.large-ok", News: "good"},
 	FindingNews{Finding: "tls.name", News: "bad"},
 	FindingNews{Finding: "tls.not-yet-valid", News: "bad"},
 	FindingNews{Finding: "tls.ok", News: "good"},
@@ -3977,7 +3990,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
-}, Inference: Inference{Settings: Settings{Hint: 4.35, Moderate: 13.5, Strong: 26, Decisive: 33, Often: -2.875, Sometimes: -12, Seldom: -20, Rare: -26, Remote: -34, Unexplained: 0.25, Family: 0.4, Brought: 0.75, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0717, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 18, Strong: 38.375, Decisive: 46, Often: -4.75, Sometimes: -15.063, Seldom: -25.375, Rare: -35.688, Remote: -46, Unexplained: -0.5, Family: 0.6, Brought: 0.75, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0892, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
 	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},
@@ -4207,7 +4220,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Named{Cause: "switch.malfunction", Often: 1},
 		Named{Cause: "terminal.app-crash"},
 		Named{Cause: "terminal.app-network", Often: 3},
-		Named{Cause: "terminal.client-cert", Often: 1},
+		Named{Cause: "terminal.client-cert", Often: 2},
 		Named{Cause: "terminal.clock", Often: 1},
 		Named{Cause: "terminal.config", Often: 1},
 		Named{Cause: "terminal.date-bug", Often: 3},
@@ -4218,7 +4231,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Named{Cause: "terminal.session", Often: 1},
 		Named{Cause: "terminal.storage-fault", Often: 1},
 		Named{Cause: "terminal.storage-full", Often: 1},
-		Named{Cause: "terminal.trust-store", Often: 1},
+		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns"},
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu", Often: 1},
@@ -4227,7 +4240,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 1},
-		Named{Cause: "wan.tls-large-hello", Often: 1},
+		Named{Cause: "wan.tls-large-hello", Often: 2},
 	}, Text: Text{ZH: "这个代码在查过的表里没有确定的意义", EN: "no table gives this code a meaning that can be relied on"}},
 	Prior{Topic: "battery", Unexplained: 2, Rest: 5, Retry: "safe", Causes: []Named{
 		Named{Cause: "terminal.heat", Often: 4},
@@ -4435,7 +4448,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Named{Cause: "operator.entry"},
 		Named{Cause: "operator.permission", Often: 3},
 		Named{Cause: "terminal.journal", Often: 3},
-		Named{Cause: "terminal.protocol", Often: 2},
+		Named{Cause: "terminal.protocol", Often: 3},
 	}, Text: Text{ZH: "金额、菜单或操作不对", EN: "amount, menu or operation is wrong"}},
 	Prior{Topic: "error", Rest: 5, Retry: "no", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 1},
@@ -4631,7 +4644,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Named{Cause: "reader.fault", Often: 1},
 		Named{Cause: "terminal.app-crash"},
 		Named{Cause: "terminal.app-network", Often: 3},
-		Named{Cause: "terminal.client-cert", Often: 1},
+		Named{Cause: "terminal.client-cert", Often: 2},
 		Named{Cause: "terminal.clock", Often: 1},
 		Named{Cause: "terminal.config", Often: 1},
 		Named{Cause: "terminal.date-bug", Often: 3},
@@ -4642,7 +4655,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Named{Cause: "terminal.session", Often: 1},
 		Named{Cause: "terminal.storage-fault", Often: 1},
 		Named{Cause: "terminal.storage-full", Often: 1},
-		Named{Cause: "terminal.trust-store", Often: 1},
+		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns"},
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu", Often: 1},
@@ -4651,7 +4664,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 1},
-		Named{Cause: "wan.tls-large-hello", Often: 1},
+		Named{Cause: "wan.tls-large-hello", Often: 2},
 	}, Text: Text{ZH: "终端自己写的代码，没有公认的意义", EN: "the terminal wrote this code itself; it has no agreed meaning"}},
 	Prior{Topic: "lost-card", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
@@ -4836,7 +4849,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Named{Cause: "account.state", Often: 4},
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "pinpad.fault", Often: 4},
-		Named{Cause: "terminal.keys", Often: 4},
+		Named{Cause: "terminal.keys", Often: 3},
 	}, Text: Text{ZH: "发卡行说密码不对", EN: "the issuer says the PIN is wrong"}},
 	Prior{Topic: "pin-locked", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.pin"},
@@ -5125,7 +5138,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	}, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 4},
-	}, Brought: listfee661f0, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Brought: listfee661f0, Surely: listfee661f0, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.none-blind", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 3},
@@ -5427,11 +5440,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	}, Text: Text{ZH: "没有附着到移动网络，因此没有数据连接", EN: "not attached to the mobile network, and so without a data connection"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 3},
-	}, Brought: list443aee52, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Brought: list443aee52, Surely: list443aee52, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Family: "modem.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -2},
 		Weight{Cause: "modem.apn", Word: -4},
 		Weight{Cause: "modem.denied", Word: -3},
+		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.sim", Word: -2},
 	}, Text: Text{ZH: "移动数据连接正常", EN: "the mobile data connection is up"}},
 	Sign{Name: "app.crashed-some", Check: "app.process", Family: "app", Weights: []Weight{
@@ -5631,8 +5645,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "modem.line", Word: -4},
 		Weight{Cause: "modem.signal-weak", Word: 1},
 		Weight{Cause: "modem.sim", Word: 1},
-		Weight{Cause: "wan.loss", Word: -1},
-		Weight{Cause: "wan.slow", Word: -1},
 	}, Text: Text{ZH: "这笔交易走移动网络", EN: "this sale goes over the mobile network"}},
 	Sign{Name: "bearer.changes", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 4},
@@ -5681,7 +5693,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	}, Text: Text{ZH: "终端没有通往外面的网络", EN: "no network of the terminal leads out"}},
 	Sign{Name: "bearer.some", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 2},
-	}, Brought: list0f3a9cf9, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} time{s} in an hour"}},
+	}, Brought: list0f3a9cf9, Surely: list0f3a9cf9, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} time{s} in an hour"}},
 	Sign{Name: "bearer.steady", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -3},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
@@ -5709,6 +5721,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	Sign{Name: "cert.client-refused", Check: "app.config", Family: "settings", Weights: []Weight{
 		Weight{Cause: "terminal.client-cert", Word: 4},
 	}, Text: Text{ZH: "主机拒绝了终端的客户端证书", EN: "the host refused the terminal's client certificate"}},
+	Sign{Name: "cert.client-valid", Check: "app.config", Family: "settings", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.client-cert", Word: -3},
+	}, Text: Text{ZH: "终端自己的客户端证书在有效期内", EN: "the terminal's own client certificate is within its dates"}},
 	Sign{Name: "cert.fleet-ending", Check: "board.certificates", Family: "certificates", Tells: true, Text: Text{ZH: "连接管理平台的证书还剩{days_left}天", EN: "a certificate for the way to the fleet ends in {days_left} day{s}"}},
 	Sign{Name: "cert.own-ended", Check: "board.certificates", Family: "certificates", Weights: []Weight{
 		Weight{Cause: "terminal.client-cert", Word: 3},
@@ -5843,7 +5858,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	}, Text: Text{ZH: "到了特殊的日期（{turn}）以后才开始失败，在这之前是好的", EN: "it began with a day that software stumbles over ({turn}); before that all was well"}},
 	Sign{Name: "dns.blocked", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: listc8e34591, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
+	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
 	Sign{Name: "dns.degraded", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
 	}, Brought: listfef86651, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
@@ -5854,11 +5869,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	Sign{Name: "dns.fail", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: list586aac59, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Brought: list586aac59, Surely: list5f71cad3, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 		Weight{Cause: "wan.outage", Word: 4},
-	}, Brought: list18e6dbcb, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Brought: list18e6dbcb, Surely: list77b0a7f4, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 	}, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
@@ -5891,13 +5906,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "terminal.config", Word: 2},
 		Weight{Cause: "wan.dns", Word: 2},
-	}, Brought: listc8e34591, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.pinned", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: listc8e34591, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
+	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: listffa32c98, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
+	}, Brought: listffa32c98, Surely: list2bb500c6, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "card.data-mistyped", Word: 3},
@@ -5947,24 +5962,24 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	}, Text: Text{ZH: "闪存快用到寿命了：{life_used_pct}%", EN: "the flash nears its end: {life_used_pct} % used"}},
 	Sign{Name: "gateway.dead", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: 4},
-	}, Brought: list5c32271c, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Brought: list5c32271c, Surely: list5c32271c, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 2},
 		Weight{Cause: "lan.gateway", Word: 4},
 		Weight{Cause: "lan.wifi", Word: 1},
-	}, Brought: list48d28b69, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
+	}, Brought: list48d28b69, Surely: list48d28b69, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Family: "quality", Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: 2},
 		Weight{Cause: "lan.conflict", Word: 1},
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 2},
-	}, Brought: list1373b08d, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Brought: list1373b08d, Surely: list1373b08d, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Family: "quality", Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 1},
 		Weight{Cause: "lan.wifi", Word: 4},
-	}, Brought: list9675b987, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Brought: list9675b987, Surely: list9675b987, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Family: "net.gateway", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -5977,7 +5992,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 1},
 		Weight{Cause: "lan.wifi", Word: 1},
-	}, Brought: list9675b987, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
+	}, Brought: list9675b987, Surely: list9675b987, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Family: "heat", Weights: []Weight{
 		Weight{Cause: "terminal.heat", Word: 4},
 	}, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
@@ -6029,10 +6044,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "issuer.declined", Word: -1},
 		Weight{Cause: "lan.address", Word: 1},
 		Weight{Cause: "lan.cable", Word: 1},
-		Weight{Cause: "lan.conflict", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "lan.gateway", Word: 1},
-		Weight{Cause: "lan.noise", Word: 1},
 		Weight{Cause: "lan.portal", Word: 1},
 		Weight{Cause: "lan.wifi", Word: 1},
 		Weight{Cause: "modem.absent", Word: 1},
@@ -6049,22 +6062,23 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "reader.disconnected", Word: 1},
 		Weight{Cause: "reader.fault", Word: 1},
 		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.app-network", Word: 1},
 		Weight{Cause: "terminal.client-cert", Word: 1},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "terminal.date-bug", Word: 1},
 		Weight{Cause: "terminal.keys", Word: 1},
 		Weight{Cause: "terminal.overloaded", Word: 1},
+		Weight{Cause: "terminal.power", Word: 1},
 		Weight{Cause: "terminal.storage-fault", Word: 1},
 		Weight{Cause: "terminal.storage-full", Word: 1},
 		Weight{Cause: "terminal.tamper", Word: 1},
 		Weight{Cause: "terminal.trust-store", Word: 1},
 		Weight{Cause: "wan.dns", Word: 1},
-		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.mtu", Word: 1},
 		Weight{Cause: "wan.no-ipv4", Word: 1},
 		Weight{Cause: "wan.no-traffic", Word: 1},
 		Weight{Cause: "wan.outage", Word: 1},
-		Weight{Cause: "wan.slow", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
 		Weight{Cause: "wan.tls-large-hello", Word: 1},
 	}, Text: Text{ZH: "这个代码出现以来没有一笔成功", EN: "nothing was approved since this code appeared"}},
@@ -6081,20 +6095,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "terminal.journal", Word: 2},
 	}, Text: Text{ZH: "这是同一笔交易的第{tries}次，前面有一次没有等到应答，可能已经成功", EN: "this is try {tries} of one sale; an earlier one got no answer and may have gone through"}},
 	Sign{Name: "hist.many-cards", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
-		Weight{Cause: "account.funds", Word: -2},
-		Weight{Cause: "account.limit", Word: -2},
-		Weight{Cause: "account.pin", Word: -2},
-		Weight{Cause: "account.state", Word: -2},
-		Weight{Cause: "card.damaged", Word: -2},
-		Weight{Cause: "card.data-mistyped", Word: -1},
+		Weight{Cause: "account.funds", Word: -3},
+		Weight{Cause: "account.limit", Word: -3},
+		Weight{Cause: "account.pin", Word: -3},
+		Weight{Cause: "account.state", Word: -3},
+		Weight{Cause: "card.damaged", Word: -3},
+		Weight{Cause: "card.data-mistyped", Word: -2},
 		Weight{Cause: "card.expired", Word: -3},
-		Weight{Cause: "card.wrong-method", Word: -1},
+		Weight{Cause: "card.wrong-method", Word: -2},
 		Weight{Cause: "host.malfunction", Word: 1},
-		Weight{Cause: "issuer.declined", Word: -1},
+		Weight{Cause: "issuer.declined", Word: -2},
 		Weight{Cause: "merchant.not-permitted", Word: 1},
 		Weight{Cause: "merchant.not-registered", Word: 1},
-		Weight{Cause: "operator.entry", Word: -2},
-		Weight{Cause: "risk.fraud", Word: -1},
+		Weight{Cause: "operator.entry", Word: -3},
+		Weight{Cause: "risk.fraud", Word: -2},
 		Weight{Cause: "switch.malfunction", Word: 1},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.keys", Word: 1},
@@ -6102,15 +6116,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "terminal.protocol", Word: 1},
 	}, Text: Text{ZH: "一小时内有{cards_same_code_1h}张不同的卡遇到这个代码", EN: "{cards_same_code_1h} different cards met this code within the hour"}},
 	Sign{Name: "hist.many-cards-local", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
-		Weight{Cause: "account.funds", Word: -2},
-		Weight{Cause: "account.limit", Word: -2},
-		Weight{Cause: "account.pin", Word: -2},
-		Weight{Cause: "account.state", Word: -2},
-		Weight{Cause: "card.damaged", Word: -2},
-		Weight{Cause: "card.data-mistyped", Word: -1},
+		Weight{Cause: "account.funds", Word: -3},
+		Weight{Cause: "account.limit", Word: -3},
+		Weight{Cause: "account.pin", Word: -3},
+		Weight{Cause: "account.state", Word: -3},
+		Weight{Cause: "card.damaged", Word: -3},
+		Weight{Cause: "card.data-mistyped", Word: -2},
 		Weight{Cause: "card.expired", Word: -3},
-		Weight{Cause: "issuer.declined", Word: -1},
-		Weight{Cause: "risk.fraud", Word: -1},
+		Weight{Cause: "issuer.declined", Word: -2},
+		Weight{Cause: "risk.fraud", Word: -2},
 	}, Text: Text{ZH: "一小时内有{cards_same_code_1h}张不同的卡遇到这个代码", EN: "{cards_same_code_1h} different cards met this code within the hour"}},
 	Sign{Name: "hist.many-issuers", Check: "txn.history", Family: "issuers", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -1},
@@ -6225,23 +6239,36 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "lan.address", Word: -1},
 		Weight{Cause: "lan.firewall", Word: -1},
 		Weight{Cause: "lan.gateway", Word: -1},
+		Weight{Cause: "lan.portal", Word: -1},
 		Weight{Cause: "merchant.not-registered", Word: -3},
 		Weight{Cause: "modem.absent", Word: -1},
 		Weight{Cause: "modem.apn", Word: -1},
 		Weight{Cause: "modem.denied", Word: -1},
+		Weight{Cause: "modem.line", Word: -1},
+		Weight{Cause: "modem.radio-off", Word: -1},
 		Weight{Cause: "modem.sim", Word: -1},
+		Weight{Cause: "modem.sunset", Word: -1},
+		Weight{Cause: "reader.disconnected", Word: -1},
 		Weight{Cause: "switch.malfunction", Word: -1},
 		Weight{Cause: "terminal.app-old", Word: -2},
+		Weight{Cause: "terminal.client-cert", Word: -1},
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.date-bug", Word: -1},
 		Weight{Cause: "terminal.keys", Word: -2},
 		Weight{Cause: "terminal.moved", Word: -3},
 		Weight{Cause: "terminal.not-registered", Word: -3},
 		Weight{Cause: "terminal.protocol", Word: -2},
 		Weight{Cause: "terminal.session", Word: -2},
+		Weight{Cause: "terminal.tamper", Word: -1},
+		Weight{Cause: "terminal.trust-store", Word: -1},
 		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.mtu", Word: -1},
+		Weight{Cause: "wan.no-ipv4", Word: -1},
 		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
+		Weight{Cause: "wan.tls", Word: -1},
+		Weight{Cause: "wan.tls-large-hello", Word: -1},
 	}, Text: Text{ZH: "这个代码出现以后，其他交易仍然成功", EN: "other sales were approved while this code was being seen"}},
 	Sign{Name: "hist.pin-only-fails", Check: "txn.history", Family: "pin", Weights: []Weight{
 		Weight{Cause: "account.pin", Word: -2},
@@ -6256,6 +6283,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "wan.no-traffic", Word: 2},
 	}, Text: Text{ZH: "上次成功以后已经重启了{restarts_since_approval}次，没有用", EN: "{restarts_since_approval} restart{s} since the last approval did not help"}},
 	Sign{Name: "hist.worked-before", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: -1},
 		Weight{Cause: "terminal.not-registered", Word: -1},
 	}, Text: Text{ZH: "这台终端以前成功过", EN: "this terminal had approvals before"}},
 	Sign{Name: "hist.worked-lately", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
@@ -6268,7 +6296,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.outage", Word: 3},
-	}, Brought: listc4e5d0fc, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
+	}, Brought: listc4e5d0fc, Surely: listc4e5d0fc, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
 	Sign{Name: "internet.fail-beyond", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
@@ -6277,7 +6305,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.mtu", Word: -3},
 		Weight{Cause: "wan.outage", Word: 4},
-	}, Brought: list78aba497, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
+	}, Brought: list7719cc6a, Surely: list7719cc6a, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
 	Sign{Name: "internet.ok", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -6293,13 +6321,18 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "wan.no-traffic", Word: -4},
 		Weight{Cause: "wan.outage", Word: -4},
 	}, Text: Text{ZH: "互联网是通的，别处连得上", EN: "the internet works: another place can be reached"}},
+	Sign{Name: "internet.open", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.portal", Word: -3},
+	}, Text: Text{ZH: "没有登录网页拦住上网", EN: "no sign-in page stands in the way"}},
 	Sign{Name: "internet.portal", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "lan.portal", Word: 4},
 	}, Text: Text{ZH: "店里的网络要求先在网页上登录，才让上网", EN: "the shop's network wants a sign-in on a web page before it lets anything out"}},
 	Sign{Name: "internet.refused", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 1},
 	}, Text: Text{ZH: "别的地方拒绝了连接", EN: "another place refused the connection"}},
-	Sign{Name: "journal.ok", Check: "app.journal", Family: "app.journal", Tells: true, Text: Text{ZH: "流水正常，没有待冲正", EN: "the journal is in order"}},
+	Sign{Name: "journal.ok", Check: "app.journal", Family: "app.journal", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.journal", Word: -1},
+	}, Text: Text{ZH: "流水正常，没有待冲正", EN: "the journal is in order"}},
 	Sign{Name: "journal.pending", Check: "app.journal", Family: "app.journal", Weights: []Weight{
 		Weight{Cause: "terminal.journal", Word: 1},
 	}, Text: Text{ZH: "有{pending_reversals}笔冲正未完成", EN: "reversals pending: {pending_reversals}"}},
@@ -6335,6 +6368,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	}, Text: Text{ZH: "密钥的备份电池没电了", EN: "the backup cell of the keys is empty"}},
 	Sign{Name: "keys.ok", Check: "app.keys", Family: "app.keys", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.tamper", Word: -3},
 	}, Text: Text{ZH: "密钥正常", EN: "the keys are reported as present"}},
 	Sign{Name: "line.clean", Check: "reader.line", Family: "line", Tells: true, Weights: []Weight{
 		Weight{Cause: "reader.line-noise", Word: -3},
@@ -6439,7 +6473,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: 4},
 		Weight{Cause: "wan.outage", Word: 2},
-	}, Brought: list0f3a9cf9, Text: Text{ZH: "移动网络已注册、数据已拨上，但哪里都连不上", EN: "registered and with a data connection, and nothing at all can be reached"}},
+	}, Brought: list0f3a9cf9, Surely: list0f3a9cf9, Text: Text{ZH: "移动网络已注册、数据已拨上，但哪里都连不上", EN: "registered and with a data connection, and nothing at all can be reached"}},
 	Sign{Name: "modem.garbled", Check: "modem.port", Family: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 3},
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
@@ -6490,6 +6524,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "none", Word: -4},
 		Weight{Cause: "risk.fraud", Word: -4},
 		Weight{Cause: "switch.malfunction", Word: -4},
+		Weight{Cause: "terminal.moved", Word: -4},
 		Weight{Cause: "terminal.not-registered", Word: -4},
 		Weight{Cause: "wan.loss", Word: -1},
 		Weight{Cause: "wan.slow", Word: -1},
@@ -6522,22 +6557,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "wan.loss", Word: -3},
 	}, Text: Text{ZH: "丢包从到路由器就开始", EN: "the loss begins on the way to the router"}},
 	Sign{Name: "path.host-alive", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
-		Weight{Cause: "host.port-closed", Word: 1},
 		Weight{Cause: "host.unreachable", Word: -2},
-		Weight{Cause: "terminal.config", Word: 1},
 	}, Text: Text{ZH: "主机地址有应答，主机那边是开着的", EN: "the host's address answers: it is there"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
-	}, Brought: list487ef1c6, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
+	}, Brought: list487ef1c6, Surely: list15472379, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
 	Sign{Name: "path.loss-all", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 4},
-	}, Brought: list487ef1c6, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
+	}, Brought: list487ef1c6, Surely: list15472379, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list2bb500c6, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
+	}, Brought: list2bb500c6, Surely: list2bb500c6, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -1},
 		Weight{Cause: "lan.address", Word: -2},
@@ -6557,13 +6590,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
 	Sign{Name: "path.retrans", Check: "net.path", Family: "net.path", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: listd1c68491, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
+	}, Brought: listd1c68491, Surely: listd1c68491, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
 	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 3},
-	}, Brought: list2bb500c6, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list2bb500c6, Surely: list2bb500c6, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "path.slow-some", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list2bb500c6, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list2bb500c6, Surely: list2bb500c6, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "phone.fails", Check: "modem.line", Family: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", Word: 4},
 	}, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
@@ -6583,6 +6616,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	}, Text: Text{ZH: "密码键盘：{outcome}", EN: "PIN pad: {outcome}"}},
 	Sign{Name: "pinpad.ok", Check: "pinpad.port", Family: "pinpad.port", Tells: true, Weights: []Weight{
 		Weight{Cause: "pinpad.fault", Word: -3},
+		Weight{Cause: "terminal.tamper", Word: -1},
 	}, Text: Text{ZH: "密码键盘正常", EN: "the PIN pad is well"}},
 	Sign{Name: "place.moved", Check: "app.config", Family: "place", Weights: []Weight{
 		Weight{Cause: "merchant.not-permitted", Word: 1},
@@ -6695,18 +6729,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	}, Brought: list0a90615a, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restart{s} in 24 hours"}},
 	Sign{Name: "reg.denied", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 4},
-	}, Brought: list77a85cf0, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Brought: list77a85cf0, Surely: list77a85cf0, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: 2},
 		Weight{Cause: "modem.sim", Word: 2},
-	}, Brought: lista354b2a3, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Brought: lista354b2a3, Surely: lista354b2a3, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.radio-off", Word: 4},
-	}, Brought: list117d5d8e, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
+	}, Brought: list117d5d8e, Surely: list117d5d8e, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
+		Weight{Cause: "modem.radio-off", Word: -4},
 		Weight{Cause: "modem.sim", Word: -3},
 		Weight{Cause: "modem.sunset", Word: -4},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
@@ -6715,12 +6750,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: 2},
 		Weight{Cause: "modem.sim", Word: 1},
-	}, Brought: list46bb810c, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Brought: list46bb810c, Surely: lista354b2a3, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 2},
 		Weight{Cause: "modem.radio-off", Word: -3},
+		Weight{Cause: "modem.sim", Word: 2},
 		Weight{Cause: "wan.outage", Word: 1},
-	}, Brought: list77a85cf0, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Brought: lista354b2a3, Surely: lista354b2a3, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "reg.sunset", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: -2},
@@ -6764,6 +6800,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "reader.dirty", Word: -3},
 		Weight{Cause: "reader.disconnected", Word: -2},
 		Weight{Cause: "reader.fault", Word: -2},
+		Weight{Cause: "risk.fraud", Word: -3},
+		Weight{Cause: "terminal.moved", Word: -3},
 		Weight{Cause: "terminal.not-registered", Word: -3},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.loss", Word: 1},
@@ -6819,7 +6857,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	}, Text: Text{ZH: "签到也得到同一个代码，而签到不经过发卡行", EN: "the sign-in got the same code, and a sign-in never goes to an issuer"}},
 	Sign{Name: "signal.bad", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 4},
-	}, Brought: list90735ea2, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	}, Brought: list90735ea2, Surely: list90735ea2, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Family: "modem.signal", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: -3},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
@@ -6843,7 +6881,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	}, Text: Text{ZH: "这是签到等管理报文，不经过发卡行", EN: "this was a sign-in or another management message, which never goes to an issuer"}},
 	Sign{Name: "sim.bad", Check: "modem.sim", Family: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.sim", Word: 4},
-	}, Brought: list91499e3d, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Brought: list91499e3d, Surely: list91499e3d, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Family: "modem.sim", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.sim", Word: -4},
@@ -6861,6 +6899,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "terminal.storage-full", Word: 4},
 	}, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
 	Sign{Name: "storage.ok", Check: "board.storage", Family: "board.storage", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.storage-fault", Word: -1},
 		Weight{Cause: "terminal.storage-full", Word: -3},
 	}, Text: Text{ZH: "存储空间够", EN: "there is enough storage"}},
 	Sign{Name: "storage.ro", Check: "board.storage", Family: "flash", Weights: []Weight{
@@ -6899,7 +6938,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "host.unreachable", Word: 3},
 		Weight{Cause: "lan.firewall", Word: 2},
 		Weight{Cause: "terminal.config", Word: 2},
-	}, Brought: list0ac4680e, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
+	}, Brought: list0ac4680e, Surely: listc8e34591, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.no-family", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -3},
 		Weight{Cause: "host.overloaded", Word: -3},
@@ -6950,7 +6989,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "terminal.app-network", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
-	}, Brought: list0ac4680e, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
+	}, Brought: list0ac4680e, Surely: listc8e34591, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
 	Sign{Name: "tcp.refused-all", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -1},
 		Weight{Cause: "lan.firewall", Word: 3},
@@ -6971,7 +7010,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.port-closed", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: listcc2c7841, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	}, Brought: listcc2c7841, Surely: list80252f40, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
 	Sign{Name: "tcp.reset-far", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: -2},
 		Weight{Cause: "lan.portal", Word: -2},
@@ -6979,7 +7018,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list03e7ca20, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	}, Brought: list03e7ca20, Surely: list2bb500c6, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.stopped-beyond", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.firewall", Word: -3},
@@ -7000,7 +7039,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "terminal.app-network", Word: -2},
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: list91ed3e27, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
+	}, Brought: list91ed3e27, Surely: list6ff7023b, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
 	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 1},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -7020,7 +7059,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "wan.mtu", Word: -2},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: listba7b8bd7, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	}, Brought: listba7b8bd7, Surely: list6bd95d14, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
 	Sign{Name: "tls.app-form", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "terminal.app-old", Word: 2},
@@ -7029,29 +7068,29 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "wan.tls", Word: 4},
-	}, Brought: listc8e34591, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
+	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
 	Sign{Name: "tls.both-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "terminal.clock", Word: 4},
-	}, Brought: listc8e34591, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
+	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
 	Sign{Name: "tls.broken", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "terminal.app-old", Word: 2},
 		Weight{Cause: "terminal.protocol", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list3d368a4c, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
+	}, Brought: list3d368a4c, Surely: listc8e34591, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
 	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: listc8e34591, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
+	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
 	Sign{Name: "tls.elsewhere-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: listc8e34591, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
+	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
 	Sign{Name: "tls.expired", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 4},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: listc8e34591, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
-	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: listc8e34591, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} day{s}"}},
+	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
+	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} day{s}"}},
 	Sign{Name: "tls.issuer-new", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 2},
@@ -7063,14 +7102,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	Sign{Name: "tls.large-hello", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls-large-hello", Word: 4},
 	}, Brought: list875839fa, Text: Text{ZH: "TLS首包超过一个数据包就没有应答，小的有应答", EN: "a first message of TLS above one packet gets no answer, a small one does"}},
+	Sign{Name: "tls.large-ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
+		Weight{Cause: "wan.tls-large-hello", Word: -4},
+	}, Text: Text{ZH: "超过一个数据包的TLS首包也有应答", EN: "a first message of TLS above one packet is answered"}},
 	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list0ac4680e, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
+	}, Brought: list0ac4680e, Surely: listc8e34591, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: listc8e34591, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
+	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
 	Sign{Name: "tls.ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -4},
@@ -7085,16 +7127,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "modem.dial", Word: -2},
 		Weight{Cause: "modem.line", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "terminal.client-cert", Word: -1},
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.trust-store", Word: -3},
 		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.mtu", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.tls", Word: -4},
+		Weight{Cause: "wan.tls-large-hello", Word: -1},
 	}, Text: Text{ZH: "加密连接正常", EN: "TLS works"}},
 	Sign{Name: "tls.old-version", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
-	}, Brought: listc8e34591, Text: Text{ZH: "主机只会旧版加密协议", EN: "the host speaks an old TLS version only"}},
+	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "主机只会旧版加密协议", EN: "the host speaks an old TLS version only"}},
 	Sign{Name: "tls.others-ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: -2},
@@ -7102,7 +7147,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 	}, Text: Text{ZH: "别处的证书都是好的", EN: "certificates of other places are fine"}},
 	Sign{Name: "tls.reset", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 1},
-	}, Brought: listc8e34591, Text: Text{ZH: "加密握手被重置", EN: "the TLS handshake was reset"}},
+	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "加密握手被重置", EN: "the TLS handshake was reset"}},
 	Sign{Name: "tls.root-expired", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -3},
 		Weight{Cause: "terminal.clock", Word: 1},
@@ -7117,11 +7162,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6fe82b2d1b67acf061
 		Weight{Cause: "host.overloaded", Word: 2},
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.mtu", Word: 2},
-	}, Brought: liste713b2f6, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
+	}, Brought: liste713b2f6, Surely: list1770146d, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list74cc1a46, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
+	}, Brought: list74cc1a46, Surely: listc8e34591, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
 	Sign{Name: "usb.disconnects", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 1},
 	}, Brought: listc7386e63, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
@@ -7596,6 +7641,7 @@ var (
 	list15188127 = []string{"busy", "no-carrier", "no-answer"}
 	list152a654a = []string{"merchant.not-permitted"}
 	list15387c43 = []string{"issuer"}
+	list15472379 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	list155c6fc1 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.declined", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
 	list159cfa55 = []string{"R6", "R18"}
 	list15dae459 = []string{"AM-FDL", "FDL-MD"}
@@ -7603,6 +7649,7 @@ var (
 	list165842a5 = []string{"ok", "fault", "tamper"}
 	list167aff6f = []string{"settlement"}
 	list1746c5c7 = []string{"R25", "R40", "S5"}
+	list1770146d = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.outage"}
 	list179d9c4a = []string{"R21", "S1", "S4"}
 	list17cdd139 = []string{"000", "003"}
 	list18c74728 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
@@ -7841,6 +7888,7 @@ var (
 	list5edc051d = []string{"terminal.app-crash", "terminal.session"}
 	list5f331649 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
 	list5f38b6d9 = []string{"reachable", "stale", "failed"}
+	list5f71cad3 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.outage"}
 	list5f74d9a5 = []string{"R2", "R5", "R6"}
 	list5fd6bcf0 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17"}
 	list600d8008 = []string{"NEAPAY", "CREDORAX", "TXP"}
@@ -7878,6 +7926,7 @@ var (
 	list6ab2115b = []string{"app.operator"}
 	list6b3f53eb = []string{"denied"}
 	list6bbab28f = []string{"902"}
+	list6bd95d14 = []string{"lan.portal", "modem.dial", "modem.line", "modem.radio-off", "modem.sunset"}
 	list6bebfcb2 = []string{"same"}
 	list6c336628 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
 	list6c6cbbb8 = []string{"STARPOS"}
@@ -7888,6 +7937,7 @@ var (
 	list6e5c4d53 = []string{"17", "18", "41", "43"}
 	list6f370ca2 = []string{"cardholder-account"}
 	list6f6faa46 = []string{"app.keys", "app.session"}
+	list6ff7023b = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.outage"}
 	list6fffc771 = []string{"original", "reconcil", "not found"}
 	list7006434b = []string{"acquirer-ext", "emv-arc"}
 	list702fe8aa = []string{"net.path", "txn.answer"}
@@ -7921,16 +7971,17 @@ var (
 	list76a78d98 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
 	list76d3f587 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
 	list76e8857d = []string{"fleet.advisory"}
+	list7719cc6a = []string{"lan.portal", "modem.signal-weak"}
 	list773d836c = []string{"scheme-switch"}
 	list77829af9 = []string{"acquirer", "switch", "issuer"}
 	list77a85cf0 = []string{"modem.absent", "modem.sim", "modem.sunset"}
+	list77b0a7f4 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset"}
 	list77b923a7 = []string{"risk"}
 	list77d69370 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
 	list77e2e03d = []string{"card", "pin", "build", "answer"}
 	list77ec2340 = []string{"50502"}
 	list78091948 = []string{"gicc-de"}
 	list7891ab4f = []string{"R12", "R17", "S3"}
-	list78aba497 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	list78de7061 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
 	list78f5e1d9 = []string{"R2", "R13", "R25"}
 	list79310f15 = []string{"R6", "R21"}
@@ -7959,6 +8010,7 @@ var (
 	list7efc820f = []string{"printer.fault", "terminal.power"}
 	list7f1f12ea = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
 	list7fb4d7cc = []string{"50213", "50219"}
+	list80252f40 = []string{"lan.conflict", "lan.portal"}
 	list803e8d7c = []string{"build", "connect", "answer"}
 	list8098b384 = []string{"POS-IOS"}
 	list81e4de26 = []string{"55"}

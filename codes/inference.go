@@ -141,6 +141,7 @@ type Sign struct {
 	Tells   bool     // it speaks for and against by itself; otherwise it is a fault that causes produce
 	Weights []Weight // sorted by cause
 	Brought []string // causes of deeper findings that bring this one about and that Weights does not name; sorted
+	Surely  []string // those of Brought past whose finding nothing gets through, so that it brings this one about; sorted
 	Text    Text     // {fact} stands for a fact of the evidence
 }
 
@@ -463,6 +464,9 @@ func sourced(why string) bool {
 	return ok && strings.TrimSpace(text) != "" && len(source) > 2 && strings.HasSuffix(source, "]")
 }
 
+// nothingBeyond is the finding that no other place can be reached: whatever brings it about lets nothing through.
+const nothingBeyond = "internet.fail"
+
 // order reads which findings bring others about. The causes of a deeper finding produce what it brings about.
 func (p *parser) order() {
 	file := inferenceFile("order")
@@ -474,7 +478,9 @@ func (p *parser) order() {
 			r.problem("column finding: no finding %q, or twice", name)
 			continue
 		}
-		for _, n := range r.words("brings", " ") {
+		list := r.words("brings", " ")
+		shuts := name == nothingBeyond || slices.Contains(list, nothingBeyond)
+		for _, n := range list {
 			s := p.k.Inference.Sign(n)
 			if s == nil || s.Tells {
 				r.problem("column brings: no fault %q", n)
@@ -483,8 +489,14 @@ func (p *parser) order() {
 			brings[name] = append(brings[name], n)
 			for _, w := range deep.Weights {
 				own := slices.ContainsFunc(s.Weights, func(o Weight) bool { return o.Cause == w.Cause && o.Word > 0 })
-				if w.Word >= Strong && !own && !slices.Contains(s.Brought, w.Cause) {
+				if w.Word < Strong || own {
+					continue
+				}
+				if !slices.Contains(s.Brought, w.Cause) {
 					s.Brought = append(s.Brought, w.Cause)
+				}
+				if shuts && !slices.Contains(s.Surely, w.Cause) {
+					s.Surely = append(s.Surely, w.Cause)
 				}
 			}
 		}
@@ -492,6 +504,7 @@ func (p *parser) order() {
 	for i := range p.k.Inference.Signs {
 		s := &p.k.Inference.Signs[i]
 		slices.Sort(s.Brought)
+		slices.Sort(s.Surely)
 		// What a cause brings about by way of a deeper finding does not speak against it.
 		s.Weights = slices.DeleteFunc(s.Weights, func(w Weight) bool { return slices.Contains(s.Brought, w.Cause) })
 		if circle := circleFrom(brings, s.Name, nil); circle != nil {

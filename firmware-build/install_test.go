@@ -513,7 +513,7 @@ func TestInstallRestartsAndProves(t *testing.T) {
 			b.sh("n=0; until p=$(" + find + "); [ -n \"$p\" ] && [ \"$p\" != " + first + " ]; do n=$((n+1)); [ $n -lt 100 ] || exit 1; sleep 0.2; done")
 
 			out, err = b.install(format, "2.0.0")
-			if err != nil {
+			if err != nil || !strings.Contains(out, "installed posdx 2.0.0, it runs") {
 				t.Fatalf("upgrade: %v\n%s", err, out)
 			}
 			b.sh("posdx selfcheck --live 1") // what runs is 2.0.0
@@ -534,6 +534,9 @@ func TestInstallRestartsAndProves(t *testing.T) {
 			out, err = b.install(format, "2.0.0", "POSDX_BOUND=3")
 			if err == nil || !strings.Contains(out, "taken back") || b.version() != "1.0.0" {
 				t.Errorf("an upgrade that is not well: %s in place, %v\n%s", b.version(), err, out)
+			}
+			if strings.Contains(out, "installed posdx 2.0.0") {
+				t.Errorf("one that was taken back is called installed:\n%s", out)
 			}
 			b.sh("/etc/init.d/posdx stop")
 			if left := strings.TrimSpace(b.sh(find)); left != "" {

@@ -1,11 +1,11 @@
 #!/bin/sh
 # The lab on a real kernel: Debian's ARMv7 kernel in qemu with a disk, real UART and USB-serial drivers, and posdx
 # installed from its own tar. Kernel and programs to compare with are fetched once into dist/armlab by an apt of their own;
-# nothing is installed here. Needs qemu-system-arm, kmod, cpio, e2fsprogs, nbdkit, mosquitto (Debian packages) and apt.
+# nothing is installed here. Needs qemu-system-arm, kmod, cpio, e2fsprogs, nbdkit, mosquitto, openssl (Debian packages) and apt.
 #   lab-arm.sh [arguments of armlab, such as -only upgrade-cut -cuts 10]
 set -eu
-for c in qemu-system-arm depmod cpio mkfs.ext4 nbdkit mosquitto; do
-	command -v $c >/dev/null || { echo "lab-arm: $c is missing; Debian packages qemu-system-arm kmod cpio e2fsprogs nbdkit mosquitto" >&2; exit 1; }
+for c in qemu-system-arm depmod cpio mkfs.ext4 nbdkit mosquitto openssl; do
+	command -v $c >/dev/null || { echo "lab-arm: $c is missing; Debian packages qemu-system-arm kmod cpio e2fsprogs nbdkit mosquitto openssl" >&2; exit 1; }
 done
 go=${GO:-go}
 w=$(pwd)/dist/armlab
@@ -39,9 +39,16 @@ if [ ! -f "$fetched" ]; then
 	for d in "$a"/var/cache/apt/archives/libperl5*.deb; do dpkg -x "$d" "$w/others"; done
 	touch "$fetched"
 fi
+# telegraf is no Debian package: TELEGRAF=v1.37.2 builds it with only the inputs and the output that are compared.
+if [ -n "${TELEGRAF:-}" ] && [ ! -x "$w/others/usr/bin/telegraf" ]; then
+	src=$(cd / && "$go" mod download -json "github.com/influxdata/telegraf@$TELEGRAF" | sed -n 's/.*"Dir": "\(.*\)",/\1/p')
+	(cd "$src" && CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=7 "$go" build -buildvcs=false -trimpath -ldflags '-s -w' \
+		-tags custom,inputs.cpu,inputs.mem,inputs.disk,inputs.net,outputs.mqtt,serializers.influx -o "$w/others/usr/bin/telegraf" ./cmd/telegraf)
+fi
 for v in 1.0.0 2.0.0; do
 	mkdir -p "$w/$v"
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=7 "$go" build -buildvcs=false -trimpath -gcflags=all=-l -ldflags "-s -w -X main.version=$v" -o "$w/$v/posdx-armv7" ./agent
 	DIST=$w/$v sh firmware-build/package.sh $v armv7 >/dev/null
 done
+CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=7 "$go" build -buildvcs=false -trimpath -ldflags "-s -w" -o "$w/posdx-fleet" ./fleet
 "$go" run ./firmware-build/armlab -work "$w" "$@"

@@ -20,6 +20,7 @@ state=/var/lib/posdx
 bound=${POSDX_BOUND:-60} # seconds in which a new program must be well
 margin=512 # kB that stay free
 by=tar
+again="run install.sh again" # what finishes an installation that was refused
 
 die() { echo "posdx setup: $*" >&2; rm -f "$program.new" 2>/dev/null || :; exit 1; }
 say() { echo "posdx setup: $*"; }
@@ -337,7 +338,7 @@ install() {
 	if [ -z "$root" ] && [ -f "$config" ]; then
 		# One that nobody has written a name into yet runs nowhere and stops no upgrade.
 		"$from/posdx" selfcheck --config "$config" >/dev/null || grep -q '= *"change-me"' "$config" ||
-			die "posdx $version cannot take over: put right what is named above. Nothing was changed$([ $fresh = yes ] || echo ', the old program runs on')"
+			die "posdx $version cannot take over: put right what is named above, then $again. Nothing was changed$([ $fresh = yes ] || echo ', the old program runs on')"
 	fi
 	was=no
 	! running || was=yes
@@ -378,17 +379,22 @@ install() {
 
 	switch
 	[ $fresh = no ] || at_boot
-	say "installed posdx ${version:-into $root}"
+	starting="/etc/init.d/posdx start"
+	[ "$(kind)" != systemd ] || starting="systemctl start posdx"
 	if [ $start = no ]; then
-		return
+		say "installed posdx ${version:-into $root}"
 	elif ! configured; then
+		say "installed posdx $version"
 		say "next: write estate and terminal into /etc/posdx/posdx.toml (posdx.toml.example there has every key), then"
-		say "      posdx config check /etc/posdx/posdx.toml && $(if [ "$(kind)" = systemd ]; then echo systemctl start posdx; else echo /etc/init.d/posdx start; fi)"
+		say "      posdx config check /etc/posdx/posdx.toml && $starting"
 	elif [ $was = yes ] || [ $fresh = yes ]; then
 		service restart </dev/null || [ -f "$taken" ] || [ -f "$pending" ] || die "posdx does not start"
 		prove || :
 		[ $fresh = no ] || "$program" selfcheck --config "$config" --live "$bound" >/dev/null || die "posdx was started and is not well, see above"
 		[ ! -f "$taken" ] || die "posdx $version was taken back: $(cat "$taken")"
+		say "installed posdx $version, it runs"
+	else
+		say "installed posdx $version; it did not run before and was not started:  $starting"
 	fi
 }
 
@@ -420,6 +426,11 @@ purge() {
 maintain() { # packager, script, kB of the program, then what the manager says
 	by=$1 script=$2 size=$3
 	shift 3
+	case $by in
+	deb) again="dpkg --configure -a" ;;
+	ipk) again="opkg configure posdx" ;;
+	apk) again="apk fix posdx" ;;
+	esac
 	from=$lib
 	case $by-$script-${1:-} in
 	deb-preinst-install | deb-preinst-upgrade | ipk-preinst-* | apk-preinst-*)

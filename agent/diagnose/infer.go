@@ -261,8 +261,8 @@ func (s *state) listen() {
 			s.says = append(s.says, saying{sign: i, cause: s.causeIndex(w.Cause), db: db})
 		}
 		for _, id := range g.Brought {
-			at := s.causeIndex(id)
-			s.says = append(s.says, saying{sign: i, cause: at, db: s.brought(g.Sign, at) * most, brought: true})
+			db := s.brought(g.Sign, id) * most
+			s.says = append(s.says, saying{sign: i, cause: s.causeIndex(id), db: db, brought: true})
 		}
 	}
 	s.families()
@@ -281,19 +281,16 @@ func (s *state) listen() {
 }
 
 // brought is how far a cause explains a finding that a deeper one of its own brings about: in full where nothing gets
-// past it on the way to the host, else as a fault that may bring it about.
-func (s *state) brought(g *codes.Sign, cause int) float64 {
-	if strings.HasPrefix(g.Check, "net.") && slices.Contains(waySegments, s.causes[cause].Segment) {
-		return 1
-	}
-	return s.f.Settings.Brought
+// past that one, else as a fault that may bring it about.
+func (s *state) brought(g *codes.Sign, cause string) float64 {
+	return evidence.Choose(slices.Contains(g.Surely, cause), 1, s.f.Settings.Brought)
 }
 
 // families reduces what is said twice: within a family, for and against apart, all but the strongest keep a fraction.
 func (s *state) families() {
 	n := len(s.causes)
-	// What deeper findings bring about is a family of its own, whether a cause does so by way of them or by itself: that
-	// nothing beyond a break works is one phenomenon, however often it is looked at.
+	// What is brought about by way of deeper findings is a family of its own: that nothing beyond a break works is one
+	// phenomenon, however often it is looked at.
 	names := []string{"brought"}
 	family := make([]int, len(s.signs))
 	for i := range s.signs {
@@ -304,12 +301,16 @@ func (s *state) families() {
 		}
 		family[i] = at
 	}
+	follows := s.follows()
 	strongest := make([]int32, 2*len(names)*n) // by family, side and cause; one more than its index
 	for i := range s.says {
 		x := &s.says[i]
 		at := 2 * family[x.sign]
 		switch {
-		case x.brought || x.db > 0 && len(s.signs[x.sign].Brought) > 0:
+		case x.db > 0 && follows[x.sign] > 0:
+			x.db *= 1 - (1-s.f.Settings.Family)*follows[x.sign]
+			continue
+		case x.brought:
 			at = 0
 		case x.db < 0:
 			at++
@@ -330,6 +331,27 @@ func (s *state) families() {
 			s.says[i].db *= s.f.Settings.Family
 		}
 	}
+}
+
+// follows tells of each finding how strongly a deeper one that brings it about shows: it is little news then, whichever
+// cause explains both.
+func (s *state) follows() []float64 {
+	list := make([]float64, len(s.signs))
+	for i := range s.signs {
+		g := &s.signs[i]
+		for j := range s.signs {
+			d := &s.signs[j]
+			if len(g.Brought) == 0 || i == j || d.Tells || d.strength <= list[i] {
+				continue
+			}
+			if slices.ContainsFunc(d.Weights, func(w codes.Weight) bool {
+				return w.Word >= codes.Strong && slices.Contains(g.Brought, w.Cause)
+			}) {
+				list[i] = d.strength
+			}
+		}
+	}
+	return list
 }
 
 // count counts the independent witnesses of each cause: one for every family that speaks for it, as far as it does, and

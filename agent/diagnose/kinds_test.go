@@ -74,7 +74,8 @@ func TestTwoLooksDisagree(t *testing.T) {
 	k := knowledge(t)
 	dead := found("net.gateway", report.Bad, report.Facts{"ip": "10.0.0.1", "neighbour": "failed", "loss_pct": 100.0})
 	well := found("net.gateway", report.OK, report.Facts{"ip": "10.0.0.1", "neighbour": "reachable", "loss_pct": 0.0})
-	rest := []report.Evidence{
+	rest := []report.Evidence{ // the cable is in: a loose one would explain both looks
+		found("net.link", report.OK, report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": true}),
 		found("net.address", report.OK, report.Facts{"iface": "eth0", "address": "10.0.0.7", "gateway_in_subnet": true, "default_routes": 1.0}),
 		found("net.internet", report.Bad, report.Facts{"target": "broker", "outcome": "timeout", "ms": 3000.0}),
 	}

@@ -317,8 +317,7 @@ func (s *state) ends(t *codes.Test) []float64 {
 			ends[s.causeIndex(w.Cause)] *= ratio(s.f.Settings.Weigh(w.Word))
 		}
 		for _, id := range sign.Brought {
-			at := s.causeIndex(id)
-			ends[at] *= ratio(s.brought(sign, at) * most)
+			ends[s.causeIndex(id)] *= ratio(s.brought(sign, id) * most)
 		}
 		if !sign.Tells {
 			for c := range rest {

@@ -56,7 +56,7 @@ func (r *Reading) session() {
 		r.add("session.fresh", it, fresh)
 		clear := Choose(dated, 1-old, 0.6) * (1 - fresh)
 		if s.Topic == "session" && s.Answered {
-			clear *= 0.3 // the host says otherwise, and it is the host that decides
+			clear *= 0.1 // the host says otherwise, and it is the host that decides
 		}
 		r.add("session.in", it, clear*Choose(it.claimedBad(), 0.0, 1))
 	default:

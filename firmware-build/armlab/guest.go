@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 // A lab is at most one running guest and what is at the far ends of its lines.
 type lab struct {
 	work, kernel string
-	cuts         int
+	cuts, hours  int
 	away         time.Duration
 
 	s      string // folder of sockets
@@ -47,6 +48,7 @@ type options struct {
 	rtc    string
 	append string
 	alone  bool // no devices at the far ends
+	warp   bool // while the guest waits its clock jumps to what it waits for, so that an idle day takes minutes
 	sick   bool // a second disk, whose reads and writes fail once the file that sicken makes is there
 }
 
@@ -122,6 +124,9 @@ func (l *lab) boot(ctx context.Context, o options) error {
 	}
 	if o.rtc != "" {
 		args = append(args, "-rtc", "base="+o.rtc)
+	}
+	if o.warp {
+		args = append(args, "-icount", "shift=3,sleep=off")
 	}
 	l.tail = &tail{}
 	l.qemu = exec.Command("qemu-system-arm", args...)
@@ -206,6 +211,12 @@ func (l *lab) order(limit time.Duration, command string) (string, error) {
 		}
 		said.WriteString(line)
 	}
+}
+
+// give writes a file of the guest.
+func (l *lab) give(name, text string) error {
+	_, err := l.order(minute, "echo "+base64.StdEncoding.EncodeToString([]byte(text))+" | base64 -d >"+name)
+	return err
 }
 
 // eventually repeats an order until it succeeds.

@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"flag"
 	"fmt"
 	"os"
@@ -27,6 +26,7 @@ func main() {
 	flag.StringVar(&l.work, "work", "", "`FOLDER` with kernel, packages and programs, made by lab-arm.sh")
 	flag.DurationVar(&l.away, "away", 4*time.Minute, "how long the broker is away")
 	flag.IntVar(&l.cuts, "cuts", 5, "how often the power is cut in each scenario of cuts")
+	flag.IntVar(&l.hours, "hours", 24, "of the simulated day; fewer are scaled up")
 	only := flag.String("only", "", "the scenarios to run, by `NAMES` with commas")
 	list := flag.Bool("list", false, "list the scenarios")
 	try := flag.String("try", "", "instead of scenarios, a `FILE` with commands for the shell of a guest in which posdx runs")
@@ -48,8 +48,11 @@ func main() {
 			err = l.ready(ctx, options{alone: true})
 		}
 		if err == nil {
+			err = l.give("/tmp/try", string(script))
+		}
+		if err == nil {
 			var said string
-			said, err = l.order(30*minute, "echo "+base64.StdEncoding.EncodeToString(script)+" | base64 -d >/tmp/try; sh /tmp/try")
+			said, err = l.order(30*minute, "sh /tmp/try")
 			fmt.Println(said)
 		}
 		l.off()
@@ -83,7 +86,7 @@ func main() {
 var modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "ext4", "xhci-pci", "ftdi_sio"}
 
 // onNeed are loaded by the scenarios that need them, by /lab/load.
-var onNeed = []string{"ppp_async", "dummy_hcd", "usb_f_acm", "cdc-acm"}
+var onNeed = []string{"ppp_async", "dummy_hcd", "usb_f_acm", "cdc-acm", "veth"}
 
 // first is the guest's first process: it loads the modules and hands over to the root on the disk.
 const first = `#!/bin/busybox sh
@@ -247,6 +250,12 @@ func (l *lab) prepare() error {
 		if err := shell(`mkdir -p "$2" && tar -C "$2" --strip-components=1 -xzf "$1"`, filepath.Join(l.work, v, "posdx-"+v+"-armv7.tar.gz"), filepath.Join(root, "pkg", v)); err != nil {
 			return err
 		}
+	}
+	if err := credentials(filepath.Join(root, "pkg/keys")); err != nil {
+		return err
+	}
+	if err := copyFile(l.path("posdx-fleet"), filepath.Join(root, "pkg/posdx-fleet"), 0o755); err != nil {
+		return err
 	}
 	return shell(`rm -f "$2" && truncate -s 512M "$2" && mkfs.ext4 -q -d "$1" "$2"`, root, l.path("root.img"))
 }

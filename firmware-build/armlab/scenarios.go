@@ -16,7 +16,7 @@ func scenarios() []scenario {
 		{"install", install}, {"link", link}, {"reader", unplug}, {"modem", modem}, {"ppp", ppp}, {"breaks", breaks}, {"carrier", carrier},
 		{"console", console}, {"storage", storage}, {"kernel-log", kernelLog},
 		{"broker", brokerGone}, {"forgotten", forgotten}, {"clock-1970", clock}, {"memory-12m", memory}, {"cut", cutWhileWriting}, {"cut-lying-disk", cutOnALyingDisk},
-		{"upgrade-cut", cutWhileUpgrading}, {"measure", measure},
+		{"upgrade-cut", cutWhileUpgrading}, {"measure", measure}, {"day", day},
 	}
 }
 

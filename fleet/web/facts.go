@@ -24,6 +24,9 @@ func (p *page) Facts(check string, f report.Facts) []measured {
 			continue
 		}
 		m := measured{ID: id, Name: p.Measure(check, id), Value: p.show(v)}
+		if target, ok := v.(string); ok && id == "target" {
+			m.Value = p.Subject(target)
+		}
 		if reg := p.knowledge.Fact(check, id); reg != nil {
 			m.Odd = !evidence.Plausible(reg, v)
 			if unit, ok := units[reg.Unit]; ok && reg.Kind() == "number" {
@@ -34,6 +37,45 @@ func (p *page) Facts(check string, f report.Facts) []measured {
 	}
 	slices.SortFunc(list, func(a, b measured) int { return strings.Compare(a.ID, b.ID) })
 	return list
+}
+
+// Subject is what a check was asked of: words for the names that every terminal has, and behind them the bearer that it
+// was asked by.
+func (p *page) Subject(s string) string {
+	name, by, found := strings.Cut(s, "@")
+	if t, ok := subjects[name]; ok {
+		name = t.In(p.Lang)
+	} else if w := p.knowledge.Word("scope", name).In(p.Lang); w != name {
+		name = w
+	}
+	if found {
+		return name + " @" + by
+	}
+	return name
+}
+
+// subjects are the names of targets and subjects that are fixed.
+var subjects = map[string]codes.Text{
+	"host-primary": {ZH: "主用主机", EN: "primary host"},
+	"host-backup":  {ZH: "备用主机", EN: "backup host"},
+	"gateway":      {ZH: "网关", EN: "gateway"},
+	"internet":     {ZH: "外网", EN: "internet"},
+	"broker":       {ZH: "消息服务器", EN: "broker"},
+	"terminal":     {ZH: "终端", EN: "terminal"},
+	"system":       {ZH: "系统", EN: "system"},
+	"txn":          {ZH: "交易", EN: "sale"},
+	"app":          {ZH: "支付应用", EN: "payment application"},
+}
+
+// Shared is a value that terminals share, as people call it.
+func (p *page) Shared(dim, value string) string {
+	switch dim {
+	case "scheme":
+		return p.SchemeTitle(value)
+	case "bearer":
+		return p.value(value)
+	}
+	return value
 }
 
 // Measure is what a fact is called, or its id if this program has no word for it.
@@ -85,6 +127,7 @@ var measures = map[string]codes.Text{
 	"by":                      {ZH: "测量方式", EN: "measured by"},
 	"bytes":                   {ZH: "未读字节", EN: "bytes passed unread"},
 	"card":                    {ZH: "卡", EN: "card"},
+	"card_scheme":             {ZH: "卡组织", EN: "card scheme"},
 	"cards":                   {ZH: "卡张数", EN: "cards"},
 	"cards_1h":                {ZH: "1 小时卡张数", EN: "cards in 1 h"},
 	"cards_failed":            {ZH: "读不出的卡", EN: "cards not read"},

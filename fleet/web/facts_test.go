@@ -60,9 +60,11 @@ func TestFactsOnAPage(t *testing.T) {
 	ann := h.browser(t, "ann")
 	for lang, says := range map[string][]string{
 		"zh": {`<i title="loss_pct">丢包</i> 12.5 %`, `<i title="rtt_ms">往返时延</i> 80 毫秒`, `<i title="by">测量方式</i> 用ping测`,
-			`<i title="life_used_pct">已用寿命</i> -7 % <span class="tag warn">数值不可信</span>`, `<i title="worth_xyz">worth_xyz</i> 3`},
+			`<i title="life_used_pct">已用寿命</i> -7 % <span class="tag warn">数值不可信</span>`, `<i title="worth_xyz">worth_xyz</i> 3`,
+			`title="host-primary">主用主机</td>`, `title="mmcblk0">mmcblk0</td>`},
 		"en": {`<i title="loss_pct">loss</i> 12.5 %`, `<i title="rtt_ms">round trip</i> 80 ms`, `<i title="by">measured by</i> by echoes`,
-			`<i title="life_used_pct">life used</i> -7 % <span class="tag warn">cannot be</span>`},
+			`<i title="life_used_pct">life used</i> -7 % <span class="tag warn">cannot be</span>`,
+			`title="host-primary">primary host</td>`},
 	} {
 		_, body, _ := h.send(t, ann, "GET", "/diagnosis/shop/t1/"+d.ID+"?lang="+lang, nil)
 		for _, s := range says {

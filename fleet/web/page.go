@@ -404,6 +404,9 @@ func (p *page) CheckTitle(name string) string {
 	if c, ok := p.knowledge.Check(name); ok {
 		return c.Title.In(p.Lang)
 	}
+	if name == "code" {
+		return p.T("code.itself")
+	}
 	return name
 }
 

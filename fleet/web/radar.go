@@ -228,7 +228,7 @@ var parts = map[string]codes.Text{
 var versionDims = []string{"agent", "application", "firmware", "model", "knowledge", "acquirer", "carrier", "bearer", "region", "site", "scheme"}
 
 // versionPeriods are the times over which the page of versions says which terminals failed. What they run is of now.
-var versionPeriods = []period{{ID: "24h"}, {ID: "1h"}, {ID: "7d"}, {ID: "30d"}}
+var versionPeriods = []period{{ID: "1h"}, {ID: "24h"}, {ID: "7d"}, {ID: "30d"}}
 
 // An affected is a version in which something was looked for and found.
 type affected struct {
@@ -278,7 +278,7 @@ func (s *Site) versions(w http.ResponseWriter, r *http.Request) {
 		Range   string
 		Periods []period
 	}{page: p, Dim: cmp.Or(p.Param("dim"), "agent"), Dims: versionDims, Bills: len(s.Bills), What: strings.TrimSpace(p.Param("has"))}
-	long, bad := periodOf(p, versionPeriods...)
+	long, bad := periodOf(p, append([]period{{ID: "24h"}}, versionPeriods...)...)
 	if err = cmp.Or(err, bad, known(p.query, "dim", versionDims...)); err != nil {
 		s.fail(w, r, err)
 		return

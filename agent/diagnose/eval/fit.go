@@ -23,15 +23,28 @@ const folds = 6
 // foldOf tells in which part a mechanism is judged: whole, with all its codes and wordings.
 func foldOf(f *fault) int { return int(hash(f.mechanism())/7) % folds }
 
-// fitted names the settings that are fitted, with the first step of the search and the bounds.
+// fitted names the settings that are fitted, with the first step of the search and the bounds: what the number can mean
+// at all, and none that the search is expected to reach. What made trials cannot teach is not fitted: how much certainty
+// is kept back for what nobody thought of (spare_*), and how far a code may speak against what it does not name, which
+// ladder says.
 var fitted = []struct {
 	name            string
 	step, low, high float64
 }{
-	{"hint", 1, 0.5, 8}, {"moderate", 2, 2, 16}, {"strong", 3, 5, 26}, {"decisive", 4, 10, 40},
-	{"often", 1.5, -10, 0}, {"sometimes", 1.5, -12, -1}, {"seldom", 1.5, -20, -3}, {"rare", 1.5, -26, -5}, {"remote", 2, -34, -10},
-	{"unexplained", 1.5, -4, 4}, {"family", 0.1, 0, 0.4}, {"brought", 0.05, 0.2, 0.9},
-	{"spare_0", 0.03, 0.03, 0.25}, {"spare_1", 0.01, 0.01, 0.1}, {"spare_2", 0.005, 0.007, 0.3}, {"spare_3", 0.004, 0.005, 0.2}, {"spare_others", 0.1, 0, 0.9},
+	{"hint", 1, 0.5, 20}, {"moderate", 2, 1, 40}, {"strong", 3, 2, 50}, {"decisive", 4, 4, 60},
+	{"often", 1.5, -20, 0}, {"unexplained", 1.5, -12, 12}, {"family", 0.1, 0, 1}, {"brought", 0.05, 0, 1},
+}
+
+// rungs are the settings that ladder sets.
+var rungs = []string{"sometimes", "seldom", "rare", "remote"}
+
+// ladder sets what the words of a prior weigh: from often to remote in equal steps, and remote as much as a decisive
+// finding, so that one that is the fault itself lifts any cause to the level of the code's own.
+func ladder(s *codes.Settings) {
+	step := (s.Often + s.Decisive) / 4
+	for i, at := range []*float64{&s.Sometimes, &s.Seldom, &s.Rare, &s.Remote} {
+		*at = math.Round(1000*(s.Often-float64(i+1)*step)) / 1000
+	}
 }
 
 // A prepared trial is read and can be weighed again and again.
@@ -108,6 +121,7 @@ func loss(list []prepared, f *codes.Inference) float64 {
 // fit searches for the settings of the least surprise, one after the other with falling steps.
 func fit(on lot, from codes.Inference, rounds int, say func(string, ...any)) codes.Settings {
 	f := from
+	ladder(&f.Settings)
 	best := on.surprise(&f)
 	steps := make([]float64, len(fitted))
 	for i := range steps {
@@ -120,6 +134,7 @@ func fit(on lot, from codes.Inference, rounds int, say func(string, ...any)) cod
 			moved := false
 			for _, way := range []float64{steps[i], -steps[i]} {
 				*at = min(max(was+way, x.low), x.high)
+				ladder(&f.Settings)
 				if !ordered(&f.Settings) {
 					continue
 				}
@@ -130,6 +145,7 @@ func fit(on lot, from codes.Inference, rounds int, say func(string, ...any)) cod
 			}
 			if !moved {
 				*at = was
+				ladder(&f.Settings)
 				steps[i] /= 2
 			}
 		}
@@ -139,6 +155,7 @@ func fit(on lot, from codes.Inference, rounds int, say func(string, ...any)) cod
 		at := f.Settings.Field(x.name)
 		*at = math.Round(*at*1000) / 1000
 	}
+	ladder(&f.Settings)
 	f.Settings.SetAbove = setAbove(on.trials, &f)
 	return f.Settings
 }
@@ -275,7 +292,7 @@ func writeSettings(file string, s *codes.Settings) error {
 	lines := strings.Split(string(b), "\n")
 	for i, l := range lines {
 		cells := strings.Split(l, "\t")
-		if len(cells) == 4 && cells[2] == "yes" {
+		if len(cells) == 4 && (cells[2] == "yes" || slices.Contains(rungs, cells[0])) {
 			cells[1] = strconv.FormatFloat(*s.Field(cells[0]), 'g', -1, 64)
 			lines[i] = strings.Join(cells, "\t")
 		}
@@ -305,6 +322,7 @@ func readFolds(table string, base codes.Settings) ([]codes.Settings, error) {
 				}
 				*at = v
 			}
+			ladder(&s)
 			list = append(list, s)
 		}
 	}

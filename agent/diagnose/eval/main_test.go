@@ -81,3 +81,18 @@ func TestFittedIsTheFit(t *testing.T) {
 		t.Errorf("%s is called fitted, and no fit came to it", name)
 	}
 }
+
+// TestLadder: what the words of a prior weigh follows from often and decisive.
+func TestLadder(t *testing.T) {
+	k, problems := codes.Parse(os.DirFS("../../../codes/data"))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	s := k.Inference.Settings
+	if ladder(&s); s != k.Inference.Settings {
+		t.Errorf("settings.tsv has %+v, the ladder makes %+v of it", k.Inference.Settings, s)
+	}
+	if s.Remote != -s.Decisive {
+		t.Errorf("remote %.2f, decisive %.2f: one decisive finding does not lift what no code names", s.Remote, s.Decisive)
+	}
+}

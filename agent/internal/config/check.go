@@ -262,6 +262,7 @@ func (k *checker) hook() {
 }
 
 func (k *checker) logs() {
+	patterns := map[[2]string]string{} // of each file, and where they stand
 	for i, l := range k.c.Log {
 		key := fmt.Sprintf("log[%d]", i)
 		switch {
@@ -277,6 +278,14 @@ func (k *checker) logs() {
 		}
 		if len(l.Patterns) == 0 {
 			k.bad(key+".patterns", "log-no-patterns")
+		}
+		for j, p := range l.Patterns {
+			at := fmt.Sprintf("%s.patterns[%d]", key, j)
+			if first, twice := patterns[[2]string{l.Path, p}]; twice {
+				k.bad(at, "pattern-twice", p, first)
+			} else {
+				patterns[[2]string{l.Path, p}] = at
+			}
 		}
 		starts, ends := false, false
 		for j, st := range l.Step {

@@ -199,6 +199,7 @@ var heard = [...]translate.Text{
 	{"领到的证书：%v", "the certificate that came: %w"},
 	{"通告：签名不是本终端的密钥", "advisory: not signed by a key of this terminal"},
 	{"通告：%v", "advisory: %w"},
+	{"通告：%[2]s 的 %[1]s 与主题 %[3]s 所说的不符", "advisory: %s of %q is not what the topic %q says"},
 	{"主题 %s：应为 pos/v1/<estate>/<terminal>/<kind>", "topic %q: want pos/v1/<estate>/<terminal>/<kind>"},
 	{"不是打包的文档", "unpack: not a packed envelope"},
 	{"%v（%d 字节）", "%w: %d bytes"},

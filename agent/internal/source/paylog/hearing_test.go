@@ -80,3 +80,22 @@ func TestALogThatSaysNothingSaysSo(t *testing.T) {
 		t.Errorf("%+v", ev)
 	}
 }
+
+// TestMarksAndCalendars: a file of UTF-8 may begin with a mark, and a till in Thailand counts other years.
+func TestMarksAndCalendars(t *testing.T) {
+	p := pattern(t, `^(?P<time>[-/\d]+ [:\d]+) resp=(?P<code>\w+)`, Options{Layout: "02/01/2006 15:04:05"})
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.Local)
+	for line, want := range map[string]time.Time{
+		"28/11/2569 11:59:58 resp=96": now.Add(-2 * time.Second), "28/11/2026 11:59:58 resp=96": now.Add(-2 * time.Second),
+		"28/11/2570 11:59:58 resp=96": now.Add(-2*time.Second).AddDate(1, 0, 0),
+	} {
+		if f, ok, _ := p.read([]byte(line), now); !ok || !f.at.Equal(want) {
+			t.Errorf("%s: %v, want %v", line, f.at, want)
+		}
+	}
+	marked := "\uFEFF28/11/2026 11:59:58 resp=96\r\n\uFEFF28/11/2026 11:59:59 resp=51\r\n"
+	trial, err := Try(strings.NewReader(marked), LogFile{Patterns: []*Pattern{p}}, func(Hit) {})
+	if err != nil || trial.Hits[0] != 2 || trial.Wrong != 0 {
+		t.Errorf("%+v, %v", trial, err)
+	}
+}

@@ -240,6 +240,9 @@ type decoder struct {
 	wrong int // lines that are no text of their encoding
 }
 
+// mark8 is the mark of the byte order, in UTF-8: some programs begin a file with it, some each block that they write.
+var mark8 = []byte("\uFEFF")
+
 // utf8 gives the line as UTF-8 to f. A line that is no text of its encoding is counted, and its ASCII part is given all
 // the same: a pattern may find a code there.
 func (d *decoder) utf8(line []byte, f func([]byte)) {
@@ -251,7 +254,7 @@ func (d *decoder) utf8(line []byte, f func([]byte)) {
 		if !utf8.Valid(line) {
 			d.wrong++
 		}
-		f(line)
+		f(bytes.TrimPrefix(line, mark8))
 		return
 	}
 	if need := 3 * len(line); need > len(d.text) {
@@ -261,7 +264,7 @@ func (d *decoder) utf8(line []byte, f func([]byte)) {
 	if bytes.ContainsRune(text, utf8.RuneError) {
 		d.wrong++
 	}
-	f(bytes.TrimPrefix(text, []byte("\uFEFF")))
+	f(bytes.TrimPrefix(text, mark8))
 	clear(text)
 }
 

@@ -20,6 +20,9 @@ const maxPattern = 1024
 // maxTime bounds the text of a time: the longest form has under 40 characters.
 const maxTime = 64
 
+// buddhist is how many years Thailand's calendar, in which terminals there write their logs, is ahead.
+const buddhist = 543
+
 // fraction is the most digits of a second's fraction.
 const fraction = 9
 
@@ -175,6 +178,9 @@ func logTime(layout, v string, now time.Time) (time.Time, bool) {
 		return w, false
 	}
 	if w.Year() > 0 {
+		if ahead := w.Year() - now.Year(); ahead >= buddhist-1 && ahead <= buddhist+1 {
+			w = w.AddDate(-buddhist, 0, 0)
+		}
 		return w, true
 	}
 	if hasDate(layout) {
