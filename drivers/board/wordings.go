@@ -3,9 +3,9 @@ package board
 import "strings"
 
 // A wording is how the kernel words one complaint. Head begins the line, all parts stand in it in any order, and none
-// of not does; all are in lower case. The comment above it names the sources that it was taken from, in Linux 6.1 unless
-// a version is given; there it costs the terminal nothing. Old and new wordings of the same complaint stand side by
-// side, because terminals run kernels of fifteen years.
+// of not does; all are in lower case. The comment above it names the sources that it was taken from, in Linux 6.1
+// unless a version is given; there it costs the terminal nothing. Old and new wordings of the same complaint stand
+// side by side, because terminals run kernels of fifteen years.
 type wording struct {
 	class Complaint
 	head  string // the line begins with it; "" for anywhere

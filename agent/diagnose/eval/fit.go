@@ -24,9 +24,9 @@ const folds = 6
 func foldOf(f *fault) int { return int(hash(f.mechanism())/7) % folds }
 
 // fitted names the settings that are fitted, with the first step of the search and the bounds: what the number can mean
-// at all, and none that the search is expected to reach. What made trials cannot teach is not fitted: how seldom a check
-// is itself wrong (strong, decisive), how much certainty is kept back for what nobody thought of (spare_*), and how far
-// a code may speak against what it does not name, which ladder says.
+// at all, and none that the search is expected to reach. What made trials cannot teach is not fitted: how seldom a
+// check is itself wrong (strong, decisive), how much certainty is kept back for what nobody thought of (spare_*), and
+// how far a code may speak against what it does not name, which ladder says.
 var fitted = []struct {
 	name            string
 	step, low, high float64
