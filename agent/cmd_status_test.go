@@ -56,7 +56,7 @@ func TestCommandsWithoutDaemon(t *testing.T) {
 		{"report --code 96 --txn connect_ms=fast", exitUsage, "whole milliseconds"},
 		{"status --socket " + socket, exitFailed, socket},
 		{"status extra", exitUsage, "usage: posdx status"},
-		{"console --charset ebcdic", exitUsage, "usage: posdx console"},
+		{"console --charset ebcdic", exitUsage, `--charset "ebcdic"`},
 		{"console", exitFailed, "no terminal"},
 	} {
 		var out, talk bytes.Buffer

@@ -28,7 +28,8 @@ type browser struct {
 	out     *bufio.Reader
 	session string
 	id      int
-	acts    int // clicks and searches since a page was opened by its address
+	bound   *time.Timer // ends a browser that answers no more; each page that is opened has all of it
+	acts    int         // clicks and searches since a page was opened by its address
 }
 
 func newBrowser(t *testing.T) *browser {
@@ -54,7 +55,7 @@ func newBrowser(t *testing.T) *browser {
 	toR.Close()
 	fromW.Close()
 	bound := time.AfterFunc(10*soon, func() { cmd.Process.Kill() })
-	b := &browser{in: toW, out: bufio.NewReader(fromR)}
+	b := &browser{in: toW, out: bufio.NewReader(fromR), bound: bound}
 	t.Cleanup(func() {
 		b.try("Browser.close", nil)
 		cmd.Wait()
@@ -139,6 +140,7 @@ func (b *browser) eval(t *testing.T, expression string) any {
 func (b *browser) open(t *testing.T, url string, width, height int, dark bool) {
 	t.Helper()
 	b.acts = 0
+	b.bound.Reset(10 * soon)
 	scheme := "light"
 	if dark {
 		scheme = "dark"

@@ -1,11 +1,13 @@
 package diagnose
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"posdx/agent/report"
+	"posdx/codes"
 )
 
 // A network generation that is switched off is heard as a weak signal or none: the signal is not to blame for it.
@@ -159,6 +161,108 @@ func TestStepsNameWhatIsToBeDone(t *testing.T) {
 			if strings.Contains(r.Say, "never") {
 				t.Errorf("%s: %s", c.ID, r.Say)
 			}
+		}
+	}
+}
+
+// deaf are causes that a check finds by something its good news does not look at, and what.
+var deaf = map[string]string{
+	"net.address lan.cable":         "an address stays when a cable is pulled",
+	"net.tcp terminal.app-network":  "that the terminal itself connects is what shows it",
+	"net.tls host.overloaded":       "a quick handshake is of the front end; what is behind it may be busy",
+	"board.clock terminal.date-bug": "the clock is right on the day that software stumbles over",
+	"app.config modem.dial":         "of the number that is dialled the other settings say nothing",
+	"app.config terminal.moved":     "settings move with the terminal",
+}
+
+// What a check finds broken it can find well, and then that speaks against whoever it had spoken for: a cause is not
+// left because nothing was made of the look that cleared it.
+func TestGoodNewsIsHeard(t *testing.T) {
+	k := knowledge(t)
+	cleared, good := map[string]bool{}, map[string]bool{}
+	for i := range k.Inference.Signs {
+		s := &k.Inference.Signs[i]
+		if k.NewsOf(s.Name) != codes.GoodNews {
+			continue
+		}
+		good[s.Check] = true
+		for _, w := range s.Weights {
+			cleared[s.Check+" "+w.Cause] = cleared[s.Check+" "+w.Cause] || w.Word < 0
+		}
+	}
+	heard := 0
+	for i := range k.Inference.Signs {
+		s := &k.Inference.Signs[i]
+		for _, w := range s.Weights {
+			cell := s.Check + " " + w.Cause
+			switch {
+			case s.Tells || w.Word < codes.Strong || !good[s.Check]:
+			case cleared[cell] == (deaf[cell] != ""):
+				t.Errorf("%s: %s speaks for %s, good news against it: %v", s.Check, s.Name, w.Cause, cleared[cell])
+			default:
+				heard++
+			}
+		}
+	}
+	if heard < 40 {
+		t.Errorf("only %d cells are read: the test is blind", heard)
+	}
+}
+
+// What only a host can find is ruled out where nothing was sent, and hard to believe where nothing came back.
+func TestUnsentWasNotAnswered(t *testing.T) {
+	k := knowledge(t)
+	for i := range k.Causes {
+		c := &k.Causes[i]
+		if len(c.Stages) != 1 || c.Stages[0] != "answer" || slices.Contains(c.Writers, "terminal") {
+			continue
+		}
+		for _, name := range []string{"not.sent", "sent.silent"} {
+			if !slices.ContainsFunc(k.Inference.Sign(name).Weights, func(w codes.Weight) bool { return w.Cause == c.ID && w.Word <= -codes.Strong }) {
+				t.Errorf("%s does not rule out %s", name, c.ID)
+			}
+		}
+	}
+}
+
+// What is seen where nothing gets past a break is explained in full by whatever broke the way, and counts alike for all
+// of it: without a look at the router the line behind it is not to blame before it, nor named.
+func TestWhatWasNotLookedAtStaysAlive(t *testing.T) {
+	k := knowledge(t)
+	beyond := []report.Evidence{
+		found("net.link", report.OK, report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": true}),
+		found("net.address", report.OK, report.Facts{"iface": "eth0", "address": "10.0.0.7", "gateway_in_subnet": true, "default_routes": 1.0}),
+		found("net.internet", report.Bad, report.Facts{"target": "broker", "outcome": "timeout", "ms": 3000.0}),
+		found("net.dns", report.Bad, report.Facts{"name": "pay.example", "outcome": "timeout"}),
+	}
+	d := Explain(local("newpos:E5"), beyond, k, Options{})
+	router, line := probability(&d, "lan.gateway"), probability(&d, "wan.outage")
+	if !d.Abstained || router < line/3 {
+		t.Errorf("router %.2f, line %.2f, abstained %v", router, line, d.Abstained)
+	}
+	dead := found("net.gateway", report.Bad, report.Facts{"ip": "10.0.0.1", "neighbour": "failed", "loss_pct": 100.0})
+	well := found("net.gateway", report.OK, report.Facts{"ip": "10.0.0.1", "neighbour": "reachable", "loss_pct": 0.0})
+	for cause, look := range map[string]report.Evidence{"lan.gateway": dead, "wan.outage": well} {
+		if d := Explain(local("newpos:E5"), append(slices.Clone(beyond), look), k, Options{}); d.Causes[0].ID != cause || d.Abstained {
+			t.Errorf("with a look at the router: %s %.2f, want %s", d.Causes[0].ID, d.Causes[0].Probability, cause)
+		}
+	}
+}
+
+// Where one of two things that run short was looked at, the other one is not well because of it.
+func TestHalfALookIsNoClearance(t *testing.T) {
+	k := knowledge(t)
+	p, _ := k.Profile("unionpay")
+	memory := found("board.memory", report.OK, report.Facts{"available_mb": 200.0, "oom_kills_24h": 0.0, "pressure_avg10": 0.0})
+	cpu := found("board.cpu", report.OK, report.Facts{"pressure_avg10": 2.0, "load1": 0.2})
+	against := func(list ...report.Evidence) float64 {
+		ev := local("TransactionFailed")
+		return -infer(&ev, list, k, p).cause("terminal.overloaded").evidence
+	}
+	both := against(memory, cpu)
+	for name, one := range map[string]float64{"memory": against(memory), "processor": against(cpu)} {
+		if one > both/2 || one <= 0 {
+			t.Errorf("%s alone weighs %.1f dB, both %.1f", name, one, both)
 		}
 	}
 }

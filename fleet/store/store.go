@@ -53,9 +53,8 @@ func Open(ctx context.Context, address string) (*Store, error) {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}
 		dsn := liteAddress(path) + "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
-		// In memory is what a statement would undo, at most a part of one batch. A longer log before it is copied into the
-		// file saves writing the pages of the indices again and again.
-		if s.write, err = sql.Open("sqlite", dsn+"&_pragma=temp_store(MEMORY)&_pragma=wal_autocheckpoint(8000)"); err != nil {
+		// A longer log before it is copied into the file saves writing the pages of the indices again and again.
+		if s.write, err = sql.Open("sqlite", dsn+"&_pragma=wal_autocheckpoint(8000)"); err != nil {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}
 		s.write.SetMaxOpenConns(1)
@@ -73,7 +72,13 @@ func Open(ctx context.Context, address string) (*Store, error) {
 	default:
 		return nil, fmt.Errorf("store %q: %w", address, ErrAddress)
 	}
-	if err := s.create(ctx); err != nil {
+	err = s.create(ctx)
+	if err == nil && !s.pg {
+		// What a statement would undo is at most a part of one batch, and goes to memory, not to a file of its own. What a
+		// migration sorts may be all there is: so only now.
+		_, err = s.write.ExecContext(ctx, "PRAGMA temp_store = MEMORY")
+	}
+	if err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open store: %w", err)
 	}

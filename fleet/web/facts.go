@@ -58,6 +58,7 @@ func (p *page) Subject(s string) string {
 var subjects = map[string]codes.Text{
 	"host-primary": {ZH: "主用主机", EN: "primary host"},
 	"host-backup":  {ZH: "备用主机", EN: "backup host"},
+	"card_scheme":             {ZH: "卡组织", EN: "card scheme"},
 	"gateway":      {ZH: "网关", EN: "gateway"},
 	"internet":     {ZH: "外网", EN: "internet"},
 	"broker":       {ZH: "消息服务器", EN: "broker"},
@@ -127,6 +128,7 @@ var measures = map[string]codes.Text{
 	"by":                      {ZH: "测量方式", EN: "measured by"},
 	"bytes":                   {ZH: "未读字节", EN: "bytes passed unread"},
 	"card":                    {ZH: "卡", EN: "card"},
+	"card_scheme":             {ZH: "卡组织", EN: "card scheme"},
 	"cards":                   {ZH: "卡张数", EN: "cards"},
 	"cards_1h":                {ZH: "1 小时卡张数", EN: "cards in 1 h"},
 	"cards_failed":            {ZH: "读不出的卡", EN: "cards not read"},

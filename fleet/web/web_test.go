@@ -7,6 +7,7 @@ import (
 	"flag"
 	"html"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -575,5 +576,35 @@ func TestAQuietStreamOfChangesLives(t *testing.T) {
 		answer.Body.Close()
 		server.CloseClientConnections()
 		server.Close()
+	}
+}
+
+// What a terminal names can be long and without a space: a cell that shows it breaks it, or the table would push the
+// page wider than the screen.
+func TestCellsOfForeignWordsBreak(t *testing.T) {
+	files, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	breaks := regexp.MustCompile(`class="[^"]*\b(terminal|code|cause|what|facts|free)\b`)
+	cells := 0
+	for _, file := range files {
+		b, err := templateFiles.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rest := range strings.Split(string(b), "<td")[1:] {
+			cell, _, _ := strings.Cut(rest, "</td>")
+			head, _, _ := strings.Cut(cell, ">")
+			if !strings.Contains(cell, ".CauseTitle") {
+				continue
+			}
+			if cells++; !breaks.MatchString(head) {
+				t.Errorf("%s: <td%s> shows a cause and does not break it", file, head)
+			}
+		}
+	}
+	if cells < 4 {
+		t.Errorf("%d cells were found", cells)
 	}
 }

@@ -912,6 +912,20 @@ func TestANarrowWindowShowsWhatCounts(t *testing.T) {
 	}
 }
 
+// A table folds what is not fitted into one line; a device that was asked for alone is shown.
+func TestTheTableFoldsWhatIsNotFitted(t *testing.T) {
+	absent := report.Facts{"reason": report.ReasonAbsent}
+	list := []report.Evidence{saw("modem.sim", "modem0", report.NotRun, absent), saw("net.dns", "internet", report.NotRun, absent),
+		saw("net.dns", "host-primary", report.OK, nil), saw("modem.sim", "modem1", report.NotRun, absent)}
+	got := strings.Join(Table(list, "en", 80), "\n")
+	if strings.Count(got, "\n") != 1 || !strings.Contains(got, "host-primary") || !strings.HasSuffix(got, "\nNot fitted: modem.sim, net.dns") {
+		t.Errorf("%s", got)
+	}
+	if one := Table(list[:1], "en", 80); len(one) != 1 || !strings.Contains(one[0], "reason=absent") {
+		t.Errorf("%q", one)
+	}
+}
+
 // What went wrong is said to its end, also where that takes more than a row; a page that is full keeps its lines, and
 // the smallest window holds any length.
 func TestALongNoteIsSaidToItsEnd(t *testing.T) {

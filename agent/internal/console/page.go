@@ -160,16 +160,27 @@ func hasHan(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Han, r) })
 }
 
-// Table is a table of evidence: check, subject, status, facts. What is bad comes first.
+// Table is a table of evidence: check, subject, status, facts. What is bad comes first; what is not fitted is one line.
 func Table(list []report.Evidence, lang string, cols int) (lines []string) {
 	order := []report.Status{report.Bad, report.OK, report.CannotTell, report.NotRun}
 	list = slices.Clone(list)
 	rank := func(i int) int { return slices.Index(order, list[i].Status) }
 	sort.SliceStable(list, func(i, j int) bool { return rank(i) < rank(j) })
+	absent := func(e report.Evidence) bool { return e.Status == report.NotRun && notFitted(e) }
+	var folded []string
 	for _, e := range list {
+		if name := text.Clean(e.Check); len(list) > 1 && absent(e) {
+			if !slices.Contains(folded, name) {
+				folded = append(folded, name)
+			}
+			continue
+		}
 		line := text.Pad(text.Clean(e.Check), 19) + " " + text.Pad(text.Clean(e.Subject), 13) + " " +
 			text.Pad(StatusWord(e.Status, lang), 11) + " " + facts(e.Facts)
 		lines = append(lines, text.Wrap(line, cols, 46)...)
+	}
+	if len(folded) > 0 {
+		lines = append(lines, text.Wrap(wordFitted.In(lang)+strings.Join(folded, wordAnd.In(lang)), cols, 4)...)
 	}
 	return lines
 }
