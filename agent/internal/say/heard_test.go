@@ -37,7 +37,7 @@ func TestErrorsMadeInEnglishAreHeard(t *testing.T) {
 		}
 		said := Error(housetest.SampleOf(text, inner), "zh")
 		if !housetest.HasHan(said) || strings.Contains(said, "系统报告") || housetest.English(said) != "" {
-			t.Errorf("%s: %q is said as %q: it needs a row in heard", path, text, said)
+			t.Errorf("%s: %q is said as %q: it needs a row in texts.tsv", path, text, said)
 		}
 		if strings.Contains(text, "%w") && !strings.Contains(said, "没有回音") {
 			t.Errorf("%s: %q loses what it is around in %q", path, text, said)
@@ -51,7 +51,7 @@ func TestErrorsMadeInEnglishAreHeard(t *testing.T) {
 			written = append(written, text)
 		}
 	}
-	for _, h := range heard {
+	for _, h := range told().forms[:told().heard] {
 		row := same(h.EN)
 		if !slices.ContainsFunc(written, func(text string) bool { return strings.Contains(row, text) }) {
 			t.Errorf("nothing says %q", h.EN)

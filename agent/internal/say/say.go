@@ -66,8 +66,8 @@ func (m Message) In(lang string) string {
 var bounded = strings.NewReplacer("%q", "%.200q", "%[1]q", "%.200[1]q", "%[2]q", "%.200[2]q", "%[3]q", "%.200[3]q")
 
 func find(id string) (zh, en string) {
-	for i := range texts {
-		if t := &texts[i]; t.id == id {
+	for _, t := range told().texts {
+		if t.id == id {
 			return t.zh, t.en
 		}
 	}
@@ -89,31 +89,23 @@ func (f foreign) Error() string { return string(f) }
 // Is tells whether it was made of a message, whatever its values.
 func (f foreign) Is(err error) bool {
 	m, ok := err.(Message)
-	at := translate.Find(string(f), forms())
-	return ok && at >= len(heard) && texts[at-len(heard)].id == m.ID
+	t := told()
+	at := translate.Find(string(f), t.forms)
+	return ok && at >= t.heard && t.texts[at-t.heard].id == m.ID
 }
 
 func (f foreign) In(lang string) string {
 	if lang == "en" {
 		return string(f)
 	}
-	return translate.Words(string(f), forms())
-}
-
-// forms are the texts by which what was written in English is found again.
-func forms() []translate.Text {
-	list := heard[:]
-	for _, t := range texts {
-		list = append(list, translate.Text{ZH: t.zh, EN: t.en})
-	}
-	return list
+	return translate.Words(string(f), told().forms)
 }
 
 // Error is any error in a language. Texts that only the system or a library has are given in their own words, in
 // quotes.
 func Error(err error, lang string) string {
 	if lang != "en" {
-		return translate.Error(err, forms())
+		return translate.Error(err, told().forms)
 	}
 	if t, ok := err.(Teller); ok {
 		return t.In(lang)
