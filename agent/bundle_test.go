@@ -132,7 +132,7 @@ func TestBundleWithoutDaemonAndConfig(t *testing.T) {
 
 // A bundle shows the configuration; every key of it is listed here, so that a new one makes somebody decide.
 func TestBundleShowsNoNewKeyUnseen(t *testing.T) {
-	decided := `App.Certificates App.Expected App.Parameters App.Process Broker.AdvisoryKeys Broker.CA Broker.Cert Broker.Compress Broker.DailyBytes Broker.Delivery Broker.Key Broker.KeepAlive Broker.Renew Broker.ServerName Broker.URL
+	decided := `App.Certificates App.Expected App.Parameters App.Process Broker.AdvisoryKeys Broker.CA Broker.Cert Broker.Compress Broker.DailyBytes Broker.Delivery Broker.Key Broker.KeepAlive Broker.Renew Broker.ServerName Broker.SiteWords Broker.URL
 		Broker.UserFile Capture.Dialect Capture.Interface Capture.Length Capture.On Console.Baud Console.Charset Console.Idle Console.Keys Console.Language Console.Locked Console.PIN Console.Plain Console.TTY Contacts.Acquirer Contacts.Carrier Contacts.Service ECR.Address ECR.Baud ECR.Bits ECR.Framing ECR.Name ECR.Parity ECR.Port ECR.RX ECR.Way Estate Hook.Group Hook.HTTP Hook.Socket Hook.TokenFile Knowledge.Keys Labels Language Log.Begin Log.Encoding Log.Origin Log.Path Log.Patterns Log.Scheme Log.Time Log.Step.Pattern Log.Step.Phase Log.Step.Result
 		Modem.APN Modem.Baud Modem.Dedicated Modem.DialUp Modem.MayReset Modem.Name Modem.Port Modem.Protocol Modem.RX Network.DailyBytes Network.HostsFile Network.Interfaces Network.Metered
 		Network.ResolvConf Network.Resolvers Network.SSID Outbox.MaxAge Outbox.MaxBytes Modem.Keys Reader.Keys PINPad.APN PINPad.Baud PINPad.Dedicated PINPad.DialUp PINPad.Keys PINPad.MayReset PINPad.Name PINPad.Port PINPad.Protocol PINPad.RX

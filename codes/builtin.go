@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7ddbec5e27ee8fd3e9a69d351a5699355cf876cba1ad2d35d02ef0b962a4b4ee", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:06921b1fb9ba53bd9b7b917592f8ebf8b1a4fb2951aab86a83777f496d5f0868", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3990,7 +3990,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7ddbec5e27ee8fd3e9a
 	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
-}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 18, Strong: 38.375, Decisive: 46, Often: -4.75, Sometimes: -15.063, Seldom: -25.375, Rare: -35.688, Remote: -46, Unexplained: -0.5, Family: 0.6, Brought: 0.75, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0892, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.35, Moderate: 14.5, Strong: 26, Decisive: 33, Often: -5.125, Sometimes: -12.094, Seldom: -19.063, Rare: -26.031, Remote: -33, Unexplained: -1.25, Family: 0.7, Brought: 0.725, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0917, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
 	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},

@@ -218,7 +218,8 @@ func TestUnsentWasNotAnswered(t *testing.T) {
 			continue
 		}
 		for _, name := range []string{"not.sent", "sent.silent"} {
-			if !slices.ContainsFunc(k.Inference.Sign(name).Weights, func(w codes.Weight) bool { return w.Cause == c.ID && w.Word <= -codes.Strong }) {
+			against := func(w codes.Weight) bool { return w.Cause == c.ID && w.Word <= -codes.Strong }
+			if !slices.ContainsFunc(k.Inference.Sign(name).Weights, against) {
 				t.Errorf("%s does not rule out %s", name, c.ID)
 			}
 		}

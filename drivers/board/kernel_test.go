@@ -50,9 +50,22 @@ func TestKernelsWordings(t *testing.T) {
 		if !needed[w.head+"|"+strings.Join(w.all, "|")] {
 			t.Errorf("no line of testdata/kernel.txt has the wording %q %q", w.head, w.all)
 		}
-		if w.from == "" {
-			t.Errorf("where does %q come from?", w.all)
+	}
+	src, err := os.ReadFile("wordings.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rows := "", 0
+	for line := range strings.Lines(string(src)) {
+		if strings.HasPrefix(line, "\t{") {
+			if rows++; !strings.HasPrefix(before, "\t// ") {
+				t.Errorf("where does this come from? %s", line)
+			}
 		}
+		before = line
+	}
+	if rows != len(wordings) {
+		t.Errorf("%d rows are looked at, of %d", rows, len(wordings))
 	}
 }
 

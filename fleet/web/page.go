@@ -345,8 +345,11 @@ func (p *page) CauseTitle(id string) string {
 
 // IncidentTitle is the title of an incident.
 func (p *page) IncidentTitle(i store.Incident) string {
-	if (i.Kind == incident.KindSilence || i.Kind == incident.KindIdle) && i.Cause == report.Unexplained {
-		return p.T("kind." + i.Kind + ".title")
+	switch {
+	case i.Kind == incident.KindSilence && i.Cause == report.Unexplained:
+		return p.T("kind.silence.title")
+	case i.Kind == incident.KindIdle && i.Cause == report.Unexplained:
+		return p.T("kind.idle.title")
 	}
 	return p.CauseTitle(i.Cause)
 }

@@ -120,12 +120,21 @@ func follow(list []report.Evidence) (way []found) {
 		if better(f.status, report.CannotTell) { // what was found counts, not what else was not looked at
 			f.list = slices.DeleteFunc(f.list, func(e report.Evidence) bool { return !better(e.Status, report.CannotTell) })
 		}
+		if len(f.list) > 1 || !slices.Contains(always[:], h.check) { // nobody knows yet whether there is such a thing
+			f.list = slices.DeleteFunc(f.list, putOff)
+		}
 		f.aside = h.kind == radio && fixed
 		if len(f.list) > 0 || slices.Contains(always[:], h.check) {
 			way = append(way, f)
 		}
 	}
 	return way
+}
+
+// putOff tells of a check that was not made only because a sale was running.
+func putOff(e report.Evidence) bool {
+	reason, _ := e.Facts.Str("reason")
+	return e.Status == report.NotRun && reason == report.ReasonInSale
 }
 
 // always are the hops that every way has: that one was not looked at is said.

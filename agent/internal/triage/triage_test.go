@@ -587,6 +587,7 @@ func TestReplayGivesTheSameBytes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // it is handed on before it is kept
 		b, err := json.Marshal(f.kept()[1])
 		if err != nil {
 			t.Fatal(err)
