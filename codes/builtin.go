@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6c1fd398285792fc8f22eaedb8be0b39e23380f91e74d1d69d95da06a6421d8", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720a46f5fe0f9df17e5b943864a541b60ee604681950120e", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -961,6 +961,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6c1fd398285792fc8f
 	Limit{Finding: "address.ok", Check: "net.address", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "address.sole", Check: "net.address", When: []Cond{
+		Cond{Fact: "duplicate", Op: "not"},
+		Cond{Fact: "default_routes", Op: "le", Number: 1},
+	}, Full: 1, News: "good"},
 	Limit{Finding: "bearer.changes", Check: "net.bearer", Fact: "changes_1h", Poor: 3, Bad: 5, Full: 8, News: "bad"},
 	Limit{Finding: "bearer.changes", Check: "net.bearer", When: []Cond{
 		Cond{Op: "claimed"},
@@ -1560,6 +1564,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6c1fd398285792fc8f
 	FindingNews{Finding: "address.none", News: "bad"},
 	FindingNews{Finding: "address.none-blind", News: "bad"},
 	FindingNews{Finding: "address.ok", News: "good"},
+	FindingNews{Finding: "address.sole", News: "good"},
 	FindingNews{Finding: "address.two-routes", News: "bad"},
 	FindingNews{Finding: "address.two-routes-maybe", News: "bad"},
 	FindingNews{Finding: "address.wrong", News: "bad"},
@@ -5148,6 +5153,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a6c1fd398285792fc8f
 		Weight{Cause: "lan.address", Word: -3},
 		Weight{Cause: "lan.conflict", Word: -2},
 	}, Text: Text{ZH: "地址和网关设置正确", EN: "address and gateway are set well"}},
+	Sign{Name: "address.sole", Check: "net.address", Family: "net.address", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.conflict", Word: -3},
+	}, Text: Text{ZH: "没有别的设备用这个地址，默认路由只有一条", EN: "no other device uses the address, and one default route leads out"}},
 	Sign{Name: "address.two-routes", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", Word: 4},
 	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default route{s} at once"}},

@@ -77,8 +77,9 @@ var words = [...]string{"hint", "moderate", "strong", "decisive"}
 // A Frequency is how often a cause lies behind a code, from 0 main to 5 remote.
 type Frequency int8
 
-// The two least frequencies.
+// The greatest frequency, and the two least.
 const (
+	Main   Frequency = 0
 	Rare   Frequency = 4
 	Remote Frequency = 5
 )

@@ -150,9 +150,32 @@ func (s *state) read() {
 		s.readings = append(s.readings, reading{&s.prior, s.trust, false})
 		left -= s.trust
 	}
+	if s.settlement() || s.signIn() {
+		// No card is in such a message, so a code of cards is not meant as that.
+		s.readings = slices.DeleteFunc(s.readings, func(r reading) bool {
+			if s.ofCards(r.Prior) {
+				left += r.share
+				return true
+			}
+			return false
+		})
+	}
 	if left > 1e-9 {
 		s.readings = append(s.readings, reading{s.base(), left, true})
 	}
+}
+
+// ofCards tells whether what mainly lies behind a topic is a card, or whoever issued it.
+func (s *state) ofCards(p *codes.Prior) bool {
+	some := false
+	for _, n := range p.Causes {
+		if c, ok := s.k.Cause(n.Cause); ok && n.Often == codes.Main {
+			if some = true; !slices.Contains(cardSegments, c.Segment) {
+				return false
+			}
+		}
+	}
+	return some
 }
 
 // gate leaves out the causes that cannot have produced this event: a host that answers has been reached by a card that
