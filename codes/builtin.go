@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720a46f5fe0f9df17e5b943864a541b60ee604681950120e", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7c8c8c9ceb43956f679ae4cbb53ba524dbfea68aedf7483c6e7bd7eafb6a8909", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -1273,8 +1273,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 		Cond{Fact: "large_hello", Op: "eq", Words: list85a0a524},
 	}, Full: 1, News: "note"},
 	Limit{Finding: "tls.large-ok", Check: "net.tls", When: []Cond{
-		Cond{Fact: "large_hello", Op: "eq", Words: listc76192ee},
-	}, Full: 1, News: "good"},
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tls.expired", Check: "net.tls", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -5866,7 +5866,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 	}, Text: Text{ZH: "到了特殊的日期（{turn}）以后才开始失败，在这之前是好的", EN: "it began with a day that software stumbles over ({turn}); before that all was well"}},
 	Sign{Name: "dns.blocked", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
 	Sign{Name: "dns.degraded", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
 	}, Brought: listfef86651, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
@@ -5914,10 +5914,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "terminal.config", Word: 2},
 		Weight{Cause: "wan.dns", Word: 2},
-	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.pinned", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 3},
 	}, Brought: listffa32c98, Surely: list2bb500c6, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
@@ -6304,7 +6304,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.outage", Word: 3},
-	}, Brought: listc4e5d0fc, Surely: listc4e5d0fc, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
+	}, Brought: listc4e5d0fc, Surely: list15472379, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
 	Sign{Name: "internet.fail-beyond", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
@@ -6313,7 +6313,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.mtu", Word: -3},
 		Weight{Cause: "wan.outage", Word: 4},
-	}, Brought: list7719cc6a, Surely: list7719cc6a, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
+	}, Brought: list7719cc6a, Surely: list0f3a9cf9, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
 	Sign{Name: "internet.ok", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -6946,7 +6946,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 		Weight{Cause: "host.unreachable", Word: 3},
 		Weight{Cause: "lan.firewall", Word: 2},
 		Weight{Cause: "terminal.config", Word: 2},
-	}, Brought: list0ac4680e, Surely: listc8e34591, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
+	}, Brought: list0ac4680e, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.no-family", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -3},
 		Weight{Cause: "host.overloaded", Word: -3},
@@ -6997,7 +6997,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 		Weight{Cause: "terminal.app-network", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
-	}, Brought: list0ac4680e, Surely: listc8e34591, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
+	}, Brought: list0ac4680e, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
 	Sign{Name: "tcp.refused-all", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -1},
 		Weight{Cause: "lan.firewall", Word: 3},
@@ -7018,7 +7018,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.port-closed", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: listcc2c7841, Surely: list80252f40, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	}, Brought: listcc2c7841, Surely: list48d28b69, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
 	Sign{Name: "tcp.reset-far", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: -2},
 		Weight{Cause: "lan.portal", Word: -2},
@@ -7047,7 +7047,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "terminal.app-network", Word: -2},
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: list91ed3e27, Surely: list6ff7023b, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
+	}, Brought: list91ed3e27, Surely: list5698e53e, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
 	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 1},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -7067,7 +7067,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 		Weight{Cause: "wan.mtu", Word: -2},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: listba7b8bd7, Surely: list6bd95d14, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	}, Brought: listba7b8bd7, Surely: list72edbce7, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
 	Sign{Name: "tls.app-form", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "terminal.app-old", Word: 2},
@@ -7076,29 +7076,29 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "wan.tls", Word: 4},
-	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
 	Sign{Name: "tls.both-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "terminal.clock", Word: 4},
-	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
 	Sign{Name: "tls.broken", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "terminal.app-old", Word: 2},
 		Weight{Cause: "terminal.protocol", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list3d368a4c, Surely: listc8e34591, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
+	}, Brought: list3d368a4c, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
 	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
 	Sign{Name: "tls.elsewhere-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
 	Sign{Name: "tls.expired", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 4},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
-	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} day{s}"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
+	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: listc8e34591, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} day{s}"}},
 	Sign{Name: "tls.issuer-new", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 2},
@@ -7116,11 +7116,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list0ac4680e, Surely: listc8e34591, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
+	}, Brought: list0ac4680e, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
 	Sign{Name: "tls.ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -4},
@@ -7147,7 +7147,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 	}, Text: Text{ZH: "加密连接正常", EN: "TLS works"}},
 	Sign{Name: "tls.old-version", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
-	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "主机只会旧版加密协议", EN: "the host speaks an old TLS version only"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "主机只会旧版加密协议", EN: "the host speaks an old TLS version only"}},
 	Sign{Name: "tls.others-ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: -2},
@@ -7155,7 +7155,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 	}, Text: Text{ZH: "别处的证书都是好的", EN: "certificates of other places are fine"}},
 	Sign{Name: "tls.reset", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 1},
-	}, Brought: listc8e34591, Surely: listc8e34591, Text: Text{ZH: "加密握手被重置", EN: "the TLS handshake was reset"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "加密握手被重置", EN: "the TLS handshake was reset"}},
 	Sign{Name: "tls.root-expired", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -3},
 		Weight{Cause: "terminal.clock", Word: 1},
@@ -7170,11 +7170,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:646c474765ce2baa720
 		Weight{Cause: "host.overloaded", Word: 2},
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.mtu", Word: 2},
-	}, Brought: liste713b2f6, Surely: list1770146d, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
+	}, Brought: liste713b2f6, Surely: lista70e8936, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list74cc1a46, Surely: listc8e34591, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
+	}, Brought: list74cc1a46, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
 	Sign{Name: "usb.disconnects", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 1},
 	}, Brought: listc7386e63, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
@@ -7657,7 +7657,6 @@ var (
 	list165842a5 = []string{"ok", "fault", "tamper"}
 	list167aff6f = []string{"settlement"}
 	list1746c5c7 = []string{"R25", "R40", "S5"}
-	list1770146d = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.outage"}
 	list179d9c4a = []string{"R21", "S1", "S4"}
 	list17cdd139 = []string{"000", "003"}
 	list18c74728 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
@@ -7865,6 +7864,7 @@ var (
 	list556af3d6 = []string{"query-first", "no"}
 	list56451bc6 = []string{"board.power", "net.link", "printer.status"}
 	list568f823b = []string{"BOCOM", "GNETE"}
+	list5698e53e = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.outage"}
 	list56ac8a6b = []string{"reject", "refused"}
 	list56b54f4b = []string{"contactless"}
 	list5748065d = []string{"HardwareWatchdog", "SoftwareWatchdog"}
@@ -7934,7 +7934,6 @@ var (
 	list6ab2115b = []string{"app.operator"}
 	list6b3f53eb = []string{"denied"}
 	list6bbab28f = []string{"902"}
-	list6bd95d14 = []string{"lan.portal", "modem.dial", "modem.line", "modem.radio-off", "modem.sunset"}
 	list6bebfcb2 = []string{"same"}
 	list6c336628 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
 	list6c6cbbb8 = []string{"STARPOS"}
@@ -7945,7 +7944,6 @@ var (
 	list6e5c4d53 = []string{"17", "18", "41", "43"}
 	list6f370ca2 = []string{"cardholder-account"}
 	list6f6faa46 = []string{"app.keys", "app.session"}
-	list6ff7023b = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.outage"}
 	list6fffc771 = []string{"original", "reconcil", "not found"}
 	list7006434b = []string{"acquirer-ext", "emv-arc"}
 	list702fe8aa = []string{"net.path", "txn.answer"}
@@ -7954,6 +7952,7 @@ var (
 	list71517aae = []string{"pinpad.fault"}
 	list71b97c74 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
 	list722ed06e = []string{"96", "97", "98"}
+	list72edbce7 = []string{"modem.dial", "modem.line", "modem.radio-off", "modem.sunset"}
 	list730afaf4 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
 	list73228149 = []string{"DataTransferError"}
 	list7334c707 = []string{"terminal-config"}
@@ -8018,7 +8017,6 @@ var (
 	list7efc820f = []string{"printer.fault", "terminal.power"}
 	list7f1f12ea = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
 	list7fb4d7cc = []string{"50213", "50219"}
-	list80252f40 = []string{"lan.conflict", "lan.portal"}
 	list803e8d7c = []string{"build", "connect", "answer"}
 	list8098b384 = []string{"POS-IOS"}
 	list81e4de26 = []string{"55"}
@@ -8162,6 +8160,7 @@ var (
 	lista6d725c5 = []string{"000", "003", "004"}
 	lista6e944cb = []string{"amount warning", "amount limit", "limit exceeded"}
 	lista70cb62c = []string{"net.link", "reader.port", "reader.line", "modem.line"}
+	lista70e8936 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.outage"}
 	lista73036b3 = []string{"reader.selftest", "reader.reads", "reader.port"}
 	lista7405682 = []string{"no-paper", "cover-open"}
 	lista8017ab8 = []string{"310030", "310150", "310170", "310280", "310410", "311180"}

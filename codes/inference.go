@@ -466,7 +466,7 @@ func sourced(why string) bool {
 }
 
 // nothingBeyond is the finding that no other place can be reached: whatever brings it about lets nothing through.
-const nothingBeyond = "internet.fail"
+const nothingBeyond, nothingBeyondCheck = "internet.fail", "net.internet"
 
 // order reads which findings bring others about. The causes of a deeper finding produce what it brings about.
 func (p *parser) order() {
@@ -480,7 +480,8 @@ func (p *parser) order() {
 			continue
 		}
 		list := r.words("brings", " ")
-		shuts := name == nothingBeyond || slices.Contains(list, nothingBeyond)
+		// A layer below shuts the way; a portal, which is found at the same place, lets some things through.
+		shuts := name == nothingBeyond || deep.Check != nothingBeyondCheck && slices.Contains(list, nothingBeyond)
 		for _, n := range list {
 			s := p.k.Inference.Sign(n)
 			if s == nil || s.Tells {

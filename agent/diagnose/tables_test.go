@@ -267,3 +267,23 @@ func TestHalfALookIsNoClearance(t *testing.T) {
 		}
 	}
 }
+
+// What another place takes does not clear the way to the host.
+func TestOtherPlacesHelloIsNotTheHosts(t *testing.T) {
+	k := knowledge(t)
+	hello := func(target, large string) report.Evidence {
+		return report.Evidence{Check: "net.tls", Subject: target, Status: report.OK,
+			Facts: report.Facts{"target": target, "outcome": "ok", "large_hello": large}}
+	}
+	for _, list := range [][]report.Evidence{
+		{hello("host-primary", "swallowed"), hello("internet", "ok")}, {hello("internet", "ok"), hello("host-primary", "swallowed")},
+	} {
+		if d := Explain(local("ConnectError"), list, k, Options{}); d.Causes[0].ID != "wan.tls-large-hello" {
+			t.Errorf("swallowed on the way to the host: %s %.2f", d.Causes[0].ID, d.Causes[0].Probability)
+		}
+	}
+	d := Explain(local("ConnectError"), []report.Evidence{hello("host-primary", "ok")}, k, Options{})
+	if p := probability(&d, "wan.tls-large-hello"); p > 0.02 {
+		t.Errorf("taken by the host: %.2f", p)
+	}
+}

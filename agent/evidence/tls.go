@@ -27,6 +27,8 @@ func (r *Reading) certificates() {
 			slow := r.handshakeSlow(it)
 			r.add("tls.slow", it, slow)
 			r.add("tls.ok", it, 1-slow/2)
+			// what another place takes says nothing of the way to this one
+			r.add("tls.large-ok", it, Choose(it.str(LargeHello) == "ok", 1.0, 0))
 		case !it.IsHost() && it.Bad():
 			otherBad = it
 		case !it.IsHost():
