@@ -58,7 +58,6 @@ func (p *page) Subject(s string) string {
 var subjects = map[string]codes.Text{
 	"host-primary": {ZH: "主用主机", EN: "primary host"},
 	"host-backup":  {ZH: "备用主机", EN: "backup host"},
-	"card_scheme":  {ZH: "卡组织", EN: "card scheme"},
 	"gateway":      {ZH: "网关", EN: "gateway"},
 	"internet":     {ZH: "外网", EN: "internet"},
 	"broker":       {ZH: "消息服务器", EN: "broker"},
