@@ -29,3 +29,9 @@ func OfStore(err error) bool {
 	}
 	return false
 }
+
+// locked tells whether another process had the file.
+func locked(err error) bool {
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && lite.Code()&0xff == 5 // SQLITE_BUSY
+}

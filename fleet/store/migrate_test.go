@@ -56,6 +56,33 @@ func TestStoresOfEarlierReleasesAreTakenOn(t *testing.T) {
 	})
 }
 
+// Processes that open a new file at once take turns: none is told that it is locked.
+func TestManyOpenOneFile(t *testing.T) {
+	for range 20 {
+		file := filepath.Join(t.TempDir(), "fleet.db")
+		db, err := sql.Open("sqlite", file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Exec("CREATE TABLE t (a); INSERT INTO t VALUES (1); DROP TABLE t"); err != nil { // it has no log yet
+			t.Fatal(err)
+		}
+		db.Close()
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				s, err := Open(t.Context(), "sqlite:"+file)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				s.Close()
+			})
+		}
+		wg.Wait()
+	}
+}
+
 // earlier runs a test for every release's store and each kind of database.
 func earlier(t *testing.T, test func(t *testing.T, version int, driver, dsn, address string)) {
 	for v := 1; v < schemaVersion; v++ {

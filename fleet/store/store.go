@@ -40,6 +40,11 @@ const readers = 4
 // pgConns bounds the connections to PostgreSQL, whose default limit is 100 for all its clients.
 const pgConns = 8
 
+// Where two processes open a file at once that has no log yet, SQLite tells one of them that it is locked without
+// waiting as it does otherwise: each would wait for the other (sqlite.org/wal.html, "Sometimes Queries Return
+// SQLITE_BUSY").
+const busyFor, busyAgain = 10 * time.Second, 20 * time.Millisecond
+
 // ErrAddress is the error of an address that is none.
 var ErrAddress = errors.New("want sqlite:PATH or postgres://user@host/database")
 
@@ -73,6 +78,10 @@ func Open(ctx context.Context, address string) (*Store, error) {
 		return nil, fmt.Errorf("store %q: %w", address, ErrAddress)
 	}
 	err = s.create(ctx)
+	for until := time.Now().Add(busyFor); locked(err) && time.Now().Before(until) && ctx.Err() == nil; {
+		time.Sleep(busyAgain)
+		err = s.create(ctx)
+	}
 	if err == nil && !s.pg {
 		// What a statement would undo is at most a part of one batch, and goes to memory, not to a file of its own. What a
 		// migration sorts may be all there is: so only now.
