@@ -7,6 +7,57 @@ import (
 	"posdx/fleet/store"
 )
 
+// A daily fleet has a cause that is reported every day: nearly always with one code, of one scheme's cards, and read in
+// one way.
+type daily struct {
+	*fleet
+	usual []store.Sighting // reports of an ordinary quarter of an hour
+}
+
+func everyDay() daily {
+	f := daily{fleet: fleetOf(400).learned(14, map[string]float64{"issuer.declined": 300})}
+	for value, n := range map[string]float64{"chip": 38_000, "contactless": 2000, "unionpay": 38_000, "visa": 2000,
+		"05": 38_000, "1A": 2000} {
+		dim := map[string]string{"chip": "entry", "contactless": "entry", "unionpay": "card_scheme",
+			"visa": "card_scheme", "05": "code", "1A": "code"}[value]
+		f.Season.Add(store.SeasonRow{Estate: "shop", Cause: "issuer.declined", Dim: dim, Value: value,
+			Hour: hourOf(f.Now) - 24, Terminals: n})
+	}
+	for i := 0; i < 400; i += 13 {
+		f.usual = append(f.usual, f.report(i))
+	}
+	return f
+}
+
+func (f daily) report(n int) store.Sighting {
+	return store.Sighting{At: at(n), Received: f.Now, Code: "05", Entry: "chip", CardScheme: "unionpay",
+		Cause: "issuer.declined", Segment: "issuer"}
+}
+
+// rise adds reports of twelve terminals at bank-1.
+func (f daily) rise(mark func(v *store.Sighting)) {
+	for _, k := range []int{3, 7, 12, 17, 24, 31, 38, 46, 55, 63, 72, 88} {
+		v := f.report(4*k + 1)
+		mark(&v)
+		f.Recent = append(f.Recent, v)
+	}
+}
+
+// sellsAgain is what becomes of incidents half an hour later, on an ordinary day.
+func (f daily) sellsAgain(list []store.Incident) []store.Incident {
+	list[0].No = 1
+	f.Now = f.Now.Add(2 * Window)
+	f.Recent = nil
+	for _, v := range f.usual {
+		v.Received = f.Now
+		f.Recent = append(f.Recent, v)
+	}
+	for i := range 400 {
+		f.members[at(i).Terminal] = Member{Online: true, GoodAt: f.Now}
+	}
+	return Follow(f.Look, Detect(f.Look), list, f.members)
+}
+
 // One way of reading the card, the cards of one scheme, or one code fail at one acquirer, while nine times as many
 // reports of the same cause come as every day: in all of them together it drowns.
 func TestWhatRisesAmongReportsOfOneKindIsFound(t *testing.T) {
@@ -17,33 +68,12 @@ func TestWhatRisesAmongReportsOfOneKindIsFound(t *testing.T) {
 	}
 	for name, mark := range kinds {
 		t.Run(name, func(t *testing.T) {
-			f := fleetOf(400).learned(14, map[string]float64{"issuer.declined": 300})
-			for value, n := range map[string]float64{"chip": 38_000, "contactless": 2000, "unionpay": 38_000, "visa": 2000,
-				"05": 38_000, "1A": 2000} {
-				dim := map[string]string{"chip": "entry", "contactless": "entry", "unionpay": "card_scheme",
-					"visa": "card_scheme", "05": "code", "1A": "code"}[value]
-				f.Season.Add(store.SeasonRow{Estate: "shop", Cause: "issuer.declined", Dim: dim, Value: value,
-					Hour: hourOf(f.Now) - 24, Terminals: n})
-			}
-			everyDay := func(n int) store.Sighting {
-				return store.Sighting{At: at(n), Received: f.Now, Code: "05", Entry: "chip", CardScheme: "unionpay",
-					Cause: "issuer.declined", Segment: "issuer"}
-			}
-			usual := func() {
-				for i := 0; i < 400; i += 13 {
-					f.Recent = append(f.Recent, everyDay(i))
-				}
-			}
-			usual()
+			f := everyDay()
+			f.Recent = append(f.Recent, f.usual...)
 			if found := Detect(f.Look); len(found) != 0 {
 				t.Fatalf("on an ordinary day: %+v", found)
 			}
-			for _, k := range []int{3, 7, 12, 17, 24, 31, 38, 46, 55, 63, 72, 88} {
-				i := 4*k + 1 // at bank-1
-				v := everyDay(i)
-				mark(&v)
-				f.Recent = append(f.Recent, v)
-			}
+			f.rise(mark)
 			found := Detect(f.Look)
 			value := map[string]string{"entry": "contactless", "card_scheme": "visa", "code": "1A"}[name]
 			if len(found) != 1 || !maps.Equal(found[0].Place, Place{"acquirer": "bank-1"}) ||
@@ -58,18 +88,53 @@ func TestWhatRisesAmongReportsOfOneKindIsFound(t *testing.T) {
 				t.Fatalf("%+v", list)
 			}
 			// It is over when these are, though the others go on.
-			list[0].No = 1
-			f.Now = f.Now.Add(2 * Window)
-			f.Recent = nil
-			usual()
-			for i := range 400 {
-				f.members[at(i).Terminal] = Member{Online: true, GoodAt: f.Now}
-			}
-			list = Follow(f.Look, Detect(f.Look), list, f.members)
-			if len(list) != 1 || list[0].Proof != "sales" {
+			if list = f.sellsAgain(list); len(list) != 1 || list[0].Proof != "sales" {
 				t.Errorf("it goes on: %+v", list)
 			}
 		})
+	}
+}
+
+// The reports that rose may have a code, an entry and a card scheme in common, and each look names what most of them
+// have: they stay these reports, and are over when these are.
+func TestARiseStaysTheSameWhateverNamesIt(t *testing.T) {
+	f := everyDay()
+	f.Recent = append(f.Recent, f.usual...)
+	f.rise(func(v *store.Sighting) { v.Entry, v.CardScheme, v.Code = "contactless", "visa", "1A" })
+	list := Follow(f.Look, Detect(f.Look), nil, f.members)
+	if len(list) != 1 || list[0].Only["card_scheme"] != "visa" {
+		t.Fatalf("%+v", list)
+	}
+	list[0].No = 1
+	one := f.report(4*90 + 1)
+	one.Entry = "contactless"
+	f.Recent = append(f.Recent, one)
+	list = Follow(f.Look, Detect(f.Look), list, f.members)
+	if len(list) != 1 || list[0].Only["entry"] != "contactless" || list[0].Terminals != 13 {
+		t.Fatalf("one more, of another scheme: %+v", list)
+	}
+	if list = f.sellsAgain(list); len(list) != 1 || list[0].Proof != "sales" {
+		t.Errorf("it goes on: %+v", list)
+	}
+}
+
+// An incident that was seen in some reports is of all of them once all of them rise, then or in what had waited.
+func TestARiseOfAllIsMoreThanThatOfSome(t *testing.T) {
+	f := everyDay()
+	some := func() []store.Incident {
+		return []store.Incident{{No: 1, Estate: "shop", Cause: "issuer.declined", Segment: "issuer", Opened: f.Now,
+			Detail: store.Detail{Kind: KindSurge, Place: Place{"acquirer": "bank-1"}, Only: map[string]string{"code": "1A"}}}}
+	}
+	f.sees(60, "05", "issuer.declined", "issuer", has("acquirer=bank-1"))
+	found := Detect(f.Look)
+	if len(found) != 1 || len(found[0].Only) > 0 {
+		t.Fatalf("%+v", found)
+	}
+	if list := Follow(f.Look, found, some(), f.members); len(list) != 1 || list[0].No != 1 || list[0].Only != nil {
+		t.Errorf("now: %+v", list)
+	}
+	if list := Past(f.Look, found, some()); len(list) != 1 || list[0].No != 1 || list[0].Only != nil {
+		t.Errorf("of the past: %+v", list)
 	}
 }
 

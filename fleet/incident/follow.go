@@ -183,7 +183,7 @@ func (f *follower) enter(v Finding) {
 	best.touched = true
 	best.Quiet = time.Time{}
 	best.Seen = f.l.Now
-	if !maps.Equal(best.Only, v.Only) {
+	if len(v.Only) == 0 || !first && !maps.Equal(best.Only, v.Only) {
 		best.Only = nil // it is more than these reports
 	}
 	name(&best.Incident, v)
@@ -194,6 +194,9 @@ func (f *follower) enter(v Finding) {
 			best.Witnesses = max(best.Witnesses, len(v.Reporters))
 			best.Place, best.P, best.Of, best.Expected = v.Place, v.P, v.Of, v.Expected
 			best.Scope, best.Key = v.Place.Scope(f.l.Estate)
+			if len(best.Only) > 0 { // of the same reports, the next look may name another thing that they have in common
+				best.Only = v.Only
+			}
 		}
 		best.Codes, best.Entry, best.Card, best.Hours = v.Codes, v.Entry, v.Card, v.Hours
 		if len(v.Codes) > 0 {

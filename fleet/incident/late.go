@@ -122,6 +122,9 @@ func Past(l Look, found []Finding, list []store.Incident) []store.Incident {
 			best.Witnesses = len(v.Reporters)
 		} else {
 			was = *best
+			if len(v.Only) == 0 {
+				best.Only = nil // it was more than these reports
+			}
 		}
 		if first.Before(best.Opened) {
 			best.Opened = first
