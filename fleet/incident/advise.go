@@ -14,11 +14,12 @@ var under = map[string]string{"scheme": "acquirer", "bearer": "carrier", "region
 
 // Advisories returns what the open incidents tell the terminals, by topic: for each place the incident that most
 // terminals report. An incident whose place is not recorded has no advisory, since it is not known which terminals
-// share it, nor has one of terminals that sell nothing, which explains no code.
+// share it, nor has one of terminals that sell nothing, which explains no code until one of them names a cause.
 func Advisories(list []store.Incident) map[string]report.Advisory {
 	out := map[string]report.Advisory{}
 	for _, i := range list {
-		if !i.Closed.IsZero() || !i.Quiet.IsZero() || len(i.Place) == 0 || i.Kind == KindIdle {
+		if !i.Closed.IsZero() || !i.Quiet.IsZero() || len(i.Place) == 0 ||
+			i.Kind == KindIdle && i.Cause == report.Unexplained {
 			continue
 		}
 		a := report.Advisory{Code: i.Code, Terminals: i.Terminals, Time: i.Seen, Since: i.Opened, Cause: i.Cause,

@@ -419,6 +419,16 @@ func TestAdvisories(t *testing.T) {
 	if len(a) != 3 {
 		t.Errorf("%v", a)
 	}
+	// Terminals that sell nothing explain no code, until one of them can still name a cause.
+	idle := store.Incident{Estate: "shop", Cause: report.Unexplained, Terminals: 6, Of: 6,
+		Detail: store.Detail{Kind: KindIdle, Place: Place{"site": "site-1"}}}
+	if a := Advisories([]store.Incident{idle}); len(a) != 0 {
+		t.Errorf("%v", a)
+	}
+	idle.Cause, idle.Segment, idle.Code = "host.malfunction", "acquirer", "96"
+	if a := Advisories([]store.Incident{idle}); len(a) != 1 {
+		t.Errorf("a cause is known: %v", a)
+	}
 }
 
 // As an outage ends, the few that still tell of it must not rename it; and what it left behind is no slow rise.
