@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -31,17 +32,22 @@ const (
 	dimSales = "site@sales"
 )
 
+// sales are terminals of a site that told of some, by the hour of the week: every terminal may be a site of its own, and
+// each look asks of every hour that one has been quiet.
+type sales [hoursOfWeek]float32
+
+type estateSite struct{ estate, site string }
+
 // Sells is the part of a site's terminals, of which there are so many, that tell of sales in an hour like one: the less
 // of what this hour of the week and this hour of all days say.
 func (s *Season) Sells(estate, site string, terminals int, hour int64) float64 {
-	known := s.active[estate]
-	if known == nil || terminals == 0 {
+	known, told := s.active[estate], s.sold[estateSite{estate, site}]
+	if known == nil || told == nil || terminals == 0 {
 		return 0
 	}
 	sold, days := 0.0, 0
-	for d := range 7 {
-		slot := (slotOf(hour) + 24*d) % hoursOfWeek
-		sold, days = sold+s.sold[closing{estate, site, slot}], days+known.times[slot]
+	for slot := int(hour % 24); slot < hoursOfWeek; slot += 24 {
+		sold, days = sold+float64(told[slot]), days+known.times[slot]
 	}
 	weeks := known.times[slotOf(hour)]
 	if hour <= s.Last(estate) { // the very hour that is asked of has been learned, and does not excuse itself
@@ -50,7 +56,7 @@ func (s *Season) Sells(estate, site string, terminals int, hour int64) float64 {
 	if days < idleDays || weeks == 0 {
 		return 0
 	}
-	p := min(s.sold[closing{estate, site, slotOf(hour)}]/float64(weeks), sold/float64(days)) / float64(terminals)
+	p := min(float64(told[slotOf(hour)])/float64(weeks), sold/float64(days)) / float64(terminals)
 	return min(always, p)
 }
 
@@ -64,16 +70,10 @@ func (s *Season) Sold(estate string, hour int64, places map[string]Place,
 		}
 	}
 	var rows []store.SeasonRow
-	for site, n := range sites {
+	for _, site := range slices.Sorted(maps.Keys(sites)) {
 		rows = append(rows, store.SeasonRow{Estate: estate, Cause: SegmentIdle, Dim: dimSales, Value: site, Hour: hour,
-			Terminals: n})
+			Terminals: sites[site]})
 	}
-	slices.SortFunc(rows, func(a, b store.SeasonRow) int {
-		if a.Value < b.Value {
-			return -1
-		}
-		return 1
-	})
 	return rows
 }
 

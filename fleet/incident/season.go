@@ -50,7 +50,7 @@ type Season struct {
 	sums   map[share]float64         // the same of all values
 	last   map[string]int64          // by estate, the last hour that is in it
 	ends   map[closing]float64       // terminals of a site that fell silent, by the hour of the week
-	sold   map[closing]float64       // and that told of sales
+	sold   map[estateSite]*sales     // and that told of sales
 }
 
 type closing struct {
@@ -91,14 +91,18 @@ func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 func (s *Season) Add(r store.SeasonRow) {
 	if s.active == nil {
 		*s = Season{map[string]*slots{}, map[estateCause]*slots{}, map[string]map[int64]bool{}, map[share]float64{},
-			map[share]float64{}, map[string]int64{}, map[closing]float64{}, map[closing]float64{}}
+			map[share]float64{}, map[string]int64{}, map[closing]float64{}, map[estateSite]*sales{}}
 	}
 	switch {
 	case r.Dim == store.DimBeyond:
 	case r.Dim == dimEnds:
 		s.ends[closing{r.Estate, r.Value, slotOf(r.Hour)}] += r.Terminals
 	case r.Dim == dimSales:
-		s.sold[closing{r.Estate, r.Value, slotOf(r.Hour)}] += r.Terminals
+		k := estateSite{r.Estate, r.Value}
+		if s.sold[k] == nil {
+			s.sold[k] = new(sales)
+		}
+		s.sold[k][slotOf(r.Hour)] += float32(r.Terminals)
 	case r.Dim != "":
 		s.shares[share{r.Estate, r.Cause, r.Dim, r.Value}] += r.Terminals
 		s.sums[share{r.Estate, r.Cause, r.Dim, ""}] += r.Terminals
