@@ -81,7 +81,8 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.mqtt.CAFile, "mqtt-ca", "", "终端证书的 CA `FILE`（PEM）：每台终端都要出示证书，其 CN 就是终端名\n`FILE` with the CA of the terminals' certificates (PEM): each must show one, and its common name is the terminal")
 	f.StringVar(&c.mqtt.CRLFile, "mqtt-crl", "", "这个 CA 吊销了的证书 `FILE`（CRL，PEM 或 DER）；有变化就重新读取\n`FILE` with the certificates that this CA has revoked (CRL, PEM or DER); read again when it changes")
 	f.StringVar(&c.mqtt.UsersFile, "mqtt-users", "", "每行一台终端及其密码的 `FILE`，用冒号分开；密码可以是 bcrypt 散列值\n`FILE` with a terminal and its password on each line, parted by a colon; passwords may be bcrypt hashes")
-	f.IntVar(&c.mqtt.Sessions, "mqtt-sessions", broker.DefaultSessions, "内置消息服务器最多接受 `N` 个会话（不超过 5000），再多就拒绝\nsessions that the embedded broker takes, `N`, at most 5000; it refuses more")
+	f.IntVar(&c.mqtt.Sessions, "mqtt-sessions", broker.DefaultSessions,
+		fmt.Sprintf("内置消息服务器最多接受 `N` 个会话（不超过 %[1]d），再多就拒绝\nsessions that the embedded broker takes, `N`, at most %[1]d; it refuses more", broker.MaxSessions))
 	log := logger(s, f)
 	if _, code, ok := parse(s, f, args, 0); !ok {
 		return code

@@ -493,6 +493,7 @@ func TestUsage(t *testing.T) {
 		{"list --lang fr", 2, "want zh or en"}, {"list --lang", 2, "needs an argument"},
 		{"list --token-file /no/such", 2, "no such file"}, {"list --token-file " + token, 2, "at least 16"},
 		{"serve --store mysql:x --data " + t.TempDir(), 2, "want sqlite:PATH"}, {"serve --mqtt-listen nowhere --data " + t.TempDir(), 2, "broker address"},
+		{"serve --mqtt-sessions 5001 --data " + t.TempDir(), 2, "want 1 to 5000"}, {"serve --mqtt-sessions -1 --data " + t.TempDir(), 2, "want 1 to 5000"},
 		{"serve --inventory /no/such --data " + t.TempDir(), 2, "read inventory"}, {"serve --keep-rows 0", 2, "--keep-rows"}, {"list --url http://127.0.0.1:1", 1, "refused"},
 		{"serve --rate -1", 2, "--rate"}, {"serve --rate NaN", 2, "--rate"}, {"serve --exports 0", 2, "--exports"},
 		{"serve --max-terminals 0", 2, "--max-terminals"}, {"serve --listen here", 2, "--listen"},

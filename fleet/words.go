@@ -174,7 +174,7 @@ var errorTexts = []translate.Text{
 	{"消息服务器地址 %s：端口不是 65535 以内的数字", "broker address %q: port is not a number up to 65535"},
 	{"消息服务器地址 %s：凡能访问它的都能冒充任何终端发布；请给出证书（--mqtt-cert、--mqtt-key）并认清客户端（--enroll、--mqtt-users 或 --mqtt-ca），或监听 127.0.0.1", "broker address %q: anyone who reaches it could publish as any terminal; give a certificate (--mqtt-cert, --mqtt-key) and know the clients (--enroll, --mqtt-users or --mqtt-ca), or listen on 127.0.0.1"},
 	{"启动消息服务器：%v", "start broker: %w"},
-	{"启动消息服务器：%d 个会话：应为 1 到 %d；终端更多就要用独立的消息服务器（mosquitto、EMQX、NATS 集群）和 --broker", "start broker: %d sessions: want 1 to %d; more terminals need a broker of their own (mosquitto, EMQX, a NATS cluster) and --broker"},
+	{"%d 个会话：应为 1 到 %d；终端更多就要用独立的消息服务器（mosquitto、EMQX、NATS 集群）和 --broker", "%d sessions: want 1 to %d; more terminals need a broker of their own (mosquitto, EMQX, a NATS cluster) and --broker"},
 	{"在 %s 启动消息服务器：没有就绪；%s 能写吗？", "start broker on %s: not ready; can %s be written?"},
 	{"读取吊销列表：%v", "read revoked certificates: %w"},
 	{"读取吊销列表 %s：%v", "read revoked certificates %s: %w"},

@@ -80,6 +80,10 @@ func (e ConfigError) Unwrap() error { return e.error }
 
 // Check refuses what cannot be meant. Nothing is opened for it.
 func (c Config) Check() error {
+	if c.Sessions < 0 || c.Sessions > MaxSessions {
+		return fmt.Errorf("%d sessions: want 1 to %d; more terminals need a broker of their own (mosquitto, EMQX, a NATS cluster) "+
+			"and --broker", c.Sessions, MaxSessions)
+	}
 	_, _, err := c.address()
 	return err
 }
@@ -106,6 +110,9 @@ func (c Config) address() (host string, port int, err error) {
 
 // Start starts a broker and returns when it accepts connections.
 func Start(c Config, log *slog.Logger) (*Broker, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
 	host, port, err := c.address()
 	if err != nil {
 		return nil, err
@@ -113,10 +120,6 @@ func Start(c Config, log *slog.Logger) (*Broker, error) {
 	portText := strconv.Itoa(port)
 	if port == 0 {
 		port = -1 // what nats-server calls any free port
-	}
-	if c.Sessions < 0 || c.Sessions > MaxSessions {
-		return nil, fmt.Errorf("start broker: %d sessions: want 1 to %d; more terminals need a broker of their own (mosquitto, "+
-			"EMQX, a NATS cluster) and --broker", c.Sessions, MaxSessions)
 	}
 	o := &server.Options{
 		ServerName: "posdx-fleet", DontListen: true, NoSigs: true,
