@@ -32,8 +32,8 @@ const (
 	dimSales = "site@sales"
 )
 
-// sales are terminals of a site that told of some, by the hour of the week. Every terminal may be a site of its own, and
-// each look asks of all hours that it has been quiet.
+// sales are terminals of a site that told of some, by the hour of the week. Every terminal may be a site of its own,
+// and each look asks of all hours that it has been quiet.
 type sales [hoursOfWeek]float32
 
 type estateSite struct{ estate, site string }
