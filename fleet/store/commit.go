@@ -111,7 +111,7 @@ type batch struct {
 	rejected  [][]any
 	replies   [][]any
 	result    Result
-	news      []string // statements to be planned
+	news      map[string]*sql.Stmt // SQLite: statements that were planned for this transaction, by their text
 }
 
 // Commit stores a batch in one synced transaction: all of it or, with an error, nothing.
@@ -701,13 +701,23 @@ func (b *batch) planned(ctx context.Context, text string) (*sql.Stmt, error) {
 	if stmt, ok := b.s.plans.Load(text); ok {
 		return b.tx.StmtContext(ctx, stmt.(*sql.Stmt)), nil
 	}
-	b.news = append(b.news, text)
-	return b.tx.PrepareContext(ctx, text)
+	if stmt := b.news[text]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := b.tx.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if b.news == nil {
+		b.news = map[string]*sql.Stmt{}
+	}
+	b.news[text] = stmt
+	return stmt, nil
 }
 
 // plan keeps the statements that a batch was the first to need.
-func (s *Store) plan(ctx context.Context, news []string) {
-	for _, text := range news {
+func (s *Store) plan(ctx context.Context, news map[string]*sql.Stmt) {
+	for text := range news {
 		stmt, err := s.write.PrepareContext(ctx, text)
 		if err != nil {
 			return // the next batch tries again

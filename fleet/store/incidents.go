@@ -234,6 +234,7 @@ func (s *Store) AddSeason(ctx context.Context, list []SeasonRow) error {
 	if err != nil {
 		return fmt.Errorf("add to base rate: %w", err)
 	}
+	s.plan(ctx, b.news)
 	return nil
 }
 

@@ -70,11 +70,26 @@ func TestStatementsArePlannedOnce(t *testing.T) {
 			t.Fatalf("%d stored, want %d: %v", r.Stored, n, err)
 		}
 	}
+	season := func(sites int) {
+		t.Helper()
+		var rows []SeasonRow
+		for n := range sites {
+			rows = append(rows, SeasonRow{Estate: "shop", Cause: "c", Dim: "site", Value: fmt.Sprint(n), Hour: 1, Terminals: 1})
+		}
+		if err := s.AddSeason(t.Context(), rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	season(325) // three of the largest size, one of each other
+	if n := count(); n != len(atOnce) {
+		t.Errorf("%d statements of the base rate are kept, want %d", n, len(atOnce))
+	}
 	commit(125) // one of each size
 	planned := count()
-	if planned == 0 {
+	if planned == len(atOnce) {
 		t.Error("nothing is planned")
 	}
+	season(40)
 	for n := 1; n < 400; n += 37 {
 		commit(n)
 	}
