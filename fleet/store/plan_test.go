@@ -1,9 +1,11 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"posdx/agent/report"
 )
@@ -99,5 +101,35 @@ func TestStatementsArePlannedOnce(t *testing.T) {
 	var n int
 	if err := s.read.QueryRow("SELECT count(*) FROM diagnoses").Scan(&n); err != nil || n != next {
 		t.Errorf("%d diagnoses are kept, want %d; %v", n, next, err)
+	}
+}
+
+// A connection that is made anew, as after a statement that was cut off, writes like the first.
+func TestTheWriterIsMadeAnewAsItWas(t *testing.T) {
+	s, err := Open(t.Context(), "sqlite:"+t.TempDir()+"/fleet.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	settings := func() (list [3]int) {
+		for i, name := range []string{"temp_store", "wal_autocheckpoint", "synchronous"} {
+			if err := s.write.QueryRow("PRAGMA " + name).Scan(&list[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return list
+	}
+	first := settings()
+	if first[0] != 2 { // memory
+		t.Errorf("temp_store is %d", first[0])
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer stop()
+	if _, err := s.write.ExecContext(ctx, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+		UPDATE meta SET alive = (SELECT max(i) FROM n)`); err == nil {
+		t.Fatal("it was not cut off")
+	}
+	if again := settings(); again != first {
+		t.Errorf("made anew it has %v, had %v", again, first)
 	}
 }

@@ -52,6 +52,7 @@ var ErrAddress = errors.New("want sqlite:PATH or postgres://user@host/database")
 func Open(ctx context.Context, address string) (*Store, error) {
 	s := &Store{most: MaxTerminals}
 	var err error
+	var writer string // SQLite: how its one writing connection is opened
 	switch path, isLite := strings.CutPrefix(address, "sqlite:"); {
 	case isLite && path != "":
 		if err := ownFile(path); err != nil {
@@ -59,7 +60,8 @@ func Open(ctx context.Context, address string) (*Store, error) {
 		}
 		dsn := liteAddress(path) + "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
 		// A longer log before it is copied into the file saves writing the pages of the indices again and again.
-		if s.write, err = sql.Open("sqlite", dsn+"&_pragma=wal_autocheckpoint(8000)"); err != nil {
+		writer = dsn + "&_pragma=wal_autocheckpoint(8000)"
+		if s.write, err = sql.Open("sqlite", writer); err != nil {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}
 		s.write.SetMaxOpenConns(1)
@@ -84,8 +86,14 @@ func Open(ctx context.Context, address string) (*Store, error) {
 	}
 	if err == nil && !s.pg {
 		// What a statement would undo is at most a part of one batch, and goes to memory, not to a file of its own. What a
-		// migration sorts may be all there is: so only now.
-		_, err = s.write.ExecContext(ctx, "PRAGMA temp_store = MEMORY")
+		// migration sorts may be all there is: so only now. It is part of the address, since a connection whose statement
+		// was cut off is made anew.
+		var again *sql.DB
+		if again, err = sql.Open("sqlite", writer+"&_pragma=temp_store(MEMORY)"); err == nil {
+			again.SetMaxOpenConns(1)
+			s.write.Close()
+			s.write = again
+		}
 	}
 	if err != nil {
 		s.Close()
