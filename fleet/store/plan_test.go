@@ -133,3 +133,23 @@ func TestTheWriterIsMadeAnewAsItWas(t *testing.T) {
 		t.Errorf("made anew it has %v, had %v", again, first)
 	}
 }
+
+// Sites that sell are most of the base rate's rows by far: neither a page nor a sweep reads them to find its own.
+func TestThePagesDoNotReadTheWholeBaseRate(t *testing.T) {
+	s, err := Open(t.Context(), "sqlite:"+t.TempDir()+"/fleet.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, q := range []string{
+		"SELECT cause, hour, sum(terminals) FROM seasons WHERE cause <> '' AND dim IN ('', 'beyond@hour') AND hour >= 1 AND hour < 9 GROUP BY cause, hour",
+		"SELECT sum(terminals) FROM seasons WHERE cause = 'c' AND dim = '' AND hour >= 1", "DELETE FROM seasons WHERE hour < 1",
+	} {
+		var id, parent, unused int
+		var plan string
+		if err := s.write.QueryRow("EXPLAIN QUERY PLAN "+q).Scan(&id, &parent, &unused, &plan); err != nil ||
+			!strings.HasPrefix(plan, "SEARCH") {
+			t.Errorf("%s: %s %v", q, plan, err)
+		}
+	}
+}

@@ -172,7 +172,7 @@ var migrations = map[int][]string{
 	}, desk, accessTables),
 	// Documents are packed in a form that earlier releases do not know; Down unpacks them.
 	3: byMonth,
-	4: {`ALTER TABLE diagnoses ADD COLUMN ` + cardScheme},
+	4: {`ALTER TABLE diagnoses ADD COLUMN ` + cardScheme, seasonsCourse, seasonsHour},
 }
 
 // diagnosesReceived holds the estate too, so that to count those of some does not read the documents.
@@ -245,6 +245,13 @@ const seasons = `CREATE TABLE IF NOT EXISTS seasons (
 		estate TEXT NOT NULL, cause TEXT NOT NULL, dim TEXT NOT NULL, value TEXT NOT NULL, hour BIGINT NOT NULL,
 		terminals DOUBLE PRECISION NOT NULL, active DOUBLE PRECISION NOT NULL,
 		PRIMARY KEY (estate, cause, dim, value, hour))`
+
+// Most rows of seasons are of a dimension, and neither a page nor a sweep reads them all: by seasonsCourse what is
+// drawn is found, by seasonsHour what is over.
+const (
+	seasonsCourse = `CREATE INDEX IF NOT EXISTS seasons_course ON seasons (dim, hour)`
+	seasonsHour   = `CREATE INDEX IF NOT EXISTS seasons_hour ON seasons (hour)`
+)
 
 // lockSchema is the number under which processes that open one PostgreSQL wait for each other.
 const lockSchema = 0x706f7364_78_01
@@ -375,6 +382,8 @@ var tables = append([]string{
 		detail TEXT NOT NULL DEFAULT '')`,
 
 	seasons,
+	seasonsCourse,
+	seasonsHour,
 
 	// The newest that became of a diagnosis, with the probability that its first cause had.
 	`CREATE TABLE IF NOT EXISTS outcomes (
