@@ -37,7 +37,9 @@ func (s *Site) export(w http.ResponseWriter, r *http.Request, name, format strin
 		return
 	}
 	defer end()
-	w = &steady{w, http.NewResponseController(w)}
+	paced := steadily(w)
+	defer paced.over()
+	w = paced
 	began := false
 	begin := func() {
 		kind := "text/csv; charset=utf-8"
@@ -111,18 +113,29 @@ func (s *Site) export(w http.ResponseWriter, r *http.Request, name, format strin
 }
 
 // exportWrite is how long a reader of a file may take for a piece of it: one who stops reading does not keep its place.
-const exportWrite = time.Minute
+var exportWrite = time.Minute
 
-// A steady writer gives each piece its time.
+// A steady writer gives each piece its time. How long the store takes for the next one is not the reader's: over HTTP/2
+// a deadline that passes ends the answer, though nobody writes.
 type steady struct {
 	http.ResponseWriter
 	c *http.ResponseController
 }
 
+func steadily(w http.ResponseWriter) *steady {
+	s := &steady{w, http.NewResponseController(w)}
+	s.c.SetWriteDeadline(time.Time{})
+	return s
+}
+
 func (s *steady) Write(b []byte) (int, error) {
-	s.c.SetWriteDeadline(time.Now().Add(exportWrite))
+	s.over()
+	defer s.c.SetWriteDeadline(time.Time{})
 	return s.ResponseWriter.Write(b)
 }
+
+// over gives what is still on its way its time, once all is written.
+func (s *steady) over() { s.c.SetWriteDeadline(time.Now().Add(exportWrite)) }
 
 // cell keeps a spreadsheet from taking a terminal's text for a formula.
 func cell(s string) string {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -289,5 +290,57 @@ func TestNoCellIsAFormula(t *testing.T) {
 		if got := cell(in); got != want {
 			t.Errorf("%q becomes %q, want %q", in, got, want)
 		}
+	}
+}
+
+// A slow store answers lists of diagnoses in pieces of one, and takes long for each.
+type slow struct {
+	*store.Store
+	each time.Duration
+}
+
+func (s slow) Diagnoses(ctx context.Context, f store.Filter) ([]store.Row, store.Place, error) {
+	f.Limit = 1
+	select {
+	case <-ctx.Done(): // the answer was ended
+	case <-time.After(s.each):
+	}
+	return s.Store.Diagnoses(ctx, f)
+}
+
+// The time that a reader has for a piece of a file, and a page for its answer, is not the store's: a file for which
+// much is looked through comes whole, over HTTP/1 and over HTTP/2.
+func TestASlowStoreCutsNoFileShort(t *testing.T) {
+	piece := exportWrite
+	exportWrite = time.Second
+	t.Cleanup(func() { exportWrite = piece })
+	for _, two := range []bool{false, true} {
+		h := closed(t)
+		fill(t, h, "shop", "t1", false)
+		fill(t, h, "shop", "t2", false)
+		h.account(t, "ann", access.Viewer)
+		ann := h.browser(t, "ann")
+		h.site.Source = slow{h.db, 3 * exportWrite / 2}
+		server := httptest.NewUnstartedServer(h.Server.Config.Handler)
+		server.EnableHTTP2 = two
+		server.Config.WriteTimeout = exportWrite
+		server.StartTLS()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/diagnoses?format=json", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range ann.Jar.Cookies(mustURL(h.URL)) {
+			r.AddCookie(c)
+		}
+		answer, err := server.Client().Do(r)
+		if err != nil || answer.StatusCode != http.StatusOK || (answer.ProtoMajor == 2) != two {
+			t.Fatalf("HTTP/2 %t: %v %+v", two, err, answer)
+		}
+		var rows []struct{ Terminal string }
+		if err := json.NewDecoder(answer.Body).Decode(&rows); err != nil || len(rows) != 2 {
+			t.Errorf("HTTP/%d: %d rows, %v", answer.ProtoMajor, len(rows), err)
+		}
+		answer.Body.Close()
+		server.Close()
 	}
 }

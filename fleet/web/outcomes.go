@@ -74,7 +74,9 @@ func (s *Site) apiOutcomes(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer end()
-	w = &steady{w, http.NewResponseController(w)}
+	paced := steadily(w)
+	defer paced.over()
+	w = paced
 	list, err := s.Source.Became(r.Context(), of(v, r.URL.Query().Get("estate")), r.URL.Query().Get("cause"), at.From, at.To, maxExport)
 	if err != nil {
 		s.fail(w, r, err)
