@@ -17,10 +17,10 @@ import (
 
 // A Rate bounds how much of the site one reader gets, so that none crowds out the others. Readers are told apart by
 // their session or their token; who shows neither, or a wrong one, is known by the address alone. So nobody who is
-// signed in is kept out by somebody else at the same address. The zero Rate bounds nothing.
+// signed in is kept out by somebody else at the same address.
 type Rate struct {
-	Second float64 // requests a second in the long run; bursts may have rateBurst seconds' worth
-	Files  int     // exports that run at one time
+	Second float64 // requests a second in the long run, 0: any number; bursts may have rateBurst seconds' worth
+	Files  int     // exports that run at one time, 0: any number
 }
 
 // The bounds unless the command line says otherwise. A page that is live asks at most once a second, and less often
@@ -105,7 +105,7 @@ const fileWait = 5 * time.Second
 
 // begin counts something that lasts, an export or a live page, and returns what ends it.
 func (b *buckets) begin(r Rate, who string, most int, of func(*bucket) *int) (end func(), err error) {
-	if r.Second <= 0 || most <= 0 {
+	if most <= 0 {
 		return func() {}, nil
 	}
 	b.mu.Lock()
