@@ -191,10 +191,6 @@ var texts = map[string]codes.Text{
 	"doc.outcome":     {ZH: "复核", EN: "outcome"},
 	"doc.asked":       {ZH: "询问结果", EN: "asked"},
 	"doc.reply":       {ZH: "命令应答", EN: "reply"},
-	"device.reader":   {ZH: "读卡器", EN: "card reader"},
-	"device.pinpad":   {ZH: "密码键盘", EN: "PIN pad"},
-	"device.printer":  {ZH: "打印机", EN: "printer"},
-	"device.modem":    {ZH: "通信模块", EN: "modem"},
 	"device.network":  {ZH: "网络", EN: "network"},
 	"odd":             {ZH: "数值不可信", EN: "cannot be"},
 	"handoff":         {ZH: "交接码", EN: "Hand-off code"},
@@ -581,7 +577,8 @@ func Word(lang string, key ...string) string {
 }
 
 // vocabulary says which words of the common vocabulary the page's kinds are; all others have the same name.
-var vocabulary = map[string]string{"by": "actor", "result": "status", "money": "money.short", "retry": "retry.short"}
+var vocabulary = map[string]string{"by": "actor", "result": "status", "money": "money.short", "retry": "retry.short",
+	"device": "segment"}
 
 // T returns the text of a key; a key of no text returns its last part, so that a word of a newer agent still shows.
 func (p *page) T(key ...string) string {
