@@ -91,6 +91,7 @@ func Open(ctx context.Context, address string) (*Store, error) {
 		var again *sql.DB
 		if again, err = sql.Open("sqlite", writer+"&_pragma=temp_store(MEMORY)"); err == nil {
 			again.SetMaxOpenConns(1)
+			err = again.PingContext(ctx) // before the other goes, so that the log does not go with it
 			s.write.Close()
 			s.write = again
 		}
