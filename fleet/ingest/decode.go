@@ -310,7 +310,7 @@ func approved(t *report.Tally) bool {
 		if c.Count <= 0 || c.Code == "" {
 			continue
 		}
-		if m, ok := codes.Builtin().Lookup(c.Scheme, c.Code); ok && m.Class == "approve" || strings.Trim(c.Code, "0") == "" {
+		if m, ok := codes.Builtin().Lookup(c.Scheme, c.Code); ok && m.Approves() || strings.Trim(c.Code, "0") == "" {
 			return true
 		}
 	}

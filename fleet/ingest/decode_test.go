@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"posdx/agent/report"
+	"posdx/codes"
 	"posdx/fleet/sample"
 	"posdx/fleet/store"
 )
@@ -265,5 +266,22 @@ func TestReadsLikeTheStandardLibrary(t *testing.T) {
 	}
 	if taken < len(whole) {
 		t.Errorf("only %d of the changed documents were taken: nothing was compared", taken)
+	}
+}
+
+// Whatever code of whichever table is the word of a sale that was made, a terminal that tells of it sells.
+func TestEveryApprovalIsASale(t *testing.T) {
+	approvals := 0
+	for _, m := range codes.Builtin().Meanings {
+		tally := report.Tally{Counts: []report.CodeCount{{Scheme: m.Scheme, Code: m.Code, Count: 1}}}
+		if m.Approves() != approved(&tally) && strings.Trim(m.Code, "0") != "" {
+			t.Errorf("%s %s: approves %t, is a sale %t", m.Scheme, m.Code, m.Approves(), approved(&tally))
+		}
+		if m.Approves() {
+			approvals++
+		}
+	}
+	if approvals == 0 {
+		t.Error("no table has an approval")
 	}
 }

@@ -145,7 +145,7 @@ func (s *Site) figures(ctx context.Context, in store.Estates, now time.Time) (fi
 
 // approved tells whether a code is an approval.
 func (s *Site) approved(scheme, code string) bool {
-	if m, ok := s.Knowledge.Lookup(scheme, code); ok && m.Class == "approve" {
+	if m, ok := s.Knowledge.Lookup(scheme, code); ok && m.Approves() {
 		return true
 	}
 	return strings.Trim(code, "0") == ""

@@ -608,3 +608,13 @@ func TestCellsOfForeignWordsBreak(t *testing.T) {
 		t.Errorf("%d cells were found", cells)
 	}
 }
+
+// The pages count as sold whatever code is the word of a sale that was made.
+func TestEveryApprovalIsNoFailure(t *testing.T) {
+	s := Site{Knowledge: codes.Builtin()}
+	for _, m := range s.Knowledge.Meanings {
+		if m.Approves() != s.approved(m.Scheme, m.Code) && strings.Trim(m.Code, "0") != "" {
+			t.Errorf("%s %s: approves %t, is counted as sold %t", m.Scheme, m.Code, m.Approves(), s.approved(m.Scheme, m.Code))
+		}
+	}
+}
