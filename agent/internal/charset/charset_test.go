@@ -130,8 +130,8 @@ func TestNoSuchSet(t *testing.T) {
 	}
 }
 
-// lax tells whether two bytes stand in b that the library takes for the first half of four of GB 18030, and the standard
-// does not: the second is 30 to 39 (GB 18030-2022; WHATWG Encoding 10.2.1).
+// lax tells whether two bytes stand in b that the library takes for the first half of four of GB 18030, and the
+// standard does not: the second is 30 to 39 (GB 18030-2022; WHATWG Encoding 10.2.1).
 func lax(b []byte) bool {
 	for i := range b[:max(0, len(b)-1)] {
 		if b[i] >= LeadFirst && b[i] <= LeadLast && b[i+1] > '9' && b[i+1] < 0x40 {
