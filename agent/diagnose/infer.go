@@ -150,7 +150,7 @@ func (s *state) read() {
 		s.readings = append(s.readings, reading{&s.prior, s.trust, false})
 		left -= s.trust
 	}
-	if s.settlement() || s.signIn() {
+	if s.holdsNoCard() {
 		// No card is in such a message, so a code of cards is not meant as that.
 		s.readings = slices.DeleteFunc(s.readings, func(r reading) bool {
 			if s.ofCards(r.Prior) {
@@ -188,7 +188,7 @@ func (s *state) gate() {
 	approved := s.approval() && s.trust >= 0.85 // a sale that was made was stopped by nothing
 	for i := range s.causes {
 		c := &s.causes[i]
-		if (s.settlement() || s.signIn()) && slices.Contains(cardSegments, c.Segment) {
+		if s.holdsNoCard() && slices.Contains(cardSegments, c.Segment) {
 			c.out = true // no card and no account is in such a message
 			continue
 		}

@@ -502,3 +502,67 @@ func TestFindingIsNoFresherThanItsPremises(t *testing.T) {
 	}
 	t.Logf("%d premises aged", tried)
 }
+
+// TestNeighboursAloneDoNotBlameTheShop: two terminals of a shop that meet the same code do not know whether all others
+// meet it too. A host that is down does not become a firewall of the shop by their word.
+func TestNeighboursAloneDoNotBlameTheShop(t *testing.T) {
+	k := knowledge(t)
+	list := []report.Evidence{
+		found("net.tcp", report.Bad, report.Facts{"target": "host-primary", "outcome": "timeout", "ms": 3000.0}),
+		found("net.internet", report.OK, report.Facts{"target": "broker", "outcome": "ok", "ms": 40.0}),
+	}
+	word := found("fleet.advisory", report.Bad, report.Facts{"scope": "site", "code": "newpos:E5", "terminals": 3.0, "age_s": 30.0})
+	alone := Explain(local("newpos:E5"), list, k, Options{})
+	told := Explain(local("newpos:E5"), append(slices.Clone(list), word), k, Options{})
+	for _, shared := range []string{"lan.firewall", "lan.gateway", "wan.outage"} {
+		if a, b := probability(&alone, shared), probability(&told, shared); b > 1.5*a+0.02 {
+			t.Errorf("%s: %.3f alone, %.3f by the neighbours' word", shared, a, b)
+		}
+	}
+	if a, b := probability(&alone, "host.unreachable"), probability(&told, "host.unreachable"); b < a-0.02 {
+		t.Errorf("the host: %.3f alone, %.3f by the neighbours' word", a, b)
+	}
+}
+
+// TestASoleAddressIsSeen: that no other device uses the address and one route leads out is said where just that was
+// seen.
+func TestASoleAddressIsSeen(t *testing.T) {
+	k := knowledge(t)
+	p, _ := k.Profile("unionpay")
+	for _, c := range []struct {
+		routes float64
+		more   report.Facts
+		want   bool
+	}{
+		{1, report.Facts{"duplicate": false}, true}, {1, nil, false}, {0, report.Facts{"duplicate": false}, false},
+		{2, report.Facts{"duplicate": false}, false}, {1, report.Facts{"duplicate": true}, false},
+		{1, report.Facts{"duplicate": false, "conflict": true}, false},
+	} {
+		facts := report.Facts{"iface": "eth0", "address": "10.0.0.7", "gateway_in_subnet": true, "default_routes": c.routes}
+		maps.Copy(facts, c.more)
+		ev := local("newpos:E5")
+		s := infer(&ev, []report.Evidence{found("net.address", report.OK, facts)}, k, p)
+		if got := s.strengthOf("address.sole") > 0; got != c.want {
+			t.Errorf("%v: said to be sole: %v", facts, got)
+		}
+	}
+}
+
+// TestACodeOfCardsNamesNothingInASettlement: a code whose main meaning is a card's or its issuer's means something else
+// where the message holds no card; what else its topic names, such as the keys of a PIN, is not left over by that.
+func TestACodeOfCardsNamesNothingInASettlement(t *testing.T) {
+	k := knowledge(t)
+	yes := true
+	for _, mti := range []string{"0510", "0810"} {
+		ev := sold("55", "unionpay")
+		ev.Txn = &report.Txn{MTI: mti, Sent: &yes, HostAnswerSeen: &yes}
+		d := Explain(ev, nil, k, Options{})
+		if p := probability(&d, "terminal.keys") + probability(&d, "pinpad.fault"); p > 0.3 {
+			t.Errorf("55 in %s: keys or PIN pad with %.2f, %s first", mti, p, d.Causes[0].ID)
+		}
+		ev.Code = "97" // of the terminal's registration: that stays what it means
+		if d := Explain(ev, nil, k, Options{}); !strings.HasPrefix(d.Causes[0].ID, "terminal.") {
+			t.Errorf("97 in %s: %s", mti, d.Causes[0].ID)
+		}
+	}
+}
