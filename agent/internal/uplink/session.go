@@ -208,7 +208,8 @@ func (s *session) incoming(m mqtt.Message) {
 	case u.cfg.Site != "" && strings.Contains(topic, "/"+report.KindSiteWord+"/"):
 		who, kind, err := report.ParseTopic(topic)
 		var w report.SiteWord
-		if err != nil || m.Retained() || who.Topic(kind) != who.SiteTopic(u.cfg.Site) || len(m.Payload()) > report.MaxSiteWord ||
+		if err != nil || m.Retained() || who.Topic(kind) != who.SiteTopic(u.cfg.Site) ||
+			len(m.Payload()) > report.MaxSiteWord ||
 			report.Decode(m.Payload(), &w) != nil || !w.Check() {
 			bad()
 			return
