@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"posdx/agent/report"
+	"posdx/codes"
 )
 
 // local is a sale that ended in a code of the terminal's own, before anything was sent.
@@ -564,5 +565,54 @@ func TestACodeOfCardsNamesNothingInASettlement(t *testing.T) {
 		if d := Explain(ev, nil, k, Options{}); !strings.HasPrefix(d.Causes[0].ID, "terminal.") {
 			t.Errorf("97 in %s: %s", mti, d.Causes[0].ID)
 		}
+	}
+}
+
+// TestADeeperFindingThatHardlyShowsChangesHardlyAnything: two findings of a family are not two witnesses, and a deeper
+// one that brings both about makes them less news by as much as it shows, not by being there.
+func TestADeeperFindingThatHardlyShowsChangesHardlyAnything(t *testing.T) {
+	k := knowledge(t)
+	p, _ := k.Profile("unionpay")
+	ev := local("ConnectError")
+	base := infer(&ev, nil, k, p)
+	heard := func(signs ...sign) []scored {
+		s := *base
+		s.signs, s.causes = signs, slices.Clone(base.causes)
+		for i := range s.causes {
+			s.causes[i].evidence, s.causes[i].witnesses = 0, 0
+		}
+		s.listen()
+		return s.causes
+	}
+	tried, all := 0, k.Inference.Signs
+	for d := range all {
+		strong := func(w codes.Weight) bool { return !all[d].Tells && w.Word >= codes.Strong }
+		brings := func(s *codes.Sign) bool {
+			return slices.ContainsFunc(all[d].Weights, func(w codes.Weight) bool {
+				return strong(w) && slices.Contains(s.Brought, w.Cause)
+			})
+		}
+		for i := range all {
+			for j := range all[:i] {
+				a, b := &all[i], &all[j]
+				if a.Family != b.Family || i == d || j == d || !brings(a) || !brings(b) {
+					continue
+				}
+				tried++
+				without := heard(sign{Sign: a, strength: 1}, sign{Sign: b, strength: 1})
+				with := heard(sign{Sign: a, strength: 1}, sign{Sign: b, strength: 1},
+					sign{Sign: &all[d], strength: 1e-6})
+				for c := range with {
+					x, y := without[c], with[c]
+					if math.Abs(x.evidence-y.evidence) > 0.01 || math.Abs(x.witnesses-y.witnesses) > 0.01 {
+						t.Errorf("%s, %s and a trace of %s: %s has %.1f dB of %.1f witnesses, without the trace %.1f of %.1f",
+							a.Name, b.Name, all[d].Name, x.ID, y.evidence, y.witnesses, x.evidence, x.witnesses)
+					}
+				}
+			}
+		}
+	}
+	if tried == 0 {
+		t.Error("no two findings of a family are brought about by one: the test is blind")
 	}
 }
