@@ -217,6 +217,7 @@ func TestWhatIsKnownIsPrintedWhereTheEndIsLate(t *testing.T) {
 		answer, out, talk string
 	}{
 		"first only":    {string(first), "96", "do not report it again"},
+		"not the end":   {string(first) + "\n" + notYet, "96", "do not report it again"},
 		"nothing yet":   {notYet, "accepted 7c-1", "not explained yet"},
 		"accepted only": {`{"v":1,"result":"accepted","more":true,"id":"7c-1"}`, "accepted 7c-1", "do not report it again"},
 	} {
@@ -241,6 +242,41 @@ func TestWhatIsKnownIsPrintedWhereTheEndIsLate(t *testing.T) {
 				t.Errorf("exit %d, %q, %q", code, out, talk)
 			}
 		})
+	}
+}
+
+// A question whose end the daemon says is late is not printed as if that were it.
+func TestADiagnosisWithoutItsEndIsLate(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	first, err := json.Marshal(hook.Answer{V: 1, Result: hook.First, More: true, ID: "7c-1", Diagnosis: &report.Diagnosis{
+		ID: "7c-1", Revision: 1, Event: report.Event{Code: "96"}, Causes: []report.Cause{{ID: "host.malfunction", Title: "the host"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			for lines := bufio.NewScanner(conn); lines.Scan(); {
+				said := string(first) + "\n" + notYet
+				if strings.Contains(lines.Text(), `"status"`) {
+					said = `{"v":1,"result":"done","state":{}}`
+				}
+				fmt.Fprintln(conn, said)
+			}
+			conn.Close()
+		}
+	}()
+	code, out, talk := cli(t, "diagnose", "--code", "96", "--socket", socket)
+	if code != exitTimeout || !strings.Contains(out, "96") || !strings.Contains(talk, "has not come in time") {
+		t.Errorf("exit %d, %q, %q", code, out, talk)
 	}
 }
 

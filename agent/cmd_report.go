@@ -103,6 +103,9 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 				if *asJSON {
 					json.NewEncoder(s.out).Encode(a)
 				}
+				if a.Diagnosis == nil { // its end is late: what was said before stands
+					a.Diagnosis = last.Diagnosis
+				}
 				last = a
 			})
 		})
@@ -120,8 +123,9 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 	default:
 		fmt.Fprintf(s.out, "%s %s\n", last.Result, last.ID)
 	}
+	late := err == nil && last.Result == hook.Accepted && last.Diagnosis != nil
 	switch {
-	case errors.Is(err, errNoAnswer): // it was taken in, and is still being explained
+	case errors.Is(err, errNoAnswer), late: // it was taken in, and is still being explained
 		s.fail("report", say.New("final-late-kept", say.New("final-late")))
 		return exitTimeout
 	case err != nil:

@@ -61,10 +61,8 @@ type daemon struct {
 	sale saleLock
 	past past
 
-	toldSite struct { // last; only the loop's goroutine, which remembers diagnoses, touches it
-		code string
-		at   time.Time
-	}
+	toldSite map[string]time.Time // when, by code; only the loop's goroutine, which remembers diagnoses, touches it
+
 	lost    atomic.Int64
 	version atomic.Pointer[string] // of the payment application, as it last said
 }

@@ -60,7 +60,7 @@ func (l *liveFlags) valid(s stdio) bool {
 // diagnoseLive examines the terminal now and prints what it found.
 func diagnoseLive(ctx context.Context, s stdio, live *liveFlags, o diagnose.Options, asJSON, explain bool) int {
 	d, err := live.diagnose(ctx, s, o)
-	late := errors.Is(err, errNoAnswer) && d.Revision > 0
+	late := d.Revision > 0 && !d.Final && (err == nil || errors.Is(err, errNoAnswer))
 	if err != nil && !late {
 		return live.failed(s, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -75,11 +76,15 @@ const siteAgain = 5 * time.Minute
 
 // tellSite tells the other terminals of the site what a sale failed with, once a cause is named.
 func (d *daemon) tellSite(doc *report.Diagnosis, now time.Time) {
-	if d.up == nil || doc.Abstained || len(doc.Causes) == 0 || doc.Causes[0].ID == report.Unexplained ||
-		now.Sub(doc.Event.Time) > siteAgain || doc.Event.Code == d.toldSite.code && now.Sub(d.toldSite.at) < siteAgain {
+	maps.DeleteFunc(d.toldSite, func(_ string, at time.Time) bool { return now.Sub(at) >= siteAgain })
+	if _, told := d.toldSite[doc.Event.Code]; told || d.up == nil || doc.Abstained || len(doc.Causes) == 0 ||
+		doc.Causes[0].ID == report.Unexplained || now.Sub(doc.Event.Time) > siteAgain {
 		return
 	}
-	d.toldSite.code, d.toldSite.at = doc.Event.Code, now
+	if d.toldSite == nil {
+		d.toldSite = map[string]time.Time{}
+	}
+	d.toldSite[doc.Event.Code] = now
 	d.up.TellSite(report.SiteWord{Code: doc.Event.Code, Cause: doc.Causes[0].ID, Segment: doc.Causes[0].Segment,
 		Time: doc.Event.Time})
 }

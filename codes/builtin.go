@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7c8c8c9ceb43956f679ae4cbb53ba524dbfea68aedf7483c6e7bd7eafb6a8909", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:f28b18a922a101057bbccb2d0e36fa464fdce387871ed79c13c7e9f447cc809c", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -798,6 +798,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7c8c8c9ceb43956f679
 	Limit{Finding: "adv.site", Check: "fleet.advisory", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "adv.neighbours", Check: "fleet.advisory", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "adv.model", Check: "fleet.advisory", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1575,6 +1578,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7c8c8c9ceb43956f679
 	FindingNews{Finding: "adv.alone-site", News: "note"},
 	FindingNews{Finding: "adv.carrier", News: "bad"},
 	FindingNews{Finding: "adv.model", News: "bad"},
+	FindingNews{Finding: "adv.neighbours", News: "bad"},
 	FindingNews{Finding: "adv.site", News: "bad"},
 	FindingNews{Finding: "answer.late", News: "bad"},
 	FindingNews{Finding: "answer.normal", News: "good"},
@@ -5324,6 +5328,44 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7c8c8c9ceb43956f679
 		Weight{Cause: "wan.no-ipv4", Word: -1},
 		Weight{Cause: "wan.no-traffic", Word: -1},
 	}, Text: Text{ZH: "同一型号有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) of this model see the same"}},
+	Sign{Name: "adv.neighbours", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: -1},
+		Weight{Cause: "modem.absent", Word: -1},
+		Weight{Cause: "modem.apn", Word: -1},
+		Weight{Cause: "modem.denied", Word: -1},
+		Weight{Cause: "modem.dial", Word: -1},
+		Weight{Cause: "modem.line", Word: -1},
+		Weight{Cause: "modem.radio-off", Word: -1},
+		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "modem.sim", Word: -1},
+		Weight{Cause: "modem.sunset", Word: -1},
+		Weight{Cause: "reader.dirty", Word: -1},
+		Weight{Cause: "reader.disconnected", Word: -1},
+		Weight{Cause: "reader.fault", Word: -1},
+		Weight{Cause: "reader.line-noise", Word: -1},
+		Weight{Cause: "terminal.app-crash", Word: -1},
+		Weight{Cause: "terminal.app-network", Word: -1},
+		Weight{Cause: "terminal.app-old", Word: -1},
+		Weight{Cause: "terminal.client-cert", Word: -1},
+		Weight{Cause: "terminal.clock", Word: -1},
+		Weight{Cause: "terminal.config", Word: -1},
+		Weight{Cause: "terminal.date-bug", Word: -1},
+		Weight{Cause: "terminal.heat", Word: -1},
+		Weight{Cause: "terminal.journal", Word: -1},
+		Weight{Cause: "terminal.keys", Word: -1},
+		Weight{Cause: "terminal.moved", Word: -1},
+		Weight{Cause: "terminal.not-registered", Word: -1},
+		Weight{Cause: "terminal.overloaded", Word: -1},
+		Weight{Cause: "terminal.power", Word: -1},
+		Weight{Cause: "terminal.protocol", Word: -1},
+		Weight{Cause: "terminal.session", Word: -1},
+		Weight{Cause: "terminal.storage-fault", Word: -1},
+		Weight{Cause: "terminal.storage-full", Word: -1},
+		Weight{Cause: "terminal.tamper", Word: -1},
+		Weight{Cause: "terminal.trust-store", Word: -1},
+		Weight{Cause: "wan.no-ipv4", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
+	}, Text: Text{ZH: "同一地点有{terminals}台终端遇到同样的应答码", EN: "{terminals} terminals at this site met the same code"}},
 	Sign{Name: "adv.site", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -1},
 		Weight{Cause: "host.overloaded", Word: -1},

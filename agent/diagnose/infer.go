@@ -150,7 +150,7 @@ func (s *state) read() {
 		s.readings = append(s.readings, reading{&s.prior, s.trust, false})
 		left -= s.trust
 	}
-	if s.settlement() || s.signIn() {
+	if s.holdsNoCard() {
 		// No card is in such a message, so a code of cards is not meant as that.
 		s.readings = slices.DeleteFunc(s.readings, func(r reading) bool {
 			if s.ofCards(r.Prior) {
@@ -188,7 +188,7 @@ func (s *state) gate() {
 	approved := s.approval() && s.trust >= 0.85 // a sale that was made was stopped by nothing
 	for i := range s.causes {
 		c := &s.causes[i]
-		if (s.settlement() || s.signIn()) && slices.Contains(cardSegments, c.Segment) {
+		if s.holdsNoCard() && slices.Contains(cardSegments, c.Segment) {
 			c.out = true // no card and no account is in such a message
 			continue
 		}
@@ -309,7 +309,8 @@ func (s *state) brought(g *codes.Sign, cause string) float64 {
 	return evidence.Choose(slices.Contains(g.Surely, cause), 1, s.f.Settings.Brought)
 }
 
-// families reduces what is said twice: within a family, for and against apart, all but the strongest keep a fraction.
+// families reduces what is said twice: within a family, for and against apart, all but the one with most news keep a
+// fraction. What follows from a deeper finding is the less news, and keeps the less, the clearer that one shows.
 func (s *state) families() {
 	n := len(s.causes)
 	// What is brought about by way of deeper findings is a family of its own: that nothing beyond a break works is one
@@ -325,14 +326,17 @@ func (s *state) families() {
 		family[i] = at
 	}
 	follows := s.follows()
+	news := func(x *saying) float64 {
+		if x.db > 0 {
+			return x.db * (1 - follows[x.sign])
+		}
+		return -x.db
+	}
 	strongest := make([]int32, 2*len(names)*n) // by family, side and cause; one more than its index
 	for i := range s.says {
 		x := &s.says[i]
 		at := 2 * family[x.sign]
 		switch {
-		case x.db > 0 && follows[x.sign] > 0:
-			x.db *= 1 - (1-s.f.Settings.Family)*follows[x.sign]
-			continue
 		case x.brought:
 			at = 0
 		case x.db < 0:
@@ -342,7 +346,7 @@ func (s *state) families() {
 		switch {
 		case *best == 0:
 			*best = int32(i + 1)
-		case math.Abs(s.says[*best-1].db) < math.Abs(x.db):
+		case news(&s.says[*best-1]) < news(x):
 			s.says[*best-1].second = true
 			*best = int32(i + 1)
 		default:
@@ -350,9 +354,14 @@ func (s *state) families() {
 		}
 	}
 	for i := range s.says {
-		if s.says[i].second {
-			s.says[i].db *= s.f.Settings.Family
+		x, keep := &s.says[i], 1.0
+		if x.db > 0 {
+			keep -= (1 - s.f.Settings.Family) * follows[x.sign]
 		}
+		if x.second {
+			keep = min(keep, s.f.Settings.Family)
+		}
+		x.db *= keep
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"posdx/agent/report"
+	"posdx/codes"
 )
 
 // local is a sale that ended in a code of the terminal's own, before anything was sent.
@@ -501,4 +502,117 @@ func TestFindingIsNoFresherThanItsPremises(t *testing.T) {
 		}
 	}
 	t.Logf("%d premises aged", tried)
+}
+
+// TestNeighboursAloneDoNotBlameTheShop: two terminals of a shop that meet the same code do not know whether all others
+// meet it too. A host that is down does not become a firewall of the shop by their word.
+func TestNeighboursAloneDoNotBlameTheShop(t *testing.T) {
+	k := knowledge(t)
+	list := []report.Evidence{
+		found("net.tcp", report.Bad, report.Facts{"target": "host-primary", "outcome": "timeout", "ms": 3000.0}),
+		found("net.internet", report.OK, report.Facts{"target": "broker", "outcome": "ok", "ms": 40.0}),
+	}
+	word := found("fleet.advisory", report.Bad, report.Facts{"scope": "site", "code": "newpos:E5", "terminals": 3.0, "age_s": 30.0})
+	alone := Explain(local("newpos:E5"), list, k, Options{})
+	told := Explain(local("newpos:E5"), append(slices.Clone(list), word), k, Options{})
+	for _, shared := range []string{"lan.firewall", "lan.gateway", "wan.outage"} {
+		if a, b := probability(&alone, shared), probability(&told, shared); b > 1.5*a+0.02 {
+			t.Errorf("%s: %.3f alone, %.3f by the neighbours' word", shared, a, b)
+		}
+	}
+	if a, b := probability(&alone, "host.unreachable"), probability(&told, "host.unreachable"); b < a-0.02 {
+		t.Errorf("the host: %.3f alone, %.3f by the neighbours' word", a, b)
+	}
+}
+
+// TestASoleAddressIsSeen: that no other device uses the address and one route leads out is said where just that was
+// seen.
+func TestASoleAddressIsSeen(t *testing.T) {
+	k := knowledge(t)
+	p, _ := k.Profile("unionpay")
+	for _, c := range []struct {
+		routes float64
+		more   report.Facts
+		want   bool
+	}{
+		{1, report.Facts{"duplicate": false}, true}, {1, nil, false}, {0, report.Facts{"duplicate": false}, false},
+		{2, report.Facts{"duplicate": false}, false}, {1, report.Facts{"duplicate": true}, false},
+		{1, report.Facts{"duplicate": false, "conflict": true}, false},
+	} {
+		facts := report.Facts{"iface": "eth0", "address": "10.0.0.7", "gateway_in_subnet": true, "default_routes": c.routes}
+		maps.Copy(facts, c.more)
+		ev := local("newpos:E5")
+		s := infer(&ev, []report.Evidence{found("net.address", report.OK, facts)}, k, p)
+		if got := s.strengthOf("address.sole") > 0; got != c.want {
+			t.Errorf("%v: said to be sole: %v", facts, got)
+		}
+	}
+}
+
+// TestACodeOfCardsNamesNothingInASettlement: a code whose main meaning is a card's or its issuer's means something else
+// where the message holds no card; what else its topic names, such as the keys of a PIN, is not left over by that.
+func TestACodeOfCardsNamesNothingInASettlement(t *testing.T) {
+	k := knowledge(t)
+	yes := true
+	for _, mti := range []string{"0510", "0810"} {
+		ev := sold("55", "unionpay")
+		ev.Txn = &report.Txn{MTI: mti, Sent: &yes, HostAnswerSeen: &yes}
+		d := Explain(ev, nil, k, Options{})
+		if p := probability(&d, "terminal.keys") + probability(&d, "pinpad.fault"); p > 0.3 {
+			t.Errorf("55 in %s: keys or PIN pad with %.2f, %s first", mti, p, d.Causes[0].ID)
+		}
+		ev.Code = "97" // of the terminal's registration: that stays what it means
+		if d := Explain(ev, nil, k, Options{}); !strings.HasPrefix(d.Causes[0].ID, "terminal.") {
+			t.Errorf("97 in %s: %s", mti, d.Causes[0].ID)
+		}
+	}
+}
+
+// TestADeeperFindingThatHardlyShowsChangesHardlyAnything: two findings of a family are not two witnesses, and a deeper
+// one that brings both about makes them less news by as much as it shows, not by being there.
+func TestADeeperFindingThatHardlyShowsChangesHardlyAnything(t *testing.T) {
+	k := knowledge(t)
+	p, _ := k.Profile("unionpay")
+	ev := local("ConnectError")
+	base := infer(&ev, nil, k, p)
+	heard := func(signs ...sign) []scored {
+		s := *base
+		s.signs, s.causes = signs, slices.Clone(base.causes)
+		for i := range s.causes {
+			s.causes[i].evidence, s.causes[i].witnesses = 0, 0
+		}
+		s.listen()
+		return s.causes
+	}
+	tried, all := 0, k.Inference.Signs
+	for d := range all {
+		strong := func(w codes.Weight) bool { return !all[d].Tells && w.Word >= codes.Strong }
+		brings := func(s *codes.Sign) bool {
+			return slices.ContainsFunc(all[d].Weights, func(w codes.Weight) bool {
+				return strong(w) && slices.Contains(s.Brought, w.Cause)
+			})
+		}
+		for i := range all {
+			for j := range all[:i] {
+				a, b := &all[i], &all[j]
+				if a.Family != b.Family || i == d || j == d || !brings(a) || !brings(b) {
+					continue
+				}
+				tried++
+				without := heard(sign{Sign: a, strength: 1}, sign{Sign: b, strength: 1})
+				with := heard(sign{Sign: a, strength: 1}, sign{Sign: b, strength: 1},
+					sign{Sign: &all[d], strength: 1e-6})
+				for c := range with {
+					x, y := without[c], with[c]
+					if math.Abs(x.evidence-y.evidence) > 0.01 || math.Abs(x.witnesses-y.witnesses) > 0.01 {
+						t.Errorf("%s, %s and a trace of %s: %s has %.1f dB of %.1f witnesses, without the trace %.1f of %.1f",
+							a.Name, b.Name, all[d].Name, x.ID, y.evidence, y.witnesses, x.evidence, x.witnesses)
+					}
+				}
+			}
+		}
+	}
+	if tried == 0 {
+		t.Error("no two findings of a family are brought about by one: the test is blind")
+	}
 }

@@ -56,8 +56,8 @@ func (s *state) cardlessAdvice(retry string) string {
 		return "done"
 	case retry == report.RetryNo:
 		return "no-mend"
-	case retry == report.RetryAfterSignin && !s.txn.answered(s.ev.Origin):
-		return "silent" // nobody refused it
+	case retry == report.RetryAfterSignin && s.prior.Retry != retry && !s.txn.answered(s.ev.Origin):
+		return "silent" // nobody refused it, and the code asks for no sign-in
 	}
 	return retry
 }
@@ -72,13 +72,16 @@ func mender(c *codes.Cause) string {
 }
 
 // isPayment tells whether money moves by the message that carried the code.
-func (s *state) isPayment() bool { return !s.signIn() && !s.settlement() && !s.reversing() }
+func (s *state) isPayment() bool { return !s.holdsNoCard() && !s.reversing() }
+
+// holdsNoCard tells the messages that charge nobody.
+func (s *state) holdsNoCard() bool { return s.signIn() || s.settlement() }
 
 // moneyState adds to what is known of this request what is known of the one before it.
 func (s *state) moneyState(first string) (state, retry string) {
 	state, retry = s.thisRequest(first)
 	again := retry != report.RetryNo && retry != report.RetryQueryFirst
-	if again && s.reversalWaits() && !s.signIn() && !s.settlement() {
+	if again && s.reversalWaits() && !s.holdsNoCard() {
 		// What is to be taken back may be an earlier try of this customer, and it stands until the host has taken it back.
 		return report.MoneyUnknown, report.RetryQueryFirst
 	}

@@ -255,4 +255,19 @@ func TestCardlessAdviceAgrees(t *testing.T) {
 			t.Errorf("a sign-in without an answer: %s %s", zh, en)
 		}
 	}
+	// A terminal whose own keys are wrong waits for no answer.
+	local := 0
+	everyCode(k, "0800", func(ev report.Event) {
+		p, _ := k.Profile("unionpay")
+		if res := k.Resolve(p, ev.Scheme, ev.Code, string(ev.Origin)); !res.Usable || k.Inference.Topic(res.Meaning) != "keys-local" {
+			return
+		}
+		local++
+		if _, zh, en := sayOf(ev, nil); strings.Contains(en, "No answer came") || strings.Contains(zh, "没有收到应答") {
+			t.Errorf("%s: %s %s", ev.Code, zh, en)
+		}
+	})
+	if local == 0 {
+		t.Error("no code of the terminal's keys was read")
+	}
 }

@@ -46,6 +46,12 @@ func (r *Reading) advisories() {
 		crowd := Ramp(terminals, 2, 8)
 		if scope == "site" {
 			crowd = Ramp(terminals, 1, 2) // a shop has few terminals; the second one tells
+			if !shareKnown {
+				// Only terminals of this site say so, and none of them knows whether others meet it elsewhere: that speaks
+				// against a terminal's own fault, and leaves open whether the shop, the line or the host has one.
+				r.add("adv.neighbours", it, fade*crowd)
+				continue
+			}
 		}
 		if shareKnown {
 			crowd *= max(Ramp(share, 1, 20), 0.1)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +115,11 @@ func TestAdvisoriesAreAboutTheirTopic(t *testing.T) {
 		}
 		if _, err := ReadAdvisory(topic, b, nil); (err == nil) != c.ok {
 			t.Errorf("%s: %s: %v", topic, b, err)
+		}
+	}
+	for _, level := range []string{"reply", KindSiteWord} { // what terminals write in topics of as many levels
+		if slices.Contains(Dimensions, level) {
+			t.Errorf("a terminal called advisory speaks as the fleet by its %s", level)
 		}
 	}
 	for _, name := range append([]string{"t1/cmd", "+", "#"}, Reserved...) {

@@ -29,10 +29,14 @@ func siteKey(site string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// KindSiteWord is the level of a SiteWord's topics. It is none of Dimensions: a broker whose rules let a client called
+// advisory write it would let that one speak as the fleet does of a site.
+const KindSiteWord = "siteword"
+
 // SiteTopic is where a terminal tells those of its site.
-func (a Address) SiteTopic(site string) string { return a.Topic("site/" + siteKey(site)) }
+func (a Address) SiteTopic(site string) string { return a.Topic(KindSiteWord + "/" + siteKey(site)) }
 
 // SiteFilter matches what the terminals of a site tell each other.
 func (a Address) SiteFilter(site string) string {
-	return "pos/v1/" + a.Estate + "/+/site/" + siteKey(site)
+	return Address{a.Estate, "+"}.SiteTopic(site)
 }

@@ -199,9 +199,10 @@ func permissions(estate, name string) *server.Permissions {
 	return &server.Permissions{
 		Publish: &server.SubjectPermission{Allow: []string{
 			own + "." + report.KindStatus, own + "." + report.KindBirth, own + "." + report.KindDiagnosis, own + "." + report.KindHealth,
-			own + "." + report.KindTally, own + "." + report.KindDropped, own + ".asked", own + ".outcome", own + ".reply.*", own + ".site.*",
+			own + "." + report.KindTally, own + "." + report.KindDropped, own + ".asked", own + ".outcome", own + ".reply.*",
+			own + "." + report.KindSiteWord + ".*",
 		}},
 		Subscribe: &server.SubjectPermission{Allow: []string{own + ".ack", own + ".cmd.*", "pos.v1." + estate + ".advisory.*.*",
-			"pos.v1." + estate + ".*.site.*", "$MQTT.sub.>"}},
+			"pos.v1." + estate + ".*." + report.KindSiteWord + ".*", "$MQTT.sub.>"}},
 	}
 }

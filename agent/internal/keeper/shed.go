@@ -9,9 +9,10 @@ import (
 )
 
 // Shed returns what gives back the pages of the program's own file that the process has touched: it is called when a
-// piece of work is over, because what starting, a round of checks or a diagnosis needs is twice what waiting does. The
-// pages stay in the kernel's page cache, where they are the first to go when memory is short; what is needed again is
-// mapped again, without reading the flash. Pages that can be written are not touched.
+// round of background checks is over, because what starting, such a round or a diagnosis needs is twice what waiting
+// does. The pages stay in the kernel's page cache, where they are the first to go when memory is short; what is needed
+// again is mapped again, without reading the flash unless they have gone. Pages that were or can be written are not
+// touched. Goroutines may run meanwhile; the returned function itself is for one at a time.
 func Shed() func() {
 	spans, err := unwritable()
 	return func() {
@@ -29,7 +30,7 @@ func Shed() func() {
 
 // unwritable is where the program's file is mapped and cannot be written: its code and its tables.
 func unwritable() (spans [][2]uintptr, err error) {
-	maps, err := os.ReadFile("/proc/self/maps")
+	maps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		return nil, err
 	}
@@ -37,22 +38,38 @@ func unwritable() (spans [][2]uintptr, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for line := range strings.Lines(string(maps)) {
-		span, rest, _ := strings.Cut(line, " ") // 00010000-00576000 r-xp 00000000 fe:00 1692 /usr/bin/posdx
-		perms, _, _ := strings.Cut(rest, " ")
-		if !strings.HasSuffix(strings.TrimSpace(rest), self) || strings.Contains(perms, "w") {
+	return spansOf(string(maps), self)
+}
+
+// spansOf reads them from smaps (proc_pid_smaps(5)). What cannot be written now may have been, when a loader put
+// addresses into it (RELRO of a program that is linked dynamically or as PIE): such pages are the process's own, are
+// counted as anonymous, and to give them back would lose what was written.
+func spansOf(maps, self string) (spans [][2]uintptr, err error) {
+	ours := false
+	for line := range strings.Lines(maps) {
+		first, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name, isField := strings.CutSuffix(first, ":"); isField {
+			if ours && name == "Anonymous" && strings.TrimSpace(rest) != "0 kB" {
+				spans = spans[:len(spans)-1]
+				ours = false
+			}
 			continue
 		}
-		first, behind, _ := strings.Cut(span, "-")
-		from, err := strconv.ParseUint(first, 16, 64)
-		if err != nil {
-			return nil, err
+		// 00010000-00576000 r-xp 00000000 fe:00 1692 /usr/bin/posdx
+		perms, _, _ := strings.Cut(rest, " ")
+		if ours = strings.HasSuffix(rest, " "+self) && !strings.Contains(perms, "w"); !ours {
+			continue
 		}
-		to, err := strconv.ParseUint(behind, 16, 64)
-		if err != nil {
-			return nil, err
+		from, to, _ := strings.Cut(first, "-")
+		var span [2]uintptr
+		for i, s := range [...]string{from, to} {
+			n, err := strconv.ParseUint(s, 16, 64)
+			if err != nil {
+				return nil, err
+			}
+			span[i] = uintptr(n)
 		}
-		spans = append(spans, [2]uintptr{uintptr(from), uintptr(to)})
+		spans = append(spans, span)
 	}
 	return spans, nil
 }

@@ -11,7 +11,8 @@ const (
 	// heeded is for how long a neighbour's word counts, by when it was heard: clocks may differ.
 	heeded = 15 * time.Minute
 
-	maxHeard = 64 // neighbours
+	maxHeard     = 64 // words
+	maxHeardEach = 8  // of one neighbour, so that none drowns the others
 )
 
 // heard is what a neighbour said last of a code.
@@ -24,11 +25,21 @@ type heard struct {
 func (l *Loop) Neighbour(who string, w report.SiteWord, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	own := 0
+	for _, h := range l.heard {
+		if h.who == who {
+			own++
+		}
+	}
 	keep := l.heard[:0]
 	for _, h := range l.heard {
-		if now.Sub(h.at) < heeded && (h.who != who || h.code != w.Code) {
-			keep = append(keep, h)
+		if mine := h.who == who; now.Sub(h.at) >= heeded || mine && (h.code == w.Code || own >= maxHeardEach) {
+			if mine {
+				own--
+			}
+			continue
 		}
+		keep = append(keep, h)
 	}
 	l.heard = append(keep, heard{who, w.Code, now})
 	if n := len(l.heard) - maxHeard; n > 0 {

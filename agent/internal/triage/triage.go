@@ -601,7 +601,8 @@ func (l *Loop) mayStand(ev report.Event, res codes.Resolution) bool {
 
 // explain makes the next revision, keeps it and hands it to whoever waits. The first is on flash before anybody has it:
 // what is promised outlives a power cut. The final one is handed on at once, for flash may take a second over it, and
-// more over a new file; until it is kept the first stands in the journal, and Resume ends it.
+// more over a new file; until it is kept the first stands in the journal, and Resume ends it. Of a code that came again
+// later the earlier final revision stands until then.
 func (l *Loop) explain(h *history, r *run, final bool) {
 	r.doc = l.make(h, r, final)
 	if final {

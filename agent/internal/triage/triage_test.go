@@ -552,6 +552,13 @@ func TestNeighboursAreHeeded(t *testing.T) {
 	if len(l.heard) > maxHeard {
 		t.Errorf("%d words are kept", len(l.heard))
 	}
+	l.Neighbour("t2", word, now)
+	for i := range 3 * maxHeard {
+		l.Neighbour("loud", report.SiteWord{Code: fmt.Sprint(i)}, now)
+	}
+	if n := terminals("ConnectError", now.Add(time.Minute)); n < 3 {
+		t.Errorf("one that says much drowns the others: %v are heard", n)
+	}
 	l.Advise("site", "x", &report.Advisory{Scope: "site", Code: "ConnectError", Terminals: 7, Time: now})
 	if n := terminals("ConnectError", now.Add(time.Minute)); n != 7 {
 		t.Errorf("the fleet counts 7, evidence says %v", n)

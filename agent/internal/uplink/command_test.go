@@ -126,6 +126,35 @@ func TestAdvisories(t *testing.T) {
 	})
 }
 
+// A word of the site is heeded once, when it is said: what a broker keeps, this terminal's own, another site's and what
+// is no word are none.
+func TestWordsOfTheSite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []string
+		s := newScript(t)
+		r := start(t, s, newBox(t), Config{Site: "s"}, Handlers{Site: func(who string, w report.SiteWord) {
+			got = append(got, who+" "+w.Code)
+		}})
+		rest(time.Second)
+		word := []byte(`{"code":"96","cause":"wan.outage","segment":"wan","time":"2026-11-21T12:00:00Z"}`)
+		other := report.Address{Estate: at.Estate, Terminal: "other"}
+		l := s.current()
+		l.say(other.SiteTopic("s"), false, word)
+		l.say(other.SiteTopic("s"), true, word)
+		l.say(at.SiteTopic("s"), false, word)
+		l.say(other.SiteTopic("elsewhere"), false, word)
+		l.say(other.SiteTopic("s"), false, []byte(`{"code":""}`))
+		rest(time.Second)
+		if g := strings.Join(got, ", "); g != "other 96" {
+			t.Errorf("got %s", g)
+		}
+		if n := r.Counters().BadMessages; n != 3 {
+			t.Errorf("%d bad messages, want 3", n)
+		}
+		r.stop()
+	})
+}
+
 // What another terminal's certificate could write among the commands, where a broker's rules take any name, is neither
 // carried out nor answered without end: not what is no command, and not the one that is.
 func TestCommandsThatATerminalCouldWrite(t *testing.T) {

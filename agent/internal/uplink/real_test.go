@@ -383,6 +383,13 @@ func TestForgedNamesReachNobody(t *testing.T) {
 				c.Publish("pos/v1/shop/"+cn+"/"+kind, 1, false, text).WaitTimeout(patience)
 			}
 		}
+		for _, d := range report.Dimensions { // whatever two levels the rules let a terminal write
+			text, err := json.Marshal(report.Advisory{Scope: d, Key: "x", Terminals: 900, SharePct: 100})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Publish("pos/v1/shop/"+cn+"/"+d+"/x", 1, false, text).WaitTimeout(patience)
+		}
 		c.Disconnect(100)
 	}
 	fleet := newListener(t, m.URL(), p, "posdx-fleet")

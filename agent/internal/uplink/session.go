@@ -205,10 +205,11 @@ func (s *session) incoming(m mqtt.Message) {
 		if u.h.Advisory != nil {
 			u.h.Advisory(scope, key, a, gone)
 		}
-	case u.cfg.Site != "" && strings.Contains(topic, "/site/"):
+	case u.cfg.Site != "" && strings.Contains(topic, "/"+report.KindSiteWord+"/"):
 		who, kind, err := report.ParseTopic(topic)
 		var w report.SiteWord
-		if err != nil || who.Topic(kind) != who.SiteTopic(u.cfg.Site) || len(m.Payload()) > report.MaxSiteWord ||
+		if err != nil || m.Retained() || who.Topic(kind) != who.SiteTopic(u.cfg.Site) ||
+			len(m.Payload()) > report.MaxSiteWord ||
 			report.Decode(m.Payload(), &w) != nil || !w.Check() {
 			bad()
 			return
@@ -226,7 +227,7 @@ func (s *session) incoming(m mqtt.Message) {
 func (s *session) sender() {
 	var packer report.Packer
 	for m := range s.send {
-		if m.packed || s.u.cfg.Compress && m.kind != report.KindStatus && m.kind != "site" {
+		if m.packed || s.u.cfg.Compress && m.kind != report.KindStatus && m.kind != report.KindSiteWord {
 			m.payload = packer.Pack(m.payload)
 		}
 		t := s.client.Publish(m.topic, 1, m.retained, m.payload)

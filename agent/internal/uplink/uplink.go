@@ -399,7 +399,7 @@ func (u *Uplink) TellSite(w report.SiteWord) {
 	if err != nil || u.cfg.Site == "" || !w.Check() || len(doc) > report.MaxSiteWord {
 		return
 	}
-	u.putLoose(looseDoc{kind: "site", at: time.Now(), doc: doc, topic: u.cfg.Address.SiteTopic(u.cfg.Site)})
+	u.putLoose(looseDoc{kind: report.KindSiteWord, at: time.Now(), doc: doc, topic: u.cfg.Address.SiteTopic(u.cfg.Site)})
 }
 
 func (u *Uplink) putLoose(d looseDoc) {
