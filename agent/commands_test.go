@@ -120,7 +120,7 @@ func TestExamplesInHelp(t *testing.T) {
 			code := run(ctx, stdio{in: strings.NewReader(stdin), out: &out, err: &talk, speak: "en"}, args)
 			cancel()
 			if cmd.name != "completion" { // which speaks both languages
-				if said := out.String() + talk.String(); hasHan(said) {
+				if said := out.String() + talk.String(); housetest.HasHan(said) {
 					t.Errorf("%s: Chinese in %s", example, said)
 				}
 				inChinese(t, args, stdin)

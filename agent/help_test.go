@@ -13,11 +13,10 @@ import (
 
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/text"
+	"posdx/firmware-build/housetest"
 )
 
 func isHan(r rune) bool { return unicode.Is(unicode.Han, r) }
-
-func hasHan(s string) bool { return strings.ContainsFunc(s, isHan) }
 
 // latin is a word; what stands in capitals is the place of a value or a shortening, in every language.
 var latin = regexp.MustCompile(`[A-Za-z][A-Za-z0-9'-]*[A-Za-z0-9]`)
@@ -58,7 +57,7 @@ func TestHelpInBothLanguages(t *testing.T) {
 	pair := func(where, zh, en string) {
 		t.Helper()
 		switch {
-		case !hasHan(zh), en == "", hasHan(en):
+		case !housetest.HasHan(zh), en == "", housetest.HasHan(en):
 			t.Errorf("%s: %q, %q", where, zh, en)
 		case strings.Count(zh, "\n") != strings.Count(en, "\n"):
 			t.Errorf("%s: %d paragraphs in Chinese, %d in English", where, strings.Count(zh, "\n")+1, strings.Count(en, "\n")+1)
@@ -97,7 +96,7 @@ func TestHelpInBothLanguages(t *testing.T) {
 	for _, args := range append(helpOfAll(), []string{"help"}, []string{"--help"}) {
 		for _, lang := range []string{"zh", "en"} {
 			code, out, talk := cli(t, append(args, "--lang", lang)...)
-			if code != exitOK || talk != "" || hasHan(out) != (lang == "zh") {
+			if code != exitOK || talk != "" || housetest.HasHan(out) != (lang == "zh") {
 				t.Errorf("%v in %s: exit %d, %s%s", args, lang, code, out, talk)
 			}
 			for _, l := range strings.Split(out, "\n") {
@@ -131,14 +130,14 @@ func TestManualPagesInBothLanguages(t *testing.T) {
 			t.Error(err)
 		}
 		en, err := os.ReadFile(filepath.Join(dir, "en", name))
-		if err != nil || hasHan(string(en)) || !hasHan(string(zh)) {
+		if err != nil || housetest.HasHan(string(en)) || !housetest.HasHan(string(zh)) {
 			t.Errorf("%s: %v\n%s", name, err, en)
 		}
 		if a, b := strings.Count(string(zh), "\n."), strings.Count(string(en), "\n."); a != b {
 			t.Errorf("%s: %d requests in Chinese, %d in English", name, a, b)
 		}
 		for _, l := range strings.Split(string(zh), "\n") {
-			if heading, ok := strings.CutPrefix(l, ".SH "); ok && !hasHan(heading) {
+			if heading, ok := strings.CutPrefix(l, ".SH "); ok && !housetest.HasHan(heading) {
 				t.Errorf("%s: heading %s", name, heading)
 			}
 		}

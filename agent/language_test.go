@@ -172,7 +172,7 @@ func TestErrorsOfCommandsInBothLanguages(t *testing.T) {
 					t.Errorf("%s: %q in %s", c.what, words, said)
 				}
 			}
-			if lang == "en" && hasHan(talk.String()) {
+			if lang == "en" && housetest.HasHan(talk.String()) {
 				t.Errorf("%s: Chinese in %s", c.what, talk.String())
 			}
 			if strings.Contains(said, "系统报告") {

@@ -5,14 +5,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"unicode"
 
 	"posdx/agent/diagnose"
+	"posdx/firmware-build/housetest"
 )
-
-func hasHan(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Han, r) })
-}
 
 // sentence is a few English words after one another.
 var sentence = regexp.MustCompile(`[A-Za-z][a-z]+(?:,? [a-z]+){2,}`)
@@ -23,7 +19,7 @@ func TestHelpInBothLanguages(t *testing.T) {
 	list := [][]string{{"help"}, {"--help"}}
 	for _, c := range commands() {
 		list = append(list, []string{c.name, "--help"})
-		if !hasHan(c.zh) || hasHan(c.en) || c.en == "" {
+		if !housetest.HasHan(c.zh) || housetest.HasHan(c.en) || c.en == "" {
 			t.Errorf("%s: %q, %q", c.name, c.zh, c.en)
 		}
 	}
@@ -36,7 +32,7 @@ func TestHelpInBothLanguages(t *testing.T) {
 			var out, talk bytes.Buffer
 			code := run(t.Context(), stdio{out: &out, err: &talk}, append(args, "--lang", lang))
 			said := out.String()
-			if code != exitOK || talk.Len() > 0 || hasHan(said) != (lang == "zh") {
+			if code != exitOK || talk.Len() > 0 || housetest.HasHan(said) != (lang == "zh") {
 				t.Errorf("%v in %s: exit %d, %s%s", args, lang, code, said, talk.String())
 			}
 			for l := range strings.Lines(said) {
@@ -78,7 +74,7 @@ func TestWrongUsageInBothLanguages(t *testing.T) {
 			var out, talk bytes.Buffer
 			code := run(t.Context(), stdio{out: &out, err: &talk}, words)
 			if said := talk.String(); code != exitUsage || out.Len() > 0 || !strings.Contains(said, want[i]) ||
-				hasHan(said) != (lang == "zh") {
+				housetest.HasHan(said) != (lang == "zh") {
 				t.Errorf("%v: exit %d, %s%.300s", words, code, out.String(), talk.String())
 			}
 		}

@@ -48,7 +48,7 @@ func TestEveryErrorHasChinese(t *testing.T) {
 		}
 		err := housetest.SampleOf(text, errors.New("no PEM in it"))
 		said := zh.error(err)
-		if !hasHan(said) || strings.Contains(said, "系统报告") || housetest.English(said) != "" {
+		if !housetest.HasHan(said) || strings.Contains(said, "系统报告") || housetest.English(said) != "" {
 			t.Errorf("%s: %q is said as %q: it needs a row in errorTexts", path, text, said)
 		}
 		for _, value := range []string{"X1", "7"} {
@@ -153,7 +153,7 @@ func TestCommandsAnswerInTheCallersLanguage(t *testing.T) {
 				words := append([]string{c.name, "--lang", lang}, strings.Fields(args)[1:]...)
 				code := run(t.Context(), stdio{out: &out, err: &talk}, words)
 				said, _, _ := strings.Cut(out.String()+talk.String(), "\n\n") // help comes behind what is wrong
-				if hasHan(said) && lang == "en" || !hasHan(said) && lang == "zh" && code != exitOK {
+				if housetest.HasHan(said) && lang == "en" || !housetest.HasHan(said) && lang == "zh" && code != exitOK {
 					t.Errorf("%s in %s: exit %d, %q", args, lang, code, said)
 				}
 				ours := said

@@ -17,7 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"unicode"
+
+	"posdx/firmware-build/housetest"
 )
 
 // verbs are what takes an argument in a text, with the number of the argument.
@@ -66,14 +67,10 @@ func TestTextsAreWhole(t *testing.T) {
 				t.Errorf("%s in %s: %q", x.id, lang, said)
 			}
 		}
-		if hasHan(x.en) {
+		if housetest.HasHan(x.en) {
 			t.Errorf("%s: Chinese in %q", x.id, x.en)
 		}
 	}
-}
-
-func hasHan(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Han, r) })
 }
 
 // TestEveryTextIsSaid walks the program: each id that is said has a text, and each text is said somewhere.
@@ -140,7 +137,7 @@ func TestErrorsOfTheSystemAreSaid(t *testing.T) {
 		if got := Error(c.err, "zh"); got != c.want {
 			t.Errorf("%v: %q, want %q", c.err, got, c.want)
 		}
-		if got := Error(c.err, "en"); hasHan(got) {
+		if got := Error(c.err, "en"); housetest.HasHan(got) {
 			t.Errorf("Chinese in %q", got)
 		}
 	}
