@@ -8,7 +8,6 @@ BUILD    := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '$(LDFL
 # speaks only to open a WebSocket, which is HTTP/1.1: HTTP/2 stays out.
 ARMBUILD := $(BUILD) -gcflags=all=-l -tags nethttpomithttp2
 SCENARIO ?= host-96
-LABLANG  ?= zh
 ARMS     := armv5 armv6 armv7 arm64
 KIT      := firmware-build
 
@@ -26,12 +25,12 @@ build: ## build posdx, posdx-fleet and posdx-lab for this machine into bin/
 
 .PHONY: run
 run: build ## a simulated terminal, a fault and its diagnosis: SCENARIO=… ONCE=1 LABLANG=en
-	bin/posdx-lab run --scenario $(SCENARIO) --lang $(LABLANG) $(if $(ONCE),--once)
+	bin/posdx-lab run --scenario $(SCENARIO) $(if $(LABLANG),--lang $(LABLANG)) $(if $(ONCE),--once)
 
 TERMINALS ?= 500
 .PHONY: run-fleet
-run-fleet: build ## an operator's morning: TERMINALS=500 on a real fleet view, four incidents in a minute; ONCE=1
-	bin/posdx-lab fleet --terminals $(TERMINALS) --day morning $(if $(ONCE),--once)
+run-fleet: build ## an operator's morning: TERMINALS=500 on a real fleet view, four incidents in a minute; ONCE=1 LABLANG=en
+	bin/posdx-lab fleet --terminals $(TERMINALS) --day morning $(if $(LABLANG),--lang $(LABLANG)) $(if $(ONCE),--once)
 
 # What a part of `make test` left out, a line each with its reason: the last lines of make test count them.
 SKIPPED := bin/skipped

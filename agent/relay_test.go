@@ -221,3 +221,16 @@ func flow(t *testing.T, from, to *os.File, seed byte, stop *atomic.Bool) int {
 	}
 	return n
 }
+
+// A relay that crashes is started again; one that was called wrongly is not, so the two may not end alike (Go's panic
+// ends with 2).
+func TestAWrongRelayEndsOtherwiseThanACrash(t *testing.T) {
+	for _, args := range []string{"--nonsense", "word", "--device /dev/null", "--device /dev/null --link x --framing 9X9", "--lang fr"} {
+		if code, _, talk := cli(t, append([]string{"relay"}, strings.Fields(args)...)...); code != exitConfig || talk == "" {
+			t.Errorf("relay %s: exit %d, %q", args, code, talk)
+		}
+	}
+	if code, _, _ := cli(t, "relay", "--help"); code != exitOK {
+		t.Errorf("relay --help: exit %d", code)
+	}
+}

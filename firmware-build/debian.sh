@@ -17,7 +17,7 @@ only=${2:-}
 go=${GO:-go}
 arch=$($go env GOARCH)
 mkdir -p "$base"
-export DEBIAN_FRONTEND=noninteractive
+export DEBIAN_FRONTEND=noninteractive LC_ALL=en_US.UTF-8 # what is said is looked at below
 
 [ "$only" = fleet ] || for v in 1.0.0 2.0.0; do
 	mkdir -p "$base/$v"

@@ -11,10 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+
+	"posdx/firmware-build/housetest"
 )
 
 // What the packages' managers and the tar do on a terminal is tried in roots with nothing but busybox, for every first
@@ -220,7 +223,7 @@ func (b *bare) write(path, text string) {
 func (b *bare) command(args ...string) *exec.Cmd {
 	c := exec.Command(args[0], args[1:]...)
 	c.Dir = "/"
-	c.Env = []string{"PATH=/bin:/usr/bin:/sbin"}
+	c.Env = []string{"PATH=/bin:/usr/bin:/sbin", "LC_ALL=en_US.UTF-8"}
 	c.SysProcAttr = &syscall.SysProcAttr{Chroot: b.dir}
 	return c
 }
@@ -292,7 +295,7 @@ func (b *bare) install(format, version string, env ...string) (string, error) {
 		return b.try(c)
 	case "deb":
 		c := exec.Command("dpkg", "--root="+b.dir, "-i", path)
-		c.Env = append(os.Environ(), env...)
+		c.Env = append(append(os.Environ(), "LC_ALL=en_US.UTF-8"), env...)
 		for _, d := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers"} {
 			os.MkdirAll(filepath.Join(b.dir, d), 0o755)
 		}
@@ -560,7 +563,7 @@ func TestInstallChecksBeforeItReplaces(t *testing.T) {
 		"queue of a newer version": {"2.0.0", func(b *bare) {
 			b.write("etc/posdx/posdx.toml", edited)
 			b.write("var/lib/posdx/outbox/p1.seg", "posdxsg9 and more")
-		}, "是更新的程序写的", formats}, // nothing here names a language, so it speaks Chinese
+		}, "a newer one wrote it", formats},
 		"damaged": {"2.0.0", nil, "damaged", []string{"tar"}},
 	}
 	for name, c := range cases {
@@ -591,6 +594,66 @@ func TestInstallChecksBeforeItReplaces(t *testing.T) {
 					t.Errorf("%s in place, %v, want %q\n%s", b.version(), err, c.says, out)
 				}
 			})
+		}
+	}
+}
+
+// TestSetupHasBothLanguages: no line of setup says something in English alone, and what it says is in the language that
+// posdx itself would choose.
+func TestSetupHasBothLanguages(t *testing.T) {
+	script, err := os.ReadFile("setup.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	speaks, english, texts := regexp.MustCompile(`\b(die|say|note|said|take_back) "`), regexp.MustCompile(`" "[$a-z]`), 0
+	for line := range strings.Lines(string(script)) {
+		if !speaks.MatchString(line) || strings.Contains(line, `$@`) || strings.Contains(line, `take_back "$why"`) {
+			continue
+		}
+		if texts++; !housetest.HasHan(line) || !english.MatchString(line) {
+			t.Errorf("in one language alone: %s", strings.TrimSpace(line))
+		}
+	}
+	if texts < 30 {
+		t.Errorf("%d texts are looked at", texts)
+	}
+
+	for _, shell := range [][]string{{"dash"}, {"busybox", "sh"}} {
+		if _, err := exec.LookPath(shell[0]); err != nil {
+			t.Logf("no %s here", shell[0])
+			continue
+		}
+		image := t.TempDir()
+		config := filepath.Join(image, "etc/posdx/posdx.toml")
+		if err := os.MkdirAll(filepath.Dir(config), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct{ config, env, says string }{
+			{"", "LANG=", "用法"}, {"", "LANG=en_GB.UTF-8", "usage"}, {"", "LANG=C", "用法"}, {"", "LANG=english", "用法"},
+			{"language = \"en\" # ours\n", "LANG=C.UTF-8", "usage"}, {"language = \"en\"\n", "LC_ALL=zh_CN.UTF-8", "用法"},
+			{"# language = \"en\"\nlanguage=\"zh\"\n", "LANG=", "用法"}, {"language = \"zh\"\n", "LC_MESSAGES=en", "usage"},
+		} {
+			if err := os.WriteFile(config, []byte(c.config), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			run := exec.Command(shell[0], append(shell[1:], "setup.sh")...)
+			run.Env = []string{"PATH=" + os.Getenv("PATH"), "DESTDIR=" + image, c.env}
+			if out, err := run.CombinedOutput(); err == nil || !strings.HasPrefix(string(out), c.says) {
+				t.Errorf("%s, %s, %q: %v\n%s", shell[0], c.env, c.config, err, out)
+			}
+		}
+	}
+}
+
+// TestInstallSpeaksChinese: where the environment names no language the configuration does.
+func TestInstallSpeaksChinese(t *testing.T) {
+	b := newBare(t, "inittab")
+	for _, c := range []struct{ version, says string }{{"1.0.0", "已安装 posdx 1.0.0"}, {"2.0.0", "下一步"}, {"3.0.0", "不能在这里运行"}} {
+		out, err := b.install("tar", c.version, "LC_ALL=")
+		refused := c.version == "3.0.0" // there the shell says something of its own as well
+		english := housetest.English(strings.ReplaceAll(out, "posdx config check", ""))
+		if (err != nil) != refused || !strings.Contains(out, c.says) || !refused && english != "" {
+			t.Errorf("%s: %v\n%s\nEnglish: %q", c.version, err, out, english)
 		}
 	}
 }

@@ -42,7 +42,7 @@ cat >"$tmp/postrm" <<'S'
 set -e
 [ ! -d /run/systemd/system ] || systemctl daemon-reload
 # What the terminals reported, accounts and keys are not thrown away with a program: /var/lib/posdx-fleet stays.
-[ "$1" != purge ] || { rm -rf /etc/posdx-fleet; [ ! -d /var/lib/posdx-fleet ] || echo "posdx-fleet: /var/lib/posdx-fleet is kept" >&2; }
+[ "$1" != purge ] || { rm -rf /etc/posdx-fleet; [ ! -d /var/lib/posdx-fleet ] || echo "posdx-fleet: 保留 / kept: /var/lib/posdx-fleet" >&2; }
 S
 
 for arch in "$@"; do

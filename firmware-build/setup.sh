@@ -20,13 +20,20 @@ state=/var/lib/posdx
 bound=${POSDX_BOUND:-60} # seconds in which a new program must be well
 margin=512 # kB that stay free
 by=tar
-again="run install.sh again" # what finishes an installation that was refused
+again=install.sh # what finishes an installation that was refused
 
-die() { echo "posdx setup: $*" >&2; rm -f "$program.new" 2>/dev/null || :; exit 1; }
-say() { echo "posdx setup: $*"; }
-note() { # what happened while nobody looked belongs into the system's log too
-	say "$*"
-	[ -n "$root" ] || ! command -v logger >/dev/null 2>&1 || logger -t posdx -- "setup: $*" || :
+# Texts are in Chinese, then in English; which is said follows the rules of posdx itself: the environment, else the
+# configuration, else Chinese.
+language=zh
+for l in "${LC_ALL:-${LC_MESSAGES:-${LANG:-}}}" "$(awk -F'"' '/^ *language *=/ {print $2; exit}' "$config" 2>/dev/null)"; do
+	case $l in zh | zh[_.@-]* | en | en[_.@-]*) language=$l; break ;; esac
+done
+said() { case $language in en*) echo "$2" ;; *) echo "$1" ;; esac; }
+die() { echo "posdx setup: $(said "$@")" >&2; rm -f "$program.new" 2>/dev/null || :; exit 1; }
+say() { echo "posdx setup: $(said "$@")"; }
+note() { # what happened while nobody looked belongs into the system's log too, which is English
+	say "$@"
+	[ -n "$root" ] || ! command -v logger >/dev/null 2>&1 || logger -t posdx -- "setup: $2" || :
 }
 kilobytes() { echo $((($(wc -c <"$1") + 1023) / 1024)); }
 free() { df -P -k "$1" 2>/dev/null | awk 'NR == 2 {print $4}'; }
@@ -36,7 +43,7 @@ put() { # mode source target
 	[ "$2" = "$3" ] && return
 	if ! { cp "$2" "$3.new" && chmod "$1" "$3.new" && sync && mv "$3.new" "$3"; }; then
 		rm -f "$3.new"
-		die "$3 cannot be written: is the disk full or read-only? Nothing that runs was changed"
+		die "无法写入 $3：存储是否已满或只读？正在运行的没有改动" "$3 cannot be written: is the disk full or read-only? Nothing that runs was changed"
 	fi
 }
 edit() { # file, how many lines it gains, what makes the new one of it: a full disk must not cut a list of users short
@@ -45,7 +52,7 @@ edit() { # file, how many lines it gains, what makes the new one of it: a full d
 	cp -p "$file" "$file.posdx" && "$@" <"$file" >"$file.posdx" && [ "$(wc -l <"$file.posdx")" -eq $(($(wc -l <"$file") + gain)) ] &&
 		sync && mv "$file.posdx" "$file" && return
 	rm -f "$file.posdx"
-	die "$file cannot be written: is the disk full or read-only?"
+	die "无法写入 $file：存储是否已满或只读？" "$file cannot be written: is the disk full or read-only?"
 }
 with_line() { cat; echo "$1"; }
 add_line() { # file line
@@ -151,11 +158,11 @@ at_boot() {
 	elif [ $unit = yes ]; then
 		:
 	elif [ -f "$etc/inittab" ]; then
-		say "to start it at every boot add this line to /etc/inittab:  ::once:/etc/init.d/posdx start"
+		say "要在每次开机时启动，请在 /etc/inittab 中加上这一行：  ::once:/etc/init.d/posdx start" "to start it at every boot add this line to /etc/inittab:  ::once:/etc/init.d/posdx start"
 	elif [ -f "$etc/init.d/rcS" ]; then
-		say "to start it at every boot add this line to /etc/init.d/rcS:  /etc/init.d/posdx start"
+		say "要在每次开机时启动，请在 /etc/init.d/rcS 中加上这一行：  /etc/init.d/posdx start" "to start it at every boot add this line to /etc/init.d/rcS:  /etc/init.d/posdx start"
 	else
-		say "to start it at every boot let the first process run:  /etc/init.d/posdx start"
+		say "要在每次开机时启动，请让第一个进程运行：  /etc/init.d/posdx start" "to start it at every boot let the first process run:  /etc/init.d/posdx start"
 	fi
 }
 
@@ -170,7 +177,7 @@ recover() { # other copies of the program to take if that before is not there
 		*) ln "$copy" "$program.new" 2>/dev/null || cp -p "$copy" "$program.new" || continue ;;
 		esac
 		sync && mv "$program.new" "$program" && sync || continue
-		note "the program was missing: restored from $copy"
+		note "程序缺失：已从 $copy 恢复" "the program was missing: restored from $copy"
 		return 0
 	done
 	return 1
@@ -195,14 +202,14 @@ take_back() { # why
 	sync
 	rm -f "$pending" "$before" "$before.gz"
 	sync
-	note "the new program was taken back: $1"
+	note "新程序已撤回：$1" "the new program was taken back: $1"
 }
 boot() {
 	recover "$lib/posdx" || return 1
 	[ -f "$pending" ] || return 0
 	read -r version tries <"$pending" || tries=0
 	if [ "${tries:-0}" -ge 3 ]; then
-		take_back "$version was started $tries times and never became well"
+		take_back "$(said "$version 启动了 $tries 次，始终不正常" "$version was started $tries times and never became well")"
 	else
 		echo "$version $((${tries:-0} + 1))" >"$pending.new" && mv "$pending.new" "$pending"
 	fi
@@ -220,7 +227,7 @@ prove() {
 # A supervisor asks when the program ended badly: 0 says that there is another one now, start it.
 ended() {
 	[ "${SERVICE_RESULT:-failed}" != success ] || return 1
-	take_back "it ended with ${EXIT_STATUS:-${1:-an error}} before it was well" || return 1
+	take_back "$(said "还没有正常就退出了：${EXIT_STATUS:-${1:-出错}}" "it ended with ${EXIT_STATUS:-${1:-an error}} before it was well")" || return 1
 	# Where the supervisor would leave it at that, as after a wrong configuration.
 	[ "$(kind)" != systemd ] || systemctl --no-block restart posdx || :
 }
@@ -239,17 +246,17 @@ prepare() {
 		return # a second name takes no room
 	fi
 	if [ -z "$free" ] || [ "$free" -ge $((size + margin)) ]; then
-		cp "$from/posdx" "$program.new" && chmod 755 "$program.new" && sync || die "$program cannot be written: is the disk full or read-only? Nothing that runs was changed"
+		cp "$from/posdx" "$program.new" && chmod 755 "$program.new" && sync || die "无法写入 $program：存储是否已满或只读？正在运行的没有改动" "$program cannot be written: is the disk full or read-only? Nothing that runs was changed"
 		return
 	fi
-	[ -f "$program" ] || die "$root/usr/bin has $free kB free, $((size + margin)) are needed"
+	[ -f "$program" ] || die "$root/usr/bin 剩余 $free kB，需要 $((size + margin)) kB" "$root/usr/bin has $free kB free, $((size + margin)) are needed"
 	packed=$(($(gzip -c "$program" | wc -c) / 1024 + 1))
 	need=$((size + margin - $(kilobytes "$program") + packed))
 	[ $need -ge $((packed + 64)) ] || need=$((packed + 64))
-	[ "$free" -ge $need ] || die "$root/usr/bin has $free kB free: $((size + margin)) are needed, or $need to pack the program before. The old one runs on"
+	[ "$free" -ge $need ] || die "$root/usr/bin 剩余 $free kB：需要 $((size + margin)) kB，把旧程序压缩后需要 $need kB。旧程序继续运行" "$root/usr/bin has $free kB free: $((size + margin)) are needed, or $need to pack the program before. The old one runs on"
 	[ -f "$pending" ] || rm -f "$before" # of an installation that ended early; as a second name it would hold the blocks
 	# shellcheck disable=SC2012 # the count of names is all that is read
-	[ "$(ls -l "$program" | awk '{print $2}')" = 1 ] || die "$root/usr/bin has $free kB free, $((size + margin)) are needed. The old one runs on"
+	[ "$(ls -l "$program" | awk '{print $2}')" = 1 ] || die "$root/usr/bin 剩余 $free kB，需要 $((size + margin)) kB。旧程序继续运行" "$root/usr/bin has $free kB free, $((size + margin)) are needed. The old one runs on"
 	how=inplace
 }
 # Whether anything still runs the program: its blocks would not come free.
@@ -268,27 +275,27 @@ switch() {
 	beside)
 		if [ -f "$program" ]; then
 			kept || { rm -f "$before.gz" "$before" && { ln "$program" "$before" 2>/dev/null || cp -p "$program" "$before"; }; } ||
-				die "no room to keep the program before. It runs on"
+				die "放不下旧程序的备份。旧程序继续运行" "no room to keep the program before. It runs on"
 			mark
 		fi
 		mv "$program.new" "$program"
 		;;
 	inplace)
 		kept || { gzip -c "$program" >"$before.gz.new" && gunzip -c "$before.gz.new" | cmp -s - "$program" && sync && mv "$before.gz.new" "$before.gz"; } ||
-			{ rm -f "$before.gz.new"; die "no room to pack the program before. It runs on"; }
+			{ rm -f "$before.gz.new"; die "放不下压缩后的旧程序。旧程序继续运行" "no room to pack the program before. It runs on"; }
 		mark
 		! running || service stop || :
 		if held; then
 			rm -f "$pending" "$before.gz"
 			[ $was = no ] || service start </dev/null || :
-			die "no room for two programs, and a relay still runs the old one: stop it first. Nothing was changed"
+			die "放不下两个程序，而中继还在运行旧程序：请先停止它。什么都没有改动" "no room for two programs, and a relay still runs the old one: stop it first. Nothing was changed"
 		fi
 		rm -f "$program"
 		if ! { cp "$from/posdx" "$program.new" && chmod 755 "$program.new" && sync && mv "$program.new" "$program"; }; then
 			rm -f "$program.new"
-			take_back "it did not fit" || :
+			take_back "$(said "放不下" "it did not fit")" || :
 			[ $was = no ] || service start </dev/null || :
-			die "$program could not be written. The old one is back"
+			die "无法写入 $program。旧程序已恢复" "$program could not be written. The old one is back"
 		fi
 		;;
 	esac
@@ -296,7 +303,7 @@ switch() {
 }
 mark() {
 	sync
-	echo "${version:-new} 0" >"$pending.new" && sync && mv "$pending.new" "$pending" || die "$lib cannot be written. The old program runs on"
+	echo "${version:-new} 0" >"$pending.new" && sync && mv "$pending.new" "$pending" || die "无法写入 $lib。旧程序继续运行" "$lib cannot be written. The old program runs on"
 	sync
 }
 
@@ -318,18 +325,18 @@ install() {
 	start=yes
 	[ "${1:-}" = --no-start ] && start=no
 	[ -z "$root" ] || start=no
-	[ "$(id -u)" = 0 ] || die "must be root"
+	[ "$(id -u)" = 0 ] || die "需要 root 权限" "must be root"
 	if command -v sha256sum >/dev/null 2>&1; then
-		(cd "$from" && sha256sum -c SHA256SUMS >/dev/null 2>&1) || die "the package is damaged: SHA256SUMS does not match; copy it again. Nothing was changed"
+		(cd "$from" && sha256sum -c SHA256SUMS >/dev/null 2>&1) || die "安装包已损坏：与 SHA256SUMS 不符，请重新复制。什么都没有改动" "the package is damaged: SHA256SUMS does not match; copy it again. Nothing was changed"
 	fi
 	# A wrong build ends here with an illegal instruction, before anything is replaced.
 	version=
 	if [ -z "$root" ]; then
 		chmod 755 "$from/posdx"
-		version=$("$from/posdx" version) || die "this build does not run here: take another of armv5, armv6, armv7, arm64, or unpack it where programs may run. Nothing was changed"
+		version=$("$from/posdx" version) || die "这个版本不能在这里运行：请换 armv5、armv6、armv7、arm64 中的另一个，或解压到允许运行程序的地方。什么都没有改动" "this build does not run here: take another of armv5, armv6, armv7, arm64, or unpack it where programs may run. Nothing was changed"
 		version=$(echo "$version" | awk '{print $2}')
 	fi
-	mkdir -p "$root/usr/bin" "$lib" "$etc/posdx/conf.d" "$etc/init.d" || die "$root/usr or $root/etc cannot be written: is it read-only?"
+	mkdir -p "$root/usr/bin" "$lib" "$etc/posdx/conf.d" "$etc/init.d" || die "无法写入 $root/usr 或 $root/etc：是否只读？" "$root/usr or $root/etc cannot be written: is it read-only?"
 	[ "$(readlink "$root/var" 2>/dev/null)" != tmp ] && [ "$(readlink "$root/var" 2>/dev/null)" != /tmp ] || state=/etc/posdx/state # or it would be lost at every start
 	mkdir -p "$root$state"
 	recover || :
@@ -338,7 +345,7 @@ install() {
 	if [ -z "$root" ] && [ -f "$config" ]; then
 		# One that nobody has written a name into yet runs nowhere and stops no upgrade.
 		"$from/posdx" selfcheck --config "$config" >/dev/null || grep -q '= *"change-me"' "$config" ||
-			die "posdx $version cannot take over: put right what is named above, then $again. Nothing was changed$([ $fresh = yes ] || echo ', the old program runs on')"
+			die "posdx $version 不能接替：请先解决上面指出的问题，再运行 $again。什么都没有改动$([ $fresh = yes ] || echo '，旧程序继续运行')" "posdx $version cannot take over: put right what is named above, then run $again. Nothing was changed$([ $fresh = yes ] || echo ', the old program runs on')"
 	fi
 	was=no
 	! running || was=yes
@@ -374,7 +381,7 @@ install() {
 	fi
 
 	if [ $fresh = yes ] && [ -f "$etc/mdev.conf" ] && ! grep -q '^tty.*dialout' "$etc/mdev.conf"; then
-		say "for serial ports add this line to /etc/mdev.conf:  tty([A-Z]+|mxc)[0-9]+ root:dialout 660"
+		say "要使用串口，请在 /etc/mdev.conf 中加上这一行：  tty([A-Z]+|mxc)[0-9]+ root:dialout 660" "for serial ports add this line to /etc/mdev.conf:  tty([A-Z]+|mxc)[0-9]+ root:dialout 660"
 	fi
 
 	switch
@@ -382,24 +389,24 @@ install() {
 	starting="/etc/init.d/posdx start"
 	[ "$(kind)" != systemd ] || starting="systemctl start posdx"
 	if [ $start = no ]; then
-		say "installed posdx ${version:-into $root}"
+		say "已安装 posdx ${version:-到 $root}" "installed posdx ${version:-into $root}"
 	elif ! configured; then
-		say "installed posdx $version"
-		say "next: write estate and terminal into /etc/posdx/posdx.toml (posdx.toml.example there has every key), then"
-		say "      posdx config check /etc/posdx/posdx.toml && $starting"
+		say "已安装 posdx $version" "installed posdx $version"
+		say "下一步：把 estate 和 terminal 写入 /etc/posdx/posdx.toml（同一目录的 posdx.toml.example 列出了所有的键），然后运行" "next: write estate and terminal into /etc/posdx/posdx.toml (posdx.toml.example there has every key), then"
+		echo "posdx setup:       posdx config check /etc/posdx/posdx.toml && $starting"
 	elif [ $was = yes ] || [ $fresh = yes ]; then
-		service restart </dev/null || [ -f "$taken" ] || [ -f "$pending" ] || die "posdx does not start"
+		service restart </dev/null || [ -f "$taken" ] || [ -f "$pending" ] || die "posdx 无法启动" "posdx does not start"
 		prove || :
-		[ $fresh = no ] || "$program" selfcheck --config "$config" --live "$bound" >/dev/null || die "posdx was started and is not well, see above"
-		[ ! -f "$taken" ] || die "posdx $version was taken back: $(cat "$taken")"
-		say "installed posdx $version, it runs"
+		[ $fresh = no ] || "$program" selfcheck --config "$config" --live "$bound" >/dev/null || die "posdx 已启动但不正常，见上面" "posdx was started and is not well, see above"
+		[ ! -f "$taken" ] || die "posdx $version 已撤回：$(cat "$taken")" "posdx $version was taken back: $(cat "$taken")"
+		say "已安装 posdx $version，正在运行" "installed posdx $version, it runs"
 	else
-		say "installed posdx $version; it did not run before and was not started:  $starting"
+		say "已安装 posdx $version；它原来没有运行，所以没有启动：  $starting" "installed posdx $version; it did not run before and was not started:  $starting"
 	fi
 }
 
 remove() {
-	[ "$(id -u)" = 0 ] || die "must be root"
+	[ "$(id -u)" = 0 ] || die "需要 root 权限" "must be root"
 	if [ -z "$root" ]; then
 		if [ "$(kind)" = systemd ]; then
 			systemctl disable --now posdx >/dev/null 2>&1 || :
@@ -435,7 +442,7 @@ maintain() { # packager, script, kB of the program, then what the manager says
 	case $by-$script-${1:-} in
 	deb-preinst-install | deb-preinst-upgrade | ipk-preinst-* | apk-preinst-*)
 		free=$(free "$root/usr")
-		[ -z "$free" ] || [ "$free" -ge $((size + margin)) ] || die "$root/usr has $free kB free, $((size + margin)) are needed. Nothing was changed"
+		[ -z "$free" ] || [ "$free" -ge $((size + margin)) ] || die "$root/usr 剩余 $free kB，需要 $((size + margin)) kB。什么都没有改动" "$root/usr has $free kB free, $((size + margin)) are needed. Nothing was changed"
 		# Packages before this one owned the program: their manager removes it before ours is in its place.
 		[ -f "$pending" ] || [ ! -f "$program" ] || { mkdir -p "$lib" && { ln -f "$program" "$before" 2>/dev/null || :; }; }
 		;;
@@ -456,7 +463,7 @@ main() {
 	prove) prove ;;
 	ended) shift; ended "$@" ;;
 	*)
-		echo "usage: $0 install [--no-start] | remove [--purge]      (DESTDIR=/other/root for an image)" >&2
+		said "用法：$0 install [--no-start] | remove [--purge]      （DESTDIR=/other/root 用于映像）" "usage: $0 install [--no-start] | remove [--purge]      (DESTDIR=/other/root for an image)" >&2
 		exit 2
 		;;
 	esac

@@ -106,11 +106,7 @@ func (l LengthHeader) ends(b []byte) bool {
 	if l != STXBCD2 {
 		return true
 	}
-	sum := byte(0)
-	for _, c := range b[1 : len(b)-1] {
-		sum ^= c
-	}
-	return b[len(b)-2] == etx && b[len(b)-1] == sum
+	return b[len(b)-2] == etx && b[len(b)-1] == frame.XOR(0, b[1:len(b)-1])
 }
 
 // Split takes the first message, without its header, off a stream. ErrMore says that more bytes are needed; any other
@@ -214,11 +210,7 @@ func (l LengthHeader) Append(dst, message []byte) []byte {
 		from := len(dst)
 		dst = append(dst, stx, byte(n/1000%10<<4|n/100%10), byte(n/10%10<<4|n%10))
 		dst = append(append(dst, message...), etx)
-		sum := byte(0)
-		for _, c := range dst[from+1:] {
-			sum ^= c
-		}
-		return append(dst, sum)
+		return append(dst, frame.XOR(0, dst[from+1:]))
 	default:
 		dst = append(dst, byte(n>>8), byte(n))
 	}

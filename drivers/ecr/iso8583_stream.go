@@ -80,6 +80,9 @@ func (s *Stream) Lost() {
 // Turn tells the stream that the other side has sent. Between a request and its answer that happens only after a whole
 // message. So what is still held as the beginning of a message, without proof that it is one, was none.
 func (s *Stream) Turn(got func(Message)) {
+	if _, more := headOf(s.held); more {
+		s.length = 0
+	}
 	for s.length == 0 && len(s.held) > 0 {
 		s.refuse()
 		s.take(got)
@@ -95,18 +98,18 @@ func (s *Stream) Close() {
 // take reads what is held as far as it goes.
 func (s *Stream) take(got func(Message)) {
 	for len(s.held) > 0 {
+		if n, more := headOf(s.held); more {
+			return
+		} else if n > 0 {
+			s.drop(n)
+			continue
+		}
 		l := s.length
 		if l == 0 {
 			var err error
 			if l, err = s.find(); errors.Is(err, ErrMore) {
 				return
 			} else if err != nil {
-				if n, more := headOf(s.held); more {
-					return
-				} else if n > 0 {
-					s.drop(n)
-					continue
-				}
 				s.Counts.Refused++
 				s.stray()
 				s.refuse()

@@ -263,14 +263,21 @@ func TestMessagesInsideHTTP(t *testing.T) {
 				t.Fatalf("%.8s cut at %d: %d messages", h, cut, len(got))
 			}
 		}
-		if got := collect(t, NewStream(0), whole, whole, []byte(h), message); len(got) != 3 {
-			t.Errorf("%.8s, three on one connection: %d", h, len(got))
+		s := NewStream(0)
+		if got := collect(t, s, whole, whole, []byte(h), message); len(got) != 3 || s.Counts.Resyncs != 0 {
+			t.Errorf("%.8s, three on one connection: %d, %+v", h, len(got), s.Counts)
 		}
 	}
 	page := []byte("HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n\r\n<html><body>502</body></html>")
 	s := NewStream(0)
 	if got := collect(t, s, page, append([]byte(answer), message...)); len(got) != 1 || s.Counts.Refused == 0 {
 		t.Errorf("behind a page: %d messages, %+v", len(got), s.Counts)
+	}
+	s = NewStream(0)
+	got := collect(t, s, append([]byte(answer), message...), []byte("HTTP/1.1 400 half a head"))
+	s.Turn(func(m Message) { got = append(got, m) })
+	if got = append(got, collect(t, s, message)...); len(got) != 2 {
+		t.Errorf("behind half a head: %d messages, %+v", len(got), s.Counts)
 	}
 	endless := bytes.Repeat([]byte("x"), 4*maxHead)
 	copy(endless, "POST /")

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"posdx/drivers/sim"
@@ -68,6 +69,14 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// child is a program that ends with this one, however this one ends. It must be started from the main thread: the
+// system watches the thread.
+func child(name string, args ...string) *exec.Cmd {
+	c := exec.Command(name, args...)
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return c
+}
+
 // boot starts the guest and waits until it takes orders.
 func (l *lab) boot(ctx context.Context, o options) error {
 	disk := l.path("disk.img")
@@ -83,7 +92,7 @@ func (l *lab) boot(ctx context.Context, o options) error {
 	l.s = s
 	drive := "file=" + disk
 	if o.cache != "" {
-		l.nbd = exec.Command("nbdkit", "-f", "-U", filepath.Join(s, "nbd"), "--filter=cache", "file", disk, "cache="+o.cache)
+		l.nbd = child("nbdkit", "-f", "-U", filepath.Join(s, "nbd"), "--filter=cache", "file", disk, "cache="+o.cache)
 		if err := l.nbd.Start(); err != nil {
 			return err
 		}
@@ -111,7 +120,7 @@ func (l *lab) boot(ctx context.Context, o options) error {
 		if err := shell(`rm -f "$1" && truncate -s 16M "$1" && mkfs.ext4 -q "$1"`, second); err != nil {
 			return err
 		}
-		l.nbd2 = exec.Command("nbdkit", "-f", "-U", filepath.Join(s, "nbd2"), "--filter=error", "file", second,
+		l.nbd2 = child("nbdkit", "-f", "-U", filepath.Join(s, "nbd2"), "--filter=error", "file", second,
 			"error=EIO", "error-rate=100%", "error-file="+filepath.Join(s, "sick"))
 		if err := l.nbd2.Start(); err != nil {
 			return err
@@ -129,7 +138,7 @@ func (l *lab) boot(ctx context.Context, o options) error {
 		args = append(args, "-icount", "shift=3,sleep=off")
 	}
 	l.tail = &tail{}
-	l.qemu = exec.Command("qemu-system-arm", args...)
+	l.qemu = child("qemu-system-arm", args...)
 	l.qemu.Stdout, l.qemu.Stderr = l.tail, l.tail
 	if err := l.qemu.Start(); err != nil {
 		return err
@@ -328,7 +337,7 @@ func (l *lab) brokerOn(ctx context.Context) error {
 	if err := write(conf, text, 0o644); err != nil {
 		return err
 	}
-	l.broker = exec.Command("mosquitto", "-c", conf)
+	l.broker = child("mosquitto", "-c", conf)
 	if err := l.broker.Start(); err != nil {
 		return err
 	}

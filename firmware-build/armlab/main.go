@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -22,6 +23,7 @@ type scenario struct {
 }
 
 func main() {
+	runtime.LockOSThread() // see child
 	l := &lab{}
 	flag.StringVar(&l.work, "work", "", "`FOLDER` with kernel, packages and programs, made by lab-arm.sh")
 	flag.DurationVar(&l.away, "away", 4*time.Minute, "how long the broker is away")
