@@ -1,7 +1,5 @@
 package ecr
 
-import "slices"
-
 // A Dialect is how one family of hosts writes ISO 8583: how digits are packed and what each field is.
 type Dialect struct {
 	Name      string
@@ -65,9 +63,6 @@ var dialects = []*Dialect{
 	{Name: "text-hex-fields-1993", version: '1', ASCII: true, Hex: hexOfSize, fields: &iso1993},
 	{Name: "base24", ASCII: true, HexBitmap: true, Hex: hexOfSize, fields: &base24},
 }
-
-// All returns every dialect, in the order in which Parse tries them.
-func All() []*Dialect { return slices.Clone(dialects) }
 
 // DialectNames returns the names that a configuration may give.
 func DialectNames() (list []string) {
