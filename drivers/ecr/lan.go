@@ -89,8 +89,8 @@ var retailSales = []string{
 
 // read finds the request's name and its result. Values are taken where they are one of a list, or a word of letters.
 func (r *retail) read(b []byte) (Found, bool) {
-	// What the terminal asks of the register while a command runs, to show, to print, to have a key pressed, is no command,
-	// and its answer ends none.
+	// What the terminal asks of the register while a command runs, to show, to print, to have a key pressed, is no
+	// command, and its answer ends none.
 	if c := retailWord(b, "MessageClass"); c == "Device" || c == "Event" || bytes.Contains(b, []byte("DeviceRe")) {
 		return Found{}, true
 	}
