@@ -176,6 +176,10 @@ func (w *Watch) past(ctx context.Context, now time.Time, estate string, recent [
 	for _, end := range w.late.over(estate, now) {
 		from := end.Add(-Window)
 		news := w.late.within(from, end)
+		if !enough(news, estate) {
+			delete(w.late.dirty[estate], end)
+			continue
+		}
 		all := slices.Clone(news)
 		for _, part := range [][]store.Sighting{w.slow, recent} {
 			for _, v := range part {
@@ -206,6 +210,23 @@ func (w *Watch) past(ctx context.Context, now time.Time, estate string, recent [
 		delete(w.late.dirty[estate], end)
 	}
 	return list, changed, nil
+}
+
+// enough tells whether as many terminals of an estate as it takes to find something told late of one cause.
+func enough(news []store.Sighting, estate string) bool {
+	who := map[string]map[string]bool{}
+	for _, v := range news {
+		if v.At.Estate != estate {
+			continue
+		}
+		if who[v.Cause] == nil {
+			who[v.Cause] = map[string]bool{}
+		}
+		if who[v.Cause][v.At.Terminal] = true; len(who[v.Cause]) >= MinTerminals {
+			return true
+		}
+	}
+	return false
 }
 
 // tell is how many of a finding's terminals told of it late.
