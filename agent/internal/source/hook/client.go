@@ -28,7 +28,8 @@ var ErrNoDaemon = error(say.New("no-daemon-word"))
 
 // A Client sends requests to the daemon over its socket, each on a connection of its own.
 type Client struct {
-	Path string
+	Path  string       // of the socket
+	Heard func(Answer) // gets every answer before the method that asked; may be nil
 }
 
 // Do sends one request, a value that marshals to an object of the protocol, and gives each answer to next. It returns
@@ -72,6 +73,9 @@ func (c Client) Do(ctx context.Context, request any, next func(Answer)) error {
 		case Busy:
 			return source.ErrBusy
 		}
+		if c.Heard != nil {
+			c.Heard(a)
+		}
 		next(a)
 		if !a.More {
 			return nil
@@ -109,15 +113,6 @@ func (c Client) State(ctx context.Context) (s report.State, err error) {
 	return s, err
 }
 
-// CheckNames turns names of checks with a star at the end, as people write them, into those of the protocol.
-func CheckNames(names []string) []string {
-	names = slices.Clone(names)
-	for i, n := range names {
-		names[i] = strings.TrimSuffix(n, "*")
-	}
-	return names
-}
-
 // Wrong lists what the daemon would refuse, leave out or ignore of a request, by the same code as the daemon's, so
 // that a person hears of it before anything is sent.
 func Wrong(q CodeRequest) (list []string) {
@@ -139,7 +134,11 @@ func Wrong(q CodeRequest) (list []string) {
 // Check runs checks, all of them if no name is given. The first part of a name stands for every check that has it: net,
 // net. and net.* for all of the network.
 func (c Client) Check(ctx context.Context, names []string) (ev []report.Evidence, err error) {
-	err = c.Do(ctx, map[string]any{"type": "check", "names": CheckNames(names)}, func(a Answer) { ev = a.Evidence })
+	names = slices.Clone(names)
+	for i, n := range names {
+		names[i] = strings.TrimSuffix(n, "*")
+	}
+	err = c.Do(ctx, map[string]any{"type": "check", "names": names}, func(a Answer) { ev = a.Evidence })
 	return ev, err
 }
 
