@@ -88,12 +88,13 @@ func TestAPieceOfACardHoweverItIsWritten(t *testing.T) {
 			t.Errorf("%s in %q: %v %+v", c.pattern, c.line, ok, f.seen)
 		}
 	}
-	for line, stan := range map[string]string{"28.11.2026 000123 rc=96": "000123", "amount 1234.56 000123 rc=96": "000123", "a/b/2026/1128 000123 rc=96": "000123"} {
+	for _, line := range []string{"28.11.2026 000123 rc=96", "amount 1234.56 000123 rc=96", "a/b/2026/1128 000123 rc=96"} {
 		p, err := CompilePattern(`(?P<stan>\d{6}) rc=(?P<code>\w+)`, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f, ok, _ := p.read([]byte(line), time.Now()); !ok || f.seen == nil || f.seen.Txn == nil || f.seen.Txn.STAN != stan {
+		f, ok, _ := p.read([]byte(line), time.Now())
+		if !ok || f.seen == nil || f.seen.Txn == nil || f.seen.Txn.STAN != "000123" {
 			t.Errorf("%q: %v %+v", line, ok, f.seen)
 		}
 	}
