@@ -123,7 +123,7 @@ func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool)
 		switch g {
 		case "code_hex":
 			isCode = false
-			if c := charsOf(text); source.CodeProblem(c) == "" && !partOfDump(record, at[2*i], at[2*i+1]) {
+			if c := charsOf(text); source.CodeProblem(c) == "" && !digitsGoOn(record, at[2*i], at[2*i+1]) {
 				s.Code, isCode = c, true
 			}
 		case "code":
@@ -216,58 +216,30 @@ func charsOf(digits string) string {
 		return ""
 	}
 	for i, c := range b {
-		if b[i] = latin(c); !(b[i] >= '0' && b[i] <= '9' || b[i] >= 'A' && b[i] <= 'Z' || b[i] >= 'a' && b[i] <= 'z') {
-			return ""
+		if c >= 0xF0 && c <= 0xF9 {
+			b[i] = c&15 | '0'
 		}
 	}
-	return string(b)
+	if text := string(b); source.Word(text, source.CardDigits/2) {
+		return text
+	}
+	return ""
 }
 
-// latin makes a digit of EBCDIC's one of ASCII's.
-func latin(c byte) byte {
-	if c >= 0xF0 && c <= 0xF9 {
-		return c - 0xF0 + '0'
+// digitsGoOn reports whether what stands before text[from:to], or behind it, is a digit in hex as well: then it is a
+// part of a longer number.
+func digitsGoOn(text []byte, from, to int) bool {
+	digit := func(b []byte) bool {
+		return len(b) > 1 && (b[0] == '3' || b[0]|' ' == 'f') && source.IsDigit(b[1])
 	}
-	return c
-}
-
-// dumpAround is how many bytes of a dump on either side of a value a card number is looked for in.
-const dumpAround = 24
-
-// partOfDump reports whether text[from:to], in hex digits, is a part of a card number whose characters were dumped.
-func partOfDump(text []byte, from, to int) bool {
-	pair := func(at int) (c byte, ok bool) {
-		var one [1]byte
-		if at < 0 || at+2 > len(text) {
-			return 0, false
-		}
-		_, err := hex.Decode(one[:], text[at:at+2])
-		return latin(one[0]), err == nil
+	before, behind := text[:from], text[to:]
+	if n := len(before); n > 0 && strings.IndexByte(" -:,", before[n-1]) >= 0 {
+		before = before[:n-1]
 	}
-	between := func(at int) bool { return at >= 0 && at < len(text) && strings.IndexByte(" -:,", text[at]) >= 0 }
-	var b [2*dumpAround + source.MaxCode]byte
-	defer clear(b[:])
-	begin, end := dumpAround, dumpAround
-	for at := from; begin > 0; begin-- {
-		if between(at - 1) {
-			at--
-		}
-		c, ok := pair(at - 2)
-		if !ok {
-			break
-		}
-		b[begin-1], at = c, at-2
+	if len(behind) > 0 && strings.IndexByte(" -:,", behind[0]) >= 0 {
+		behind = behind[1:]
 	}
-	for at := from; end < len(b); end++ {
-		c, ok := pair(at)
-		if !ok {
-			break
-		}
-		if b[end], at = c, at+2; between(at) {
-			at++
-		}
-	}
-	return source.PartOfCard(b[begin:end], dumpAround-begin, min(end, dumpAround+(to-from)/2)-begin)
+	return digit(behind) || digit(before[max(0, len(before)-2):])
 }
 
 // logTime reads the time of a line. A layout without a date or a year is completed from now, so that a line of ten
