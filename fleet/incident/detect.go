@@ -1,6 +1,6 @@
-// Package incident finds a cause that many terminals report, or the silence of many; it finds what these terminals have
-// in common, follows the incident until good sales prove that it is over, and tells the terminals of it by retained
-// advisories.
+// Package incident finds causes that many terminals report at once, and the silence of many; it finds what these
+// terminals have in common, follows the incident until good sales prove that it is over, and tells the terminals of it
+// by retained advisories.
 package incident
 
 import (
@@ -55,7 +55,7 @@ const (
 	KindSilence = "silence" // sessions that ended together; KindIdle: see there
 )
 
-// SegmentSilence is the segment of a sighting for a session that ended: why it did is not known.
+// SegmentSilence is the segment of a sighting that is a session's end: why it ended is not known.
 const SegmentSilence = "silence"
 
 // A Look is everything that is known of one estate at one moment.
@@ -70,25 +70,25 @@ type Look struct {
 	Rate   float64 // sales of one terminal in the last full hour; 0: not known
 }
 
-// A Finding is a cause at a place whose reports rose at this moment.
+// A Finding is a cause at a place whose reports have risen.
 type Finding struct {
-	Kind      string
-	Cause     string // report.Unexplained for a silence
-	Segment   string
-	Place     Place
-	P         float64
-	Reporters map[string]bool // terminals
-	Of        int
-	Expected  float64
-	Only      map[string]string // an Aspect's value: only such reports rose
-	Codes     []string
-	Entry     string
-	Card      string
-	Hours     []int // of the day
+	Kind      string            // KindSurge and the like
+	Cause     string            // id; report.Unexplained for a silence
+	Segment   string            // of the cause
+	Place     Place             // what the terminals have in common; empty where nothing recorded is it
+	P         float64           // probability that this is the place, among those that the reports cannot separate
+	Reporters map[string]bool   // terminals that report it
+	Of        int               // active terminals of the place
+	Expected  float64           // how many of them the base rate foretells
+	Only      map[string]string // values of Aspects: only such reports rose
+	Codes     []string          // the most frequent first
+	Entry     string            // how nearly all cards were read, "" if that differs
+	Card      string            // scheme of nearly all cards, "" if that differs
+	Hours     []int             // of the day (UTC), if nearly all reports came in these on several days
 }
 
-// Aspects are what reports, not terminals, may have in common, by the names of the contract: the code, how the card was
-// read, and its scheme.
+// Aspects are what reports, and not terminals, may have in common: the code, how the card was read, and the card's
+// scheme, by their names in the documents.
 var Aspects = [...]string{"code", "entry", "card_scheme"}
 
 // aspect is a report's value of one of Aspects, empty if it is not known.
@@ -132,7 +132,7 @@ type question struct {
 	factors [][]float64 // by dimension and value, of the season
 }
 
-// Detect finds causes and places whose reports rose, the strongest rise first.
+// Detect finds the causes and places whose reports have risen, the strongest rise first.
 func Detect(l Look) []Finding {
 	r := rosterOf(l.Places)
 	var out []Finding

@@ -78,9 +78,10 @@ func (b *late) over(estate string, now time.Time) []time.Time {
 	return out
 }
 
-// Past updates the incidents of an estate with what a look at a window of the past found. An incident that lasted then
-// and explains a finding is told its name and its beginning; what none explains is one that nobody saw at its time: it
-// is quiet already, and good sales since then prove that it is over. It returns those that changed: new ones have No 0.
+// Past updates the incidents of an estate with what a look at a window of the past found: reports that terminals had
+// kept while they were offline. A finding that an incident of that time explains gives it its cause and beginning; any
+// other becomes an incident that nobody saw at its time, quiet already, which good sales since then prove to be over.
+// It returns those that changed; new ones have No 0.
 func Past(l Look, found []Finding, list []store.Incident) []store.Incident {
 	var out []*store.Incident
 	for _, v := range found {

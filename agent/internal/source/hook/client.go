@@ -109,7 +109,7 @@ func (c Client) State(ctx context.Context) (s report.State, err error) {
 	return s, err
 }
 
-// CheckNames are names as the protocol has them: without a star.
+// CheckNames turns names of checks with a star at the end, as people write them, into those of the protocol.
 func CheckNames(names []string) []string {
 	names = slices.Clone(names)
 	for i, n := range names {
@@ -118,8 +118,8 @@ func CheckNames(names []string) []string {
 	return names
 }
 
-// Wrong lists what the daemon would refuse, leave out or ignore of a request, by the daemon's own rules, so that a
-// person can be told before anything is sent.
+// Wrong lists what the daemon would refuse, leave out or ignore of a request, by the same code as the daemon's, so
+// that a person hears of it before anything is sent.
 func Wrong(q CodeRequest) (list []string) {
 	b, err := json.Marshal(q)
 	if err != nil {
