@@ -144,8 +144,8 @@ func TestDetectNamesTheRightPlace(t *testing.T) {
 	}
 }
 
-// On its first day a large fleet has known quiet hours only, in which nobody sells and nothing fails: what a few of many
-// report in the first busy one is no incident, and it is not learned as one for days.
+// On its first day a large fleet has known quiet hours only, in which nobody sells and nothing fails: what a few of
+// many report in the first busy one is no incident, and it is not learned as one for days.
 func TestQuietHoursSayNothingOfOnesThatWereNeverSeen(t *testing.T) {
 	first := func() *fleet {
 		f := fleetOf(3000)
@@ -158,8 +158,8 @@ func TestQuietHoursSayNothingOfOnesThatWereNeverSeen(t *testing.T) {
 	everywhere := func(n int) *fleet {
 		f := first()
 		for i := range n {
-			f.Recent = append(f.Recent, store.Sighting{At: at(i * 3000 / n), Received: f.Now, Code: "E5", Cause: "modem.signal-weak",
-				Segment: "modem"})
+			f.Recent = append(f.Recent, store.Sighting{At: at(i * 3000 / n), Received: f.Now, Code: "E5",
+				Cause: "modem.signal-weak", Segment: "modem"})
 		}
 		return f
 	}
