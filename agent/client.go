@@ -128,7 +128,7 @@ func (d *daemonClient) Check(ctx context.Context, names []string) (ev []report.E
 		return nil, err
 	}
 	err = d.within(ctx, d.wait+checkTakes, func(ctx context.Context) error {
-		return d.Client.Do(ctx, map[string]any{"type": "check", "names": hook.CheckNames(names)},
+		return d.Client.Do(ctx, hook.CheckRequest(names),
 			func(a hook.Answer) { ev, d.inSale = a.Evidence, a.InSale })
 	})
 	return ev, err
