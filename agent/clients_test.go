@@ -284,8 +284,8 @@ func TestWhatIsKnownIsPrintedWhereTheEndIsLate(t *testing.T) {
 	}
 }
 
-// A verdict can be asked for by its id, by people too: of this run of the daemon and of the one before, in the language of
-// who asks, and no id of anybody else's answers.
+// A verdict can be asked for by its id, by people too: of this run of the daemon and of the one before, in the
+// language of who asks. An id of no code is refused.
 func TestReportAsksByID(t *testing.T) {
 	file := configured(t, t.TempDir(), "")
 	c, _, err := readConfig(file)

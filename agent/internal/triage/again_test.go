@@ -10,8 +10,8 @@ import (
 )
 
 // A code is answered again by its id: while its checks run, after their end, for a repeat by its own id, for an
-// approval, in the language of who asks; and it counts nothing. What is closed is looked for elsewhere, by the id of the
-// diagnosis that explains it.
+// approval, in the language of who asks; and it counts nothing. What is closed is looked for elsewhere, by the id of
+// the diagnosis that explains it.
 func TestACodeIsAnsweredAgainByItsID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &flash{}

@@ -211,7 +211,8 @@ func TestWhatHTTPAnswersIsInTheOpenAPIDocument(t *testing.T) {
 	}
 }
 
-// The document names every member of a transaction that the daemon takes, beside a step and within a code, with the same words.
+// The document names every member of a transaction that the daemon takes, beside a step and within a code, with the
+// same words.
 func TestTheOpenAPIDocumentHasEveryMemberOfATransaction(t *testing.T) {
 	doc, err := openapi3.NewLoader().LoadFromFile("openapi.yaml")
 	if err != nil {
