@@ -85,8 +85,7 @@ func (d *daemon) tellSite(doc *report.Diagnosis, now time.Time) {
 		d.toldSite = map[string]time.Time{}
 	}
 	d.toldSite[doc.Event.Code] = now
-	d.up.TellSite(report.SiteWord{Code: doc.Event.Code, Cause: doc.Causes[0].ID, Segment: doc.Causes[0].Segment,
-		Time: doc.Event.Time})
+	d.up.TellSite(report.SiteWord{Code: doc.Event.Code})
 }
 
 // State is the session for people.

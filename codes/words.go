@@ -8,15 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// A Word is what a document's id is called by people.
+// A Word is what people call an id of the documents.
 type Word struct {
 	Kind string // verdict status level money retry actor visit segment origin channel reason scope, and values of facts
 	ID   string
 	Text Text
 }
 
-// Word returns what an id of this kind is called, by this knowledge or the one compiled in; an id that neither has, a
-// newer program's, stays as it is.
+// Word returns what people call an id of a kind, by this knowledge or else by the one compiled in. An id that neither
+// has, such as a newer program's, is returned as it is.
 func (k *Knowledge) Word(kind, id string) Text {
 	for _, words := range [...][]Word{k.Words, builtin.Words} {
 		if i, ok := slices.BinarySearchFunc(words, Word{Kind: kind, ID: id}, compareWords); ok {
@@ -33,13 +33,13 @@ func compareWords(a, b Word) int {
 	return strings.Compare(a.ID, b.ID)
 }
 
-// Sentence makes a sentence of a phrase.
+// Sentence makes a sentence of a phrase: a capital letter and a full stop.
 func (t Text) Sentence() Text {
 	first, n := utf8.DecodeRuneInString(t.EN)
 	return Text{t.ZH + "。", string(unicode.ToUpper(first)) + t.EN[n:] + "."}
 }
 
-// And puts a sentence behind another.
+// And returns the two sentences one after the other.
 func (t Text) And(next Text) Text { return Text{t.ZH + next.ZH, t.EN + " " + next.EN} }
 
 // neededWords are ids that the program itself writes into documents, by kind: each must have a word.

@@ -90,6 +90,18 @@ var wordings = [...]wording{
 	{USBError, "", words{"clear tt", "error -"}, nil},
 	// drivers/usb/class/cdc-wdm.c: EPROTO; others are told when one is unplugged
 	{USBError, "", words{"nonzero urb status received: -71"}, nil},
+	// drivers/usb/host/xhci.c: setup device, setup context
+	{USBError, "", words{"timeout while waiting for setup"}, nil},
+	// drivers/usb/core/hub.c: hub_port_reset
+	{USBError, "", words{"cannot reset", "(err = -"}, nil},
+	// drivers/usb/serial/ftdi_sio.c; others are told when one is unplugged
+	{USBError, "", words{"failed to get modem status: -"}, words{"-19"}},
+	// drivers/usb/serial/cp210x.c
+	{USBError, "", words{"cp210x", "failed", "status: -"}, words{"-19"}},
+	// drivers/usb/serial/pl2303.c
+	{USBError, "", words{"pl2303", " - failed: -"}, words{"-19"}},
+	// drivers/usb/class/cdc-acm.c, not when one is unplugged
+	{USBError, "", words{"failed to set dtr/rts"}, nil},
 	// drivers/usb/musb/musb_core.c
 	{USBError, "", words{"musb", "babble"}, nil},
 
@@ -142,6 +154,9 @@ var wordings = [...]wording{
 	{Segfault, "", words{"sending sigill to"}, nil},
 	// arch/arm64/kernel/signal.c, arch/riscv/kernel/signal.c
 	{Segfault, "", words{"bad frame in", "sigreturn"}, nil},
+
+	// arch/*/kernel/traps.c, mm/fault.c: a fault in the kernel, which ends the program that ran
+	{Segfault, "", words{"oops", "[#"}, nil},
 
 	// Links. What names a bus or an optical module's own trouble is not a cable of the shop.
 	// drivers/net/phy/phy.c, phylink.c and most of drivers/net/ethernet
@@ -196,6 +211,8 @@ var wordings = [...]wording{
 	{Overheat, "", words{"thermal shutdown"}, words{"enabl", "support"}},
 	// drivers/regulator/ltc3676.c, ltc3589.c
 	{Overheat, "", words{"over-temperature warning"}, nil},
+	// drivers/mxc/gpu-viv of i.MX makers' kernels: the graphics are slowed down
+	{Overheat, "", words{"system is too hot"}, nil},
 	// drivers/power/supply/da9150-charger.c
 	{Overheat, "", words{"tjunc over temperature"}, nil},
 
@@ -274,6 +291,10 @@ var wordings = [...]wording{
 	{IOError, "", words{"ecc unrecoverable error"}, nil},
 	// drivers/mtd/nand/raw, makers' drivers
 	{IOError, "", words{"nand", "uncorrectable"}, nil},
+	// drivers/mtd/nand/raw: gpmi-nand, sunxi_nand, marvell_nand, brcmnand, stm32_fmc2, nand_base.c
+	{IOError, "", words{"nand", "timeout"}, nil},
+	// drivers/mtd/nand/raw/sunxi_nand.c, pxa3xx_nand.c (to 4.15)
+	{IOError, "", words{"nand", "wait", "timedout"}, nil},
 	// drivers/mtd/nand/raw/omap2.c: the line says no more
 	{IOError, "uncorrectable error", nil, nil},
 	// NOR flash on SPI: the line names the bus and the chip's place on it.

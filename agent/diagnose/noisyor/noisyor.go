@@ -1,9 +1,10 @@
-// Package noisyor is the mathematics of a diagnosis: which causes explain what was seen, alone or together.
+// Package noisyor is the mathematics of a diagnosis: which causes explain what was seen, alone or together. It knows
+// nothing of payments.
 //
-// It is Bayes' rule over sets of causes: none, each alone, every pair, and, where asked for, as many of the larger ones
-// as carry weight. What was seen is independent given the causes; how several causes act on one finding is a leaky
-// noisy-OR (Pearl 1988, 4.3.2; Henrion 1989 for the leak), or whatever the pairs' own figures say. It knows nothing of
-// payments, is deterministic, and exact within the sets it looks at.
+// It is Bayes' rule over sets of causes: none, each alone and every pair. What was seen is independent given the
+// causes. How several causes act on one finding is a leaky noisy-OR (Pearl, Probabilistic Reasoning in Intelligent
+// Systems, 1988, 4.3.2; Henrion 1989 for the leak): each produces it by itself, and the leak is how probable it is
+// without any of them. The result is exact within the sets that are looked at, and the same every time.
 package noisyor
 
 import (
@@ -13,45 +14,46 @@ import (
 	"sort"
 )
 
-// An Effect is what one cause alone does to one finding.
+// An Effect is what one cause alone does to one finding: with it, and no other cause, the finding is abnormal with
+// probability P.
 type Effect struct {
-	Cause int
-	P     float64 // P(out of order | only this cause)
+	Cause int     // its index in Problem.Odds
+	P     float64 // P(abnormal | only this cause)
 }
 
-// A Finding is what one look showed: something out of the order, or nothing.
+// A Finding is what one look showed: something abnormal, or nothing.
 //
-// Causes that make "out of order" likelier than the leak does produce it, each on its own: noisy-OR. Causes that make
-// it less likely only say so where no other one produces it.
+// A cause whose P is above the leak produces the abnormality; several do so independently of each other. A cause whose
+// P is below the leak makes it less likely, and counts only where no other cause produces it.
 type Finding struct {
-	Seen    bool        // it was out of the order
-	Leak    float64     // P(out of order | none of the causes)
-	Effects []Effect    // of the causes that have one, ascending
-	Pair    [][]float64 // P(out of order | these two), by causes; nil where causes act independently
+	Seen    bool        // something abnormal was seen
+	Leak    float64     // P(abnormal | none of the causes)
+	Effects []Effect    // of the causes that have one, ascending by cause
+	Pair    [][]float64 // P(abnormal | these two), by causes; nil where causes act independently
 }
 
-// A Problem is what is asked.
+// A Problem is what is asked: the causes with their prior odds, and what was found.
 type Problem struct {
-	Odds     []float64 // prior odds of each cause, alone against none
+	Odds     []float64 // prior odds of each cause alone against none
 	Findings []Finding
-	Both     func(a, b int) float64 // prior odds of these two together, 0 for never; nil: independent
-	Single   []bool                 // causes that are never in company; nil: any may be
+	Both     func(a, b int) float64 // prior odds of these two together against none, 0 for never; nil: the product
+	Single   []bool                 // causes that are never paired; nil: any may be
 	Largest  int                    // the largest sets looked at: 1 or 2, or more for at most 64 independent causes
 	Width    int                    // of the sets of each size from 3 on, how many are followed further
 }
 
-// A Company is two causes together.
+// A Company is two causes that are present together, by their index, and the probability of that.
 type Company struct {
 	A, B int
 	P    float64
 }
 
-// A Posterior is the answer.
+// A Posterior is how probable each set of causes is, given the findings.
 type Posterior struct {
 	None     float64   // probability that no cause is present
 	Alone    []float64 // probability that each cause is present and no other
 	Marginal []float64 // probability that each cause is present
-	Pairs    []Company // of one per cent and more, most probable first
+	Pairs    []Company // those of 0.01 and more, eight at most, most probable first
 }
 
 // least is the smallest probability of anything: what never happens by the figures happens once in a million.
@@ -59,7 +61,7 @@ const least = 1e-6
 
 func bound(p float64) float64 { return min(max(p, least), 1-least) }
 
-// Solve weighs every set.
+// Solve weighs every set of causes that the problem allows.
 func Solve(p *Problem) Posterior {
 	n := len(p.Odds)
 	if p.Largest > 2 && (n > 64 || p.Both != nil) {
@@ -85,7 +87,8 @@ func Solve(p *Problem) Posterior {
 	return t.posterior()
 }
 
-// ratio returns log P(as it was seen | out of order with probability p) against the leak.
+// ratio returns the logarithm of how much likelier the finding is, as it was seen, if it is abnormal with probability
+// p than by the leak alone.
 func (x *Finding) ratio(p float64) float64 {
 	if x.Seen {
 		return math.Log(bound(p) / bound(x.Leak))
@@ -113,7 +116,8 @@ func (x *Finding) together(a, b Effect) float64 {
 	return max(a.P, b.P)
 }
 
-// A sum adds weights up by member, relative to the heaviest single cause or none, so that nothing overflows.
+// A sum adds up the weights of sets, by their members. Weights are relative to the heaviest single cause or none, so
+// that nothing overflows.
 type sum struct {
 	scale, all, none float64
 	alone, marginal  []float64
@@ -135,7 +139,8 @@ func newSum(single []float64) *sum {
 	return t
 }
 
-// pairs adds every pair of causes. Only findings on which both act need a second look: elsewhere the logarithms add.
+// pairs adds every pair of causes. Its logarithm is the sum of the two single ones, but for findings on which both
+// act: only those are gone through.
 func (t *sum) pairs(p *Problem, single []float64) {
 	n := len(single)
 	var able []int // causes that may be in company; at is where each stands among them
@@ -189,7 +194,7 @@ func (t *sum) pairs(p *Problem, single []float64) {
 
 const kept = 8 // pairs that are named at most
 
-// keep inserts a pair among the heaviest.
+// keep inserts a pair into a list of the heaviest.
 func keep(list []Company, c Company) []Company {
 	i := len(list)
 	for i > 0 && list[i-1].P < c.P {

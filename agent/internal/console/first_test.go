@@ -77,7 +77,8 @@ func TestFirstPageOfEveryScenario(t *testing.T) {
 			if d.Abstained {
 				who = 0
 			}
-			if count(wordWho) != who || count(wordAct) != acts || count(wordMoney) != 1 || count(wordCause) != 1 || count(wordCode) != 1 ||
+			if count(wordWho) != who || count(wordAct) != acts ||
+				count(wordMoney) != 1 || count(wordCause) != 1 || count(wordCode) != 1 ||
 				count(wordHandoff) != 1 {
 				t.Errorf("%s-%s: want one code, money, cause, hand-off code and %d acts:\n%s", name, lang, acts, page)
 			}
@@ -93,7 +94,9 @@ func TestFirstPageOfEveryScenario(t *testing.T) {
 			if lang == "en" && hasHan(strings.Join(m.view()[:rows-1], "")) {
 				t.Errorf("%s-%s: untranslated:\n%s", name, lang, page)
 			}
-			calls += strings.Count(page, m.contacts.Acquirer) + strings.Count(page, m.contacts.Carrier) + strings.Count(page, m.contacts.Service)
+			for _, number := range []string{m.contacts.Acquirer, m.contacts.Carrier, m.contacts.Service} {
+				calls += strings.Count(page, number)
+			}
 			if d.Abstained {
 				abstained++
 				if count(wordFor) != 0 || len(d.CannotSeparate) > 0 && count(wordLeft) != 1 {

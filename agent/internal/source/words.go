@@ -121,12 +121,11 @@ func Numeric(s string, min, max int) bool {
 const traceDigits = 6
 
 // Trace returns what is kept of a trace number of up to MaxSTAN digits: its last six. Twelve digits may be a host's
-// reference, which ends with the trace number, but also the beginning of a card number; six identify a sale and no
-// card.
+// reference, which ends with the trace number, or the beginning of a card number; six identify a sale and no card.
 func Trace(v []byte) []byte { return v[max(0, len(v)-traceDigits):] }
 
-// PartOfCard reports whether text[from:to] is a part of a card number, a track or a masked card number: where a pattern
-// takes six or twelve digits of a longer number they are no trace number.
+// PartOfCard reports whether text[from:to] lies within a card number, whole or masked, or a track. Six or twelve
+// digits that a pattern takes out of one are no trace number.
 func PartOfCard(text []byte, from, to int) bool {
 	grows := func(c byte) bool { return IsDigit(c) || bytes.IndexByte([]byte(" -*xX=^D"), c) >= 0 }
 	begin, end := from, to

@@ -1,5 +1,5 @@
-// Package triage is the loop that makes a diagnosis of a code: it joins repeats, plans, probes, explains, and passes
-// the result on.
+// Package triage is the loop that makes a diagnosis of each code: it joins repeats, makes a plan, has probes look,
+// explains, and hands the result on.
 package triage
 
 import (
@@ -55,12 +55,12 @@ func (e TooManyError) Error() string {
 	return fmt.Sprintf("too many questions in a row: ask again in %d s", int(e.Again.Seconds())+1)
 }
 
-// A Store keeps documents until the fleet has them.
+// A Store keeps documents until the fleet has them, as an outbox does.
 type Store interface {
 	Append(kind string, critical bool, t time.Time, doc []byte) (seq uint64, err error)
 }
 
-// A Journal keeps first revisions durably until their final ones are in the Store.
+// A Journal keeps first revisions durably until their final ones are in the Store, as an outbox's journal does.
 type Journal interface {
 	Begin(id string, doc []byte) error
 	End(id string) error
@@ -214,13 +214,14 @@ func (l *Loop) Submit(c Code) (Ticket, error) {
 	}
 }
 
-// Read records that an attempt to read a card ended; again tells that it was the same card as at the attempt before.
+// Read records that an attempt to read a card ended, well or not. again is true if it was the same card as at the
+// attempt before.
 func (l *Loop) Read(entry string, ok, again bool) {
 	now := time.Now()
 	l.tell(func(h *history) { h.read(now, entry, ok, again) })
 }
 
-// Took records how long the host took to answer the sale of a trace number, which may be empty.
+// Took records how long the host took, in milliseconds, to answer the sale with a trace number, which may be "".
 func (l *Loop) Took(stan string, ms int64) { l.tell(func(h *history) { h.took(stan, ms) }) }
 
 // An Approval is a sale that ended well, where the source reports the end of the sale and not its code.

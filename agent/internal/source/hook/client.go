@@ -110,7 +110,8 @@ func (c Client) State(ctx context.Context) (s report.State, err error) {
 	return s, err
 }
 
-// CheckNames are names as the protocol has them: without a star. A star alone is every check, as no name is.
+// CheckNames turns names of checks with a star at the end, as people write them, into those of the protocol. A star
+// alone is every check, as no name is.
 func CheckNames(names []string) []string {
 	if slices.Contains(names, "*") {
 		return nil
@@ -127,8 +128,8 @@ func CheckRequest(names []string) any {
 	return map[string]any{"type": "check", "names": CheckNames(names)}
 }
 
-// Wrong lists what the daemon would refuse, leave out or ignore of a request, by the daemon's own rules, so that a
-// person can be told before anything is sent.
+// Wrong lists what the daemon would refuse, leave out or ignore of a request, by the same code as the daemon's, so
+// that a person hears of it before anything is sent.
 func Wrong(q any) (list []string) {
 	b, err := json.Marshal(q)
 	if err != nil {
