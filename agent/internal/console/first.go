@@ -161,8 +161,8 @@ func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string
 	return lines
 }
 
-// whoActs says who has to act, and how to reach whom. It stands apart from the steps: they are for who stands before the
-// terminal, whoever has to put it right in the end.
+// whoActs says who has to act, and how to reach whom. It stands apart from the steps: they are for who stands before
+// the terminal, whoever has to put it right in the end.
 func whoActs(act report.Act, remedies []string, to Contacts, lang string) string {
 	say := word("actor", act.By, lang)
 	if act.Visit {
