@@ -77,8 +77,9 @@ var path = [...]hop{
 }
 
 var (
-	wordLoss    = codes.Text{ZH: "沿途丢包时延", EN: "loss on the way"}
-	lossFigures = [...]figure{measured("loss_pct", "丢包 %s%%", "loss %s %%"), measured("rtt_ms", "%s 毫秒", "%s ms")}
+	wordDaysOver = codes.Text{ZH: "已过 %s 天", EN: "%s days over"}
+	wordLoss     = codes.Text{ZH: "沿途丢包时延", EN: "loss on the way"}
+	lossFigures  = [...]figure{measured("loss_pct", "丢包 %s%%", "loss %s %%"), measured("rtt_ms", "%s 毫秒", "%s ms")}
 )
 
 // found is what is known of a hop.
@@ -306,6 +307,8 @@ func (m *model) hopLine(h found, e report.Evidence) []string {
 			s = word(codes.KindFact, id, m.lang)
 		}
 		switch {
+		case f.fact == "days_left" && strings.HasPrefix(s, "-"):
+			said = append(said, fmt.Sprintf(wordDaysOver.In(m.lang), s[1:]))
 		case f.is != "" && value(v) == f.is:
 			said = append(said, f.say.In(m.lang))
 		case f.is != "":

@@ -105,7 +105,7 @@ func TestWhereTheWayStops(t *testing.T) {
 		"certificate": {but(
 			saw("net.tls", "host-primary", report.Bad, report.Facts{"outcome": "expired", "days_left": -3.0}),
 			unanswered),
-			"stops at: encryption", `\* encryption \(TLS\) +bad +host-primary  expired, -3 days left`},
+			"stops at: encryption", `\* encryption \(TLS\) +bad +host-primary  expired, 3 days over`},
 		"no answer": {but(
 			saw("txn.answer", "txn", report.Bad, report.Facts{"host_answer_seen": false, "sent": true})),
 			"stops at: the sale's answer", `\* the sale's answer +bad +no answer`},

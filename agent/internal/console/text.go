@@ -12,7 +12,7 @@ var (
 	wordCode       = codes.Text{ZH: "应答码", EN: "Code"}
 	wordAsked      = codes.Text{ZH: "这是人工询问，没有交易失败", EN: "a person asked; no sale failed"}
 	wordUndecided  = codes.Text{ZH: "证据不足，还无法判断", EN: "cannot tell yet, the evidence does not decide"}
-	wordLeft       = codes.Text{ZH: "可能是", EN: "One of"}
+	wordLeft       = codes.Text{ZH: "可能是", EN: "Maybe"}
 	wordRuledOut   = codes.Text{ZH: "已排除", EN: "Not"}
 	wordWell       = codes.Text{ZH: "正常", EN: "Found ok"}
 	wordGuideTest  = codes.Text{ZH: "按 G 区分：", EN: "press G to tell: "}
