@@ -24,11 +24,8 @@ func TestFleetCommandsOverMosquitto(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "\"\n[hook]\nsocket = \"" + dir +
-		"/s\"\n[broker]\nurl = [\"" + url + "\"]\n[knowledge]\nkeys = [\"" + base64.StdEncoding.EncodeToString(public) + "\"]\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := mustParse(t, least+"state_dir = \""+dir+"\"\n[hook]\nsocket = \""+dir+
+		"/s\"\n[broker]\nurl = [\""+url+"\"]\n[knowledge]\nkeys = [\""+base64.StdEncoding.EncodeToString(public)+"\"]\n")
 	replies := make(chan report.Reply, 8)
 	fleet := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("fleet").
 		SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond))

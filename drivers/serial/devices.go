@@ -23,10 +23,8 @@ type Device struct {
 // usbDepth is how many folders lie between a tty and its USB device: port, interface, device.
 const usbDepth = 4
 
-// Devices lists the serial ports of this machine that have a chip behind them. It never opens one, as the list
-// functions of serial libraries do: those reset ports that a payment application is using.
-func Devices() ([]Device, error) { return devices("/sys") }
-
+// devices lists the serial ports of this machine that have a chip behind them, from sysfs. It never opens one, as the
+// list functions of serial libraries do: those reset ports that a payment application is using.
 func devices(sys string) ([]Device, error) {
 	class := filepath.Join(sys, "class/tty")
 	names, err := os.ReadDir(class)

@@ -3,7 +3,6 @@ package main
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"time"
 
@@ -296,5 +295,3 @@ func (w *world) fillTxn(txn *report.Txn, ev *report.Event) {
 		txn.ResponseMS = &r
 	}
 }
-
-func (w *world) fails(cause ...string) bool { return slices.Contains(cause, w.failing) }

@@ -28,7 +28,8 @@ var ErrNoDaemon = error(say.New("no-daemon-word"))
 
 // A Client sends requests to the daemon over its socket, each on a connection of its own.
 type Client struct {
-	Path string
+	Path  string       // of the socket
+	Heard func(Answer) // gets every answer before the method that asked; may be nil
 }
 
 // Do sends one request, a value that marshals to an object of the protocol, and gives each answer to next. It returns
@@ -71,6 +72,9 @@ func (c Client) Do(ctx context.Context, request any, next func(Answer)) error {
 			return say.Heard(a.Why)
 		case Busy:
 			return source.ErrBusy
+		}
+		if c.Heard != nil {
+			c.Heard(a)
 		}
 		next(a)
 		if !a.More {
