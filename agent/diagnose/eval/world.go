@@ -41,7 +41,6 @@ type world struct {
 	swtch, issuer         string // ok down late fault
 	code                  string // answer of the host when all else works, by scheme
 	scheme                string
-	answers               []string // topics the fault puts in, for the history
 	clock                 float64
 	power                 string // ok dips battery
 	hot, throttled        bool
@@ -65,7 +64,6 @@ type world struct {
 	failing               string // who meets the code: one (this card) all issuer some
 	scope                 string // which other terminals see it: "" acquirer carrier site model
 	origin                report.Origin
-	reversal              bool
 	local                 []string // codes this kind of failure gets from terminals
 	uptime                int64
 	sent, answered        bool
