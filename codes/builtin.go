@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:84c2ffa2065eae5765f490fcda8eac0371a3203612b4220732b4d95c80fc2d19", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d24ccd5061c72d888f802bccc2bf56c50874a2463728fe", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -4037,6 +4037,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:84c2ffa2065eae5765f
 	TopicRule{Topic: "cardholder-not-permitted", Schemes: listf681ae17, Codes: list7403c750},
 	TopicRule{Topic: "cardholder-not-permitted", Schemes: list0d012b00, Codes: list4665b65f},
 	TopicRule{Topic: "pin", Schemes: listf681ae17, Codes: list81e4de26},
+	TopicRule{Topic: "pin", Schemes: list65e3ba9e, Codes: list3444294c},
 	TopicRule{Topic: "pin-locked", Schemes: listf681ae17, Codes: listf939d6af},
 	TopicRule{Topic: "expired", Schemes: listf681ae17, Codes: list84ae31d3},
 	TopicRule{Topic: "lost-card", Schemes: listf681ae17, Codes: list11c950ee},
@@ -7820,6 +7821,7 @@ var (
 	list3234d4d9 = []string{"terminal", "acquirer", "issuer", "switch"}
 	list32e02723 = []string{"mains", "battery"}
 	list33a8d292 = []string{"reversed"}
+	list3444294c = []string{"nexo:WrongPIN"}
 	list34a1f663 = []string{"net.address", "app.config", "modem.bearer"}
 	list36099815 = []string{"R6", "R7", "R13"}
 	list3621a5de = []string{"R19"}
