@@ -54,7 +54,7 @@ var rooms = []struct {
 	{name: "agent/internal/keeper", knows: []string{"agent/report", "agent/internal/atomicfile", "agent/internal/stamp", "agent/internal/triage"}},
 	{name: "agent/internal/bundle", knows: []string{"agent/internal/say", "agent/report", "agent/internal/atomicfile", "agent/internal/config", "agent/internal/keeper", "agent/internal/outbox", "agent/internal/stamp"}},
 	{name: "agent/internal/source/hook", knows: []string{"agent/internal/say", "agent/report", "agent/evidence", "agent/internal/notice", "agent/internal/source"}},
-	{name: "agent/internal/source/paylog", knows: []string{"agent/internal/say", "agent/report", "agent/evidence", "agent/internal/source", "agent/internal/atomicfile", "agent/internal/charset"}},
+	{name: "agent/internal/source/paylog", knows: []string{"agent/internal/say", "agent/report", "agent/evidence", "agent/internal/source", "agent/internal/atomicfile", "agent/internal/charset", "drivers/ecr"}},
 	{name: "agent/internal/source/registerlink", knows: []string{"agent/internal/say", "agent/report", "agent/evidence", "agent/internal/source", "drivers/ecr", "drivers/serial"}},
 	{name: "agent/internal/source/capture", knows: []string{"agent/report", "agent/evidence", "agent/internal/source", "drivers/ecr"}},
 	{name: "agent/internal/source", knows: []string{"agent/report", "agent/evidence", "drivers/ecr"}},

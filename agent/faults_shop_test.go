@@ -46,6 +46,7 @@ const (
 func TestMain(m *testing.M) {
 	switch role := os.Getenv(roleVar); role {
 	case "":
+		housetest.OwnMounts() // the soak's disk is one
 		os.Exit(m.Run())
 	case "shop":
 		// Children that die with the thread that started them must not die with one that entered a namespace.

@@ -85,8 +85,7 @@ func (d *daemon) tellSite(doc *report.Diagnosis, now time.Time) {
 		d.toldSite = map[string]time.Time{}
 	}
 	d.toldSite[doc.Event.Code] = now
-	d.up.TellSite(report.SiteWord{Code: doc.Event.Code, Cause: doc.Causes[0].ID, Segment: doc.Causes[0].Segment,
-		Time: doc.Event.Time})
+	d.up.TellSite(report.SiteWord{Code: doc.Event.Code})
 }
 
 // State is the session for people.
@@ -100,10 +99,12 @@ func (f fleetSession) State() report.Uplink {
 }
 
 // Counts adds what the session counts to a snapshot of health.
-func (f fleetSession) Counts(m map[string]int64) {
-	c := f.Uplink.Counters()
+func (f fleetSession) Counts(m map[string]int64) { tellCounts(f.Uplink.Counters(), m) }
+
+func tellCounts(c uplink.Counters, m map[string]int64) {
 	m["sessions"], m["connect_failures"], m["resent"], m["wire_out"], m["wire_in"] = c.Sessions, c.Failures, c.Resent, c.WireOut, c.WireIn
 	m["commands"], m["commands_refused"], m["budget_left"] = c.Commands, c.Refused, c.BudgetLeft
+	m["bad_messages"], m["replies_lost"], m["set_aside"] = c.BadMessages, c.Lost, c.SetAside
 	for kind, n := range c.Bytes {
 		m["bytes_"+kind] = n
 	}

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -98,11 +99,13 @@ func newSoak(t *testing.T, rnd *rand.Rand, small bool) *soak {
 	if small {
 		size = "size=2m,mode=0700"
 	}
-	if err := unix.Mount("tmpfs", s.dir, "tmpfs", 0, size); err == nil {
+	if !housetest.Alone() {
+		t.Log("the disk is never full: needs root and a mount namespace")
+	} else if err := unix.Mount("tmpfs", s.dir, "tmpfs", 0, size); err != nil {
+		t.Fatal(err)
+	} else {
 		s.disk = true
 		t.Cleanup(func() { unix.Unmount(s.dir, unix.MNT_DETACH) })
-	} else {
-		t.Logf("the disk is never full: %v (needs root)", err)
 	}
 	run := t.TempDir()
 	s.log = filepath.Join(run, "pos.log")
@@ -120,17 +123,13 @@ func newSoak(t *testing.T, rnd *rand.Rand, small bool) *soak {
 	if small {
 		bytes = outbox.MinBytes
 	}
-	c, err := parseConfig([]byte(least + fmt.Sprintf("language = \"en\"\nstate_dir = %q\n[hook]\nsocket = %q\n[outbox]\nmax_bytes = %d\n[broker]\nurl = [\"tcp://%s\"]\n"+
-		"[[log]]\npath = %q\norigin = \"terminal\"\npatterns = ['RC=(?P<code>\\w+)']\n[[reader]]\nname = \"reader0\"\nport = %q\n", s.dir, filepath.Join(run, "s"), bytes, s.way.address, s.log, s.line.name)))
+	c := mustParse(t, least+fmt.Sprintf("language = \"en\"\nstate_dir = %q\n[hook]\nsocket = %q\n[outbox]\nmax_bytes = %d\n[broker]\nurl = [\"tcp://%s\"]\n"+
+		"[[log]]\npath = %q\norigin = \"terminal\"\npatterns = ['RC=(?P<code>\\w+)']\n[[reader]]\nname = \"reader0\"\nport = %q\n", s.dir, filepath.Join(run, "s"), bytes, s.way.address, s.log, s.line.name))
+	d, tasks, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tasks []task
-	var closing func()
-	s.d, tasks, closing, err = assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.d = d
 	s.d.watch.StopRSS = 0 // of this whole test it says nothing
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -477,5 +476,23 @@ func (l *line) pull() {
 	if l.master != nil {
 		l.master.Close()
 		l.master = nil
+	}
+}
+
+// TestMountsOfTheseTestsAreTheirOwn: a soak that is killed leaves no disk mounted.
+func TestMountsOfTheseTestsAreTheirOwn(t *testing.T) {
+	if os.Getuid() != 0 || exec.Command("unshare", "--mount", "true").Run() != nil {
+		t.Skip("needs root and the right to make mount namespaces")
+	}
+	ours, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", os.Getppid()))
+	if err != nil {
+		t.Skip(err)
+	}
+	if ours == theirs {
+		t.Error("these tests mount where whoever started them sees it")
 	}
 }

@@ -1,5 +1,7 @@
-// Package codes is the knowledge: what a response code means in which scheme, which causes exist, what speaks for and
-// against each, and what to do. It does no I/O; its data files lie in the data folder and are compiled in.
+// Package codes is the knowledge of the product: what a response code means in which scheme, which causes exist, what
+// speaks for and against each, and what to do about it. The data files lie in the folder data; go generate compiles
+// them in (Builtin), and a signed pack of them can replace them on a terminal (LoadPack). The package does no other
+// I/O.
 package codes
 
 import (
@@ -10,10 +12,10 @@ import (
 
 //go:generate go run -tags bootstrap ./gen
 
-// Text is one sentence in every language the product speaks.
+// Text is a sentence or phrase in both languages of the product.
 type Text struct{ ZH, EN string }
 
-// In returns the text in a language, "zh" or "en"; anything else is zh, the default.
+// In returns the text in a language, "zh" or "en"; for anything else in Chinese, the default.
 func (t Text) In(lang string) string {
 	if lang == "en" {
 		return t.EN
@@ -21,9 +23,9 @@ func (t Text) In(lang string) string {
 	return t.ZH
 }
 
-// Knowledge is everything the data files say. It never changes once made, so any number of goroutines may use it.
+// Knowledge is everything that the data files say. It never changes once made, so any number of goroutines may use it.
 type Knowledge struct {
-	Version   string
+	Version   string        // of the data, as a pack or the file VERSION names it
 	Hash      string        // "sha256:" and the hash of the data files in hex
 	Schemes   []Scheme      // sorted by name
 	Sources   []Source      // sorted by key
@@ -35,21 +37,21 @@ type Knowledge struct {
 	Profiles  []Profile     // sorted by name
 	Words     []Word        // sorted by kind, then id
 	Causes    []Cause       // sorted by id
-	Coverage  []Coverage
-	Claims    []Claim
-	Forbidden []Forbidden
-	Sunsets   []Sunset
-	Inference Inference
+	Coverage  []Coverage    // what became of the causes and remedies of the seed articles
+	Claims    []Claim       // what the seed articles say of codes
+	Forbidden []Forbidden   // remedies that must not be offered
+	Sunsets   []Sunset      // radio networks that were switched off, or will be
+	Inference Inference     // what the diagnosis weighs with
 }
 
-// A Scheme is one table of codes: those of a standard, a network, a host dialect or a terminal's own firmware.
+// A Scheme is a table of codes: of a standard, a network, a host dialect, or a terminal's own firmware.
 type Scheme struct {
 	Name    string // unionpay, iso8583-1987, gicc-de, terminal-local, …
 	Title   Text
 	Writers []string // who writes codes of this scheme: acquirer switch issuer terminal cashier
 }
 
-// Schemes that the way of selecting a table must know by name; all others are data.
+// Schemes that the code must know by name, to choose between tables. All others are data.
 const (
 	SchemeLocal    = "terminal-local"  // errors of the terminal's own firmware, `newpos:E5`
 	SchemeAcquirer = "acquirer-4"      // four characters of acquirer front ends and cashier programs, one code space per source
@@ -57,16 +59,16 @@ const (
 	SchemeCard     = "emv-arc"         // the answer the terminal or the chip gave when no host did
 )
 
-// A Source is where meanings were read.
+// A Source is a document in which meanings of codes were read.
 type Source struct {
 	Key  string // as it stands in the tables: CUP15, GICC-LYRA, …
 	What string // title, place or repository
 }
 
-// A Check is one kind of evidence, by the name it has in the documents.
+// A Check is a kind of evidence: something that is looked at.
 type Check struct {
 	Name  string  // net.tcp
-	Fresh float64 // seconds for which what it found may be trusted in full
+	Fresh float64 // seconds for which its result counts in full; older ones count less
 	Depth string  // how far it reaches: internal external
 	Hook  string  // the subject under which the payment application may report it, "" if it may not
 	Title Text    // what it looks at, for people
@@ -75,7 +77,7 @@ type Check struct {
 	Touches string
 }
 
-// A Meaning is what one code means in one scheme.
+// A Meaning is one row of a table: what one code means in one scheme, by some sources.
 type Meaning struct {
 	Scheme  string
 	Code    string
@@ -94,10 +96,10 @@ type Meaning struct {
 	Note     string   // what the sources add or how they differ
 }
 
-// Approves tells whether this is the word of a sale that was made, in UnionPay's classes or in the other tables' words.
+// Approves tells whether the code says that the sale was made.
 func (m Meaning) Approves() bool { return m.Class == "A" || m.Class == "approve" }
 
-// A Cause is one member of the catalogue.
+// A Cause is something that can stop a sale, with who acts on it and how.
 type Cause struct {
 	ID       string   // segment dot noun: host.malfunction
 	Segment  string   // card operator reader pinpad printer terminal modem lan wan acquirer switch issuer unknown
@@ -116,9 +118,9 @@ type Step struct {
 	When []string // the advice (money.retry) that it goes with, or one of the Steps words; nil is every one
 }
 
-// StepsFor returns what to do about a cause where this is the advice for the money (money.retry, or one of the Steps
-// words in its place), numbered if there are several: no step may tell a merchant to charge again whom the advice above
-// it tells not to. "" is every step.
+// StepsFor returns the steps that go with an advice for the money (a value of report.Money.Retry) or with one of the
+// Steps words, numbered if there are several. A merchant who is told not to try again must not read a step that says
+// to. "" selects every step.
 func (c *Cause) StepsFor(advice string) Text {
 	fit := c.ListFor(advice)
 	if len(fit) == 1 {
@@ -136,7 +138,7 @@ func (c *Cause) StepsFor(advice string) Text {
 	return Text{zh.String(), en.String()}
 }
 
-// FirstStepFor returns the first of these steps: what to do now.
+// FirstStepFor returns the first of the steps that StepsFor selects.
 func (c *Cause) FirstStepFor(advice string) Text {
 	if fit := c.ListFor(advice); len(fit) > 0 {
 		return fit[0]
@@ -144,7 +146,7 @@ func (c *Cause) FirstStepFor(advice string) Text {
 	return Text{}
 }
 
-// ListFor returns these steps one by one.
+// ListFor returns the steps that StepsFor selects, one by one.
 func (c *Cause) ListFor(advice string) (fit []Text) {
 	if advice == StepsReversed && !slices.ContainsFunc(c.Steps,
 		func(s Step) bool { return slices.Contains(s.When, advice) }) {
@@ -158,8 +160,8 @@ func (c *Cause) ListFor(advice string) (fit []Text) {
 	return fit
 }
 
-// StepIn translates a cause's steps, as a document holds them in one language, into another language. A text that this
-// catalogue does not have, from a newer one perhaps, is returned unchanged.
+// StepIn translates a cause's steps into a language, as a document holds them in the other one. A text that this
+// catalogue does not have, such as a newer one's, is returned as it is.
 func (c *Cause) StepIn(written, lang string) string {
 	if advice, ok := c.adviceOf(written); ok {
 		return c.StepsFor(advice).In(lang)
@@ -167,8 +169,8 @@ func (c *Cause) StepIn(written, lang string) string {
 	return written
 }
 
-// AdviceOf tells with what the steps go that a document holds in either language: with the advice for the money, or one
-// of the Steps words in its place. Where this catalogue does not have them, that is the document's own advice.
+// AdviceOf returns the advice, or Steps word, for which StepsFor gives the text that a document holds, in either
+// language. If this catalogue gives it for none, it is retry, the document's own advice.
 func (c *Cause) AdviceOf(written, retry string) string {
 	if advice, ok := c.adviceOf(written); ok {
 		return advice
@@ -185,10 +187,10 @@ func (c *Cause) adviceOf(written string) (advice string, ok bool) {
 	return "", false
 }
 
-// Builtin returns the knowledge compiled in. It costs nothing: the value lies in the program's data.
+// Builtin returns the knowledge that was compiled in. The call costs nothing: it lies in the program's data.
 func Builtin() *Knowledge { return &builtin }
 
-// Cause returns the member of the catalogue with this id.
+// Cause returns the cause with this id.
 func (k *Knowledge) Cause(id string) (Cause, bool) {
 	i, ok := slices.BinarySearchFunc(k.Causes, id, func(c Cause, id string) int { return strings.Compare(c.ID, id) })
 	if !ok {
@@ -197,7 +199,7 @@ func (k *Knowledge) Cause(id string) (Cause, bool) {
 	return k.Causes[i], true
 }
 
-// Scheme returns the table with this name.
+// Scheme returns the scheme with this name.
 func (k *Knowledge) Scheme(name string) (Scheme, bool) {
 	i, ok := slices.BinarySearchFunc(k.Schemes, name,
 		func(s Scheme, name string) int { return strings.Compare(s.Name, name) })
@@ -207,7 +209,7 @@ func (k *Knowledge) Scheme(name string) (Scheme, bool) {
 	return k.Schemes[i], true
 }
 
-// Check returns the kind of evidence with this name.
+// Check returns the check with this name.
 func (k *Knowledge) Check(name string) (Check, bool) {
 	i, ok := slices.BinarySearchFunc(k.Checks, name,
 		func(c Check, name string) int { return strings.Compare(c.Name, name) })
@@ -217,7 +219,7 @@ func (k *Knowledge) Check(name string) (Check, bool) {
 	return k.Checks[i], true
 }
 
-// Source returns what stands behind a source's key.
+// Source returns the source with this key.
 func (k *Knowledge) Source(key string) (Source, bool) {
 	i, ok := slices.BinarySearchFunc(k.Sources, key, func(s Source, key string) int { return strings.Compare(s.Key, key) })
 	if !ok {

@@ -1,8 +1,9 @@
 package codes
 
-// A Coverage row says where a cause (C1…), a remedy (R1…) or a remedy that only better sources name (S1…) went.
+// A Coverage row says where a cause or remedy of the seed articles went. These are five articles on POS error codes,
+// numbered "000" to "004", that the catalogue was begun from; nothing that they name is left out without a reason.
 type Coverage struct {
-	ID       string
+	ID       string // C and a number for a cause, R for a remedy, S for a remedy that only better sources name
 	What     Text
 	Seeds    []string // the seed articles that name it: "000" to "004"; empty for none
 	Causes   []string // the causes it became, or those whose advice offers the remedy; sorted
@@ -12,16 +13,16 @@ type Coverage struct {
 	Hidden Text
 }
 
-// A Claim is what a seed article says about a code, and whether it is true.
+// A Claim is what a seed article says about some codes, and whether the sources bear it out.
 type Claim struct {
 	Seed    string
 	Codes   []string // the codes it speaks of, bare; "unknown" for codes in no table
-	Claim   Text
-	Finding Text   // what the sources say
-	Verdict string // true false partly unknowable
+	Claim   Text     // what it says
+	Finding Text     // what the sources say
+	Verdict string   // true false partly unknowable
 }
 
-// A Forbidden row is advice that must not be given: those remedies cannot help against that code.
+// A Forbidden row names remedies that cannot help against some codes and so must not be advised.
 type Forbidden struct {
 	Scheme   string   // "" for every scheme
 	Codes    []string // none for every code

@@ -9,24 +9,24 @@ import (
 	"strings"
 )
 
-// A Fact is one thing a check can measure.
+// A Fact is one thing that a check can measure, as it is registered in checks.txt.
 type Fact struct {
 	Check   string
 	Name    string
-	Type    string // bool int float word name text code cause list counts
-	Unit    string // "" for none
-	Words   []string
-	Low     float64 // plausible values of a number; a value outside is not known
+	Type    string   // bool int float word name text code cause list counts
+	Unit    string   // "" for none
+	Words   []string // that a word or list may hold
+	Low     float64  // plausible values of a number; one outside counts as unknown
 	High    float64
-	Display bool   // no finding reads it, and Why says why
+	Display bool   // it is only shown: no finding reads it, and Why says why
 	Hook    bool   // the payment application may report it
 	Why     string // of a display-only fact
 }
 
-// Number tells whether the fact's values are numbers.
+// Number tells whether the fact is a number.
 func (f *Fact) Number() bool { return f.Type == "int" || f.Type == "float" }
 
-// Kind is the kind of value that holds the fact: bool, number, text, list or counts.
+// Kind is the kind of Go value that holds the fact: bool, number, text, list or counts.
 func (f *Fact) Kind() string {
 	switch f.Type {
 	case "bool", "list", "counts":
@@ -37,52 +37,55 @@ func (f *Fact) Kind() string {
 	return "text"
 }
 
-// News says what a finding is to the check that shows it.
+// News is what a finding means for the health of the check that shows it.
 type News string
 
-// Kinds of news. A note grades nothing: it says what was found, not how well it is.
+// Kinds of news.
 const (
-	GoodNews News = "good"
-	Note     News = "note"
+	GoodNews News = "good" // the check is well
+	Note     News = "note" // neither well nor ill: what was found, not how well it is
 	PoorNews News = "poor" // the check is poor at worst
 	BadNews  News = "bad"  // the check is bad from the limit on
 )
 
-// A Limit makes a finding of what one check measured. Without a Fact it holds, with strength Full, when all of When do.
-// With one, its strength rises with the value from 0 at Poor to 1 at Full, whichever is larger; beyond Fair the check
-// is fair, beyond Poor poor, from Bad on bad. Good news rises from 0 at Bad to 1 at Full.
+// A Limit says when the facts of one check show a finding, and how strongly.
+//
+// Without a Fact the finding shows with strength Full when all conditions hold. With one, its strength rises with the
+// fact's value from 0 at Poor to 1 at Full, whichever of the two is larger, and the value grades the check: fair
+// beyond Fair, poor beyond Poor, bad from Bad on. The strength of good news rises from 0 at Bad to 1 at Full.
 type Limit struct {
 	Finding string
 	Check   string
-	When    []Cond
-	Fact    string
-	Grades  bool // Fair is a limit
+	When    []Cond // all must hold
+	Fact    string // a number, measured or derived; "" for none
+	Grades  bool   // Fair is set
 	Fair    float64
 	Poor    float64
 	Bad     float64
 	Full    float64
 	News    News
-	Joined  bool // the finding is made of several checks together, which this is one of
+	Joined  bool // several checks show the finding together, and this is one of them
 }
 
-// FindingNews is what a finding is to the health of what was checked.
+// FindingNews is what a finding means for the health of its check.
 type FindingNews struct {
 	Finding string
 	News    News
 }
 
-// A Cond is one condition on a fact.
+// A Cond is a condition on one fact of a check.
 type Cond struct {
 	Fact   string
-	Op     string // is not known unknown eq ne ge le gt lt, claimed or joined
-	Words  []string
-	Number float64
+	Op     string   // is not (bool); eq ne (one of Words); ge le gt lt (Number); known unknown; Claimed, Joined
+	Words  []string // of eq and ne
+	Number float64  // of ge le gt lt
 }
 
-// Claimed is the condition that holds where evidence was called bad by whoever sent it and its facts do not show why.
+// Claimed is the condition that holds where the sender of evidence calls it bad and its facts do not show why.
 const Claimed = "claimed"
 
-// Joined is the condition of a finding that several checks together, or the sale, show: Go decides.
+// Joined is the condition of a finding that several checks show together, or the sale does. Package evidence decides
+// it in Go.
 const Joined = "joined"
 
 var factTypes = [...]string{"bool", "int", "float", "word", "name", "text", "code", "cause", "list", "counts"}
@@ -139,10 +142,10 @@ func (p *parser) fact(r row, f Fact, kinds map[string]string) {
 	p.k.Facts = append(p.k.Facts, f)
 }
 
-// KindFact is the kind of the words that facts hold.
+// KindFact is the Word.Kind of the words that facts hold.
 const KindFact = "fact"
 
-// Fact returns the registration of a check's fact, nil if there is none.
+// Fact returns how a fact of a check is registered, nil if it is not.
 func (k *Knowledge) Fact(check, name string) *Fact {
 	i := sort.Search(len(k.Facts), func(i int) bool {
 		f := &k.Facts[i]
@@ -273,7 +276,7 @@ func (p *parser) weights(b block, s *Sign) {
 	sort.Slice(s.Weights, func(i, j int) bool { return s.Weights[i].Cause < s.Weights[j].Cause })
 }
 
-// NewsOf returns what a finding is to the health of what was checked; one that is not known is a note.
+// NewsOf returns what a finding means for the health of its check; for an unknown finding it is Note.
 func (k *Knowledge) NewsOf(finding string) News {
 	i := sort.Search(len(k.News), func(i int) bool { return k.News[i].Finding >= finding })
 	if i == len(k.News) || k.News[i].Finding != finding {
@@ -376,7 +379,7 @@ func (p *parser) cond(r row, check, w string) Cond {
 	return c
 }
 
-// FreshFor returns how many seconds a check's findings hold in full, 0 for a check that is not known.
+// FreshFor returns for how many seconds the result of a check counts in full, 0 for an unknown check.
 func (k *Knowledge) FreshFor(check string) float64 {
 	c, ok := k.Check(check)
 	if !ok {

@@ -10,9 +10,10 @@ import (
 	"unicode"
 )
 
-// Inference is what the engine weighs with: how often causes lie behind a code, and what a finding says about them,
-// both in words. What the words weigh stands in Settings, in decibans: ten times the decimal logarithm of a likelihood
-// ratio, so that ten multiply the odds by ten. Every table is sorted by its first field unless it says otherwise.
+// Inference is what the diagnosis weighs with. How often a cause lies behind a code, and what a finding says about a
+// cause, are words (Frequency, Strength); Settings says what each word weighs, in decibans: ten times the decimal
+// logarithm of a likelihood ratio, so that 10 dB multiply the odds by ten. Every table is sorted by its first field
+// unless it says otherwise.
 type Inference struct {
 	Settings Settings
 	Topics   []TopicRule // in the order they are tried
@@ -24,29 +25,30 @@ type Inference struct {
 	Numbers  []Number    // sorted by kind, then number
 }
 
-// Settings are the numbers of the engine. The first two groups are fitted by the evaluation, never set by hand.
+// Settings are the numbers of the diagnosis. settings.tsv says of each whether it is fitted by the evaluation or set,
+// and why.
 type Settings struct {
-	Hint, Moderate, Strong, Decisive float64 // what the words of a finding weigh, decibans
+	// decibans, above 0, of the strengths of a finding
+	Hint, Moderate, Strong, Decisive float64
+	// decibans against main, below 0, of the frequencies of a cause
+	Often, Sometimes, Seldom, Rare, Remote float64
 
-	Often, Sometimes, Seldom, Rare, Remote float64 // what the words of a prior weigh against main, decibans, below 0
-	Unexplained                            float64 // what is added to the word for unexplained
-	Family                                 float64 // share that the weaker findings of one family keep
-	// share of a finding's weight that deeper causes which bring it about have
-	Brought                        float64
-	Company                        float64 // what two faults at once weigh beyond both apart, decibans
-	Spare0, Spare1, Spare2, Spare3 float64 // certainty taken back with so many independent witnesses
-	// share of it that goes to the other causes; the rest goes to unexplained
-	SpareOthers float64
-	// causes at least so probable belong to the set that holds the true one with 95 %
-	SetAbove float64
+	Unexplained float64 // decibans added to the frequency of unexplained
+	Family      float64 // share of its weight that a finding keeps beside a stronger one of the same family
+	Brought     float64 // share of a finding's weight for a deeper cause that may bring it about
+	Company     float64 // decibans of two faults at once against one of them alone
+	// shares of the certainty that are taken back with 0, 1, 2, 3 and more independent witnesses
+	Spare0, Spare1, Spare2, Spare3 float64
+	SpareOthers                    float64 // share of that for the other causes; the rest is for unexplained
+	SetAbove                       float64 // least probability of a cause in the set that holds the true one with 95 %
 
-	AbstainBelow float64 // probability below which no act is named as the answer
-	StaleFloor   float64 // share of a weight that the oldest evidence keeps
-	Likely       float64 // probability from which a cause is likely
-	Confirmed    float64 // and from which it is confirmed, given its witnesses
+	AbstainBelow float64 // least probability that an act is right at which somebody is sent
+	StaleFloor   float64 // share of its weight that the oldest evidence keeps
+	Likely       float64 // least probability of a cause called likely
+	Confirmed    float64 // and of one called confirmed, which needs witnesses besides
 }
 
-// Weigh returns what a word weighs, in decibans.
+// Weigh returns what a strength weighs, in decibans; below 0 for one against a cause.
 func (s *Settings) Weigh(w Strength) float64 {
 	v := [...]float64{0, s.Hint, s.Moderate, s.Strong, s.Decisive}
 	if w < 0 {
@@ -55,16 +57,15 @@ func (s *Settings) Weigh(w Strength) float64 {
 	return v[w]
 }
 
-// Frequency returns what the word of a prior weighs against main, in decibans.
+// Frequency returns what a frequency weighs against Main, in decibans: 0 or less.
 func (s *Settings) Frequency(f Frequency) float64 {
 	return [...]float64{0, s.Often, s.Sometimes, s.Seldom, s.Rare, s.Remote}[f]
 }
 
-// A Strength is how strongly a finding speaks: 1 hint, 2 moderate, 3 strong, 4 decisive, for a cause or, below 0,
-// against it.
+// A Strength is how strongly a finding speaks for a cause or, below 0, against it.
 type Strength int8
 
-// The words.
+// Strengths, from the weakest.
 const (
 	Hint     Strength = 1
 	Moderate Strength = 2
@@ -74,10 +75,10 @@ const (
 
 var words = [...]string{"hint", "moderate", "strong", "decisive"}
 
-// A Frequency is how often a cause lies behind a code, from 0 main to 5 remote.
+// A Frequency is how often a cause lies behind a code: 0 main, 1 often, 2 sometimes, 3 seldom, 4 rare, 5 remote.
 type Frequency int8
 
-// The greatest frequency, and the two least.
+// Frequencies that Go names: the greatest, and the two least.
 const (
 	Main   Frequency = 0
 	Rare   Frequency = 4
@@ -86,34 +87,35 @@ const (
 
 var frequencies = [...]string{"main", "often", "sometimes", "seldom", "rare", "remote"}
 
-// A TopicRule tells what a code is about from its table row. An empty list stands for any.
+// A TopicRule assigns codes to a topic (what a code is about, such as funds or swipe) by their row in a table. All of
+// its lists must match; an empty one matches anything.
 type TopicRule struct {
 	Topic   string
-	Schemes []string // a trailing * stands for any end
+	Schemes []string // names of schemes; a trailing * stands for any end
 	Codes   []string // likewise
-	Domains []string
-	Words   []string // with one of them a word of the English meaning begins, lower case
+	Domains []string // Meaning.Domain
+	Words   []string // in small letters; some word of the English meaning begins with one of them
 }
 
-// A Prior is what a topic says about the causes before any check.
+// A Prior is what a topic says about the causes before any check is looked at.
 type Prior struct {
 	Topic       string
 	Unexplained Frequency
 	Rest        Frequency // of the causes it does not name
-	Retry       string    // the advice when the host declined
-	Settled     bool      // the code itself says what happened; otherwise checks must
-	Stages      []string  // of a sale at which such a code appears; empty: any
+	Retry       string    // advice where the host declined with such a code: report.Money.Retry
+	Settled     bool      // the code itself says what happened; otherwise checks must find out
+	Stages      []string  // stages of a sale at which such a code appears; empty: any
 	Causes      []Named   // sorted by cause
-	Text        Text
+	Text        Text      // what such a code says
 }
 
-// A Named cause of a topic.
+// Named is a cause that a topic names.
 type Named struct {
 	Cause string
 	Often Frequency
 }
 
-// Frequency returns how often a cause lies behind a topic.
+// Frequency returns how often a cause lies behind codes of the topic; Rest for one that it does not name.
 func (p *Prior) Frequency(cause string) Frequency {
 	i, ok := slices.BinarySearchFunc(p.Causes, cause, func(n Named, c string) int { return strings.Compare(n.Cause, c) })
 	if !ok {
@@ -122,7 +124,7 @@ func (p *Prior) Frequency(cause string) Frequency {
 	return p.Causes[i].Often
 }
 
-// Names tells whether a topic names a cause.
+// Names tells whether the topic names a cause.
 func (p *Prior) Names(cause string) bool {
 	_, ok := slices.BinarySearchFunc(p.Causes, cause, func(n Named, c string) int { return strings.Compare(n.Cause, c) })
 	return ok
@@ -134,47 +136,48 @@ type Weight struct {
 	Word  Strength
 }
 
-// A Sign is one thing that evidence can show: a finding. What shows it is decided in the engine; what it says, here.
+// A Sign is what a finding says: its text and its weights. When a finding shows is decided by the limits and package
+// evidence.
 type Sign struct {
 	Name    string
 	Check   string
-	Family  string   // findings about one phenomenon
-	Tells   bool     // it speaks for and against by itself; otherwise it is a fault that causes produce
+	Family  string   // shared by findings about one phenomenon, of which only the strongest counts in full
+	Tells   bool     // it is news for and against causes; otherwise it is a fault that causes produce
 	Weights []Weight // sorted by cause
-	Brought []string // causes of deeper findings that bring this one about and that Weights does not name; sorted
-	Surely  []string // those of Brought past whose finding nothing gets through, so that it brings this one about; sorted
+	Brought []string // causes, not in Weights, of deeper findings that bring this one about; sorted
+	Surely  []string // those of Brought that always bring it about, since nothing gets past them; sorted
 	Text    Text     // {fact} stands for a fact of the evidence
 }
 
-// A Test is something that could be tried next. It is named after its check; those that only a person can do begin with
+// A Test is something that can be tried next. Its name is that of its check; a question to a person begins with
 // "ask.".
 type Test struct {
 	Name     string
 	CostS    float64 // seconds of whoever does it
 	Depth    string  // internal external interactive
 	Outcomes []Outcome
-	Text     Text
+	Text     Text // what to do
 }
 
-// An Outcome is one sign a test can end in, and how often it does, relative to the others.
+// An Outcome is a finding that a test can end in.
 type Outcome struct {
-	Sign  string
-	Share float64
+	Sign  string  // the finding's name
+	Share float64 // how often the test ends so, relative to the others; of a fault it is worked out from its weights
 }
 
 // CauseRetry is the advice for a cause when the request provably never left the terminal.
 type CauseRetry struct{ Cause, Retry string }
 
-// A LaterWord in the text of an error whose meaning is not settled says that a request may have left: it speaks of an
-// answer, a reversal, a repetition, an approval or an open result. Latin letters are small; what is not a letter or a
-// digit is left out.
+// A LaterWord is a word that, in the text of an error nobody has a table for, means that the request may have left: it
+// speaks of an answer, a reversal, a repetition, an approval or an open result. It is compared with the text in small
+// letters and without anything that is no letter or digit.
 type LaterWord struct {
 	Word   string
-	Whole  bool   // the text must be this word; otherwise it holds it
-	Unless string // a piece of text beside which the word says nothing, "" if there is none
+	Whole  bool   // the text must be this word and nothing else
+	Unless string // a text that holds this as well says nothing; "" for none
 }
 
-// SpeaksOfLater tells whether the words of an error, in either language, speak of a stage after sending.
+// SpeaksOfLater tells whether the text of an error, in either language, has one of the LaterWords in it.
 func (f *Inference) SpeaksOfLater(text string) bool {
 	text = bareText(text)
 	return slices.ContainsFunc(f.Later, func(w LaterWord) bool {
@@ -196,14 +199,14 @@ func bareText(text string) string {
 	}, text)
 }
 
-// A Number stands for a cause or a scheme in a hand-off code, for ever.
+// A Number stands for a cause or a scheme in hand-off codes. It is never given to another one.
 type Number struct {
 	Kind   string // cause scheme
 	Number int
 	ID     string
 }
 
-// Prior returns what a topic says.
+// Prior returns the prior of a topic.
 func (f *Inference) Prior(topic string) (Prior, bool) {
 	i, ok := slices.BinarySearchFunc(f.Priors, topic, func(p Prior, t string) int { return strings.Compare(p.Topic, t) })
 	if !ok {
@@ -212,7 +215,7 @@ func (f *Inference) Prior(topic string) (Prior, bool) {
 	return f.Priors[i], true
 }
 
-// Sign returns the sign with this name, nil if there is none.
+// Sign returns the sign of a finding, nil if there is none.
 func (f *Inference) Sign(name string) *Sign {
 	i, ok := slices.BinarySearchFunc(f.Signs, name, func(s Sign, n string) int { return strings.Compare(s.Name, n) })
 	if !ok {
@@ -221,7 +224,8 @@ func (f *Inference) Sign(name string) *Sign {
 	return &f.Signs[i]
 }
 
-// RetryFor returns the advice for a cause when nothing left the terminal, "later" if none is listed.
+// RetryFor returns the advice for a cause when the request never left the terminal: report.Money.Retry, "later" if the
+// tables list none.
 func (f *Inference) RetryFor(cause string) string {
 	i, ok := slices.BinarySearchFunc(f.Retry, cause,
 		func(r CauseRetry, c string) int { return strings.Compare(r.Cause, c) })
@@ -231,7 +235,7 @@ func (f *Inference) RetryFor(cause string) string {
 	return f.Retry[i].Retry
 }
 
-// Topic returns what a code is about.
+// Topic returns the topic of a table's row: that of the first rule that fits, "any" if none does.
 func (f *Inference) Topic(m Meaning) string {
 	text := strings.ToLower(m.Text.EN)
 	for i := range f.Topics {
@@ -355,7 +359,7 @@ func (s *Settings) fields() []setting {
 		{"abstain_below", &s.AbstainBelow}, {"stale_floor", &s.StaleFloor}, {"likely", &s.Likely}, {"confirmed", &s.Confirmed}}
 }
 
-// Field returns where a setting stands, by its name in the table; nil if there is none.
+// Field returns the setting that has this name in settings.tsv, nil if there is none.
 func (s *Settings) Field(name string) *float64 {
 	for _, f := range s.fields() {
 		if f.name == name {
@@ -386,13 +390,12 @@ func (k *Knowledge) causeIDs() []string {
 
 var retryWords = [...]string{"safe", "later", "query-first", "after-signin", "other-means", "no"}
 
-// What a step may go with instead of the advice for a payment: the cards of several customers met the same, so another
-// card is none; a reversal that the host accepted; messages that are no payment.
+// Words that a step may go with (Step.When) instead of the advice for a payment.
 const (
-	StepsTried      = "other-means-tried"
-	StepsReversed   = "reversed"
-	StepsSettlement = "settlement"
-	StepsSignIn     = "sign-in"
+	StepsTried      = "other-means-tried" // the cards of several customers met the same, so that another card is no advice
+	StepsReversed   = "reversed"          // the host has accepted a reversal
+	StepsSettlement = "settlement"        // the message compares totals: no payment
+	StepsSignIn     = "sign-in"           // the message manages the network: no payment
 )
 
 // stepWords are all that a step may go with.

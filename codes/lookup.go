@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// A Profile is how one acquirer's codes are read.
+// A Profile says how the codes of one acquirer are read.
 type Profile struct {
 	Name   string
 	Title  Text
 	Base   string   // the scheme of its codes
 	Also   []string // further schemes to look in, in this order
-	Source string   // whose meanings of the shared four-character codes hold here, a source's key; "" is not known
+	Source string   // key of the source whose meanings of the shared four-character codes hold here; "" is not known
 	// a sale may be made of a stripe's track 1 alone (ISO 8583 field 45); else it needs track 2 (field 35)
 	Track1    bool
 	Overrides []Meaning // rows that stand before those of the base scheme; sorted by code
 	Rules     []Rule    // longer codes that hold a code of the base scheme, tried in order
 }
 
-// A Rule takes the base scheme's code out of a longer one. See Match for the pattern.
+// A Rule finds a code of the base scheme inside a longer one, by a pattern (see Match).
 type Rule struct {
 	Pattern string
-	Note    string
+	Note    string // where the rule is from
 }
 
 // Profile returns the profile with this name.
@@ -33,9 +33,9 @@ func (k *Knowledge) Profile(name string) (Profile, bool) {
 	return Profile{}, false
 }
 
-// Match tells whether a code has the form of a pattern: ? is one letter or digit, n and t are one digit, x is one
-// letter or digit of the code inside, anything else is itself. inside is what stood at the run of x, "" if there is
-// none.
+// Match tells whether a code has the form of a pattern, in which ? is a letter or digit, n and t a digit, x a letter
+// or digit of the code inside, and anything else stands for itself. inside is what stands in the place of the x, "" if
+// the pattern has none.
 func Match(pattern, code string) (inside string, ok bool) {
 	if len(pattern) != len(code) {
 		return "", false
@@ -64,8 +64,9 @@ func Match(pattern, code string) (inside string, ok bool) {
 	return code[from:to], true
 }
 
-// Lookup returns what a code means in a scheme. Letters may be of either case and a terminal's own errors may lack the
-// name before their colon. Where several sources print different meanings for it, the first is returned as disputed.
+// Lookup returns what a code means in a scheme. Letters may be of either case, and the terminal's own errors may lack
+// the maker's name before their colon. Where the sources print different meanings, the first one is returned, marked
+// as disputed.
 func (k *Knowledge) Lookup(scheme, code string) (Meaning, bool) {
 	rows := k.rows(scheme, code)
 	if len(rows) == 0 {
@@ -74,7 +75,7 @@ func (k *Knowledge) Lookup(scheme, code string) (Meaning, bool) {
 	return rows[0], true
 }
 
-// Readings returns every meaning a scheme's sources give a code, in the order of the table.
+// Readings returns every meaning that the sources of a scheme print for a code, in the order of the table.
 func (k *Knowledge) Readings(scheme, code string) []Meaning { return k.rows(scheme, code) }
 
 // rows returns all rows of a code in a scheme.
@@ -133,7 +134,7 @@ func bare(table []Meaning, code string) []Meaning {
 	return found
 }
 
-// All returns what a code means in every scheme, in the order of the schemes' names.
+// All returns every meaning of a code in every scheme, in the order of the schemes' names.
 func (k *Knowledge) All(code string) []Meaning {
 	var all []Meaning
 	for i := range k.Schemes {
@@ -142,17 +143,24 @@ func (k *Knowledge) All(code string) []Meaning {
 	return all
 }
 
-// A Resolution is what one code means at one terminal.
+// A Resolution is what a code means at one terminal, and how well that is known.
 type Resolution struct {
 	Meaning Meaning // the zero value if the code is not known
 	Known   bool    // some table searched has the code
-	Lent    bool    // another scheme's table lends the meaning
+	Lent    bool    // the meaning is from another scheme's table, since the code's own has none
 	Usable  bool    // the meaning holds here: the table suits who wrote the code, and its sources do not leave several
 	Scheme  string  // the table that has it
 	// the base scheme's code inside a longer one, by a rule of the profile or as the source prints it; "" if none
 	Decoded  string
 	Rows     int      // how many meanings that table has for the code
 	Searched []string // the tables looked in, in order
+}
+
+// Own reports whether the code is the terminal's own or its card's, by the table that has it: no host wrote it.
+func (r Resolution) Own() bool { return own(r.Scheme) }
+
+func own(scheme string) bool {
+	return scheme == SchemeLocal || scheme == SchemeReversal || scheme == SchemeCard
 }
 
 // Who wrote a code.
@@ -163,16 +171,17 @@ const (
 )
 
 // IsReversal tells whether a message of this type carries the terminal's own reason in field 39: a reversal request or
-// advice, 0400, 0401, 0420, 0421, of any version of ISO 8583.
+// advice (0400, 0401, 0420, 0421) of any version of ISO 8583.
 func IsReversal(mti string) bool {
 	return len(mti) == 4 && mti[1] == '4' && (mti[2] == '0' || mti[2] == '2')
 }
 
-// Resolve says what a code means at one terminal. A code means something only within a scheme, and who wrote it selects
-// the table: scheme "" is the profile's for the host, the terminal's own errors for the terminal, the four-character
-// codes for a cashier program. A code that a terminal wrote is never the verdict of a host, so a host's table explains
-// it at best unusably; and a bare code that a host wrote is never one of a terminal's own errors. Two characters that
-// the scheme does not list are read as ISO 8583:1987 field 39 and marked as disputed.
+// Resolve returns what a code means at a terminal with a profile, written by an origin (a value of report.Origin).
+//
+// Who wrote a code selects the table. With scheme "" it is the profile's for the host, the terminal's own errors for
+// the terminal, and the four-character codes for a cashier program. A host's table may explain what a terminal wrote,
+// but is not Usable then: such a code is no verdict of a host. A bare code of a host is never one of the terminal's
+// own errors. Two characters that the scheme lacks are read as field 39 of ISO 8583:1987 and marked as disputed.
 func (k *Knowledge) Resolve(p Profile, scheme, code, origin string) Resolution {
 	r := k.resolve(p, scheme, code, origin)
 	if two := threePlaces(code); two != "" && !r.Known {
@@ -343,22 +352,21 @@ func (k *Knowledge) decode(r *Resolution, p Profile, scheme, code string) bool {
 	return false
 }
 
-// suits tells whether a table explains what this origin writes.
+// suits tells whether a table holds codes that this origin writes.
 func suits(scheme, origin string) bool {
-	own := scheme == SchemeLocal || scheme == SchemeCard || scheme == SchemeReversal
 	switch origin {
 	case originHost:
-		return !own
+		return !own(scheme)
 	case originTerminal:
-		return own
+		return own(scheme)
 	case originCashier:
 		return scheme == SchemeAcquirer || scheme == SchemeLocal
 	}
 	return true
 }
 
-// Writers returns which origins (host, terminal, cashier) can have written a code, where nobody said who did: those
-// that the tables name which this profile would look in, in that order. It is empty for a code that no table has.
+// Writers returns which origins (host, terminal, cashier) can have written a code of which nobody said who wrote it:
+// those named by the tables that this profile looks in, in that order. It is empty for a code that no table has.
 func (k *Knowledge) Writers(p Profile, scheme, code string) []string {
 	var who [3]bool
 	names, lent := k.tables(p, scheme, code, "")

@@ -27,7 +27,8 @@ func threePlaces(code string) string {
 	return ""
 }
 
-// Canonical returns a code in the form of the tables (see Normalise): of three places that no table has, two.
+// Canonical returns a code as the tables write it: normalised (see Normalise), and, where no table has it in three
+// characters with a leading zero, in two.
 func (k *Knowledge) Canonical(scheme, code string) string {
 	code = Normalise(code)
 	known := func(c string) bool {

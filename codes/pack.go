@@ -26,8 +26,8 @@ const (
 // ErrUntrusted is returned for a pack that none of the keys has signed.
 var ErrUntrusted = errors.New("signed by no trusted key")
 
-// Pack makes a signed pack of the data files below the root of files, under a version of its own. Files with problems
-// make no pack. The same files, version and key give the same bytes.
+// Pack makes a signed knowledge pack of the data files below the root of files. version names it. Files with problems
+// make no pack, and the same files, version and key give the same bytes.
 func Pack(files fs.FS, version string, key ed25519.PrivateKey) ([]byte, error) {
 	p := &parser{k: &Knowledge{}}
 	p.read(files)
@@ -64,8 +64,8 @@ func Pack(files fs.FS, version string, key ed25519.PrivateKey) ([]byte, error) {
 	return b, nil
 }
 
-// LoadPack returns the knowledge in a pack that one of the keys has signed. Nothing of the archive is looked at before
-// the signature holds. On an error the caller keeps the knowledge it has.
+// LoadPack returns the knowledge in a pack that one of the keys has signed. The signature is checked before anything
+// of the archive is read. On an error the caller keeps the knowledge that it has.
 func LoadPack(b []byte, keys []ed25519.PublicKey) (*Knowledge, error) {
 	if err := checkHead(b); err != nil {
 		return nil, fmt.Errorf("load pack: %w", err)
@@ -89,8 +89,8 @@ func LoadPack(b []byte, keys []ed25519.PublicKey) (*Knowledge, error) {
 	return k, nil
 }
 
-// OpenPack returns the data files in a pack whose sum is right. It does not ask who signed it: that is for looking at a
-// pack, never for using one.
+// OpenPack returns the data files in a pack whose check sum is right, whoever signed it: to look at a pack, never to
+// use one.
 func OpenPack(b []byte) (fs.FS, error) {
 	if err := checkHead(b); err != nil {
 		return nil, fmt.Errorf("open pack: %w", err)
@@ -125,7 +125,7 @@ func checkHead(b []byte) error {
 	return nil
 }
 
-// ParseKey reads a public key, 32 bytes in base64, as configuration holds it.
+// ParseKey reads an ed25519 public key: 32 bytes in base64.
 func ParseKey(s string) (ed25519.PublicKey, error) {
 	b, err := base64.StdEncoding.DecodeString(s)
 	if err != nil || len(b) != ed25519.PublicKeySize {

@@ -23,8 +23,8 @@ const (
 	maxProblems = 200
 )
 
-// Parse reads the data files below the root of files. It is strict: whatever it does not understand is a problem with
-// its file and line, and knowledge with problems must not be used.
+// Parse reads the data files below the root of files. Anything that it does not understand is a problem, with file and
+// line; knowledge with problems must not be used.
 func Parse(files fs.FS) (*Knowledge, []Problem) {
 	p := &parser{k: &Knowledge{}}
 	p.read(files)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A Sunset is one row of sunsets.tsv: generations of radio technology that an operator has switched off, or will.
+// A Sunset says that an operator has switched off, or will switch off, some generations of radio technology.
 type Sunset struct {
 	Country  string   // ISO 3166, two letters
 	Operator string   // its name
@@ -23,8 +23,9 @@ const (
 // generations are those of radio technology, from the oldest.
 var generations = []string{"2g", "3g", "4g", "5g"}
 
-// SwitchedOff tells when the last technology that a modem can use ends, or ended, in an operator's network: best is the
-// newest one that it can use. ok is false where one of them stays, or the table does not know.
+// SwitchedOff returns the day on which an operator's network loses, or lost, the last technology that a modem can use;
+// operator is its MCC and MNC (310410), best the newest technology of the modem (2g 3g 4g 5g). ok is false if one of
+// them stays, or the table does not know the network.
 func (k *Knowledge) SwitchedOff(operator, best string) (day time.Time, ok bool) {
 	newest := slices.Index(generations, best)
 	if newest < 0 || operator == "" {

@@ -8,15 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// A Word is what a document's id is called by people.
+// A Word is what people call an id of the documents.
 type Word struct {
 	Kind string // verdict status level money retry actor visit segment origin channel reason scope, and values of facts
 	ID   string
 	Text Text
 }
 
-// Word returns what an id of this kind is called, by this knowledge or the one compiled in; an id that neither has, a
-// newer program's, stays as it is.
+// Word returns what people call an id of a kind, by this knowledge or else by the one compiled in. An id that neither
+// has, such as a newer program's, is returned as it is.
 func (k *Knowledge) Word(kind, id string) Text {
 	for _, words := range [...][]Word{k.Words, builtin.Words} {
 		if i, ok := slices.BinarySearchFunc(words, Word{Kind: kind, ID: id}, compareWords); ok {
@@ -33,31 +33,34 @@ func compareWords(a, b Word) int {
 	return strings.Compare(a.ID, b.ID)
 }
 
-// Sentence makes a sentence of a phrase.
+// Sentence makes a sentence of a phrase: a capital letter and a full stop.
 func (t Text) Sentence() Text {
 	first, n := utf8.DecodeRuneInString(t.EN)
 	return Text{t.ZH + "。", string(unicode.ToUpper(first)) + t.EN[n:] + "."}
 }
 
-// And puts a sentence behind another.
+// And returns the two sentences one after the other.
 func (t Text) And(next Text) Text { return Text{t.ZH + next.ZH, t.EN + " " + next.EN} }
 
 // neededWords are ids that the program itself writes into documents, by kind: each must have a word.
-var neededWords = map[string][]string{
-	"verdict": {"confirmed", "likely", "possible", "rejected", "indeterminate", "abstained"},
-	"status":  {"ok", "bad", "cannot-tell", "not-run"},
-	"level":   {"good", "fair", "poor", "bad"},
-	"money": {"not-sent", "sent-no-answer", "declined", "approved", "unknown", "sign-in", "settlement", "reversed",
-		"approved-part"},
-	"retry": {"safe", "later", "later-mend", "query-first", "after-signin", "other-means", "other-means-tried", "no",
-		"no-mend", "no-approved", "reversed"},
-	"also":    {"beside", "open"},
-	"actor":   actors,
-	"segment": segments,
-	"visit":   {"yes", "no"},
-	"origin":  {"host", "terminal", "cashier", "unknown"},
-	"channel": {"hook", "log", "ecr", "capture", "console", "command"},
-	"reason":  {"in-use", "absent", "permission", "timeout", "unsupported", "too-few", "masked", "in-sale", "budget", "policy"},
+var neededWords = [...]struct {
+	kind string
+	ids  []string
+}{
+	{"verdict", []string{"confirmed", "likely", "possible", "rejected", "indeterminate", "abstained"}},
+	{"status", []string{"ok", "bad", "cannot-tell", "not-run"}},
+	{"level", []string{"good", "fair", "poor", "bad"}},
+	{"money", []string{"not-sent", "sent-no-answer", "declined", "approved", "unknown", "sign-in", "settlement", "reversed",
+		"approved-part"}},
+	{"retry", []string{"safe", "later", "later-mend", "query-first", "after-signin", "other-means", "other-means-tried", "no",
+		"no-mend", "no-approved", "reversed"}},
+	{"also", []string{"beside", "open"}},
+	{"actor", actors},
+	{"segment", segments},
+	{"visit", []string{"yes", "no"}},
+	{"origin", []string{"host", "terminal", "cashier", "unknown"}},
+	{"channel", []string{"hook", "log", "ecr", "capture", "console", "command"}},
+	{"reason", []string{"in-use", "absent", "permission", "timeout", "unsupported", "too-few", "masked", "in-sale", "budget", "policy"}},
 }
 
 // words reads the vocabulary.
@@ -73,10 +76,10 @@ func (p *parser) words() {
 		p.k.Words = append(p.k.Words, w)
 	}
 	sort.Slice(p.k.Words, func(i, j int) bool { return compareWords(p.k.Words[i], p.k.Words[j]) < 0 })
-	for kind, ids := range neededWords {
-		for _, id := range ids {
-			if _, ok := slices.BinarySearchFunc(p.k.Words, Word{Kind: kind, ID: id}, compareWords); !ok && id != "-" {
-				p.problem("words.tsv", 0, "%s %q has no word", kind, id)
+	for _, n := range neededWords {
+		for _, id := range n.ids {
+			if _, ok := slices.BinarySearchFunc(p.k.Words, Word{Kind: n.kind, ID: id}, compareWords); !ok && id != "-" {
+				p.problem("words.tsv", 0, "%s %q has no word", n.kind, id)
 			}
 		}
 	}

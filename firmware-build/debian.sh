@@ -8,9 +8,11 @@
 set -eu
 die() { echo "debian.sh: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "must be root"
-for c in debootstrap systemd-nspawn nsenter; do
+for c in debootstrap systemd-nspawn nsenter unshare; do
 	command -v $c >/dev/null || die "$c is missing: install the Debian packages debootstrap and systemd-container"
 done
+# In namespaces of its own: what it mounts and starts ends with it, however it ends.
+[ -n "${POSDX_DEBIAN_ALONE:-}" ] || POSDX_DEBIAN_ALONE=1 exec unshare --mount --pid --fork --kill-child --mount-proc sh "$0" "$@"
 here=$(cd "$(dirname "$0")" && pwd)
 base=${1:?usage: debian.sh FOLDER [systemd|sysv]}
 only=${2:-}
@@ -37,9 +39,6 @@ config='estate = "shop"
 terminal = "t1"
 '
 fresh_root() { # an earlier run's posdx goes
-	for p in /proc/[0-9]*; do
-		[ "$(readlink "$p/root")" != "$1" ] || kill -9 "${p#/proc/}" 2>/dev/null || :
-	done
 	chroot "$1" dpkg --purge --force-all posdx >/dev/null 2>&1 || :
 	rm -rf "$1/usr/lib/posdx" "$1/etc/posdx" "$1/var/lib/posdx" "$1/usr/bin/posdx"
 	cp "$base"/1.0.0/*.deb "$1/root/1.deb"
@@ -50,8 +49,7 @@ sysv() {
 	root=$base/sysv
 	fetch "$root" sysvinit-core
 	fresh_root "$root"
-	mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
-	trap 'chroot "$root" /etc/init.d/posdx stop >/dev/null 2>&1 || :; umount "$root/proc" 2>/dev/null || :' EXIT
+	mount -t proc proc "$root/proc"
 	in_root() { chroot "$root" env PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
 	in_root dpkg -i /root/1.deb </dev/null >"$base/said" 2>&1 || die "fresh: $(cat "$base/said")"
 	grep -q "next: write estate" "$base/said" || die "fresh said $(cat "$base/said")"
@@ -86,7 +84,6 @@ sysv() {
 	in_root dpkg --purge posdx >/dev/null 2>&1
 	! grep -q posdx "$root/etc/passwd" "$root/etc/group" && [ ! -e "$root/etc/posdx" ] && [ ! -e "$root/var/lib/posdx" ] && ok "purged: state, user and groups are gone" || die "purge"
 	umount "$root/proc"
-	trap - EXIT
 }
 
 # boot starts the systemd of $root in a container that ends by itself, whatever happens to this script. Then `inside` runs

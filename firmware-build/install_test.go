@@ -30,6 +30,8 @@ type kit struct{ dir string }
 var kitDir string
 
 func TestMain(m *testing.M) {
+	housetest.NoFlush()
+	housetest.OwnProcesses()
 	code := m.Run()
 	if kitDir != "" {
 		os.RemoveAll(kitDir)
@@ -98,6 +100,7 @@ type bare struct {
 	kit  *kit
 	dir  string
 	init string
+	spot bool // what is installed has a damaged byte in its middle
 }
 
 // inits are the first processes, each with what shows it and what it finds at the next boot.
@@ -143,8 +146,8 @@ esac
 
 func newBare(t *testing.T, init string) *bare {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root: chroot")
+	if !housetest.Alone() {
+		t.Skip("needs root: chroot, and namespaces for what is mounted there")
 	}
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
@@ -160,7 +163,7 @@ func newBare(t *testing.T, init string) *bare {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bare{t, k, t.TempDir(), init}
+	b := &bare{t: t, kit: k, dir: t.TempDir(), init: init}
 	for _, d := range []string{"bin", "etc/init.d", "dev", "proc", "pkg", "tmp", "usr/bin", "usr/lib", "var", "run", "sbin"} {
 		if err := os.MkdirAll(filepath.Join(b.dir, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -191,7 +194,7 @@ func newBare(t *testing.T, init string) *bare {
 		t.Fatal(err)
 	}
 	b.sh("mount -t proc proc /proc")
-	t.Cleanup(func() {
+	t.Cleanup(func() { // the folder is removed next
 		b.command("/bin/sh", "-c", "[ ! -x /etc/init.d/posdx ] || /etc/init.d/posdx stop").Run()
 		syscall.Unmount(filepath.Join(b.dir, "proc"), syscall.MNT_DETACH)
 	})
@@ -287,13 +290,24 @@ func (b *bare) install(format, version string, env ...string) (string, error) {
 			b.t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
+	spoil := func(path string) { // what was unpacked
+		if b.spot {
+			b.damage(path)
+		}
+	}
 	switch format {
 	case "tar":
 		outside("tar", "-C", pkg, "--strip-components=1", "-xzf", b.kit.path(version, "tar.gz"))
+		spoil(filepath.Join(pkg, "posdx"))
 		c := b.command("/bin/sh", "/tmp/pkg/install.sh")
 		c.Env = append(c.Env, env...)
 		return b.try(c)
 	case "deb":
+		if b.spot {
+			b.copy(path, "damaged.deb", 0o644)
+			path = filepath.Join(b.dir, "damaged.deb")
+			b.damage(path)
+		}
 		c := exec.Command("dpkg", "--root="+b.dir, "-i", path)
 		c.Env = append(append(os.Environ(), "LC_ALL=en_US.UTF-8"), env...)
 		for _, d := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers"} {
@@ -310,6 +324,7 @@ func (b *bare) install(format, version string, env ...string) (string, error) {
 			return out, err
 		}
 		outside("tar", "-C", b.dir, "-xzf", filepath.Join(pkg, "data.tar.gz"))
+		spoil(filepath.Join(b.dir, "usr/lib/posdx/posdx"))
 		return script("postinst configure")
 	case "apk":
 		outside("sh", "-c", "tar -C "+pkg+" -xzf "+path+" 2>/dev/null")
@@ -321,10 +336,24 @@ func (b *bare) install(format, version string, env ...string) (string, error) {
 			return out, err
 		}
 		outside("sh", "-c", "cd "+pkg+" && tar -cf - usr | tar -C "+b.dir+" -xf -")
+		spoil(filepath.Join(b.dir, "usr/lib/posdx/posdx"))
 		return script(after + " " + version)
 	}
 	b.t.Fatalf("no format %q", format)
 	return "", nil
+}
+
+// damage changes a byte in the middle of a file.
+func (b *bare) damage(path string) {
+	b.t.Helper()
+	raw, err := os.ReadFile(path)
+	if err == nil {
+		raw[len(raw)/2] ^= 1
+		err = os.WriteFile(path, raw, 0o755)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // remove takes a package away as its manager does.
@@ -564,11 +593,13 @@ func TestInstallChecksBeforeItReplaces(t *testing.T) {
 			b.write("etc/posdx/posdx.toml", edited)
 			b.write("var/lib/posdx/outbox/p1.seg", "posdxsg9 and more")
 		}, "a newer one wrote it", formats},
-		"damaged": {"2.0.0", nil, "damaged", []string{"tar"}},
+		"damaged": {"2.0.0", func(b *bare) { b.spot = true }, "damaged", []string{"tar", "ipk", "apk"}},
+		// dpkg itself sees it while it unpacks.
+		"damaged for dpkg": {"2.0.0", func(b *bare) { b.spot = true }, "corrupt", []string{"deb"}},
 	}
 	for name, c := range cases {
 		for _, format := range c.formats {
-			if !long && format != "tar" && !(format == "deb" && c.version == "3.0.0") {
+			if !long && format != "tar" && !(format == "deb" && c.version == "3.0.0") && c.says != "corrupt" {
 				continue
 			}
 			t.Run(name+"/"+format, func(t *testing.T) {
@@ -576,20 +607,8 @@ func TestInstallChecksBeforeItReplaces(t *testing.T) {
 				if out, err := b.install(format, "1.0.0"); err != nil {
 					t.Fatalf("%v\n%s", err, out)
 				}
-				var out string
-				var err error
-				if c.prepare == nil {
-					broken := filepath.Join(b.dir, "broken")
-					b.sh("mkdir /broken")
-					if out, err := exec.Command("tar", "-C", broken, "--strip-components=1", "-xzf", b.kit.path(c.version, "tar.gz")).CombinedOutput(); err != nil {
-						t.Fatalf("%v\n%s", err, out)
-					}
-					b.sh("echo x >>/broken/posdx")
-					out, err = b.try(b.command("/bin/sh", "/broken/install.sh"))
-				} else {
-					c.prepare(b)
-					out, err = b.install(format, c.version)
-				}
+				c.prepare(b)
+				out, err := b.install(format, c.version)
 				if err == nil || !strings.Contains(out, c.says) || b.version() != "1.0.0" {
 					t.Errorf("%s in place, %v, want %q\n%s", b.version(), err, c.says, out)
 				}

@@ -10,7 +10,7 @@ done
 go=${GO:-go}
 w=$(pwd)/dist/armlab
 a=$w/apt
-others="busybox-static zabbix-agent2 prometheus-node-exporter collectd-core libmosquitto1 monit snmpd ppp"
+others="busybox-static zabbix-agent2 prometheus-node-exporter collectd-core libmosquitto1 monit snmpd snmp ppp"
 fetched=$w/.fetched-$(echo "$others" | cksum | cut -d' ' -f1)
 if [ ! -f "$fetched" ]; then
 	rm -rf "$w"

@@ -1,9 +1,17 @@
-// Package diagnose finds out why a sale could not be completed: it weighs the evidence for every cause of the
-// catalogue.
+// Package diagnose explains a response code: it turns one event and the evidence around it into a ranked list of
+// causes, with what speaks for and against each, what became of the customer's money, who has to act, and which test
+// to make next.
 //
-// It is pure: no clock, no I/O, no state. The same event, evidence, knowledge and options give the same bytes. A code
-// is one witness with a name: what was really answered by a host refutes every fault of the path to it; what a terminal
-// or a cashier program wrote says only what its author knew.
+// Explain does all of it. Plan and After lead a person from question to question, Render and Speak write a diagnosis
+// for people, DecodeHandoff reads the short code that a technician dictates on the phone, Ledger shows the whole
+// calculation.
+//
+// The package is pure: no clock, no I/O, no state. The same event, evidence, knowledge and options give the same bytes
+// on every processor. What a code proves depends on who wrote it. A host's real answer refutes every fault on the way
+// to the host; a code that the terminal or a cashier program wrote says only what that program could know.
+//
+// Weights are in decibans: ten times the decimal logarithm of a likelihood ratio, so that 10 dB multiply the odds by
+// ten. README.md tells how the calculation goes.
 package diagnose
 
 import (
@@ -21,15 +29,16 @@ import (
 	"posdx/codes"
 )
 
-// Options are what an explanation needs beside the facts.
+// Options are what an explanation needs beside event, evidence and knowledge. Revision, Final, Repeats and TookMS are
+// copied into the document as they are.
 type Options struct {
-	Lang     string        // zh (default) or en
-	Version  string        // of the program, for the document
+	Lang     string        // of the texts: zh (default) or en
+	Version  string        // of the program
 	Profile  codes.Profile // how this acquirer's codes are read; the zero value is plain unionpay
-	Revision int
-	Final    bool
-	Repeats  int
-	TookMS   int64
+	Revision int           // 1 for what is known at once
+	Final    bool          // no later revision follows
+	Repeats  int           // how often the code came again while the diagnosis was open
+	TookMS   int64         // from the event to this revision
 }
 
 // Bounds of a diagnosis.
@@ -39,18 +48,15 @@ const (
 	maxReasons  = 6 // for a cause, and as many against it
 	maxMasked   = 8
 	maxSeparate = 5
-	reasonDB    = 1.5 // what weighs less is not worth a line
+	reasonDB    = 1.5 // decibans; a reason that weighs less gets no line
 
 	// sharedWord is by how much the figure may be below what a verdict's word stands for where another fault shares it.
 	sharedWord = 0.15
 )
 
-// Explain says which causes are most probable, what speaks for and against each, what became of the money, who has to
-// act, and what to try next. Whatever the evidence holds, unknown checks and wrong types included, it answers.
+// Explain makes the diagnosis of an event. It always answers, whatever the evidence holds: checks that the knowledge
+// does not have are left out, and facts of a wrong type or value count as unknown.
 func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o Options) report.Diagnosis {
-	if o.Profile.Base == "" {
-		o.Profile, _ = k.Profile("unionpay")
-	}
 	if code := k.Canonical(ev.Scheme, ev.Code); code != ev.Code {
 		if ev.CodeRaw == "" {
 			ev.CodeRaw = ev.Code
@@ -101,7 +107,8 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	return d
 }
 
-// stepsWith tells with what the steps must go: the advice for the money, or what stands in its place.
+// stepsWith returns which of a cause's steps fit: those for the advice about the money, or, where the message is no
+// payment or several customers' cards were refused, those for one of the codes.Steps words.
 func (s *state) stepsWith(m *report.Money) string {
 	switch {
 	case s.settlement():
@@ -132,7 +139,8 @@ func (s *state) codeInfo(lang string) report.CodeInfo {
 	return c
 }
 
-// An act is what somebody is sent to do: causes with the same act need not be told apart before anybody moves.
+// An act is what somebody is sent to do. Two causes with the same act need not be told apart: whichever it is, the
+// same person begins with the same thing.
 type act struct {
 	by    string
 	visit bool
@@ -222,8 +230,8 @@ var general = []string{"any", "local-any", "host-any"}
 // mostOf is the part of what is believed that the causes named together hold at least, if few enough do.
 const mostOf = 0.75
 
-// set names the causes of which one holds with 95 %: those at least as probable as the true cause was in 95 of 100
-// trials.
+// set returns the credible set: the causes at least as probable as the true one was in 95 of 100 trials
+// (Settings.SetAbove), so that one of them holds with 95 % probability.
 func (s *state) set(ranked []*scored) []string {
 	list := []string{}
 	for i, c := range ranked {
@@ -234,7 +242,8 @@ func (s *state) set(ranked []*scored) []string {
 	return list
 }
 
-// masked names the causes whose findings are explained by what comes first.
+// masked names the causes whose findings the first cause brings about: a broken cable explains why the host cannot be
+// reached.
 func (s *state) masked(first *scored) []string {
 	list := []string{}
 	for i := range s.causes {
@@ -332,7 +341,7 @@ func (s *state) describe(ranked []*scored, abstained bool, lang string) []report
 	return slices.Insert(list, at, unexplained)
 }
 
-// A described cause sorts its reasons by their sign.
+// A described cause is under construction: put sorts a reason into For or Against.
 type described struct{ report.Cause }
 
 func (d *described) put(r report.Reason) {
@@ -380,8 +389,8 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	return d.Cause
 }
 
-// saidWorse tells whether a finding that something is poor stands beside the one that it is bad, of the same check: to
-// a reader they are one.
+// saidWorse tells whether the finding that something is poor stands beside the one that the same thing is bad. To a
+// reader the two are one.
 func (s *state) saidWorse(x saying) bool {
 	g := &s.signs[x.sign]
 	return g.news == codes.PoorNews && slices.ContainsFunc(s.says, func(o saying) bool {
@@ -390,8 +399,8 @@ func (s *state) saidWorse(x saying) bool {
 	})
 }
 
-// once leaves out of reasons in the order of their weight what a heavier one of the same check says in the same words:
-// two findings may read one fact.
+// once removes reasons that repeat a heavier one of the same check word for word: two findings may rest on one fact.
+// The list is in the order of weight.
 func once(list []report.Reason) []report.Reason {
 	kept := list[:0]
 	for _, r := range list {
@@ -402,8 +411,9 @@ func once(list []report.Reason) []report.Reason {
 	return kept
 }
 
-// codeWeight is what a reading of the code says of a cause: how far above the causes that it does not name, or, if it
-// settles things, how far below the main one.
+// codeWeight returns, in decibans, what a reading of the code says of a cause: for a named cause how far it lies above
+// those that are not named; for one that is not named, where the code settles the matter, how far it lies below the
+// main one; else 0.
 func (s *state) codeWeight(r reading, cause string) float64 {
 	set := &s.f.Settings
 	switch {
@@ -415,6 +425,7 @@ func (s *state) codeWeight(r reading, cause string) float64 {
 	return 0
 }
 
+// verdict returns the word for a cause: confirmed, likely, possible, rejected, or indeterminate where nobody can tell.
 func (s *state) verdict(c *scored, p float64, abstained, first bool) string {
 	set := s.f.Settings
 	switch {
@@ -470,7 +481,7 @@ func (s *state) wantsCharge() bool {
 	return s.strengthOf("power.battery") > 0 || s.topic == "battery"
 }
 
-// round keeps a document the same on every processor, whose last bits differ.
+// round makes a number the same on every processor: the last bits of a float64 differ between them.
 func round(v float64, digits int) float64 {
 	m := math.Pow10(digits)
 	return math.Round(v*m) / m
@@ -479,8 +490,8 @@ func round(v float64, digits int) float64 {
 // maxFact bounds a word out of the evidence in a text.
 const maxFact = 48
 
-// onlyKnown leaves out of a text what it would say of facts that are not known: what stands in brackets, and the
-// members of the list behind a colon.
+// onlyKnown removes from a text what would name facts that are not known: parts in brackets, and members of the list
+// behind a colon.
 func onlyKnown(text string, given report.Facts) string {
 	missing := func(part string) bool {
 		names := facts.FindAllString(strings.ReplaceAll(part, plural, ""), -1)
@@ -507,7 +518,8 @@ func onlyKnown(text string, given report.Facts) string {
 // plural is what the tables write for the ending of an English word that a number counts: nothing after one, else s.
 const plural = "{s}"
 
-// fill puts facts into a text; one that is not known is left out, or leaves a dash where the text needs it.
+// fill puts facts into the places of a text, such as {loss_pct}. Where a fact is not known its part of the text is
+// left out, or a dash stands for it if the text cannot do without.
 func fill(text string, facts report.Facts, lang string) string {
 	if !strings.Contains(text, "{") {
 		return text
@@ -545,7 +557,8 @@ var spans = [...]struct {
 	{2 * 60, 60, codes.Text{ZH: "分钟", EN: " minutes"}},
 }
 
-// longTime is a fact in seconds, behind which the text has their unit, in the unit that fits, and what follows that.
+// longTime rewrites a fact in seconds, behind which the text names their unit, in the largest unit that fits, and
+// returns what follows the unit.
 func longTime(name string, facts report.Facts, rest, lang string) (long, after string, ok bool) {
 	seconds, known := facts.Num(name)
 	after, ok = strings.CutPrefix(rest, codes.Text{ZH: "秒", EN: " s"}.In(lang))
@@ -561,7 +574,7 @@ func longTime(name string, facts report.Facts, rest, lang string) (long, after s
 	return "", "", false
 }
 
-// factWord writes a fact in a language: a word of the registry by what people call it.
+// factWord writes a fact in a language. A word of the registry is called what people call it.
 func factWord(v any, lang string) string {
 	k := codes.Builtin()
 	switch v := v.(type) {

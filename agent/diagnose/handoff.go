@@ -64,18 +64,19 @@ var (
 	}
 )
 
-// A Handoff is what a hand-off code tells.
+// A Handoff is what a hand-off code tells. A code has room for few facts, so anything it does not tell is empty or
+// unknown.
 type Handoff struct {
-	Code     string            `json:"code"`     // "" if it is in no table of this knowledge
-	Scheme   string            `json:"scheme"`   // "" if it has no number
-	Origin   report.Origin     `json:"origin"`   //
-	Causes   []string          `json:"causes"`   // the first two
+	Code     string            `json:"code"`     // "" if no table of this knowledge has a code of this hash
+	Scheme   string            `json:"scheme"`   // "" if this knowledge has no number for it
+	Origin   report.Origin     `json:"origin"`   // who wrote the code
+	Causes   []string          `json:"causes"`   // ids, two at most, the most probable first
 	Sure     string            `json:"sure"`     // abstained possible likely confirmed
-	State    string            `json:"state"`    // of the money
-	Retry    string            `json:"retry"`    //
-	Layers   map[string]string `json:"layers"`   // answer link internet host reader: ok bad unknown
-	Terminal string            `json:"terminal"` // its last four digits, or "#" and a hash; "" if not known
-	Hour     time.Time         `json:"hour"`     // the hour it happened, by the terminal's clock
+	State    string            `json:"state"`    // of the money, as report.Money.State
+	Retry    string            `json:"retry"`    // as report.Money.Retry
+	Layers   map[string]string `json:"layers"`   // of answer link internet host reader each ok bad unknown
+	Terminal string            `json:"terminal"` // last four digits of its id, or "#" and a hash of it; "" if not known
+	Hour     time.Time         `json:"hour"`     // in which it happened, by the terminal's clock
 }
 
 type bits struct {
@@ -118,6 +119,7 @@ func (b *bits) checksum() uint32 {
 	return crc & 0xfff
 }
 
+// handoff writes the code of a diagnosis; see the top of this file for its form.
 func (s *state) handoff(d *report.Diagnosis) string {
 	var b bits
 	form := handoffForms[handoffVersion]
@@ -262,9 +264,10 @@ func terminalNumber(id string) uint32 {
 
 var errHandoff = say.New("handoff-misheard")
 
-// DecodeHandoff reads a hand-off code; now tells which of the hours that its own may stand for is meant. Blanks, dashes
-// of any kind, small and full-width letters do not matter, and letters that are easily misread are taken for what they
-// look like.
+// DecodeHandoff reads a hand-off code as a person types it: blanks, dashes of any kind, small and full-width letters
+// do not matter, and letters that are easily misheard or misread (O for 0, I and L for 1) are taken for what they look
+// like. A code holds its hour modulo a period; the latest such hour that is not after now is taken. The error says
+// that the code was misheard: its check sum is wrong or it has another length.
 func DecodeHandoff(text string, now time.Time, k *codes.Knowledge) (Handoff, error) {
 	var letters []byte
 	for _, c := range strings.ToUpper(codes.Normalise(text)) {
@@ -299,12 +302,11 @@ func handoffBits(letters []byte) (bits, bool) {
 	}
 	b.n = 88
 	sum := b.get(12)
-	b.b[11] &= 0
 	return b, b.checksum() == sum
 }
 
-// suspectGroup names the group in which one other letter, or two that change places, would make a code right; nothing
-// where that fits several groups.
+// suspectGroup names the group of letters to be checked first: the one in which a single other letter, or two that
+// change places, would make the code right. It is empty where that fits none or several.
 func suspectGroup(letters []byte) say.Message {
 	group := 0
 	try := func(at int) (several bool) {
@@ -340,6 +342,7 @@ func suspectGroup(letters []byte) say.Message {
 	return say.New("handoff-group", group)
 }
 
+// decode reads what stands in a code whose check sum is right; text is what the person typed, for errors.
 func (b *bits) decode(text string, now time.Time, k *codes.Knowledge) (Handoff, error) {
 	var h Handoff
 	f := &k.Inference
@@ -386,7 +389,8 @@ func handoffHour(wrapped uint32, width int, now time.Time) time.Time {
 	return handoffEpoch.Add(time.Duration(hours) * time.Hour)
 }
 
-// findCode turns the number of a code back into the code.
+// findCode returns the code that a number stands for, "" for a hash that no code of the scheme has (of any scheme,
+// where that is "").
 func findCode(k *codes.Knowledge, scheme string, number uint32) string {
 	if number < codeSpace {
 		var c [4]byte
@@ -417,9 +421,9 @@ func layerWord(k *codes.Knowledge, layer string) codes.Text {
 	return k.Word("status", layer)
 }
 
-// Text writes a decoded hand-off code for people.
+// Text describes a decoded hand-off code in sentences, a line each.
 func (h Handoff) Text(k *codes.Knowledge, lang string) string {
-	w := textWriter{width: 80, label: 8}
+	w := textWriter{width: 80}
 	say := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
 	code := h.Code
 	if code == "" {

@@ -9,7 +9,8 @@ import (
 	"posdx/codes"
 )
 
-// AnyCode stands for a terminal that is examined without a code: no sale failed, so the evidence alone is looked at.
+// AnyCode stands in Event.Code when a terminal is examined without a failed sale: Explain then goes by the evidence
+// alone, and may answer that nothing is wrong.
 const AnyCode = "?"
 
 // nothingWrong is the title of `none` where no sale was looked at.

@@ -12,7 +12,7 @@ import (
 	"posdx/codes"
 )
 
-// A state is everything one explanation knows about one event.
+// A state is everything that one explanation knows about one event. infer fills it in; everything else only reads it.
 type state struct {
 	reader
 	k        *codes.Knowledge
@@ -27,52 +27,55 @@ type state struct {
 	causes   []scored // in the order of the catalogue, unexplained among them
 	says     []saying
 	pairs    []pair
-	spare    float64 // kept for unexplained, because so few witnesses agree
+	spare    float64 // part of the certainty taken back, because so few witnesses agree
 }
 
-// A reading is one thing that the code may mean, with its share of the belief.
+// A reading is one meaning that the code may have, with the part of the belief that goes to it.
 type reading struct {
 	*codes.Prior
-	share float64
-	base  bool // what is left to believe when the code cannot be trusted
+	share float64 // 0 to 1; the shares of all readings sum to 1
+	base  bool    // it stands for what is left to believe when the code cannot be trusted
 }
 
-// means tells whether a reading says what the code is about, beyond who may have written it.
+// means tells whether a reading says what the code is about, and not only who wrote it.
 func (r reading) means() bool { return !r.base && !slices.Contains(general, r.Topic) }
 
-// A saying is what one finding says of one cause, in decibans.
+// A saying is what one finding says about one cause.
 type saying struct {
-	sign, cause int
-	db          float64
-	brought     bool // by way of a deeper finding
-	second      bool // a stronger finding of its family speaks already
+	sign, cause int     // by their index in state.signs and state.causes
+	db          float64 // decibans, below 0 against the cause
+	brought     bool    // the cause explains the finding by way of a deeper one
+	second      bool    // a stronger finding of the same family speaks already
 }
 
-// A pair is two causes that are there together, by index; share is how probably the first one is what stopped the sale.
+// A pair is two causes that are there together, by their index in state.causes.
 type pair struct {
 	a, b  int
-	p     float64
-	share float64
+	p     float64 // that both are there
+	share float64 // that a is the one that stopped the sale, given both
 }
 
 // scored is one cause with what speaks for it, in decibans.
 type scored struct {
 	*codes.Cause
 	out       bool    // it cannot have produced this event
-	prior     float64 // against unexplained
+	prior     float64 // decibans against unexplained
 	evidence  float64 // sum of all findings, taken alone
 	own       float64 // the strongest single finding in its favour
 	self      bool    // one finding is this fault itself
 	witnesses float64 // independent ones, the code among them where its writer knows
 	p         float64 // share of the belief; of two causes together each has half
 	present   float64 // probability that it is there, alone or in company
-	explains  bitset  // faults found that it produces by itself, not weakly
-	produces  bitset  // and all that it produces, if only by way of others
+	explains  bitset  // the faults found that it produces by itself and not weakly
+	produces  bitset  // all faults found that it produces, those by way of others too
 }
 
 // infer does the whole inference: findings, stages, priors, weights, probabilities.
 func infer(ev *report.Event, list []report.Evidence, k *codes.Knowledge, p codes.Profile) *state {
 	f := &k.Inference
+	if p.Base == "" {
+		p, _ = k.Profile("unionpay")
+	}
 	s := &state{k: k, profile: p, given: ev, evidence: list, writer: findWriter(ev, list, k, p)}
 	known := *ev
 	known.Origin = s.writer.origin
@@ -93,14 +96,15 @@ func infer(ev *report.Event, list []report.Evidence, k *codes.Knowledge, p codes
 	return s
 }
 
-// connectedBefore is what is left of a connection as a witness once the request had left without an answer.
+// connectedBefore is the part of its weight that the finding "a connection was made" keeps where the request had left
+// and no answer came: the way may have failed in between.
 const connectedBefore = 0.3
 
-// hoursAnswered is what is left of a clock that is hours off as a witness once a host has answered.
+// hoursAnswered is the part of its weight that the finding "the clock is wrong" keeps where a host has answered all
+// the same.
 const hoursAnswered = 0.1
 
-// findings is the seam to what reads the evidence: the list of findings, each with its name, what shows it, and its
-// strength.
+// findings has the judge read the evidence, and weakens findings that say less in this event than they do in general.
 func (s *state) findings() {
 	readSigns(&s.reader)
 	s.rates()
@@ -117,7 +121,7 @@ func (s *state) findings() {
 	s.signs = slices.DeleteFunc(s.signs, func(g sign) bool { return !(g.strength > 0) })
 }
 
-// base is what is weighed with when the code itself cannot be trusted.
+// base returns the prior for a code that cannot be trusted: of any code that the same kind of writer may write.
 func (s *state) base() *codes.Prior {
 	name := "any"
 	switch {
@@ -130,8 +134,8 @@ func (s *state) base() *codes.Prior {
 	return &p
 }
 
-// read finds what the code may mean. Where sources disagree every reading has its share, by the number of its sources;
-// what the code's writer cannot know is left to the base.
+// read finds what the code may mean. Where its sources disagree each meaning has a share, by the number of sources
+// that print it. What the code's writer cannot know is left to base.
 func (s *state) read() {
 	left := 1.0
 	if rows := s.k.Readings(s.res.Scheme, s.ev.Code); len(rows) > 1 && !s.res.Usable && s.res.Decoded == "" {
@@ -210,8 +214,8 @@ func (s *state) gate() {
 // cardSegments are those of the card and whoever issued it.
 var cardSegments = []string{"card", "issuer"}
 
-// hands tells who may have written the code: an institution behind the host that answered, by the code's own row or its
-// scheme, or the terminal. It is empty where that is not known, or a cashier's program may have made it up.
+// hands returns who may have written the code: terminal, or acquirer, switch, issuer behind a host that answered. It
+// is empty where that is not known, or where a cashier program may have made the code up.
 func (s *state) hands(answered bool) []string {
 	switch {
 	case !answered && s.ownCode() && s.trust > 0.5:
@@ -228,17 +232,18 @@ func (s *state) hands(answered bool) []string {
 }
 
 // ownCode tells whether the terminal or its card wrote the code.
-func (s *state) ownCode() bool {
-	return s.res.Scheme == codes.SchemeLocal || s.res.Scheme == codes.SchemeReversal || s.res.Scheme == codes.SchemeCard
-}
+func (s *state) ownCode() bool { return s.res.Own() }
 
+// acts tells whether a cause that can end a sale at these stages can do so at one of them; no stages are all.
 func acts(stages []string, at string) bool { return len(stages) == 0 || slices.Contains(stages, at) }
 
+// meets tells whether two lists have a member in common; an empty list is every member.
 func meets(a, b []string) bool {
 	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(x string) bool { return slices.Contains(b, x) })
 }
 
-// priors mixes the readings. Each is a distribution over the causes that may have been it, and unexplained.
+// priors works out how probable each cause is before any finding. Each reading is a distribution over the causes that
+// were not ruled out, and unexplained; they are mixed by their shares.
 func (s *state) priors() {
 	set := &s.f.Settings
 	mixed := make([]float64, len(s.causes))
@@ -267,11 +272,11 @@ func (s *state) priors() {
 	}
 }
 
-// ratio and decibans turn decibans into a ratio and back.
+// ratio turns decibans into a ratio of likelihoods, decibans a ratio into decibans.
 func ratio(db float64) float64   { return math.Exp(db * (math.Ln10 / 10)) }
 func decibans(r float64) float64 { return 10 * math.Log10(max(r, 1e-30)) }
 
-// listen takes down what every finding says of every cause. Of one family only the strongest counts in full.
+// listen notes what every finding says about every cause, adds it up, and counts the witnesses.
 func (s *state) listen() {
 	set := &s.f.Settings
 	s.says = make([]saying, 0, 16*len(s.signs))
@@ -303,14 +308,15 @@ func (s *state) listen() {
 	s.count()
 }
 
-// brought is how far a cause explains a finding that a deeper one of its own brings about: in full where nothing gets
-// past that one, else as a fault that may bring it about.
+// brought returns the part of a finding's weight that goes to a cause which explains it by way of a deeper finding:
+// all of it where nothing gets past that deeper fault, else Settings.Brought.
 func (s *state) brought(g *codes.Sign, cause string) float64 {
 	return evidence.Choose(slices.Contains(g.Surely, cause), 1, s.f.Settings.Brought)
 }
 
-// families reduces what is said twice: within a family, for and against apart, all but the one with most news keep a
-// fraction. What follows from a deeper finding is the less news, and keeps the less, the clearer that one shows.
+// families weakens what is said twice. Of the findings of one family, and apart for and against, the one with most
+// news counts in full and the others by Settings.Family. What follows from a deeper finding is less news, and keeps
+// less, the more clearly that one shows.
 func (s *state) families() {
 	n := len(s.causes)
 	// What is brought about by way of deeper findings is a family of its own: that nothing beyond a break works is one
@@ -365,8 +371,8 @@ func (s *state) families() {
 	}
 }
 
-// follows tells of each finding how strongly a deeper one that brings it about shows: it is little news then, whichever
-// cause explains both.
+// follows returns for each finding how strongly, 0 to 1, a deeper finding shows that brings it about. Then it is
+// little news, whichever cause explains the two.
 func (s *state) follows() []float64 {
 	list := make([]float64, len(s.signs))
 	for i := range s.signs {
@@ -386,8 +392,8 @@ func (s *state) follows() []float64 {
 	return list
 }
 
-// count counts the independent witnesses of each cause: one for every family that speaks for it, as far as it does, and
-// one for the code where its writer knows.
+// count counts the independent witnesses of each cause: at most one for every family that speaks for it, by its
+// weight, and one for the code where its writer knows what it says.
 func (s *state) count() {
 	set := &s.f.Settings
 	for i := range s.says {
@@ -412,18 +418,18 @@ func (s *state) count() {
 	}
 }
 
-// knows tells whether the code's writer knows what it says: a host's own verdict. Where nobody said who wrote the code,
-// that it was a host is an inference and no witness.
+// knows tells whether the code's writer knows what it says: it is a host's own verdict. That a host wrote it must have
+// been told; an inference is no witness.
 func (s *state) knows() bool {
 	return s.prior.Settled && s.trust >= 0.85 && !s.writer.inferred && !s.writer.open
 }
 
-// solve turns it all into probabilities.
+// solve makes probabilities of priors and findings (package noisyor).
 func (s *state) solve() {
 	set := &s.f.Settings
 	at := make([]int, len(s.causes)) // of each cause, its place in the problem
 	back := make([]int, 0, len(s.causes))
-	p := noisyor.Problem{Largest: 2}
+	var p noisyor.Problem
 	for i := range s.causes {
 		at[i] = -1
 		if c := &s.causes[i]; !c.out && c.ID != report.Unexplained {
@@ -500,8 +506,8 @@ func (s *state) solve() {
 	s.keep(spareFor(set, s.causes[best].witnesses))
 }
 
-// keep takes back some of the certainty, by how little was seen: for what nobody thought of, and for the other causes
-// that were not ruled out, whose odds are drawn nearer to each other.
+// keep takes back a part of the certainty, the larger the less was seen. It goes to unexplained, for what nobody
+// thought of, and to the other causes that were not ruled out, whose odds come nearer to each other.
 func (s *state) keep(spare float64) {
 	s.spare = spare
 	others := s.f.Settings.SpareOthers
@@ -531,7 +537,8 @@ func (s *state) inPairs(c int) float64 {
 	return sum
 }
 
-// spareFor returns what is kept for unexplained when so many independent witnesses agree.
+// spareFor returns the part of the certainty that keep takes back when so many independent witnesses agree,
+// interpolated between the whole numbers of Settings.
 func spareFor(set *codes.Settings, witnesses float64) float64 {
 	v := [...]float64{set.Spare0, set.Spare1, set.Spare2, set.Spare3}
 	i := min(int(witnesses), len(v)-2)
@@ -565,6 +572,7 @@ func (b *bitset) beyond(c *bitset) bool {
 	return false
 }
 
+// cause returns a cause by its id; for one that the catalogue does not have, an empty one that nobody keeps.
 func (s *state) cause(id string) *scored {
 	if i := s.causeIndex(id); i >= 0 {
 		return &s.causes[i]
@@ -594,15 +602,15 @@ func (s *state) ranked() []*scored {
 	return list
 }
 
-// A Weighing is one event read once, to be weighed with other settings: what fitting the settings needs.
+// A Weighing is an event and its evidence, read once. The evaluation weighs it again and again with other settings.
 type Weighing struct{ s *state }
 
-// Read takes in an event and its evidence.
+// Read reads an event and its evidence for Weigh.
 func Read(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, p codes.Profile) *Weighing {
 	return &Weighing{infer(&ev, evidence, k, p)}
 }
 
-// Weigh calls each for every cause with its probability under other settings.
+// Weigh weighs the event with the settings and weights of f, and calls each for every cause with its probability.
 func (w *Weighing) Weigh(f *codes.Inference, each func(cause string, p float64)) {
 	s := *w.s
 	s.f = f

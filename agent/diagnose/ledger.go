@@ -8,13 +8,10 @@ import (
 	"posdx/codes"
 )
 
-// Ledger writes out the whole calculation for people who doubt a verdict: what the code was taken for, every sign with
-// its strength, and for each cause its prior, each weight and what they come to, in decibans; which pairs explain it
-// together, and what is broken and cannot have caused it.
+// Ledger writes out the whole calculation, for people who doubt a verdict: how the code was read, every finding with
+// its strength, and for each cause its prior and weights in decibans with their sum; then the pairs of causes that
+// explain the event together, and what is broken but cannot have caused it.
 func Ledger(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o Options) string {
-	if o.Profile.Base == "" {
-		o.Profile, _ = k.Profile("unionpay")
-	}
 	s := infer(&ev, evidence, k, o.Profile)
 	var b strings.Builder
 	say := func(zh, en string, of ...any) { fmt.Fprintf(&b, codes.Text{ZH: zh, EN: en}.In(o.Lang), of...) }

@@ -1,11 +1,9 @@
 package diagnose
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strings"
-	"unicode"
 
 	"posdx/agent/evidence"
 	"posdx/agent/report"
@@ -62,8 +60,8 @@ func (s *state) cardlessAdvice(retry string) string {
 	return retry
 }
 
-// mender tells who can put a cause right so that the customer's next try goes through, "" where nobody here can: a card
-// that is to be kept is never paid with.
+// mender returns who can put a cause right so that the customer's next try goes through. It is "" for causes of the
+// card or its issuer: a card that is to be kept is never paid with.
 func mender(c *codes.Cause) string {
 	if slices.Contains(cardSegments, c.Segment) {
 		return ""
@@ -77,7 +75,8 @@ func (s *state) isPayment() bool { return !s.holdsNoCard() && !s.reversing() }
 // holdsNoCard tells the messages that charge nobody.
 func (s *state) holdsNoCard() bool { return s.signIn() || s.settlement() }
 
-// moneyState adds to what is known of this request what is known of the one before it.
+// moneyState returns what became of the money and whether to try again, with what is known of earlier requests: while
+// a reversal waits, an earlier payment may still stand.
 func (s *state) moneyState(first string) (state, retry string) {
 	state, retry = s.thisRequest(first)
 	again := retry != report.RetryNo && retry != report.RetryQueryFirst
@@ -88,6 +87,7 @@ func (s *state) moneyState(first string) (state, retry string) {
 	return state, retry
 }
 
+// thisRequest is moneyState without regard to earlier requests.
 func (s *state) thisRequest(first string) (state, retry string) {
 	t := &s.txn
 	host := s.hostVerdict()
@@ -146,8 +146,8 @@ func (s *state) thisRequest(first string) (state, retry string) {
 	return report.MoneyUnknown, report.RetryQueryFirst
 }
 
-// contradicted tells whether anything speaks against a witness's claim that nothing was sent. One witness may be wrong,
-// and a customer would pay for it.
+// contradicted tells whether anything speaks against a witness who says that nothing was sent. A single witness may be
+// wrong, and a customer would pay for it.
 func (s *state) contradicted() bool {
 	t := &s.txn
 	return s.ev.Origin == report.OriginHost || // a host wrote the code
@@ -274,8 +274,7 @@ func (s *state) signInState(host bool, first string) (state, retry string) {
 
 // hostVerdict tells whether the code is what a host answered, in a meaning that can be relied on.
 func (s *state) hostVerdict() bool {
-	own := s.res.Scheme == codes.SchemeLocal || s.res.Scheme == codes.SchemeReversal || s.res.Scheme == codes.SchemeCard
-	return s.txn.answered(s.ev.Origin) && !own && s.ev.Origin != report.OriginUnknown &&
+	return s.txn.answered(s.ev.Origin) && !s.ownCode() && s.ev.Origin != report.OriginUnknown &&
 		(s.res.Usable || s.ev.Origin == report.OriginHost || s.ev.Origin == report.OriginCashier && len(s.ev.Code) == 2 &&
 			s.res.Known) &&
 		(s.ev.Origin != report.OriginTerminal || isResponse(s.txn.mti))
@@ -312,7 +311,7 @@ func (s *state) settlementState(host bool, first string) (state, retry string) {
 	return report.MoneyNotSent, report.RetryLater
 }
 
-// cardless is what remains of advice that speaks of the customer's card where the message holds none.
+// cardless turns advice that speaks of the customer's card into advice for a message that holds none.
 func cardless(retry string) string {
 	if retry == report.RetryOtherMeans || retry == report.RetrySafe {
 		return report.RetryLater
@@ -416,8 +415,8 @@ func (s *state) timesWithCode() float64 {
 	return n
 }
 
-// hearsay is what remains of a host's advice when a cashier program passes it on: nothing that lets the customer pay
-// again.
+// hearsay is what a host's advice becomes where a cashier program passed it on: query first, since the customer might
+// pay twice by anything more.
 func hearsay(retry string) string {
 	if retry == report.RetryNo {
 		return retry
@@ -433,51 +432,8 @@ func (s *state) retryNotSent(first string) string {
 	return s.f.RetryFor(first)
 }
 
-// Speak returns a diagnosis with its texts in the language of its reader, where the terminal wrote another. What the
-// document says stays: texts are made of its ids, and reasons are taken from explaining it again where that gives the
-// same reason.
-func Speak(d report.Diagnosis, k *codes.Knowledge, o Options) report.Diagnosis {
-	if len(d.Causes) == 0 || strings.ContainsFunc(d.Money.Say,
-		func(r rune) bool { return unicode.Is(unicode.Han, r) }) == (o.Lang != "en") {
-		return d
-	}
-	again := Explain(d.Event, d.Evidence, k, o)
-	by := ""
-	if c, ok := k.Cause(d.Causes[0].ID); ok && !d.Abstained {
-		by = mender(&c)
-	}
-	d.Money.Say = moneySay(k, d.Money.State, d.Money.Retry, by).In(o.Lang)
-	if again.Money.State == d.Money.State && again.Money.Retry == d.Money.Retry && again.Abstained == d.Abstained {
-		d.Money.Say = again.Money.Say
-	}
-	said := map[string]string{}
-	for _, c := range again.Causes {
-		for _, r := range slices.Concat(c.For, c.Against) {
-			said[fmt.Sprint(c.ID, r.Check, r.WeightDB)] = r.Say
-		}
-	}
-	d.Causes = slices.Clone(d.Causes)
-	for i := range d.Causes {
-		c := &d.Causes[i]
-		for _, list := range [...]*[]report.Reason{&c.For, &c.Against} {
-			*list = slices.Clone(*list)
-			for j, r := range *list {
-				if say, ok := said[fmt.Sprint(c.ID, r.Check, r.WeightDB)]; ok {
-					(*list)[j].Say = say
-				}
-			}
-		}
-	}
-	if again.NextTest != nil && d.NextTest != nil && again.NextTest.Check == d.NextTest.Check {
-		next := *d.NextTest
-		next.How = again.NextTest.How
-		d.NextTest = &next
-	}
-	return d
-}
-
-// moneySay words the money line; by is who has to act on the first cause, "" if that is not known. Where somebody must
-// mend something first, waiting does not help, and a customer who is told only "do not try again" never comes back.
+// moneySay writes the sentences about the money. by is who has to mend the first cause, "" if nobody is named. They
+// are told that something must be mended first: a customer who hears only "do not try again" never comes back.
 func moneySay(k *codes.Knowledge, state, retry, by string) codes.Text {
 	switch {
 	case state == "reversed":

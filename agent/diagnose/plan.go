@@ -13,21 +13,21 @@ import (
 	"posdx/codes"
 )
 
-// A Step is one thing that could be tried next, with what it can end in. A step of depth interactive is a question to
-// the person at the terminal.
+// A Step is one test that could be made next, and what it can find. A test of depth interactive is a question to the
+// person at the terminal.
 type Step struct {
 	report.NextTest
 	Answers []Answer
-	saved   float64 // seconds that it saves by expectation, its own cost taken off
+	saved   float64 // expected saving in seconds, its own cost taken off
 }
 
-// An Answer is one end of a step and what would be known after it.
+// An Answer is one thing that a test can find, and what would be believed after it.
 type Answer struct {
-	Sign        string
-	Say         string
-	Probability float64 // of this answer, as far as is known now
-	First       string  // the most probable cause after it
-	FirstP      float64
+	Sign        string  // the finding, by its name in the knowledge
+	Say         string  // the same as a sentence
+	Probability float64 // of this answer, by what is known now
+	First       string  // id of the most probable cause after it
+	FirstP      float64 // and the probability of that cause
 }
 
 const (
@@ -37,17 +37,16 @@ const (
 	maxPlan     = 6
 )
 
-// Plan lists what to try next, best first: what saves the most of the expected cost of repair, its own cost taken off
-// (Heckerman, Breese and Rommelse 1995). It is empty when nothing could change what anybody does.
+// Plan lists the tests worth making next, at most six, in the language of Options. The first one saves the most of the
+// expected cost of repair, its own cost taken off (Heckerman, Breese and Rommelse, Decision-theoretic troubleshooting,
+// 1995). The list is empty when no result could change what anybody does.
 func Plan(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o Options) []Step {
-	if o.Profile.Base == "" {
-		o.Profile, _ = k.Profile("unionpay")
-	}
 	return infer(&ev, evidence, k, o.Profile).plan(o.Lang)
 }
 
-// After returns the evidence that a person's answer to a question is, to be added to the rest and explained again. It
-// returns false if the question has no such answer.
+// After turns a person's answer to a question into evidence, to be added to the rest and explained again. question is
+// the name of a test (ask.cable), answer the name of one of its findings. The result is false if the question has no
+// such answer.
 func After(k *codes.Knowledge, question, answer string) (report.Evidence, bool) {
 	s := k.Inference.Sign(answer)
 	if (s == nil || s.Check != question || !strings.HasPrefix(question, "ask.")) &&
@@ -87,8 +86,8 @@ func (s *state) plan(lang string) []Step {
 	return steps[:min(len(steps), maxPlan)]
 }
 
-// unfilled is the text of what may be found and is not yet: three dots stand for what nobody has measured, and what
-// stands in brackets about it is left out.
+// unfilled writes the text of something that a test may find: three dots stand for values that nobody has measured
+// yet, and what the text adds in brackets about them is left out.
 func unfilled(text string) string {
 	return facts.ReplaceAllString(strings.ReplaceAll(bracketed.ReplaceAllString(text, ""), plural, "s"), "…")
 }
@@ -98,7 +97,8 @@ var (
 	bracketed = regexp.MustCompile(` ?[(（][^()（）]*\{[^}]*\}[^()（）]*[)）]`)
 )
 
-// applies tells whether a test makes sense here: not done already, the device fitted, no deeper fault in its way.
+// applies tells whether a test makes sense here: it was not made already, its device is fitted, and no deeper fault
+// stands in its way.
 func (s *state) applies(t *codes.Test) bool {
 	// Another payment is no test while the first one may stand, nor while trying again is forbidden.
 	if (t.Name == "ask.other-card" || t.Name == "ask.sign-in") && !s.mayPay() {
@@ -174,11 +174,11 @@ func (a act) cost() float64 {
 	return callS
 }
 
-// An agenda is the belief summed by act.
+// An agenda is the belief in causes, put together by act: by what somebody would be sent to do.
 type agenda struct {
 	acts      []act
-	of        []int // act of each cause, -1 for unexplained
-	undecided bool  // no act is believed enough
+	of        []int // for each cause the index of its act, -1 for unexplained
+	undecided bool  // no act is believed enough to send anybody
 }
 
 func (s *state) agenda() agenda {
@@ -196,7 +196,8 @@ func (s *state) agenda() agenda {
 	return g
 }
 
-// repair returns the expected cost of the best act under a belief, all of it scaled by the belief's own sum.
+// repair returns the expected cost in seconds of the best act under a belief; of a belief that sums to less than 1,
+// that part of the cost.
 func (g *agenda) repair(belief func(cause int) float64) float64 {
 	mass := make([]float64, len(g.acts))
 	all, wrong := 0.0, 0.0
@@ -217,7 +218,7 @@ func (g *agenda) repair(belief func(cause int) float64) float64 {
 	return best
 }
 
-// believed returns how much of a belief the act has that has most of it.
+// believed returns how much of a belief stands behind the act that has most of it.
 func (g *agenda) believed(belief func(cause int) float64) float64 {
 	mass := make([]float64, len(g.acts))
 	top := 0.0
@@ -230,12 +231,11 @@ func (g *agenda) believed(belief func(cause int) float64) float64 {
 	return top
 }
 
-// negligible is a probability that moves no expectation; causes below it are left out.
+// negligible is the probability below which a cause changes no expectation and is left out.
 const negligible = 1e-5
 
-// gain returns the expected information of a test in bits, the seconds that it saves by expectation, and what would be
-// known after each of its ends. How probable an end is under a cause follows from the same weights that its sign has as
-// evidence.
+// gain returns what a test is worth: the expected information in bits, the expected saving in seconds, and what would
+// be believed after each result. How probable a result is under a cause follows from the weight of its finding.
 func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []Answer) {
 	n := len(s.causes)
 	joint := s.ends(t)
@@ -286,9 +286,9 @@ func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []A
 	return max(0, before-after), max(0, saved), answers
 }
 
-// ends returns the likelihood of each end of a test, by outcome, then cause. A fault is found under the causes that
-// produce it, and else as seldom as the engine takes it to be found for no cause; what is left is shared by the other
-// ends.
+// ends returns the likelihood of each result of a test, by outcome and then cause. A fault is found under the causes
+// that produce it, and under all others as seldom as the engine takes it to be found by chance; the other results
+// share what is left.
 func (s *state) ends(t *codes.Test) []float64 {
 	n := len(s.causes)
 	row := make([]float64, len(t.Outcomes)*n)

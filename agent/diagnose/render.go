@@ -13,6 +13,7 @@ import (
 // Widths of a rendered diagnosis, in terminal columns.
 const (
 	minWidth      = 32
+	labelWidth    = 8
 	shownReasons  = 3 // for the first cause, and two against it
 	shownAgainst  = 2
 	shownOthers   = 2 // further causes
@@ -20,13 +21,13 @@ const (
 	shownAlso     = 2 // broken, and not the cause
 )
 
-// Render writes a diagnosis for people: what happened, the money, the cause with what speaks for and against it, who
-// acts and how, what to try next, the hand-off code. Lines are at most width columns, Chinese characters counting two,
-// and end with a newline each.
+// Render writes a diagnosis as text for a terminal: what happened, the money, the cause with what speaks for and
+// against it, who acts and how, what to try next, the hand-off code. A line is at most width columns (32 at least) of
+// a fixed-width font, in which a Chinese character takes two, and ends with a newline.
 func Render(d report.Diagnosis, lang string, width int) string {
-	w := textWriter{width: max(width, minWidth), label: 8}
+	w := textWriter{width: max(width, minWidth)}
 	if lang != "en" {
-		lang, w.label = "zh", 8
+		lang = "zh"
 	}
 	say := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
 
@@ -86,8 +87,8 @@ func Render(d report.Diagnosis, lang string, width int) string {
 	return w.b.String()
 }
 
-// AlsoWord says what the things that are broken besides have to do with the failure: nothing, unless nobody can tell
-// what caused it.
+// AlsoWord says how the things in Diagnosis.Also stand to the failure: they have nothing to do with it, or, where the
+// diagnosis abstains, perhaps they have.
 func AlsoWord(d *report.Diagnosis) codes.Text {
 	return codes.Builtin().Word("also", evidence.Choose(d.Abstained, "open", "beside"))
 }
@@ -134,7 +135,7 @@ func actor(a report.Act, lang string) string {
 	return codes.Text{ZH: who.ZH + "，" + visit.ZH, EN: who.EN + ", " + visit.EN}.In(lang)
 }
 
-// titles names causes; one that neither the document describes nor the tables know is named by its id.
+// titles joins the titles of causes. A cause that neither the document nor the tables know is called by its id.
 func titles(d *report.Diagnosis, ids []string, lang, sep string) string {
 	var list []string
 	for _, id := range ids {
@@ -152,33 +153,33 @@ func titles(d *report.Diagnosis, ids []string, lang, sep string) string {
 	return strings.Join(list, sep)
 }
 
-// A textWriter wraps text behind a column of labels.
+// A textWriter writes lines of text behind a column of labels.
 type textWriter struct {
-	b            strings.Builder
-	width, label int
+	b     strings.Builder
+	width int
 }
 
 func (w *textWriter) line(label, what string) {
-	pad := label + strings.Repeat(" ", max(0, w.label-text.Width(label)))
+	pad := label + strings.Repeat(" ", max(0, labelWidth-text.Width(label)))
 	hang := ""
 	if strings.HasPrefix(what, "+ ") || strings.HasPrefix(what, "- ") {
 		hang = "  "
 	}
 	var lines []string
 	for _, paragraph := range strings.Split(what, "\n") {
-		lines = append(lines, text.Wrap(paragraph, w.width-w.label-1-len(hang), 0)...)
+		lines = append(lines, text.Wrap(paragraph, w.width-labelWidth-1-len(hang), 0)...)
 	}
 	if len(lines) == 0 {
 		lines = []string{""}
 	}
 	for i, l := range lines {
 		if i > 0 {
-			pad, l = strings.Repeat(" ", w.label), hang+l
+			pad, l = strings.Repeat(" ", labelWidth), hang+l
 		}
 		w.b.WriteString(strings.TrimRight(pad+" "+l, " "))
 		w.b.WriteByte('\n')
 	}
 }
 
-// Wrap breaks a text into lines of at most width columns, as Render does: at blanks and between Chinese characters.
+// Wrap breaks a text into lines of at most width columns, at blanks and between Chinese characters, as Render does.
 func Wrap(s string, width int) []string { return text.Wrap(s, width, 0) }

@@ -8,7 +8,7 @@ import (
 	"posdx/codes"
 )
 
-// A sign is a finding of the judge with what it weighs.
+// A sign is a finding of the judge (package evidence) together with what it says about causes.
 type sign struct {
 	*codes.Sign
 	item     *evidence.Item // what shows it, nil for the event itself
@@ -17,7 +17,7 @@ type sign struct {
 	news     codes.News
 }
 
-// A reader holds what the judge found, and what is known of the sale.
+// A reader holds what the judge found and what is known of the sale.
 type reader struct {
 	*evidence.Reading
 	f     *codes.Inference
@@ -27,7 +27,7 @@ type reader struct {
 	signs []sign
 }
 
-// readSigns has the judge say what the evidence shows.
+// readSigns asks the judge what the evidence shows.
 func readSigns(r *reader) {
 	found := r.Findings(evidence.Sale{Event: r.ev, Topic: r.topic, MTI: r.txn.mti, Entry: r.txn.entry, Sent: r.txn.sent,
 		Answer: r.txn.answer,

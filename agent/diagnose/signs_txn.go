@@ -17,8 +17,8 @@ type txnFacts struct {
 	connectMS, responseMS *float64
 }
 
-// readTxn joins what the event and the check txn.answer say. They seldom differ; where they do, each open question is
-// answered so that the money is not taken lightly.
+// readTxn joins what the event and the check txn.answer say of the transaction. Where they contradict each other,
+// clash is set and the money counts as unknown.
 func readTxn(ev *report.Event, r *evidence.Reading) txnFacts {
 	var t txnFacts
 	if x := ev.Txn; x != nil {
@@ -48,11 +48,12 @@ func readTxn(ev *report.Event, r *evidence.Reading) txnFacts {
 	return t
 }
 
-// clockStep is by how much two times of one transaction may differ though they are taken in order.
+// clockStep is by how much the times of one transaction may seem out of order though they are not: clocks are set
+// meanwhile.
 const clockStep = time.Second
 
-// before tells whether a check ended before an event, by its own time, or is older than anything that was found out
-// because of it.
+// before tells whether a check ended before an event, by its own time, or has outlived its freshness and so cannot be
+// a consequence of the event.
 func before(it *evidence.Item, event time.Time) bool {
 	dated := !it.At.IsZero() && !event.IsZero()
 	return dated && it.At.Before(event.Add(-clockStep)) || it.Fresh < 1
@@ -88,8 +89,8 @@ func isResponse(mti string) bool {
 	return len(mti) == 4 && mti[2] >= '0' && mti[2] <= '9' && (mti[2]-'0')%2 == 1
 }
 
-// answered tells whether a host really answered: then the path to it worked a moment ago (the round-trip rule). A code
-// that is said to come from the host although no answer was seen was made up on this side.
+// answered tells whether a host really answered, so that the way to it worked a moment ago. A code said to come from
+// the host although no answer was seen was made up on this side.
 func (t *txnFacts) answered(origin report.Origin) bool {
 	if t.clash {
 		return false
@@ -100,7 +101,8 @@ func (t *txnFacts) answered(origin report.Origin) bool {
 	return origin == report.OriginHost && !no(t.sent)
 }
 
-// resolve finds what the code means to whoever wrote it, what that is about, and how far it can be trusted.
+// resolve finds what the code means where it was written, the topic it is about, and how far that can be trusted, 0 to
+// 1.
 func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge) (res codes.Resolution, topic string,
 	trust float64) {
 	origin, scheme := string(ev.Origin), ev.Scheme
@@ -122,7 +124,7 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 		res = k.Resolve(p, ev.Scheme, ev.Code, string(report.OriginTerminal))
 		res.Usable = false
 	}
-	own := res.Scheme == codes.SchemeLocal || res.Scheme == codes.SchemeReversal || res.Scheme == codes.SchemeCard
+	own := res.Own()
 	if !res.Known {
 		switch {
 		case answered && origin == string(report.OriginHost):
@@ -169,7 +171,8 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 	return res, topic, trust
 }
 
-// inside reads the two characters that a pattern row says a longer code ends in, though no rule of the profile does.
+// inside reads the last two characters of a longer code, in which its table says that a host's code stands, where no
+// rule of the profile does so.
 func inside(res codes.Resolution, code string, p codes.Profile, k *codes.Knowledge, origin string) codes.Resolution {
 	in := k.Resolve(p, p.Base, code[max(0, len(code)-2):], origin)
 	if !in.Known || in.Scheme == codes.SchemeLocal { // the two are a host's; a terminal's own 60 is another code

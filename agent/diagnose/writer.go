@@ -34,8 +34,8 @@ type writer struct {
 	open     bool // several can have written it, and no person was asked yet
 }
 
-// findWriter tells who wrote a code. Where the event does not say, a person may have, or the tables know of one writer
-// only.
+// findWriter finds out who wrote a code: the event says so, a person has answered the question, or the tables know of
+// one possible writer only.
 func findWriter(ev *report.Event, evidence []report.Evidence, k *codes.Knowledge, p codes.Profile) writer {
 	if ev.Origin != report.OriginUnknown && ev.Origin != "" || ev.Code == "" {
 		return writer{origin: ev.Origin}
@@ -54,7 +54,7 @@ func findWriter(ev *report.Event, evidence []report.Evidence, k *codes.Knowledge
 	return writer{origin: ev.Origin, open: true}
 }
 
-// deniesAnswer tells whether a witness says that no host answered; then a host's code is somebody's invention.
+// deniesAnswer tells whether a witness says that no host answered. A host's code is then somebody's invention.
 func deniesAnswer(ev *report.Event, evidence []report.Evidence) bool {
 	if ev.Txn != nil && no(ev.Txn.HostAnswerSeen) {
 		return true
@@ -65,8 +65,8 @@ func deniesAnswer(ev *report.Event, evidence []report.Evidence) bool {
 	})
 }
 
-// askForWriter adds the question who shows the code where it is not known, or was inferred and an answer would change
-// what is said of the money.
+// askForWriter adds the question who shows the code, where that is not known, or where it was inferred and an answer
+// could change the advice for the money.
 func (s *state) askForWriter(steps []Step, lang string) []Step {
 	if !s.writer.open && !s.writer.inferred {
 		return steps

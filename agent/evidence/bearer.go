@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// kindOf returns the kind of bearer that an interface name or kind stands for, "" if it tells nothing.
+// kindOf returns the kind of network that an interface's name, or the name of a kind, stands for; "" if it tells none.
 func kindOf(name string) string {
 	switch {
 	case name == "ethernet" || name == "wifi" || name == "cellular" || name == "ppp":
@@ -22,7 +22,7 @@ func kindOf(name string) string {
 	return ""
 }
 
-// linkKind returns the kind of the link an item of net.link, net.address or net.errors speaks of.
+// linkKind returns the kind of network that an item of net.link, net.address or net.errors is about.
 func linkKind(it *Item) string {
 	kind := it.str(Kind)
 	for _, s := range [...]string{kind, it.str(Iface), it.Subject} {
@@ -33,14 +33,15 @@ func linkKind(it *Item) string {
 	return ""
 }
 
-// Other tells whether a kind of bearer is another than the one the sale goes over.
+// Other tells whether a kind of network is known to be another one than the sale goes over. Cellular and ppp may be
+// the same modem.
 func (r *Reading) Other(kind string) bool {
 	return kind != "" && r.Kind != "" && kind != r.Kind && !(kind == "ppp" && r.Kind == "cellular") && !(kind == "cellular" && r.Kind == "ppp")
 }
 
-// activeBearer returns the kind of network the sale goes over, "" if that cannot be told: the one said to be active,
-// else the only one that is up where none has fallen, else the one the approvals came by, else the one that went down
-// within the hour, else the only one that there is any word of.
+// activeBearer returns the kind of network that the sale goes over, "" if that cannot be told. In this order: the one
+// said to be active; the only one that is up, if none has fallen; the one that approvals came by; the one that went
+// down within the hour; the only one that anything is known of.
 func (r *Reading) activeBearer() string {
 	if it := r.First(NetBearer); it != nil {
 		if k := kindOf(it.str(Active)); k != "" {

@@ -1,8 +1,12 @@
-// Package evidence is the judge: from what the checks measured it makes status, level and findings. It is the only
-// place, with the tables it reads, that holds a limit. Probes, sources and the engine ask it; it asks nobody.
+// Package evidence judges what the checks measured. From the facts of each check it makes a status (ok, bad,
+// cannot-tell), a level (good to bad) and the findings that the diagnosis weighs. No other package holds a limit:
+// probes, sources and the engine all ask here. The limits themselves are data (codes/data/findings.txt).
 //
-// It is pure: no clock, no I/O, no state. What a check may measure is registered in package codes, whose generator
-// makes the constants of names.go from it, so that a check or a fact that is not registered does not compile.
+// New, CannotTell and NotRun make the evidence of one check. Read judges the evidence of a moment, whoever made it;
+// Findings says what all of it shows together.
+//
+// The package is pure: no clock, no I/O, no state. The constants of names.go, one for each check and fact, are
+// generated from the registry in codes/data/checks.txt, so that a name that is not registered does not compile.
 package evidence
 
 import (
@@ -15,13 +19,13 @@ import (
 	"posdx/codes"
 )
 
-// A Check is one kind of evidence.
+// A Check is the name of a kind of evidence, such as net.tcp.
 type Check string
 
-// A Fact is a name under which a check reports a value of type T.
+// A Fact is the name under which a check reports a value of type T.
 type Fact[T bool | float64 | string | []string | map[string]float64] string
 
-// A Level grades a check from good to bad. Poor is still ok, and counts.
+// A Level grades what a check found. Fair and poor are still the status ok; poor weakens the check's good news.
 type Level string
 
 // Levels, from the best.
@@ -34,7 +38,7 @@ const (
 
 var levels = [...]Level{LevelGood, LevelFair, LevelPoor, LevelBad}
 
-// worse returns the worse of two levels; one that is not known is no worse than any.
+// worse returns the worse of two levels. An unknown level is better than any.
 func worse(a, b Level) Level {
 	if slices.Index(levels[:], b) > slices.Index(levels[:], a) {
 		return b
@@ -42,56 +46,39 @@ func worse(a, b Level) Level {
 	return a
 }
 
-// A Value is a fact with what was measured.
+// A Value is a fact together with what was measured.
 type Value struct {
 	name  string
 	value any
 }
 
-// Is pairs a fact with its value.
+// Is returns the fact with a value, for New and the like.
 func (f Fact[T]) Is(v T) Value { return Value{string(f), v} }
 
 // Name is the fact's name in the documents.
 func (f Fact[T]) Name() string { return string(f) }
 
-// Of returns the fact in f; ok is false if it is not known.
-func (f Fact[T]) Of(facts report.Facts) (v T, ok bool) {
-	switch p := any(&v).(type) {
-	case *bool:
-		*p, ok = facts.Bool(string(f))
-	case *float64:
-		*p, ok = facts.Num(string(f))
-	case *string:
-		*p, ok = facts.Str(string(f))
-	case *[]string:
-		*p = facts.Strings(string(f))
-		ok = *p != nil
-	case *map[string]float64:
-		*p = facts.Counts(string(f))
-		ok = *p != nil
-	}
-	return v, ok
-}
-
-// New returns what a check found, with the status and level that the built-in limits give it.
+// New makes the evidence of a check that was made. Status and level follow from the values by the built-in limits. A
+// value that is not plausible is left out.
 func New(c Check, subject string, values ...Value) report.Evidence {
 	e := report.Evidence{Check: string(c), Subject: subject, Facts: factsOf(c, values)}
 	Grade(&e, codes.Builtin())
 	return e
 }
 
-// CannotTell returns a check that was made and could not tell; reason is one of report's.
+// CannotTell makes the evidence of a check that was made and found out nothing; reason is one of report's Reason
+// constants.
 func CannotTell(c Check, subject, reason string, values ...Value) report.Evidence {
 	return unanswered(c, subject, report.CannotTell, reason, values)
 }
 
-// NotRun returns a check that was not made; reason is one of report's.
+// NotRun makes the evidence of a check that was not made; reason is one of report's Reason constants.
 func NotRun(c Check, subject, reason string, values ...Value) report.Evidence {
 	return unanswered(c, subject, report.NotRun, reason, values)
 }
 
-// Said returns evidence that was not measured here: what the fleet reports about other terminals. It is bad where they
-// have the same trouble.
+// Said makes evidence of what somebody else reports, as the fleet does of other terminals. No limit judges it: it is
+// bad if the caller says so.
 func Said(c Check, subject string, bad bool, values ...Value) report.Evidence {
 	e := report.Evidence{Check: string(c), Subject: subject, Status: report.OK, Facts: factsOf(c, values)}
 	if bad {
@@ -120,7 +107,8 @@ func factsOf(c Check, values []Value) report.Facts {
 // maxWord bounds a name or a text of a device.
 const maxWord = 64
 
-// Plausible tells whether a value can be one of a registered fact: its type, its words, its bounds.
+// Plausible tells whether a value can be one of a registered fact: it has its type, is one of its words, lies within
+// its bounds, and could not be a card number.
 func Plausible(f *codes.Fact, v any) bool {
 	facts := report.Facts{"x": v}
 	switch f.Kind() {
@@ -150,26 +138,10 @@ func Plausible(f *codes.Fact, v any) bool {
 	return !report.Suspect([]byte(s))
 }
 
-// Unknown returns the facts of a piece of evidence that are not registered for its check, sorted: they are kept, shown
-// by name, and judged by nobody. Level and reason belong to every check.
-func Unknown(e *report.Evidence, k *codes.Knowledge) []string {
-	var list []string
-	for name := range e.Facts {
-		if name != "level" && name != "reason" && k.Fact(e.Check, name) == nil {
-			list = append(list, name)
-		}
-	}
-	slices.Sort(list)
-	return list
-}
-
-// Worth rounds a measurement to the digits that it is good for: tenths.
-func Worth(v float64) float64 { return math.Round(v*10) / 10 }
-
-// Ramp rises from 0 at a to 1 at b, whichever is larger.
+// Ramp maps x to 0 at a and to 1 at b, linearly between them and constant beyond. b may be the smaller one.
 func Ramp(x, a, b float64) float64 { return max(0, min(1, (x-a)/(b-a))) }
 
-// Choose is x if b holds, else y. Both are worked out.
+// Choose returns x if b is true, else y. Both are evaluated.
 func Choose[T any](b bool, x, y T) T {
 	if b {
 		return x
@@ -177,7 +149,7 @@ func Choose[T any](b bool, x, y T) T {
 	return y
 }
 
-// causeText is a 3GPP cause, which is a number or a text.
+// causeText returns the 3GPP cause that an item holds, which modems give as a number or as text.
 func causeText(it *Item) string {
 	if v, ok := it.Facts.Num(string(Cause)); ok {
 		return strconv.FormatFloat(v, 'f', -1, 64)
@@ -186,17 +158,17 @@ func causeText(it *Item) string {
 	return strings.TrimPrefix(strings.TrimPrefix(s, "#"), "cause ")
 }
 
-// Empty tells a text of no characters, which a device leaves that says nothing.
+// Empty tells whether the value is a text of no characters, as devices give that have nothing to say.
 func (v Value) Empty() bool { return v.value == "" }
 
-// Registered is the registration of a fact: its type, words and bounds.
+// Registered is how a fact is registered: its type, words and bounds.
 type Registered = codes.Fact
 
-// A Reportable is a check that the payment application may report, under its subject and with these facts.
+// A Reportable is a check that the payment application may report over the hook, always under the same subject.
 type Reportable struct {
 	Check   Check
-	Subject string
-	Facts   []Registered
+	Subject string       // under which it is reported
+	Facts   []Registered // that may be reported
 }
 
 // Reportables are the checks that the payment application may report.
@@ -218,7 +190,7 @@ func Reportables() []Reportable {
 	return list
 }
 
-// Reported returns what the payment application said of a check, judged.
+// Reported makes evidence of what the payment application reported of the check, judged by the built-in limits.
 func (r *Reportable) Reported(facts report.Facts) report.Evidence {
 	e := report.Evidence{Check: string(r.Check), Subject: r.Subject, Facts: facts, Depth: report.Internal}
 	Grade(&e, codes.Builtin())

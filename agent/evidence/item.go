@@ -8,24 +8,24 @@ import (
 	"posdx/codes"
 )
 
-// An Item is one piece of evidence that says something, judged: a check that ended in ok or bad.
+// An Item is the evidence of a check that ended in ok or bad, judged.
 type Item struct {
 	*report.Evidence
-	Target string  // the asked target without its bearer: host-primary
-	Bearer string  // the bearer chosen on purpose, "" if none
-	Fresh  float64 // share of its weight that its age leaves, 0 to 1
-	Level  Level   // by its facts, or as its sender called it, whichever is worse
+	Target string  // what was asked, without the bearer: host-primary
+	Bearer string  // the interface that the check used on purpose, "" if it went as the routes say
+	Fresh  float64 // share of its weight that it keeps at its age, 0 to 1
+	Level  Level   // by its facts or by its sender's word, whichever is worse
 
 	k     *codes.Knowledge
 	shown []shown
-	trust float64 // what the bad news leaves of good news, 0 to 1
+	trust float64 // share of its strength that good news keeps beside the bad, 0 to 1
 }
 
 // shown is a finding that an item shows by itself.
 type shown struct {
 	*codes.Limit
 	strength float64
-	badness  float64 // what it takes of the good news: all of it, where the check is bad
+	badness  float64 // how much it weakens the good news of the same check, 0 to 1
 }
 
 func newItem(e *report.Evidence, k *codes.Knowledge, floor float64) Item {
@@ -42,11 +42,10 @@ func newItem(e *report.Evidence, k *codes.Knowledge, floor float64) Item {
 	return it
 }
 
-// Bad tells whether the check is bad, by its facts or by the word of whoever sent it.
+// Bad tells whether the check is bad, by its facts or because its sender says so.
 func (it *Item) Bad() bool { return it.Level == LevelBad }
 
-// claimedBad tells whether the sender of the evidence called it bad. The list of past sales has no such status: it is
-// never bad by the sender's word alone.
+// claimedBad tells whether the sender called the check bad. The history of sales is never bad by its sender's word.
 func (it *Item) claimedBad() bool {
 	if Check(it.Check) == TxnHistory {
 		return false
@@ -59,7 +58,7 @@ func (it *Item) claimedLevel() Level {
 	return Level(s)
 }
 
-// number returns a plausible number, measured or derived.
+// number returns a number that was measured, if it is plausible, or one that derive works out.
 func (it *Item) number(name string) (float64, bool) {
 	if v, ok := it.Facts.Num(name); ok {
 		f := it.k.Fact(it.Check, name)
@@ -80,7 +79,7 @@ func (it *Item) Num(f Fact[float64]) (float64, bool) { return it.num(f) }
 // Known returns a yes-or-no fact; ok is false if it is not known.
 func (it *Item) Known(f Fact[bool]) (v, ok bool) { return it.Facts.Bool(string(f)) }
 
-// atLeast and atMost compare a number that is known; one that is not known is neither.
+// atLeast and atMost compare a number with a limit; both are false where it is not known.
 func (it *Item) atLeast(f Fact[float64], limit float64) bool {
 	v, ok := it.num(f)
 	return ok && v >= limit
@@ -101,12 +100,13 @@ func (it *Item) shows(finding string) float64 {
 	return best
 }
 
-// IsHost tells the acquirer's host from every other target.
+// IsHost tells whether the target is the acquirer's host, and not another place such as the broker.
 func (it *Item) IsHost() bool {
 	return strings.HasPrefix(it.Target, "host") || strings.HasPrefix(it.Target, "acquirer")
 }
 
-// derive reckons the numbers that the limits read beside the facts. An hour is the window where none is given.
+// derive works out numbers that limits are set on and no check reports, such as errors per hour. Where a check names
+// no window its counts are of one hour.
 func (it *Item) derive(name string) (float64, bool) {
 	get := func(f Fact[float64]) float64 { v, _ := it.num(f); return v }
 	perHour := func(n float64) (float64, bool) {
@@ -174,6 +174,7 @@ const (
 	fewFrames       = 2
 )
 
+// lineKnown tells whether any counter of a serial line's errors is known.
 func (it *Item) lineKnown() bool {
 	for _, f := range [...]Fact[float64]{Frame, Parity, CRC, Overrun} {
 		if _, ok := it.num(f); ok {

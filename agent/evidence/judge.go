@@ -7,9 +7,8 @@ import (
 	"posdx/codes"
 )
 
-// Grade sets the status and level of a piece of evidence by its facts. A check that was not made, or that could not
-// tell, stays as it is; so does one that is not known. Whatever status and level it came with are replaced: Grade is
-// for whoever measured.
+// Grade sets the status and level of evidence by its facts, in place of whatever they were: it is for whoever
+// measured. Evidence of a check that was not made, could not tell or is not registered stays as it is.
 func Grade(e *report.Evidence, k *codes.Knowledge) {
 	if e.Facts == nil {
 		e.Facts = report.Facts{}
@@ -35,8 +34,7 @@ func Grade(e *report.Evidence, k *codes.Knowledge) {
 	}
 }
 
-// graded tells whether the level says more than the status ok or bad does: because the check measures numbers, or
-// because it ended fair or poor.
+// graded tells whether the level says more than ok or bad: the check measures numbers, or ended fair or poor.
 func (it *Item) graded() bool {
 	if it.Level == LevelPoor || it.Level == LevelFair {
 		return true
@@ -92,7 +90,8 @@ func (it *Item) judge() {
 	}
 }
 
-// look applies one limit for bad or poor news, or a note, whose conditions hold, and sets the item's level by it.
+// look applies one limit whose conditions hold, of bad or poor news or a note: it sets the item's level and adds the
+// finding.
 func (it *Item) look(l *codes.Limit) {
 	if l.Fact == "" {
 		if len(l.When) == 1 && l.When[0].Op == codes.Claimed {
@@ -186,8 +185,8 @@ func (it *Item) byChance(l *codes.Limit) bool {
 	return known && samples*loss/100 < 1.5 // one packet
 }
 
-// inGo is the level of those checks that need several facts at once to be graded; rows of findings.txt grade all
-// others.
+// inGo returns the level of the few checks whose grade depends on several facts at once. All others are graded by the
+// rows of findings.txt alone.
 func (it *Item) inGo() Level {
 	switch Check(it.Check) {
 	case NetAddress:
@@ -212,8 +211,8 @@ func (it *Item) inGo() Level {
 	return LevelGood
 }
 
-// doubt returns the reason for which a check that was made cannot tell anything: too few samples, or no deciding fact.
-// It is empty if the check can tell.
+// doubt returns the reason why a check that was made proves nothing, such as too few samples; "" if it proves
+// something.
 func (it *Item) doubt() string {
 	known := func(f Fact[float64]) bool { _, ok := it.num(f); return ok }
 	switch Check(it.Check) {
@@ -253,8 +252,8 @@ func (it *Item) doubt() string {
 	return ""
 }
 
-// What a judgement takes: with fewer cards two bad ones in a row look like a bad reader; one sample of the radio may be
-// a passing lorry.
+// How much a judgement needs. With fewer cards than enoughCards two bad ones in a row look like a bad reader; fewer
+// samples of the radio signal than EnoughSamples may have met a passing lorry.
 const (
 	enoughCards   = 5
 	EnoughSamples = 3

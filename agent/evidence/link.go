@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// links reads cables and radio links. A link of another kind than the sale's, or a second socket that nothing is
-// plugged into, is left out.
+// links adds the findings about cables and radio links. A link of another kind than the sale's is left out, and so is
+// a second socket that nothing is plugged into.
 func (r *Reading) links() {
 	list := r.All(NetLink)
 	for i := range list {
@@ -47,7 +47,7 @@ func (r *Reading) links() {
 // noAddress is an address that a terminal gave itself for want of one (RFC 3927).
 const noAddress = "169.254."
 
-// addressLevel judges the addressing of an interface.
+// addressLevel grades the addressing of an interface.
 func (it *Item) addressLevel() Level {
 	routes, known := it.num(DefaultRoutes)
 	address, told := it.Facts.Str(string(Address))
@@ -119,15 +119,15 @@ const (
 	pingsDropped = 80
 )
 
-// deadRouter tells whether the router is not there: no ARP, or no answer at all.
+// deadRouter tells whether the router is gone: it answers no ARP, or nothing at all.
 func (it *Item) deadRouter() bool {
 	loss, known := it.num(LossPct)
 	neighbour := it.str(Neighbour)
 	return neighbour == "failed" || known && loss >= allLost && neighbour == "" && it.claimedBad()
 }
 
-// ofPaths is how much of what is lost to other places is lost to the router already, from 0 to 1. Both are counted from
-// some dozens of packets: half as much again may be as much.
+// ofPaths tells how much of the loss to other places happens on the way to the router already, 0 to 1. Both losses are
+// counted over some dozens of packets, so half as much again may be as much.
 func (r *Reading) ofPaths(near float64) float64 {
 	worst := 0.0
 	list := r.All(NetPath)

@@ -14,7 +14,7 @@ var (
 	refusedCauses = map[string]bool{"27": true, "29": true, "30": true, "32": true, "33": true}
 )
 
-// contextState is what a data connection is: ok, refused, barred, none, or "" if that is not known.
+// contextState returns the state of the data connection: ok, refused, barred, none, or "" if it is not known.
 func (it *Item) contextState() string {
 	cause := causeText(it)
 	switch {
@@ -42,7 +42,7 @@ func (it *Item) contextLevel() Level {
 	return LevelGood
 }
 
-// mobile reads registration and data connection of the modem, if the sale goes over it.
+// mobile adds the findings about the modem's registration and data connection, if the sale goes over it.
 func (r *Reading) mobile() {
 	if r.Other("cellular") && r.Other("ppp") {
 		return

@@ -85,7 +85,7 @@ func (r *Reading) reach() reachability {
 	return n
 }
 
-// besides returns a good look, or nil where a bad one at the same thing is much fresher or contradicts it.
+// besides returns the item, a good one, or nil where a bad one about the same thing contradicts it or is much fresher.
 func (it *Item) besides(bad *Item) *Item {
 	if it != nil && bad != nil && it.Fresh <= bad.Fresh/2 {
 		return nil
@@ -167,7 +167,7 @@ func (r *Reading) appAlone(n reachability) {
 	r.put("tcp.app-alone", it, h.Facts, h.Fresh*Ramp(times, aloneTimes, aloneSurely))
 }
 
-// tcpHost is the connection to the host that works.
+// tcpHost returns a connection to the host that worked, nil if there is none.
 func (r *Reading) tcpHost() *Item {
 	list := r.All(NetTCP)
 	for i := range list {
@@ -188,8 +188,8 @@ func (r *Reading) tlsBad() bool {
 	return false
 }
 
-// noTraffic reads a mobile network that serves the modem and carries nothing: it is registered and has a data
-// connection, and no place answers. A weak signal would do as much.
+// noTraffic tells whether a mobile network serves the modem and carries nothing: it is registered and has a data
+// connection, and no place answers. A weak signal would look the same and is excluded.
 func (r *Reading) noTraffic(n reachability) bool {
 	if n.internetFail == nil || n.internetOK != nil || n.hostOK || n.hostPing > 0 || r.Other("cellular") && r.Other("ppp") {
 		return false
@@ -207,7 +207,7 @@ func (r *Reading) noTraffic(n reachability) bool {
 	return clear > 0.5
 }
 
-// noFamily tells whether a host is out of reach because the network gave no address of the kind that it is reached by.
+// noFamily tells whether a host cannot be reached because the network gave no address of its family (IPv4 or IPv6).
 func (r *Reading) noFamily(it *Item) bool {
 	if it.str(Outcome) != "unreachable" || !it.atMost(MS, localMS) || r.Other("cellular") && r.Other("ppp") {
 		return false
@@ -258,7 +258,7 @@ func (r *Reading) connections(n reachability) {
 	}
 }
 
-// refused names how a connection failed.
+// refused adds the finding for the way in which a connection failed.
 func (r *Reading) refused(it *Item, n reachability, elsewhere float64) {
 	clear := Choose(n.hostOK, 0.5, 1)
 	switch it.str(Outcome) {
@@ -280,8 +280,8 @@ func (r *Reading) refused(it *Item, n reachability, elsewhere float64) {
 	}
 }
 
-// missed is how far a connection that timed out is what the line's own loss does to connections: within the time that a
-// check has, the first packet is sent synTries times, and one that gets through and is answered is enough.
+// missed tells how well the line's own loss explains a connection that timed out, 0 to 1. Within the time of the check
+// the first packet is sent synTries times; one that gets through and is answered is enough.
 func (n *reachability) missed(outcome string) float64 {
 	if outcome != "timeout" {
 		return 0
@@ -295,7 +295,7 @@ const (
 	missedSeldom, missedOften = 0.01, 0.25
 )
 
-// hostAlone compares the host that cannot be reached with what can.
+// hostAlone adds the findings that a host cannot be reached while other places can.
 func (r *Reading) hostAlone(it *Item, n reachability) {
 	clear, outcome := Choose(n.hostOK, 0.5, 1), it.str(Outcome)
 	said := it.str(Stopped) // known: a router on the way reported it, or dropped the request

@@ -10,22 +10,23 @@ import (
 	"posdx/codes"
 )
 
-// maxItems bounds how many pieces of evidence one reading weighs. A terminal has about fifty checks; what exceeds this
-// is the oldest of a flood.
+// maxItems bounds how much evidence one reading weighs; a terminal has about fifty checks. Beyond it the oldest is
+// left out.
 const maxItems = 256
 
-// A Reading is all the evidence of one moment, judged, in an order that does not depend on the one it came in.
+// A Reading is the evidence of one moment, judged and sorted, so that the order in which it came does not matter.
 type Reading struct {
-	Items   []Item
-	Missing []*report.Evidence // checks that could not tell or were not made
-	Kind    string             // of the network the sale goes over: ethernet wifi cellular ppp; "" if that cannot be told
+	Items   []Item             // by check, subject and age
+	Missing []*report.Evidence // of checks that could not tell or were not made
+	Kind    string             // kind of network that the sale goes over: ethernet wifi cellular ppp; "" if not known
 
 	k        *codes.Knowledge
 	sale     Sale
 	findings []Finding
 }
 
-// Read judges evidence, whoever sent it. Of two findings about one subject only the newer counts.
+// Read judges a list of evidence. Of two results of one check and subject only the newer counts; two of the same age
+// both do. Checks that the knowledge does not have are left out.
 func Read(list []report.Evidence, k *codes.Knowledge) *Reading {
 	r := &Reading{k: k}
 	order := make([]*report.Evidence, 0, min(len(list), 16*maxItems))
@@ -67,11 +68,11 @@ func Read(list []report.Evidence, k *codes.Knowledge) *Reading {
 	return r
 }
 
-// doubted is the share of its strength that a good finding keeps where another look at the same thing, at the same
-// moment, found it broken. What works only sometimes is broken.
+// doubted is the share of its strength that a good finding keeps where another result of the same check, of the same
+// age, is bad: what works only now and then is broken.
 const doubted = 0.3
 
-// doubt weakens good findings that another look at the same thing contradicts.
+// doubt weakens good results that another one of the same check and subject contradicts.
 func (r *Reading) doubt() {
 	for i := range r.Items {
 		for j := i + 1; j < len(r.Items); j++ {
@@ -111,7 +112,7 @@ func (r *Reading) All(check Check) []Item {
 	return r.Items[from:to]
 }
 
-// First returns the freshest item of a check, bad before ok, nil if there is none.
+// First returns one item of a check, nil if there is none: the newest of the bad ones, else the newest.
 func (r *Reading) First(check Check) *Item {
 	var best *Item
 	list := r.All(check)
@@ -123,30 +124,31 @@ func (r *Reading) First(check Check) *Item {
 	return best
 }
 
-// A Finding is one thing the evidence shows, by the name it has in the knowledge.
+// A Finding is one thing that the evidence shows. Package codes has its text and what it says about causes (Sign).
 type Finding struct {
-	Name     string
-	Check    Check        // that shows it; of the text where the event itself does
-	Item     *Item        // nil for the event itself
-	Facts    report.Facts // for its text
-	Strength float64      // 0 to 1: how clear it is, times its freshness
-	News     codes.News
+	Name     string       // in the knowledge: link.down
+	Check    Check        // under which it is told
+	Item     *Item        // that shows it most clearly; nil if the event itself does
+	Facts    report.Facts // that its text names
+	Strength float64      // 0 to 1: how clear it is, times the freshness of Item
+	News     codes.News   // what it says of the check's health
 }
 
-// A Sale is what is known of the transaction, after its witnesses were heard.
+// A Sale is what is known of the transaction that a code came from, gathered from the event and the checks. A nil
+// pointer is not known.
 type Sale struct {
 	Event        *report.Event
-	Topic        string // what the code is about
-	MTI, Entry   string
-	Sent, Answer *bool
-	Clash        bool // two witnesses contradict each other about what was sent or answered
-	ConnectMS    *float64
-	ResponseMS   *float64
-	Answered     bool // a host really answered: the path to it worked a moment ago
+	Topic        string   // what the code is about (codes.TopicRule)
+	MTI, Entry   string   // as in report.Txn; "" is not known
+	Sent, Answer *bool    // the request left; an answer of the host was seen
+	Clash        bool     // two witnesses contradict each other about one of these
+	ConnectMS    *float64 // how long connecting to the host took
+	ResponseMS   *float64 // how long its answer took
+	Answered     bool     // a host really answered, so the way to it worked a moment ago
 }
 
-// Findings says what the evidence shows about a sale. A finding that several items show keeps its strongest showing:
-// two looks at one thing are not two witnesses.
+// Findings lists what the evidence shows about a sale, each finding once. Where several items show the same one, the
+// strongest counts: two looks at one thing are not two witnesses.
 func (r *Reading) Findings(s Sale) []Finding {
 	r.sale, r.findings = s, make([]Finding, 0, 64)
 	r.transaction()
@@ -169,7 +171,7 @@ func (r *Reading) Findings(s Sale) []Finding {
 	return r.findings
 }
 
-// add records a finding of an item.
+// add records a finding that an item shows; clear is its strength, 0 to 1, before the item's age is counted.
 func (r *Reading) add(name string, it *Item, clear float64) {
 	var facts report.Facts
 	if it != nil {
@@ -221,8 +223,8 @@ func (r *Reading) most(names ...string) float64 {
 	return top
 }
 
-// single makes the findings that one check shows by itself. Good news of a part of the terminal counts only if no other
-// look at it is bad.
+// single adds the findings that one check shows by itself. Good news about a part counts only if no other look at it
+// is bad.
 func (r *Reading) single() {
 	for i := range r.Items {
 		it := &r.Items[i]
@@ -241,12 +243,13 @@ func (r *Reading) single() {
 	r.reads()
 }
 
-// several tells whether a check speaks of things that stand beside each other: two readers, two targets.
+// several tells whether a check may stand for things beside each other, such as two readers or two targets, each of
+// which may be well by itself.
 func (r *Reading) several(it *Item) bool {
 	return strings.HasPrefix(it.Check, "reader.") || strings.HasPrefix(it.Check, "net.")
 }
 
-// concerns tells whether an item speaks of the network that the sale goes over; the faults of another are not this
+// concerns tells whether an item is about the network that the sale goes over. Faults of another one are not this
 // sale's.
 func (r *Reading) concerns(it *Item) bool {
 	switch c := Check(it.Check); {
@@ -262,7 +265,7 @@ func (r *Reading) concerns(it *Item) bool {
 	return true
 }
 
-// answers adds the findings of the questions that a person answered.
+// answers adds what a person answered to the guide's questions.
 func (r *Reading) answers() {
 	for i := range r.Items {
 		it := &r.Items[i]

@@ -10,8 +10,8 @@ import (
 var tlsFindings = map[string]string{"expired": "tls.expired", "not-yet-valid": "tls.not-yet-valid", "name-mismatch": "tls.name",
 	"unknown-ca": "tls.unknown-ca", "timeout": "tls.timeout", "protocol": "tls.broken"}
 
-// certificates compares the host's certificate with those of other places: dates wrong at both are our clock's, names
-// wrong at both are somebody's in between.
+// certificates compares the host's certificate with those of other places. Dates that are wrong at both are our
+// clock's fault; names that are wrong at both show somebody in between.
 func (r *Reading) certificates() {
 	list := r.All(NetTLS)
 	var hostBad, otherBad, otherOK *Item
@@ -90,7 +90,7 @@ const (
 	hostMS, stuckMS = 700, 2000
 )
 
-// handshakeSlow is how surely the host itself took long over a handshake: connecting to it was quick.
+// handshakeSlow tells how surely the host itself was slow over a handshake, 0 to 1: connecting to it was quick.
 func (r *Reading) handshakeSlow(it *Item) float64 {
 	took, known := it.num(MS)
 	list := r.All(NetTCP)
@@ -103,6 +103,5 @@ func (r *Reading) handshakeSlow(it *Item) float64 {
 	return 0
 }
 
-// foreign tells whether a certificate was issued for another name, or by an authority that is not trusted: somebody
-// else's.
+// foreign tells whether a handshake ended at a certificate of another name, or of an authority that is not trusted.
 func foreign(outcome string) bool { return outcome == "name-mismatch" || outcome == "unknown-ca" }

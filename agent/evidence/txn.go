@@ -18,7 +18,7 @@ const (
 func no(b *bool) bool  { return b != nil && !*b }
 func yes(b *bool) bool { return b != nil && *b }
 
-// transaction reads how far this transaction came.
+// transaction adds the findings about how far this transaction came.
 func (r *Reading) transaction() {
 	s := &r.sale
 	it := r.First(TxnAnswer)
@@ -76,7 +76,7 @@ func (r *Reading) transaction() {
 	r.entry(say)
 }
 
-// entry reads how the card came in, and what kind of message it was for.
+// entry adds the findings about how the card was read and what kind of message it was for.
 func (r *Reading) entry(say func(string, float64)) {
 	s := &r.sale
 	switch s.Entry {

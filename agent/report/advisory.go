@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// Dimensions are what a terminal may share with others: the names of its labels, in the birth and in an advisory's
-// place. Firmware is the terminal maker's, application the payment application's version, knowledge the hash of the
-// diagnosis' tables; scheme is the code table.
+// Dimensions are the names of what a terminal may share with others: of the labels in its birth, and of the members of
+// an advisory's place. firmware is the terminal maker's version, application the payment application's, agent that of
+// posdx, knowledge the hash of its tables; scheme is the code table.
 var Dimensions = []string{
 	"acquirer", "carrier", "bearer", "site", "region", "model", "firmware", "application", "agent", "knowledge", "scheme",
 }
@@ -28,15 +28,15 @@ const (
 	MaxLabel  = 128 // bytes of a value
 )
 
-// Advisory is what the fleet sees on other terminals; agents use it as evidence.
+// An Advisory is what the fleet sees on other terminals. A terminal that it concerns takes it as evidence.
 type Advisory struct {
-	Scope     string    `json:"scope"` // acquirer carrier site model
-	Key       string    `json:"key"`   // as in the topic: TopicKey of the value, or of the place where it has several
-	Code      string    `json:"code"`
-	Terminals int       `json:"terminals"` // that see it
-	SharePct  float64   `json:"share_pct"` // of those in scope
-	Time      time.Time `json:"time"`
-	Cause     string    `json:"cause,omitempty"`
+	Scope     string    `json:"scope"`           // acquirer carrier site model
+	Key       string    `json:"key"`             // as in the topic: TopicKey of the value, or of the place where it has several
+	Code      string    `json:"code"`            // that most of them meet
+	Terminals int       `json:"terminals"`       // that meet it
+	SharePct  float64   `json:"share_pct"`       // they are of all terminals of the place
+	Time      time.Time `json:"time"`            // when the fleet wrote this
+	Cause     string    `json:"cause,omitempty"` // id, where one is named
 
 	// Place holds every dimension of the place; a terminal is concerned if it has all of these values. Absent: scope and
 	// key are the whole place.
@@ -44,8 +44,8 @@ type Advisory struct {
 	Since time.Time         `json:"since,omitzero"` // when the incident began; its age
 }
 
-// TopicKey writes any text as one level of a topic: letters, digits and . _ - stay, every other byte becomes %XX. Two
-// texts never have the same key; what is longer than a topic should hold ends in a hash of the whole.
+// TopicKey writes any text as one level of a topic: letters, digits and . _ - stay, every other byte becomes %XX.
+// Different texts have different keys; a very long one ends in a hash of the whole.
 func TopicKey(text string) string {
 	const most = 200
 	var b strings.Builder
@@ -64,28 +64,7 @@ func TopicKey(text string) string {
 	return b.String()[:min(b.Len(), most)] + "~" + hex.EncodeToString(sum[:16])
 }
 
-// FromTopicKey returns the text that TopicKey wrote; false if it was too long to be kept whole, or is no key.
-func FromTopicKey(key string) (string, bool) {
-	var text []byte
-	for i := 0; i < len(key); i++ {
-		if key[i] != '%' {
-			text = append(text, key[i])
-			continue
-		}
-		if i+3 > len(key) {
-			return "", false
-		}
-		b, err := hex.DecodeString(key[i+1 : i+3])
-		if err != nil {
-			return "", false
-		}
-		text = append(text, b...)
-		i += 2
-	}
-	return string(text), TopicKey(string(text)) == key
-}
-
-// PlaceKey is the key of a place of several dimensions.
+// PlaceKey is the key of a place of several dimensions: their names and values, in the order of the names.
 func PlaceKey(place map[string]string) string {
 	var parts []string
 	for _, d := range slices.Sorted(maps.Keys(place)) {
@@ -114,7 +93,7 @@ func MarshalAdvisory(topic string, a Advisory, key ed25519.PrivateKey) ([]byte, 
 		nil
 }
 
-// ErrUnsigned says that an advisory is signed by none of the keys that the terminal trusts.
+// ErrUnsigned is the error of an advisory that none of the terminal's trusted keys has signed.
 var ErrUnsigned = errors.New("advisory: not signed by a key of this terminal")
 
 // ReadAdvisory reads the payload of an advisory's topic. Where there are keys, one of them must have signed it for this

@@ -2,23 +2,23 @@ package report
 
 import "time"
 
-// Became is a diagnosis and what became of it, as a fleet knows it.
+// Became is a diagnosis as the fleet knows it together with what came of it.
 type Became struct {
 	Estate    string    `json:"estate"`
 	Terminal  string    `json:"terminal"`
 	Diagnosis string    `json:"diagnosis"`
 	Code      string    `json:"code"`
-	Cause     string    `json:"cause"`
-	P         float64   `json:"probability"`       // that the diagnosis gave it; 0: not known
-	Outcome   string    `json:"outcome,omitempty"` // as the terminal told
-	Found     string    `json:"found,omitempty"`   // as people told; their word goes before the terminal's
-	At        time.Time `json:"at"`
+	Cause     string    `json:"cause"`             // the first one that the diagnosis named
+	P         float64   `json:"probability"`       // that the diagnosis gave that cause; 0: not known
+	Outcome   string    `json:"outcome,omitempty"` // one of Outcomes, as the terminal told
+	Found     string    `json:"found,omitempty"`   // a cause's id or FoundNothing, as people told; goes before Outcome
+	At        time.Time `json:"at"`                // when the newest of these words came in
 }
 
-// FoundNothing is what people find where nothing was wrong; every other find is a cause's id.
+// FoundNothing is Became.Found where people found nothing wrong.
 const FoundNothing = "none"
 
-// Right tells whether a diagnosis proved right, by people's word before the terminal's; told is false where nothing
+// Right tells whether the diagnosis proved right, by people's word before the terminal's. told is false where neither
 // tells.
 func (b *Became) Right() (right, told bool) {
 	switch {
@@ -32,16 +32,16 @@ func (b *Became) Right() (right, told bool) {
 	return false, false
 }
 
-// A Lesson is a diagnosis that proved right or wrong, with what it was made of: one line of a fleet's
-// /api/v1/outcomes, from which the numbers of the engine are fitted.
+// A Lesson is a diagnosis that proved right or wrong, together with the event and evidence that it was made of. It is
+// one line of the fleet's /api/v1/outcomes, which the evaluation fits the engine's numbers to.
 type Lesson struct {
 	Became
 	Event    Event      `json:"event"`
 	Evidence []Evidence `json:"evidence"`
 }
 
-// Truth returns the cause that it was; "" where it is only known that it was not the one named, or that people found
-// nothing.
+// Truth returns the id of the cause that it really was. It is "" where only is known that it was not the one named, or
+// where people found nothing.
 func (l *Lesson) Truth() string {
 	right, told := l.Right()
 	switch {

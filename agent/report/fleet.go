@@ -2,7 +2,7 @@ package report
 
 import "time"
 
-// Health is a snapshot of the background evidence and of the agent itself.
+// Health is a snapshot of what the background checks know and of the agent itself.
 type Health struct {
 	Time         time.Time        `json:"time"`
 	UptimeMS     int64            `json:"uptime_ms"`
@@ -14,13 +14,13 @@ type Health struct {
 	Watch
 }
 
-// Watch is what the agent has found out about itself. Both members are absent when all is well.
+// Watch is what the agent has found out about its own running. Both members are absent when all is well.
 type Watch struct {
 	LastCrash string `json:"last_crash,omitempty"` // how the latest start that ended badly since boot ended
 	Reduced   string `json:"reduced,omitempty"`    // why only the tables answer, without checks
 }
 
-// A Tally counts the codes of one hour, approvals included: the base rate for incidents.
+// A Tally counts the codes of one hour, approvals included. The fleet makes its base rates of them.
 type Tally struct {
 	From   time.Time   `json:"from"`
 	To     time.Time   `json:"to"`
@@ -37,17 +37,17 @@ type CodeCount struct {
 
 // Presence is the retained status of a terminal; the broker publishes the offline one as last will.
 type Presence struct {
-	State  string `json:"state"` // online offline
-	Reason string `json:"reason"`
-	BootID string `json:"boot_id"`
+	State  string `json:"state"`   // online offline
+	Reason string `json:"reason"`  // why it is so
+	BootID string `json:"boot_id"` // of the start of the machine that said so
 }
 
-// Birth tells what a terminal is when its session begins.
+// Birth tells what a terminal is. It is sent when a session begins.
 type Birth struct {
 	Time    time.Time `json:"time"`
 	BootID  string    `json:"boot_id"`
-	Boot    uint64    `json:"boot"`
-	Epoch   string    `json:"epoch"`
+	Boot    uint64    `json:"boot"`  // how often the outbox was opened
+	Epoch   string    `json:"epoch"` // name of the outbox's numbering
 	Agent   Agent     `json:"agent"`
 	Devices []Device  `json:"devices"`
 	Counted []string  `json:"counted"` // document kinds that carry seq
@@ -59,14 +59,15 @@ type Birth struct {
 	Watch
 }
 
-// Device is one fitted device.
+// Device is a device fitted to the terminal.
 type Device struct {
 	Name string `json:"name"` // reader0, modem0, eth0
 	Kind string `json:"kind"` // reader modem network
 	Port string `json:"port,omitempty"`
 }
 
-// Dropped reports records that a bound of the outbox removed before the fleet had them.
+// Dropped reports documents that the outbox gave up before the fleet had them, because a bound was reached or flash
+// failed.
 type Dropped struct {
 	Time   time.Time      `json:"time"`
 	First  uint64         `json:"first"` // lowest and highest sequence dropped; kept records may lie between
@@ -78,7 +79,7 @@ type Dropped struct {
 	Ranges [][2]uint64 `json:"ranges,omitempty"`
 }
 
-// Ack is the fleet's word that everything up to Seq is committed.
+// Ack is the fleet's word that it has committed everything up to Seq.
 type Ack struct {
 	Epoch string `json:"epoch"` // of the outbox the sequence belongs to
 	Boot  uint64 `json:"boot"`
@@ -96,7 +97,7 @@ type Command struct {
 	Args map[string]any `json:"args,omitempty"`
 }
 
-// Reply answers a command.
+// Reply is a terminal's answer to a command.
 type Reply struct {
 	ID     string `json:"id"`
 	Result string `json:"result"` // accepted done refused failed

@@ -19,7 +19,7 @@ const maxMembers = 256
 // maxMemberName bounds a member's name in bytes, as it is after unescaping.
 const maxMemberName = 128
 
-// A JSONProblem is what is wrong with JSON that may not be taken in. Its text repeats nothing of the input but a name.
+// A JSONProblem says why JSON was not taken in. Its text repeats nothing of the input but the name of a member.
 type JSONProblem struct {
 	Offset int    // where, in bytes from the front
 	Member string // the name of the member concerned, "" if there is none or it is no plain name
@@ -36,10 +36,10 @@ func (p *JSONProblem) In(lang string) string {
 	return say.New("json-byte", p.Offset, p.What).In(lang)
 }
 
-// Decode reads JSON that somebody else wrote into v: the one door for requests, commands, advisories and recordings.
-// Beside what encoding/json refuses it refuses what two readers would read in two ways (RFC 8259, 4 and 8.2; RFC 7493,
+// Decode reads JSON that somebody else wrote into v: requests, commands, advisories and recordings all come in here.
+// Beside what encoding/json refuses it refuses what two readers could read in two ways (RFC 8259, 4 and 8.2; RFC 7493,
 // 2.1 and 2.3): a name that an object has twice, in whatever case, half of a surrogate pair, and control characters in
-// a text. Errors name the member in words of JSON, not of Go.
+// a text. Errors name the member and speak of JSON, not of Go types.
 func Decode(b []byte, v any) error {
 	if err := CheckJSON(b); err != nil {
 		return err
@@ -96,7 +96,7 @@ func wanted(t reflect.Type) string {
 	return "json-number"
 }
 
-// CheckJSON tells why b is no JSON that can be read in one way only, nil if it is. It copies nothing of b.
+// CheckJSON returns why b is not JSON that can be read in one way only, nil if it is. It copies nothing of b.
 func CheckJSON(b []byte) error {
 	switch {
 	case !json.Valid(b):
@@ -107,8 +107,8 @@ func CheckJSON(b []byte) error {
 	return scanJSON(b, true)
 }
 
-// CheckNames is CheckJSON for whoever must not lose a message over the text of a member that is not even read: only
-// names that an object has twice are refused.
+// CheckNames returns an error only for a name that an object has twice. It is for readers that must not lose a whole
+// message over the text of a member that they do not read.
 func CheckNames(b []byte) error {
 	if !json.Valid(b) {
 		return badJSON(b)
@@ -291,8 +291,8 @@ func unescape(b []byte) (r rune, n int) {
 	return 0x10000 + (r-0xd800)<<10 + (low - 0xdc00), 12
 }
 
-// Hex4 is the number that the four hexadecimal digits at the start of b write (RFC 8259, section 7). That they are
-// digits was checked before.
+// Hex4 reads the four hexadecimal digits at the start of b (RFC 8259, section 7: \uXXXX). The caller has checked that
+// they are digits.
 func Hex4(b []byte) (r rune) {
 	for _, c := range b[:4] {
 		switch {

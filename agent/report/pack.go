@@ -15,14 +15,15 @@ import (
 //go:embed dictionary.txt
 var dictionary string
 
-// Dictionary returns what documents have in common, for who keeps many of them. It never changes.
+// Dictionary returns the preset dictionary of packed envelopes: pieces of text that documents have in common. It never
+// changes. A fleet that keeps many documents packs them with it, too.
 func Dictionary() []byte { return []byte(dictionary) }
 
-// ErrPacked says that a payload is neither JSON nor packed by a Packer.
+// ErrPacked is the error of a payload that is neither JSON nor made by a Packer, or unpacks to too much.
 var ErrPacked = errors.New("unpack: not a packed envelope")
 
-// A Packer shrinks envelopes for a bearer that is paid by the byte, to about an eighth: zlib (RFC 1950) with a preset
-// dictionary. The zero value is ready; it keeps most of a megabyte once used. It serves one goroutine.
+// A Packer packs envelopes for a bearer that is paid by the byte, to about an eighth: zlib (RFC 1950) with a preset
+// dictionary. The zero value is ready. It takes most of a megabyte of memory once used, and belongs to one goroutine.
 type Packer struct {
 	w   *zlib.Writer
 	out bytes.Buffer
@@ -49,8 +50,8 @@ func (p *Packer) Pack(envelope []byte) []byte {
 	return bytes.Clone(p.out.Bytes())
 }
 
-// Unpack returns the JSON of a payload as it came from the broker, packed or not. No more than limit bytes are made of
-// it; more, or rubbish, is ErrPacked.
+// Unpack returns the JSON of a payload as the broker gave it, packed or not. The error is ErrPacked if that would be
+// more than limit bytes, or the payload is damaged.
 func Unpack(payload []byte, limit int) ([]byte, error) {
 	const method = 0x78 // deflate with a window of 32 kB; JSON cannot begin so
 	if len(payload) == 0 || payload[0] != method {

@@ -1,37 +1,38 @@
-// Package report defines the documents that leave the agent, their topics and their envelope.
+// Package report defines the documents that leave the agent, their MQTT topics and their envelope.
 //
-// The names are a contract with other people's software: a field may be added, one that is here never changes its
-// meaning. The JSON Schemas in the schema folder are the authority; a test holds these types against them.
+// The names are a contract with other people's software: a member may be added, one that is here never changes its
+// meaning. The JSON Schemas in the schema folder are the authority, and a test holds these types against them. Times
+// ending in _ms are milliseconds, probabilities go from 0 to 1, and a member that is absent or null is not known.
 package report
 
 import "time"
 
-// Origin says who wrote a response code.
+// Origin says which program wrote a response code, as far as that is known.
 type Origin string
 
 // Origins of a code. A code written by the host proves that the path to the host worked.
 const (
-	OriginHost     Origin = "host"
-	OriginTerminal Origin = "terminal"
-	OriginCashier  Origin = "cashier"
+	OriginHost     Origin = "host"     // field 39 of an answer
+	OriginTerminal Origin = "terminal" // the payment application or firmware itself
+	OriginCashier  Origin = "cashier"  // the cash register's program
 	OriginUnknown  Origin = "unknown"
 )
 
-// Channel says where a code was seen.
+// Channel says by which source a code was seen.
 type Channel string
 
 // Channels on which a code is seen.
 const (
-	ChannelHook    Channel = "hook"
-	ChannelLog     Channel = "log"
-	ChannelECR     Channel = "ecr"
-	ChannelCapture Channel = "capture"
-	ChannelConsole Channel = "console"
-	ChannelCommand Channel = "command"
+	ChannelHook    Channel = "hook"    // the payment application told it over the local socket
+	ChannelLog     Channel = "log"     // a payment log
+	ChannelECR     Channel = "ecr"     // the link between terminal and cash register
+	ChannelCapture Channel = "capture" // the network between terminal and host
+	ChannelConsole Channel = "console" // a person asked at the console
+	ChannelCommand Channel = "command" // a person asked on the command line, or the fleet did
 )
 
-// Asked tells whether a person or the fleet asked, and no sale failed: such a code is never counted, never taken for a
-// failed sale, and no sale begins or ends with it.
+// Asked tells whether a person or the fleet asked about a code, and no sale failed. Such a code is not counted, is
+// never taken for a failed sale, and no sale begins or ends with it.
 func (c Channel) Asked() bool { return c == ChannelConsole || c == ChannelCommand }
 
 // An Event is one appearance of a response code. It never holds an amount, a card number in any form, a track or a
@@ -67,7 +68,7 @@ type Txn struct {
 var CardSchemes = []string{"unionpay", "visa", "mastercard", "amex", "jcb", "diners", "discover", "maestro", "mir",
 	"rupay", "elo", "troy", "girocard", "interac", "eftpos", "other"}
 
-// Status is the outcome of a check. There are four, never two: what is absent or unknown is not healthy.
+// Status is how a check ended. There are four, never two: what is absent or unknown is not healthy.
 type Status string
 
 // Outcomes of a check.
@@ -78,28 +79,28 @@ const (
 	NotRun     Status = "not-run"     // facts.reason says why
 )
 
-// Depth is how far a check reaches into a device (UnifiedPOS CheckHealth levels).
+// Depth is how far a check reaches, after the levels of UnifiedPOS CheckHealth.
 type Depth string
 
 // Depths of a check. Only internal ones are free of any effect outside the agent.
 const (
-	Internal    Depth = "internal"
-	External    Depth = "external"
-	Interactive Depth = "interactive"
+	Internal    Depth = "internal"    // inside the terminal
+	External    Depth = "external"    // it sends something over the network
+	Interactive Depth = "interactive" // a person has to do or answer something
 )
 
 // Reasons of cannot-tell and not-run, in facts.reason.
 const (
-	ReasonInUse       = "in-use"
-	ReasonAbsent      = "absent"
-	ReasonPermission  = "permission"
-	ReasonTimeout     = "timeout"
-	ReasonUnsupported = "unsupported"
-	ReasonTooFew      = "too-few"
-	ReasonMasked      = "masked"
-	ReasonInSale      = "in-sale"
-	ReasonBudget      = "budget"
-	ReasonPolicy      = "policy"
+	ReasonInUse       = "in-use"      // another program holds the device
+	ReasonAbsent      = "absent"      // not fitted, or not configured
+	ReasonPermission  = "permission"  // posdx lacks a right
+	ReasonTimeout     = "timeout"     // no answer in time
+	ReasonUnsupported = "unsupported" // this device or kernel cannot tell
+	ReasonTooFew      = "too-few"     // too few samples to judge by
+	ReasonMasked      = "masked"      // a deeper fault stands in the way
+	ReasonInSale      = "in-sale"     // a sale is running
+	ReasonBudget      = "budget"      // the day's bytes of a metered interface are spent
+	ReasonPolicy      = "policy"      // the configuration does not allow it
 )
 
 // Evidence is what one check found.
@@ -108,14 +109,14 @@ type Evidence struct {
 	Subject string    `json:"subject"` // what was asked: eth0, host-primary, reader0
 	Status  Status    `json:"status"`
 	Facts   Facts     `json:"facts"`
-	At      time.Time `json:"at"`     // when the check ended
-	AgeMS   int64     `json:"age_ms"` // from At to the moment of explaining
-	TookMS  int64     `json:"took_ms"`
+	At      time.Time `json:"at"`      // when the check ended
+	AgeMS   int64     `json:"age_ms"`  // from At to the moment of explaining
+	TookMS  int64     `json:"took_ms"` // how long the check took
 	Depth   Depth     `json:"depth"`
 }
 
-// Facts are the values a check measured, by the names of the contract. Values are bool, a number, string, []string or
-// map[string]float64 (and what encoding/json makes of these). A fact that is not known is absent.
+// Facts are the values that a check measured, by the names in codes/FACTS.md. A value is a bool, a number, a string,
+// []string or map[string]float64, or what encoding/json makes of these. A fact that is not known is absent.
 type Facts map[string]any
 
 // Num returns a numeric fact, false if it is absent or no number.

@@ -156,9 +156,12 @@ func pastTrack(b []byte, at int) int {
 	return at
 }
 
-// masked returns the end of a masked card number whose first digits end at at: at least four stars or the like, then
-// four digits.
+// masked returns the end of a masked card number whose first digits end at at, or two digits later where they stand in
+// groups of four: at least four stars or the like, then four digits.
 func masked(b []byte, at int) int {
+	if at+3 < len(b) && separator(b[at]) && pastDigits(b, at+1) == at+3 {
+		at += 3
+	}
 	i, stars := at, 0
 	for i < len(b) && (b[i] == '*' || b[i] == 'x' || b[i] == 'X' || separator(b[i])) {
 		if !separator(b[i]) {
@@ -319,11 +322,11 @@ func separator(c byte) bool { return c == ' ' || c == '-' }
 func letter(c byte) bool    { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' }
 func idChar(c byte) bool    { return digit(c) || letter(c) || c == '-' }
 
-// A Gate is what every byte passes on its way out. It counts what Scrub stopped; in correct operation that is zero. The
-// zero value is ready, a nil one lets nothing be counted but still scrubs.
+// A Gate is what all bytes pass on their way out of the agent: it scrubs them and counts what Scrub stopped, which is
+// zero in correct operation. The zero value is ready; a nil Gate scrubs and counts nothing.
 type Gate struct{ stopped atomic.Int64 }
 
-// Out returns b fit to leave.
+// Out returns b scrubbed.
 func (g *Gate) Out(b []byte) []byte {
 	out, n := Scrub(b)
 	if g != nil && n > 0 {
@@ -335,8 +338,8 @@ func (g *Gate) Out(b []byte) []byte {
 // Stopped is how many places were overwritten so far.
 func (g *Gate) Stopped() int64 { return g.stopped.Load() }
 
-// Writer returns a writer that lets bytes through the gate, one Write at a time: what is written in pieces is judged in
-// pieces, so give it whole lines.
+// Writer returns a writer that scrubs what is written to w. Each Write is scrubbed by itself, so a card number split
+// over two would pass: write whole lines.
 func (g *Gate) Writer(w io.Writer) io.Writer { return gateWriter{g, w} }
 
 type gateWriter struct {

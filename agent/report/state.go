@@ -2,8 +2,8 @@ package report
 
 import "time"
 
-// State is what the daemon knows at this moment, for the people at the terminal: posdx status, the console, the local
-// socket. It never leaves the terminal by itself.
+// State is what the daemon knows at this moment, for the people at the terminal: posdx status and the console ask for
+// it over the local socket. It goes to no fleet.
 type State struct {
 	Time         time.Time        `json:"time"`
 	UptimeMS     int64            `json:"uptime_ms"`
@@ -24,7 +24,7 @@ type State struct {
 	Watch
 }
 
-// Recent is a diagnosis in one line, as history lists it.
+// Recent is a diagnosis in one line, for lists.
 type Recent struct {
 	ID          string    `json:"id"`
 	Time        time.Time `json:"time"`
@@ -49,7 +49,7 @@ func InOneLine(d *Diagnosis) Recent {
 	return r
 }
 
-// Uplink is the way to the fleet.
+// Uplink is how the connection to the fleet stands.
 type Uplink struct {
 	Connected bool      `json:"connected"`
 	Since     time.Time `json:"since,omitzero"` // of being so

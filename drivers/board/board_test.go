@@ -67,7 +67,7 @@ func TestBoards(t *testing.T) {
 			name: "mt6739-android", power: Power{Source: "mains", BatteryPct: 97, BatteryKnown: true, Health: "Overheat"},
 			thermal: Thermal{Zone: "mtktscpu", Celsius: 88.4, Throttled: true},
 			flash:   []Flash{{Name: "mmcblk0", LifePct: 110, LifeKnown: true, PreEOL: "urgent"}},
-			memory:  Memory{TotalKB: 904532, AvailableKB: 42568, Estimated: true},
+			memory:  Memory{TotalKB: 904532, AvailableKB: 42568},
 			cpu:     CPU{Load1: 9.12, Processors: 3},
 			reason:  UnknownReset, dataType: "f2fs", dataDev: "/dev/block/mmcblk0p35",
 		},
@@ -268,7 +268,7 @@ func TestClock(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
-	if tx, err := ReadTimex(); err != nil || tx.MaxError < 0 {
+	if tx, err := ReadTimex(); err != nil {
 		t.Errorf("this kernel's clock: %+v %v", tx, err)
 	}
 }
@@ -502,6 +502,34 @@ func TestVoltagesThatCannotBe(t *testing.T) {
 		p, err := ReadPower(&glitches{FS: sys(d+"type USB", d+"online 1", d+"voltage_now 0"), name: d + "voltage_now", texts: c.texts})
 		if err != nil || p.Millivolts != c.want {
 			t.Errorf("%v: %+v %v", c.texts, p, err)
+		}
+	}
+}
+
+// A gauge that contradicts the cell's voltage, and a health that follows from a sensor which is not wired, are not
+// believed; those that can be are.
+func TestBatteriesThatCannotBe(t *testing.T) {
+	const d = "sys/class/power_supply/battery/"
+	for name, c := range map[string]struct {
+		tree []string
+		want Power
+	}{
+		"empty, and charged":        {[]string{"capacity 0", "voltage_now 4123000", "status Discharging", "health Good"}, Power{Source: "battery", Millivolts: 4123, Health: "Good"}},
+		"empty":                     {[]string{"capacity 0", "voltage_now 3310000", "status Discharging"}, Power{Source: "battery", Millivolts: 3310, BatteryKnown: true}},
+		"nearly empty, no voltage":  {[]string{"capacity 3", "status Discharging"}, Power{Source: "battery", BatteryPct: 3, BatteryKnown: true}},
+		"full":                      {[]string{"capacity 100", "voltage_now 4350000", "status Full"}, Power{Source: "mains", BatteryPct: 100, BatteryKnown: true}},
+		"cold at the absolute zero": {[]string{"capacity 80", "status Charging", "health Cold", "temp -2731"}, Power{Source: "mains", BatteryPct: 80, BatteryKnown: true}},
+		"hot by a converter's end":  {[]string{"capacity 80", "status Charging", "health Overheat", "temp 1250"}, Power{Source: "mains", BatteryPct: 80, BatteryKnown: true}},
+		"cold":                      {[]string{"capacity 80", "status Charging", "health Cold", "temp -62"}, Power{Source: "mains", BatteryPct: 80, BatteryKnown: true, Health: "Cold"}},
+		"hot":                       {[]string{"capacity 80", "status Charging", "health Overheat", "temp 651"}, Power{Source: "mains", BatteryPct: 80, BatteryKnown: true, Health: "Overheat"}},
+		"hot, and no temperature":   {[]string{"capacity 80", "status Charging", "health Overheat"}, Power{Source: "mains", BatteryPct: 80, BatteryKnown: true, Health: "Overheat"}},
+	} {
+		tree := []string{d + "type Battery"}
+		for _, l := range c.tree {
+			tree = append(tree, d+l)
+		}
+		if got, err := ReadPower(sys(tree...)); err != nil || got != c.want {
+			t.Errorf("%s: %+v %v, want %+v", name, got, err, c.want)
 		}
 	}
 }

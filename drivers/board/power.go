@@ -50,7 +50,7 @@ func ReadPower(root fs.FS) (Power, error) {
 		}
 		battery = true
 		batteryMV = max(batteryMV, mv)
-		if pct, err := number(root, d+"/capacity"); err == nil && pct >= 0 && pct <= 100 {
+		if pct, err := number(root, d+"/capacity"); err == nil && pct >= 0 && pct <= 100 && (pct > emptyPct || mv < chargedMV) {
 			p.BatteryPct, p.BatteryKnown = int(pct), true
 		}
 		if s, err := read(root, d+"/status"); err == nil {
@@ -58,7 +58,7 @@ func ReadPower(root fs.FS) (Power, error) {
 			// A battery that is charging or full is fed by something, even if that has no entry of its own.
 			online = online || s == "Charging" || s == "Full"
 		}
-		if h, err := read(root, d+"/health"); err == nil && h != "Unknown" && len(h) <= 32 {
+		if h, err := read(root, d+"/health"); err == nil && h != "Unknown" && len(h) <= 32 && believedHealth(root, d, h) {
 			p.Health = h
 		}
 	}
@@ -77,6 +77,26 @@ func ReadPower(root fs.FS) (Power, error) {
 		return p, fmt.Errorf("read power source: %w", ErrSilent)
 	}
 	return p, nil
+}
+
+// A gauge that has lost its table says that a cell is empty whose voltage is that of a charged one: the charge is not
+// known then. Lithium cells in use are above 4 V only with more than three quarters left.
+const (
+	emptyPct  = 10
+	chargedMV = 4000
+)
+
+// believedHealth is false for a health that follows from a temperature which no battery can have: a charger whose
+// sensor is not wired calls its battery cold, or hot.
+func believedHealth(root fs.FS, dir, health string) bool {
+	switch health {
+	case "Cold", "Cool", "Overheat", "Hot", "Warm":
+	default:
+		return true
+	}
+	t, err := number(root, dir+"/temp") // tenths of a degree
+	low, high := onBattery.limits()
+	return err != nil || float64(t) >= 10*low && float64(t) <= 10*high+100
 }
 
 // Supplies that a terminal can have: a lithium cell, five volts, a vehicle's 24.

@@ -83,12 +83,17 @@ func (r *retail) cut(b []byte) (int, []byte, verdict) {
 // retailSales are the requests that are for a card or an amount, of OPI and of nexo.
 var retailSales = []string{
 	"CardPayment", "CardPreAuthorisation", "CardPreAuthorization", "CardFinancialAdvice", "CardPaymentLoyaltyAward", "PaymentReversal", "PaymentRefund",
-	"CardBalanceQuery", "CardActivate", "CardLoad", "TicketReprint", "RepeatLastMessage", // OPI: some answer as a sale does
+	"CardBalanceQuery", "CardActivate", "CardLoad",
 	"Payment", "Reversal", "BalanceInquiry", "StoredValue", "CardAcquisition", "Loyalty",
 }
 
 // read finds the request's name and its result. Values are taken where they are one of a list, or a word of letters.
 func (r *retail) read(b []byte) (Found, bool) {
+	// What the terminal asks of the register while a command runs, to show, to print, to have a key pressed, is no
+	// command, and its answer ends none.
+	if c := retailWord(b, "MessageClass"); c == "Device" || c == "Event" || bytes.Contains(b, []byte("DeviceRe")) {
+		return Found{}, true
+	}
 	kind, result, why := retailWord(b, "RequestType"), retailWord(b, "OverallResult"), ""
 	ask := result == "" && (bytes.Contains(b, []byte("ServiceRequest")) || bytes.Contains(b, []byte("CardServiceRequest")))
 	if kind == "" {
@@ -103,7 +108,7 @@ func (r *retail) read(b []byte) (Found, bool) {
 	}
 	sale := false
 	for _, s := range retailSales {
-		sale = sale || s == kind && s != "TicketReprint" && s != "RepeatLastMessage"
+		sale = sale || s == kind
 	}
 	switch {
 	case ask && sale:
@@ -116,6 +121,8 @@ func (r *retail) read(b []byte) (Found, bool) {
 		return Found{}, true
 	case !sale:
 		return Found{Kind: End}, true
+	case kind == "CardAcquisition" && result == "Success":
+		return Found{}, true // the card is in, and its payment follows
 	}
 	f := Found{Kind: Result, Approved: result == "Success" || result == "Partial"}
 	if !f.Approved {

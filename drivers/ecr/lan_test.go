@@ -96,3 +96,26 @@ func FuzzLAN(f *testing.F) {
 		}
 	})
 }
+
+// TestATerminalsOwnQuestionsAreNoCommands: while a sale runs, the terminal asks the register to show, to print and to
+// have a key pressed, and the register answers that it has. Neither begins nor ends anything: the card is in.
+func TestATerminalsOwnQuestionsAreNoCommands(t *testing.T) {
+	for _, c := range []struct {
+		framing string
+		answers bool
+		text    string
+	}{
+		{OPI, true, `<DeviceRequest RequestType="Output" WorkstationID="1" RequestID="7"><Output OutDeviceTarget="CashierDisplay"><TextLine>ENTER PIN</TextLine></Output></DeviceRequest>`},
+		{OPI, false, `<?xml version="1.0"?><DeviceResponse RequestType="Output" WorkstationID="1" RequestID="7" OverallResult="Success"><Output OutDeviceTarget="CashierDisplay" OutResult="Success"/></DeviceResponse>`},
+		{OPI, false, `<DeviceResponse RequestType="Input" RequestID="8" OverallResult="Failure"/>`},
+		{Nexo, true, `{"SaleToPOIRequest":{"MessageHeader":{"MessageClass":"Device","MessageCategory":"Display","MessageType":"Request","ServiceID":"3","DeviceID":"9"},"DisplayRequest":{}}}`},
+		{Nexo, false, `{"SaleToPOIResponse":{"MessageHeader":{"MessageClass":"Device","MessageCategory":"Display","MessageType":"Response"},"DisplayResponse":{"OutputResult":[{"Device":"CashierDisplay","Response":{"Result":"Success"}}]}}}`},
+		{Nexo, false, `<SaleToPOIResponse><MessageHeader MessageClass="Device" MessageCategory="Input" MessageType="Response"/><InputResponse><InputResult><Response Result="Failure" ErrorCondition="Cancel"/></InputResult></InputResponse></SaleToPOIResponse>`},
+		{Nexo, true, `{"SaleToPOIResponse":{"MessageHeader":{"MessageClass":"Service","MessageCategory":"CardAcquisition","MessageType":"Response"},"CardAcquisitionResponse":{"Response":{"Result":"Success"}}}}`},
+		{Nexo, true, `{"SaleToPOIRequest":{"MessageHeader":{"MessageClass":"Event","MessageCategory":"Event","MessageType":"Notification"},"EventNotification":{"EventToNotify":"SaleAdmin"}}}`},
+	} {
+		if got := listen(NewDecoder(c.framing, c.answers), framed(c.text)); len(got) != 0 {
+			t.Errorf("%s: %+v", c.text, got)
+		}
+	}
+}

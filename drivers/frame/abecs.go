@@ -13,10 +13,10 @@ const (
 	abecsMax = 2049 // longest message, unstuffed
 )
 
-// ABECSEncrypted begins an encrypted message.
+// ABECSEncrypted is the first byte of an encrypted message.
 const ABECSEncrypted = 0x12
 
-// ABECSFrame appends a message as it goes over the line (2.2.1).
+// ABECSFrame appends a message to dst as it goes over the line (ABECS 2.12, 2.2.1).
 func ABECSFrame(dst, message []byte) []byte {
 	dst = append(dst, abecsSYN)
 	var sum uint16
@@ -33,7 +33,7 @@ func ABECSFrame(dst, message []byte) []byte {
 	return append(dst, abecsETB, byte(sum>>8), byte(sum))
 }
 
-// An ABECSToken is one thing on a PIN pad's line.
+// An ABECSToken is one thing that was found on a PIN pad's line.
 type ABECSToken byte
 
 // The things on a PIN pad's line.
@@ -46,7 +46,7 @@ const (
 	ABECSNoise   // a byte that belongs to nothing
 )
 
-// An ABECSStep is what one more byte within a message means.
+// An ABECSStep says what one more byte within a message is.
 type ABECSStep byte
 
 // What a byte within a message means.
@@ -58,7 +58,8 @@ const (
 	ABECSBroken                  // it cannot stand here: no message, or one that lost its end
 )
 
-// An ABECSReader follows a message from the byte behind its SYN on. It holds none of it. The zero value is ready.
+// An ABECSReader follows a message, beginning with the byte behind its SYN. It stores none of it. The zero value is
+// ready.
 type ABECSReader struct {
 	sum   uint16
 	place abecsPlace
@@ -73,7 +74,8 @@ const (
 	inSumLow
 )
 
-// Next takes one byte. With ABECSData comes the byte it stands for. The caller begins anew after a message has ended.
+// Next takes one byte. With ABECSData it returns the byte of the message. After a message has ended the caller begins
+// with a new reader.
 func (r *ABECSReader) Next(c byte) (ABECSStep, byte) {
 	switch r.place {
 	case inText:
@@ -108,8 +110,8 @@ func (r *ABECSReader) Next(c byte) (ABECSStep, byte) {
 }
 
 // CutABECS looks for a whole message at the beginning of b, which must begin with SYN. It returns how the message
-// stands and how many bytes it takes, SYN and check sum included; ABECSInside says that more must come. The message
-// itself is unstuffed in place, in b, when it is whole.
+// stands (ABECSInside: more bytes must come) and how many bytes it takes, SYN and check sum included. A whole message
+// is unstuffed in place, in b.
 func CutABECS(b []byte) (step ABECSStep, size int, message []byte) {
 	var r ABECSReader
 	for i := 1; i < len(b); i++ {

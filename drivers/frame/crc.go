@@ -1,6 +1,6 @@
 package frame
 
-// XOR is the longitudinal check of many links: each byte after the other, onto what is there already.
+// XOR adds bytes to a longitudinal check (LRC), the exclusive-or of all bytes, which begins with sum.
 func XOR(sum byte, b []byte) byte {
 	for _, c := range b {
 		sum ^= c
@@ -8,7 +8,7 @@ func XOR(sum byte, b []byte) byte {
 	return sum
 }
 
-// CRC16 is one step of CRC-16 with polynomial 1021, high bit first.
+// CRC16 adds a byte to a CRC-16 with polynomial 0x1021, high bit first.
 func CRC16(sum uint16, c byte) uint16 {
 	sum ^= uint16(c) << 8
 	for range 8 {
@@ -21,8 +21,8 @@ func CRC16(sum uint16, c byte) uint16 {
 	return sum
 }
 
-// CRC16Reflected is one step of CRC-16 with the same polynomial, low bit first (8408): of ZVT's link, and the FCS of
-// PPP.
+// CRC16Reflected adds a byte to a CRC-16 with the same polynomial, low bit first (0x8408): that of ZVT's link, and the
+// FCS of PPP.
 func CRC16Reflected(sum uint16, c byte) uint16 {
 	sum ^= uint16(c)
 	for range 8 {

@@ -1,6 +1,6 @@
 package frame
 
-// AllDigits reports whether b holds nothing but the digits of ASCII; it does of an empty one.
+// AllDigits reports whether b holds only the ASCII digits 0 to 9; an empty one does.
 func AllDigits(b []byte) bool {
 	for _, c := range b {
 		if c < '0' || c > '9' {

@@ -1,6 +1,6 @@
 package frame
 
-// Health counts what went wrong on the way to a reader and in its slot.
+// Health counts what went wrong on the line to a device, and between a reader and its card.
 type Health struct {
 	Answers  uint64 // well-formed answers
 	CRC      uint64 // frames whose check sum was wrong, either way
@@ -18,20 +18,12 @@ type Health struct {
 	Swapped  uint64 // frames whose check sum stood in the other order: firmware that is not what its guide says
 }
 
-// Add sums two counts.
+// Add returns the sums of two counts.
 func (h Health) Add(o Health) Health {
 	return Health{h.Answers + o.Answers, h.CRC + o.CRC, h.NAK + o.NAK, h.LostEcho + o.LostEcho, h.Garbage + o.Garbage,
 		h.Silence + o.Silence, h.Stray + o.Stray, h.Mute + o.Mute, h.Parity + o.Parity, h.Overrun + o.Overrun,
 		h.Hardware + o.Hardware, h.Moves + o.Moves, h.Resets + o.Resets, h.Swapped + o.Swapped}
 }
 
-// Line is the number of frames that the line spoiled.
+// Line is how many frames the line spoiled.
 func (h Health) Line() uint64 { return h.CRC + h.NAK + h.LostEcho }
-
-// Statistics are the counts under their UnifiedPOS names (UnifiedPOS 1.16, appendix on device statistics).
-func (h Health) Statistics() map[string]uint64 {
-	return map[string]uint64{
-		"CommunicationErrorCount": h.CRC + h.NAK + h.LostEcho + h.Silence,
-		"UnreadableCardCount":     h.Mute + h.Parity + h.Overrun,
-	}
-}

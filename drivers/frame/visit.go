@@ -1,5 +1,6 @@
-// Package frame holds what dialogues in frames have in common: a command that is sent twice, the counts of a line's
-// faults, check sums, and the framing of ABECS, which the PIN pads' driver and the decoder of register links share.
+// Package frame holds what dialogues in frames have in common: a command and its answer within a time limit, once more
+// where it failed; counts of a line's faults; check sums; and the framing of ABECS, which the driver of PIN pads and
+// the decoder of register links share.
 package frame
 
 import (
@@ -12,7 +13,7 @@ import (
 	"posdx/drivers/serial"
 )
 
-// BytesMax is what one command may bring before the device counts as babbling.
+// BytesMax is how many bytes one command may bring before the device counts as babbling.
 const BytesMax = 4096
 
 const (
@@ -20,7 +21,7 @@ const (
 	readMax = 256 // bytes of one read
 )
 
-// A Visit is one dialogue with a device: what all protocols have in common.
+// A Visit is one dialogue with a device, whatever its protocol.
 type Visit struct {
 	Link   serial.Link
 	Health Health
@@ -30,7 +31,7 @@ type Visit struct {
 	heard  int    // bytes since the command
 }
 
-// Begin drops what came before the first command: the rest of a frame that another program caused, or a notice that the
+// Begin drops what came before the first command: the rest of a frame meant for another program, or a notice that the
 // device sent by itself.
 func (v *Visit) Begin() error {
 	if p, ok := v.Link.(interface{ Discard() error }); ok {
@@ -55,14 +56,14 @@ func (v *Visit) Say(ctx context.Context, limit time.Duration, frame []byte) (sto
 	return stop, nil
 }
 
-// Add sends more within the same limit.
+// Add sends more bytes within the limit that Say has set.
 func (v *Visit) Add(ctx context.Context, b []byte) error {
 	_, err := v.Link.Write(b)
 	return serial.Why(ctx, err)
 }
 
-// Next reads a byte of the answer. Pending tells that a frame has begun: if it never ends, the error is that the line
-// is garbled, not that it is silent.
+// Next reads one byte of the answer. pending says that a frame has begun: if it never ends, the error is that the line
+// is garbled (serial.ErrGarbled), not that it is silent (serial.ErrIdle).
 func (v *Visit) Next(ctx context.Context, pending bool) (byte, error) {
 	for len(v.rest) == 0 {
 		n, err := v.Link.Read(v.in[:])
@@ -89,8 +90,8 @@ func (v *Visit) spoiled() bool {
 	return now.Garbage > then.Garbage || now.CRC > then.CRC || now.Stray > then.Stray || now.NAK > then.NAK
 }
 
-// Twice runs a dialogue, and a second time if that gave no answer. A device that was silent the second time only counts
-// as garbled.
+// Twice runs a dialogue, and a second time if the first gave no answer. A device that answered something the first
+// time and was silent the second counts as garbled, not as silent.
 func (v *Visit) Twice(ctx context.Context, what string, once func() error) error {
 	var err error
 	first := v.Health

@@ -54,7 +54,7 @@ func KindOf(l Link, sys fs.FS) Kind {
 				return Wifi
 			}
 		}
-		if l.Type == unix.ARPHRD_ETHER && usbModem(sys, l.Name) {
+		if usbModem(sys, l.Name) {
 			return Cellular
 		}
 	}

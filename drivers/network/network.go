@@ -1,8 +1,8 @@
-// Package network looks at a Linux machine's way to its hosts, layer by layer: link, address, gateway, names, TCP,
-// TLS and the quality of the path.
+// Package network looks at a Linux machine's way to its hosts, layer by layer: link, address, gateway, names, TCP, TLS
+// and the quality of the path.
 //
-// It only looks. It changes no route, address or setting, and it never sends an application byte to a host: a
-// connection is opened, at most its TLS handshake is done, and it is closed. Every function that may wait takes a
+// It only looks. It changes no route, address or setting, and never sends an application byte to a host: a connection
+// is opened, its TLS handshake is made where there is one, and it is closed. Every function that may wait takes a
 // context and returns within 100 ms of its end. IPv6 is treated like IPv4.
 //
 // The kernel's tables are read with the standard library's netlink calls: a netlink library costs 200 to 390 kB on a
@@ -19,28 +19,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Outcome is the end of one exchange with another machine.
+// An Outcome is how one exchange with another machine ended.
 type Outcome string
 
 // Outcomes. Each asker names the ones it can have.
 const (
 	OK           Outcome = "ok"
-	Refused      Outcome = "refused"
-	Timeout      Outcome = "timeout"
-	Reset        Outcome = "reset"
-	Unreachable  Outcome = "unreachable"
-	NXDomain     Outcome = "nxdomain"
-	ServFail     Outcome = "servfail"
-	Expired      Outcome = "expired"
-	NotYetValid  Outcome = "not-yet-valid"
-	NameMismatch Outcome = "name-mismatch"
-	UnknownCA    Outcome = "unknown-ca"
-	Protocol     Outcome = "protocol"
-	// Unsupported says that a peer answered in a way that cannot be judged here.
-	Unsupported Outcome = "unsupported"
-	Blackhole   Outcome = "blackhole"
-	// Stopped says that the caller's context ended before the exchange did: nothing is known.
-	Stopped Outcome = "stopped"
+	Refused      Outcome = "refused"       // the peer said no: TCP reset on SYN, DNS REFUSED
+	Timeout      Outcome = "timeout"       // no answer in time
+	Reset        Outcome = "reset"         // accepted, and closed at once
+	Unreachable  Outcome = "unreachable"   // the machine itself or a router said that there is no way
+	NXDomain     Outcome = "nxdomain"      // the name does not exist, or has no address
+	ServFail     Outcome = "servfail"      // the resolver could not find out
+	Expired      Outcome = "expired"       // a certificate has ended
+	NotYetValid  Outcome = "not-yet-valid" // a certificate has not begun
+	NameMismatch Outcome = "name-mismatch" // the certificate is another host's
+	UnknownCA    Outcome = "unknown-ca"    // no trusted authority has signed the certificate
+	Protocol     Outcome = "protocol"      // the peer does not speak TLS, or broke it off
+	Unsupported  Outcome = "unsupported"   // the peer answered in a way that cannot be judged here
+	Blackhole    Outcome = "blackhole"     // large packets vanish without notice
+	Stopped      Outcome = "stopped"       // the caller's context ended first: nothing is known
 )
 
 // Bounds of this package. What may wait is bounded by its caller's context as well.
@@ -65,14 +63,6 @@ const (
 	connectBytes   = 7 * (ipHeader + tcpHeader) // SYN, SYN-ACK with options, ACK, FIN, ACK, FIN, ACK
 	handshakeBytes = 6000                       // TLS 1.2 or 1.3 with a chain of two or three certificates
 )
-
-// ctxOutcome maps the end of a context: its own deadline is a time-out only if the caller's context still lives.
-func ctxOutcome(parent context.Context) Outcome {
-	if cutShort(parent) {
-		return Stopped
-	}
-	return Timeout
-}
 
 // almost is how long before the end of a context a dial or a read may already say that the time is up.
 const almost = 20 * time.Millisecond
@@ -112,11 +102,6 @@ func outcomeOf(parent context.Context, err error) Outcome {
 		return Timeout
 	}
 	return Unreachable
-}
-
-// ms is a duration in milliseconds with a resolution that suits a LAN.
-func ms(d time.Duration) float64 {
-	return float64(d.Round(100*time.Microsecond)) / float64(time.Millisecond)
 }
 
 // sleep waits for d or the context, whichever is first; false if it was the context.

@@ -19,9 +19,10 @@ var classDrivers = []string{"cdc_ether", "cdc_ncm", "cdc_eem", "cdc_subset", "rn
 
 // modemMakers are vendors on USB whose devices of these classes are modems (the id tables of
 // drivers/usb/serial/option.c and drivers/net/usb/qmi_wwan.c): Huawei, ZTE, Quectel, SIMCom, Fibocom, Unisoc and its
-// modules, Sierra, Telit, u-blox, MeiG, Neoway, Gosuncn, TCL, Franklin, LongSung, Cinterion, Ericsson, Comneon. Those
-// that make adapters too are left out.
-var modemMakers = []string{"12d1", "3426", "19d2", "2c7c", "1e0e", "2cb7", "1508", "1782", "1199", "1bc7", "1546", "2dee", "2949", "305a", "1c9e", "1bbb", "1410", "1e2d", "0bdb", "1519", "19d1"}
+// modules, Sierra, Telit, u-blox, MeiG, Neoway, Gosuncn, TCL, Franklin, LongSung, Cinterion, Ericsson, Comneon,
+// Qualcomm, ASR, Rolling Wireless, BroadMobi, Yuga, Option. Those that make adapters too are left out.
+var modemMakers = []string{"12d1", "3426", "19d2", "2c7c", "1e0e", "2cb7", "1508", "1782", "1199", "1bc7", "1546", "2dee", "2949", "305a", "1c9e", "1bbb", "1410", "1e2d", "0bdb", "1519", "19d1",
+	"05c6", "2ecc", "33f8", "2020", "257a", "0af0"}
 
 // Classes of interfaces (USB Implementers Forum, defined class codes; CDC 1.2, WMC 1.1): class, subclass, protocol.
 const (

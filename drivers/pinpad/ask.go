@@ -18,8 +18,8 @@ const (
 // Status words that say how a pad is, not only how a command went (3.1.1).
 const (
 	Secure   = "009" // the application holds a secure session
-	Unknown  = "010"
-	Internal = "040"
+	Unknown  = "010" // the pad does not know the command
+	Internal = "040" // internal error of the pad
 )
 
 // Ask asks a PIN pad what it is and which of its places hold a key. A pad in a secure session answers with nothing but

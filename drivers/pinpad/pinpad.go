@@ -1,7 +1,7 @@
-// Package pinpad asks Brazil's PIN pads what they are and which of their places hold a key: ABECS protocol 2.12 and
-// 2.20, chapter 3.2 (control). The pad never sends anything unasked. Only GIX and GIN are ever sent, which read what
-// the pad is. OPN would end a secure session of the payment application, CLX would clear the display, and CAN aborts
-// whatever runs: they are not in this package.
+// Package pinpad asks PIN pads of Brazil's ABECS standard (protocol 2.12 and 2.20, chapter 3.2, control) what they are
+// and which of their places hold a key. It sends GIX and GIN and nothing else, which read what the pad is. OPN would
+// end a secure session of the payment application, CLX would clear the display, and CAN aborts whatever runs: they are
+// not in this package.
 package pinpad
 
 import (
@@ -12,16 +12,16 @@ import (
 	"posdx/drivers/serial"
 )
 
-// A KeyKind is a kind of key in a PIN pad (3.1.3.2, PP_MKTDESP and the following).
+// A KeyKind is a kind of key in a PIN pad (ABECS 3.1.3.2, PP_MKTDESP and the following).
 type KeyKind byte
 
 // Kinds of keys.
 const (
-	KeyMasterPIN KeyKind = iota
-	KeyMasterData
-	KeyDUKPTPIN
-	KeyDUKPTData
-	KeyKinds
+	KeyMasterPIN  KeyKind = iota // master key for PINs
+	KeyMasterData                // master key for data
+	KeyDUKPTPIN                  // DUKPT key for PINs
+	KeyDUKPTData                 // DUKPT key for data
+	KeyKinds                     // how many kinds there are
 )
 
 func (k KeyKind) String() string {
@@ -32,7 +32,7 @@ func (k KeyKind) String() string {
 // is empty if the pad gave none. No key ever crosses the line.
 type KeyMap string
 
-// Loaded counts the keys.
+// Loaded counts the places that hold a key.
 func (m KeyMap) Loaded() (n int) {
 	for i := range len(m) {
 		if m[i] == '1' {
@@ -42,7 +42,7 @@ func (m KeyMap) Loaded() (n int) {
 	return n
 }
 
-// Has tells whether a place holds a key, and whether the pad told.
+// Has tells whether a place, from 0, holds a key; known is false if the pad did not say.
 func (m KeyMap) Has(place int) (yes, known bool) {
 	if place < 0 || place >= len(m) {
 		return false, false

@@ -102,11 +102,13 @@ func Ask(ctx context.Context, link serial.Link) (Report, error) {
 	if err != nil {
 		return p, err
 	}
-	if p.Disordered = !known; p.Disordered {
+	// Some cheap ones answer with one byte whatever is asked. What it says is told by the first question alone.
+	alike := answers[0] != well && answers == [questions]byte{answers[0], answers[0], answers[0], answers[0]}
+	if p.Disordered = !known || alike && answers[0]&^onlyFirst != well; p.Disordered {
 		return p, nil
 	}
 	for n, b := range answers {
-		if b == 0 {
+		if b == 0 || alike && n > 0 {
 			p.Unanswered = true // cheap ones know the first only
 			break
 		}
@@ -117,6 +119,13 @@ func Ask(ctx context.Context, link serial.Link) (Report, error) {
 
 // questions is how many there are: DLE EOT 1 to 4.
 const questions = 4
+
+// well is the answer to all of them of a printer that is well; onlyFirst are the bits of the first one's: the drawer's
+// pin, and off line.
+const (
+	well      = 0x12
+	onlyFirst = 0x0C
+)
 
 // bothWays asks 1, 2, 3, 4, 4, 3, 2, 1, and returns whether both answers to each were the same. Of a printer that does
 // not answer question 2 it asks question 1 alone.

@@ -77,6 +77,10 @@ func TestAskPrinter(t *testing.T) {
 			return nil
 		}, Report{Offline: true, Unanswered: true, Health: frame.Health{Answers: 2, Silence: 2}}, nil},
 		{"flow control and its own status in between", func([]byte) []byte { return []byte{0x11, 0x10, 0x13, 0x12} }, Report{Health: frame.Health{Answers: 8}}, nil},
+		{"one byte for every question: the drawer's pin", func([]byte) []byte { return []byte{0x16} }, Report{Unanswered: true, Health: frame.Health{Answers: 8}}, nil},
+		{"one byte for every question: off line", func([]byte) []byte { return []byte{0x1E} },
+			Report{Offline: true, Unanswered: true, Health: frame.Health{Answers: 8}}, nil},
+		{"one byte for every question: nobody knows what it means", func([]byte) []byte { return []byte{0x32} }, Report{Disordered: true, Health: frame.Health{Answers: 8}}, nil},
 		{"silent", func([]byte) []byte { return nil }, Report{Health: frame.Health{Silence: 2}}, serial.ErrIdle},
 		{"rubbish", func([]byte) []byte { return []byte("no") }, Report{Health: frame.Health{Silence: 2, Garbage: 4}}, serial.ErrGarbled},
 		{"never stops", func([]byte) []byte { return make([]byte, 2*frame.BytesMax) }, Report{}, serial.ErrGarbled},

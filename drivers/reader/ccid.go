@@ -23,11 +23,11 @@ const (
 
 // Error codes of a failed command (USB CCID rev 1.1, table 6.2-2).
 const (
-	ErrorMute     = 0xFE
-	ErrorParity   = 0xFD
-	ErrorOverrun  = 0xFC
-	ErrorHardware = 0xFB
-	ErrorSlotBusy = 0xE0
+	ErrorMute     = 0xFE // the card does not answer
+	ErrorParity   = 0xFD // parity error between reader and card
+	ErrorOverrun  = 0xFC // overrun between reader and card
+	ErrorHardware = 0xFB // of the reader
+	ErrorSlotBusy = 0xE0 // a command for the slot is running
 )
 
 const (

@@ -47,17 +47,20 @@ keepalive = "15m"
 compress = true
 `
 
-// The far end is a network of its own in the same guest, with the fleet view and somebody who takes the host's calls.
-// Nothing here is on the disk: while a disk works the guest waits, and its clock would jump.
-const dayStart = `/lab/load
-ifconfig eth0 down
-mkdir -p /tmp/state /tmp/run /tmp/fleet && cp /pkg/1.0.0/posdx /pkg/posdx-fleet /tmp && cp -r /pkg/keys /tmp && cat /tmp/posdx /tmp/posdx-fleet >/dev/null
+// farSide makes a network of its own in the same guest, 10.64.0.1, at the far end of wwan0; far runs a command there.
+const farSide = `/lab/load
 unshare -n sleep 1000000 & p=$!; echo $p >/tmp/far; sleep 1
 ip link add wwan0 type veth
 far0=$(ls /sys/class/net | grep veth) && ip link set $far0 netns $p || exit 1
-ifconfig wwan0 10.64.0.2 netmask 255.255.255.0 up && route add default gw 10.64.0.1
+ifconfig wwan0 10.64.0.2 netmask 255.255.255.0 up
 far() { nsenter -t $p -n "$@"; }
-far ifconfig lo up && far ifconfig $far0 10.64.0.1 netmask 255.255.255.0 up
+far ifconfig lo up && far ifconfig $far0 10.64.0.1 netmask 255.255.255.0 up || exit 1
+`
+
+// The far end has the fleet view and somebody who takes the host's calls. Nothing here is on the disk: while a disk
+// works the guest waits, and its clock would jump.
+const dayStart = farSide + `ifconfig eth0 down; route add default gw 10.64.0.1
+mkdir -p /tmp/state /tmp/run /tmp/fleet && cp /pkg/1.0.0/posdx /pkg/posdx-fleet /tmp && cp -r /pkg/keys /tmp && cat /tmp/posdx /tmp/posdx-fleet >/dev/null
 (far nc -lk -p 5000 -e /bin/true >/dev/null 2>&1 &)
 (far /tmp/posdx-fleet serve --data /tmp/fleet --lang en --mqtt-listen 10.64.0.1:8883 --mqtt-cert /tmp/keys/fleet.pem --mqtt-key /tmp/keys/fleet.key --mqtt-ca /tmp/keys/ca.pem >/tmp/fleet.log 2>&1 &)
 i=0; until grep -q ready /tmp/fleet.log || [ $i -gt 60 ]; do sleep 1; i=$((i+1)); done
@@ -74,10 +77,10 @@ const (
 		`until ` + asked + ` | grep -q '"waiting": *0'; do sleep 1; done; sleep 60`
 )
 
-// onTheLine prints bytes of IP and packets, both ways together, and the guest's time since boot in seconds. The
-// kernel's counters hold 14 bytes of Ethernet a packet, which a SIM has not.
-const onTheLine = `cd /sys/class/net/wwan0/statistics; b=$(($(cat rx_bytes) + $(cat tx_bytes)))
-p=$(($(cat rx_packets) + $(cat tx_packets))); echo $((b - 14 * p)) $p $(cut -d. -f1 /proc/uptime)`
+// onTheLine prints bytes of IP and packets, both ways together, over what leaves the terminal, and its time since boot
+// in seconds. The kernel's counters hold 14 bytes of Ethernet a packet, which a SIM has not.
+const onTheLine = `awk '/(eth|wwan)0:/ {b += $2 + $10; p += $3 + $11} END {printf "%d %d ", b - 14 * p, p}' /proc/net/dev
+cut -d. -f1 /proc/uptime`
 
 // dayBudget is what a healthy day may cost on a metered SIM, in bytes.
 const dayBudget = 100_000

@@ -1,10 +1,11 @@
-// Package incident finds a cause that many terminals report, or the silence of many; it finds what these terminals have
-// in common, follows the incident until good sales prove that it is over, and tells the terminals of it by retained
-// advisories.
+// Package incident finds causes that many terminals report at once, and the silence of many; it finds what these
+// terminals have in common, follows the incident until good sales prove that it is over, and tells the terminals of it
+// by retained advisories.
 package incident
 
 import (
 	"cmp"
+	"encoding/binary"
 	"maps"
 	"math"
 	"slices"
@@ -54,7 +55,7 @@ const (
 	KindSilence = "silence" // sessions that ended together; KindIdle: see there
 )
 
-// SegmentSilence is the segment of a sighting for a session that ended: why it did is not known.
+// SegmentSilence is the segment of a sighting that is a session's end: why it ended is not known.
 const SegmentSilence = "silence"
 
 // A Look is everything that is known of one estate at one moment.
@@ -69,25 +70,25 @@ type Look struct {
 	Rate   float64 // sales of one terminal in the last full hour; 0: not known
 }
 
-// A Finding is a cause at a place whose reports rose at this moment.
+// A Finding is a cause at a place whose reports have risen.
 type Finding struct {
-	Kind      string
-	Cause     string // report.Unexplained for a silence
-	Segment   string
-	Place     Place
-	P         float64
-	Reporters map[string]bool // terminals
-	Of        int
-	Expected  float64
-	Only      map[string]string // an Aspect's value: only such reports rose
-	Codes     []string
-	Entry     string
-	Card      string
-	Hours     []int // of the day
+	Kind      string            // KindSurge and the like
+	Cause     string            // id; report.Unexplained for a silence
+	Segment   string            // of the cause
+	Place     Place             // what the terminals have in common; empty where nothing recorded is it
+	P         float64           // probability that this is the place, among those that the reports cannot separate
+	Reporters map[string]bool   // terminals that report it
+	Of        int               // active terminals of the place
+	Expected  float64           // how many of them the base rate foretells
+	Only      map[string]string // values of Aspects: only such reports rose
+	Codes     []string          // the most frequent first
+	Entry     string            // how nearly all cards were read, "" if that differs
+	Card      string            // scheme of nearly all cards, "" if that differs
+	Hours     []int             // of the day (UTC), if nearly all reports came in these on several days
 }
 
-// Aspects are what reports, not terminals, may have in common, by the names of the contract: the code, how the card was
-// read, and its scheme.
+// Aspects are what reports, and not terminals, may have in common: the code, how the card was read, and the card's
+// scheme, by their names in the documents.
 var Aspects = [...]string{"code", "entry", "card_scheme"}
 
 // aspect is a report's value of one of Aspects, empty if it is not known.
@@ -118,44 +119,37 @@ func concerns(v *store.Sighting, only map[string]string) bool {
 // question is what is asked of one cause: who reported it in a window, and how often each terminal was expected to.
 type question struct {
 	l        *Look
+	roster   *roster
 	kind     string
 	cause    string
 	segment  string
-	reported map[string]bool
-	each     float64 // times a terminal is expected to report
-	members  map[string]map[string]int
-	total    int
+	reported []int32            // terminals, ascending
+	each     float64            // times a terminal is expected to report
 	closing  map[string]float64 // by site, as far as asked
 	only     map[string]string
 	parts    int // how many questions of this kind are asked of the cause
+
+	factors [][]float64 // by dimension and value, of the season
 }
 
-// Detect finds causes and places whose reports rose, the strongest rise first.
+// Detect finds the causes and places whose reports have risen, the strongest rise first.
 func Detect(l Look) []Finding {
-	members := map[string]map[string]int{} // by dimension and value, how many terminals
-	for _, p := range l.Places {
-		for d, v := range p {
-			if members[d] == nil {
-				members[d] = map[string]int{}
-			}
-			members[d][v]++
-		}
-	}
+	r := rosterOf(l.Places)
 	var out []Finding
 	ask := func(kind string, window time.Duration, list []store.Sighting) {
-		by, segments := map[string]map[string]bool{}, map[string]string{}
+		by, segments := map[string][]int32{}, map[string]string{}
 		for _, v := range list {
-			if v.At.Estate != l.Estate || l.Places[v.At.Terminal] == nil || !incidental(v, l.Season.Days(l.Estate)) {
+			t, here := r.number[v.At.Terminal]
+			if v.At.Estate != l.Estate || !here || !incidental(v, l.Season.Days(l.Estate)) {
 				continue
 			}
 			if by[v.Cause] == nil {
-				by[v.Cause], segments[v.Cause] = map[string]bool{}, v.Segment
+				segments[v.Cause] = v.Segment
 			}
-			by[v.Cause][v.At.Terminal] = true
+			by[v.Cause] = append(by[v.Cause], t)
 		}
 		for _, cause := range slices.Sorted(maps.Keys(by)) {
-			q := question{l: &l, kind: kind, cause: cause, segment: segments[cause], reported: by[cause], members: members,
-				total: len(l.Places)}
+			q := question{l: &l, roster: r, kind: kind, cause: cause, segment: segments[cause], reported: distinct(by[cause])}
 			q.each = l.Season.Expected(l.Estate, cause, window, l.Now)
 			if l.Sales > 0 && kind == KindSurge {
 				q.each *= l.Sales
@@ -200,7 +194,7 @@ func incidental(v store.Sighting, days int) bool {
 func (q *question) closes(site string) float64 {
 	p, known := q.closing[site]
 	if !known {
-		p = q.l.Season.Closes(q.l.Estate, site, q.members["site"][site], hourOf(q.l.Now))
+		p = q.l.Season.Closes(q.l.Estate, site, q.roster.of("site", site), hourOf(q.l.Now))
 		if q.closing == nil {
 			q.closing = map[string]float64{}
 		}
@@ -209,32 +203,58 @@ func (q *question) closes(site string) float64 {
 	return p
 }
 
+// least is how many terminals must report for a place to be found at all: each brings what it was expected to report,
+// and n reports where n times e were expected are worth n (log 1/e - 1 + e) at most, in the Poisson's measure, which
+// the detector's own exceeds by little.
+func (q *question) least() int {
+	const margin = 0.8
+	values := 1
+	f := 1.0
+	for d := range q.roster.values {
+		values += len(q.roster.values[d])
+		for v := range q.roster.values[d] {
+			f = min(f, q.factor(d, v))
+		}
+	}
+	e := soon(q.each * f)
+	each := -math.Log(e) - 1 + e
+	bar := math.Log(float64(values)) - math.Log(chance)
+	return max(MinTerminals, int(min(margin*bar/each, 1e9)))
+}
+
 // need is what a finding must be worth.
 func (q *question) need(looked int) localise.Need {
 	return localise.Need{Chance: chance, Excess: MinTerminals - 0.5, Ratio: ratio, Another: 3,
-		Looked: looked * max(1, q.parts)}
+		Looked: looked * max(1, q.parts), Brief: true}
 }
 
 // answer localises, takes what the first place explains away, and looks at the rest.
 func (q *question) answer(list []store.Sighting) []Finding {
 	var out []Finding
-	left := maps.Clone(q.reported)
-	gone := map[string]bool{} // terminals of places found
+	left := slices.Clone(q.reported)
+	gone := make([]bool, len(q.roster.names)) // terminals of places found
+	total := len(gone)
+	least := q.least()
 	for range rounds {
-		if len(left) < MinTerminals || !q.rose(left, gone) {
+		if len(left) < least {
 			return out
 		}
-		f, ok := q.one(left, gone, list)
+		count := q.roster.count(left)
+		if !q.rose(len(left), total, count, least) {
+			return out
+		}
+		f, ok := q.one(left, gone, count, least, list)
 		if !ok {
 			return out
 		}
 		out = append(out, f)
-		for t, p := range q.l.Places {
-			if f.Place.Holds(p) {
-				delete(left, t)
+		for t, name := range q.roster.names {
+			if !gone[t] && f.Place.Holds(q.l.Places[name]) {
 				gone[t] = true
+				total--
 			}
 		}
+		left = slices.DeleteFunc(left, func(t int32) bool { return gone[t] })
 	}
 	return out
 }
@@ -247,23 +267,27 @@ const (
 // alone asks the question of the reports of one code, one way of reading the card and one card scheme, the most
 // frequent first: among all reports of a cause the rise of a few of them may drown.
 func (q *question) alone(list []store.Sighting) []Finding {
-	parts := map[[2]string]map[string]bool{}
+	parts := map[[2]string][]int32{}
 	for i := range list {
 		v := &list[i]
-		if v.At.Estate != q.l.Estate || v.Cause != q.cause || !q.reported[v.At.Terminal] {
+		if v.At.Estate != q.l.Estate || v.Cause != q.cause {
+			continue
+		}
+		t, here := q.roster.number[v.At.Terminal]
+		if !here {
 			continue
 		}
 		for _, name := range Aspects {
 			if value := aspect(v, name); value != "" {
 				k := [2]string{name, value}
-				if parts[k] == nil {
-					parts[k] = map[string]bool{}
-				}
-				parts[k][v.At.Terminal] = true
+				parts[k] = append(parts[k], t)
 			}
 		}
 	}
-	maps.DeleteFunc(parts, func(_ [2]string, who map[string]bool) bool {
+	for k := range parts {
+		parts[k] = distinct(parts[k])
+	}
+	maps.DeleteFunc(parts, func(_ [2]string, who []int32) bool {
 		return len(who) < apart || float64(len(who)) > mostly*float64(len(q.reported))
 	})
 	keys := slices.SortedFunc(maps.Keys(parts), func(a, b [2]string) int {
@@ -281,34 +305,34 @@ func (q *question) alone(list []store.Sighting) []Finding {
 	return nil
 }
 
-// shared is the value of a dimension that all terminals have in common, empty if they have none.
-func (q *question) shared(dim string) string {
-	for v, n := range q.members[dim] {
-		if n == q.total {
-			return v
-		}
+// factor is how many times the mean of all a value reports the cause.
+func (q *question) factor(d, v int) float64 {
+	r := q.roster
+	if q.factors == nil {
+		q.factors = make([][]float64, len(r.dims))
 	}
-	return ""
+	if q.factors[d] == nil {
+		q.factors[d] = make([]float64, len(r.values[d]))
+	}
+	f := q.factors[d][v]
+	if f == 0 {
+		f = q.l.Season.Factor(q.l.Estate, q.cause, r.dims[d], r.values[d][v])
+		q.factors[d][v] = f
+	}
+	return f
 }
 
-// rose is the cheap look at the whole and at each single value, before any combination.
-func (q *question) rose(left, gone map[string]bool) bool {
-	total := q.total - len(gone)
+// rose is the cheap look at the whole and at each single value, before any combination: of so many terminals so many
+// reported, of each value as many as are counted.
+func (q *question) rose(left, total int, count [][]int32, least int) bool {
 	mean := soon(q.each)
-	if evidence(float64(len(left)), mean*float64(total)) > 4 {
+	if evidence(float64(left), mean*float64(total)) > 4 {
 		return true
 	}
-	count := map[[2]string]int{}
-	for t := range left {
-		for d, v := range q.l.Places[t] {
-			count[[2]string{d, v}]++
-		}
-	}
-	for k, n := range count {
-		if n >= MinTerminals {
-			of := q.members[k[0]][k[1]]
-			f := q.l.Season.Factor(q.l.Estate, q.cause, k[0], k[1])
-			if evidence(float64(n), soon(q.each*f)*float64(of)) > 4 {
+	for d := range count {
+		for v, n := range count[d] {
+			if int(n) >= least &&
+				evidence(float64(n), soon(q.each*q.factor(d, v))*float64(q.roster.members[d][v])) > 4 {
 				return true
 			}
 		}
@@ -324,97 +348,75 @@ func evidence(n, expected float64) float64 {
 	return n*math.Log(n/expected) - (n - expected)
 }
 
-// one finds the best place.
-func (q *question) one(left, gone map[string]bool, list []store.Sighting) (Finding, bool) {
-	// Values that fewer than MinTerminals report are no place; left out, the terminals fall into few leaves.
-	count := map[[2]string]int{}
-	for t := range left {
-		for d, v := range q.l.Places[t] {
-			count[[2]string{d, v}]++
+// one finds the best place. Values that fewer than least report are no place; left out, the terminals fall into few
+// leaves.
+func (q *question) one(left []int32, gone []bool, count [][]int32, least int, list []store.Sighting) (Finding, bool) {
+	r := q.roster
+	var dims []string
+	var at []int // of dims in the roster
+	looked := 0
+	for _, d := range report.Dimensions {
+		if k := slices.Index(r.dims, d); k >= 0 && r.shared(d) == "" {
+			dims, at = append(dims, d), append(at, k)
+			looked += len(r.values[k])
 		}
 	}
-	dims := slices.DeleteFunc(slices.Clone(report.Dimensions), func(d string) bool {
-		return len(q.members[d]) == 0 ||
-			q.shared(d) != ""
-	})
-	factors := map[[2]string]float64{}
-	leaves := map[string]*localise.Leaf{}
-	values := make([]string, len(dims))
-	looked := 0
-	for _, d := range dims {
-		looked += len(q.members[d])
+	failed := make([]bool, len(r.names))
+	for _, t := range left {
+		failed[t] = true
 	}
-	var b strings.Builder
-	for _, t := range slices.Sorted(maps.Keys(q.l.Places)) {
-		p := q.l.Places[t]
+	leaves := map[string]int{}
+	var flat []localise.Leaf
+	key := make([]byte, 0, 4*len(dims))
+	for t := range r.names {
 		if gone[t] {
 			continue
 		}
-		b.Reset()
+		key = key[:0]
 		factor := 1.0
-		for i, d := range dims {
-			values[i] = ""
-			v := p[d]
-			k := [2]string{d, v}
-			if v != "" {
-				f, ok := factors[k]
-				if !ok {
-					f = q.l.Season.Factor(q.l.Estate, q.cause, d, v)
-					factors[k] = f
-				}
+		for _, d := range at {
+			v := r.value(t, d)
+			if v >= 0 {
 				// The most telling of a terminal's values stands for it.
-				if math.Abs(math.Log(f)) > math.Abs(math.Log(factor)) {
+				if f := q.factor(d, v); math.Abs(math.Log(f)) > math.Abs(math.Log(factor)) {
 					factor = f
 				}
-				if count[k] >= MinTerminals {
-					values[i] = v
+				if int(count[d][v]) < least {
+					v = -1
 				}
 			}
-			b.WriteString(values[i])
-			b.WriteByte(0)
+			key = binary.LittleEndian.AppendUint32(key, uint32(v))
 		}
-		l := leaves[b.String()]
-		if l == nil {
-			l = &localise.Leaf{Values: slices.Clone(values)}
-			leaves[b.String()] = l
+		k, ok := leaves[string(key)]
+		if !ok {
+			k = len(flat)
+			leaves[string(key)] = k
+			l := localise.Leaf{Values: make([]string, len(dims))}
+			for i, d := range at {
+				if v := int32(binary.LittleEndian.Uint32(key[4*i:])); v >= 0 {
+					l.Values[i] = r.values[d][v]
+				}
+			}
+			flat = append(flat, l)
 		}
+		l := &flat[k]
 		l.Total++
 		expected := soon(q.each * factor)
 		if q.segment == SegmentSilence {
-			expected = max(expected, q.closes(p["site"]))
+			expected = max(expected, q.closes(q.l.Places[r.names[t]]["site"]))
 		}
 		l.Expected += expected
-		if left[t] {
+		if failed[t] {
 			l.Failed++
 		}
 	}
-	flat := make([]localise.Leaf, 0, len(leaves))
-	for _, k := range slices.Sorted(maps.Keys(leaves)) {
-		flat = append(flat, *leaves[k])
-	}
-	r := localise.Localise(dims, flat, q.need(looked))
 	f := Finding{Kind: q.kind, Cause: q.cause, Segment: q.segment, Reporters: map[string]bool{}}
-	switch {
-	case r.Outside:
-		f.Place, f.P, f.Of, f.Expected = Place{}, 1, int(r.Total), r.Expected
-		// What all have in common says nothing by itself, but if the fault is of a kind that is shared so, it is the place.
-		for _, d := range whose[q.segment] {
-			if v := q.shared(d); v != "" && len(gone) == 0 {
-				f.Place = Place{d: v}
-				break
-			}
-		}
-	case len(r.Elements) > 0:
-		best := slices.MaxFunc(r.Elements, func(a, b localise.Element) int {
-			return cmp.Compare(a.P*natural(q.segment, a.Dims), b.P*natural(q.segment, b.Dims))
-		})
-		f.Place, f.P, f.Of, f.Expected = best.Dims, best.P, int(best.Total), best.Expected
-	default:
+	if !q.place(&f, localise.Localise(dims, flat, q.need(looked)), slices.Contains(gone, true)) {
 		return f, false
 	}
-	for t := range left {
-		if f.Place.Holds(q.l.Places[t]) {
-			f.Reporters[t] = true
+	for _, t := range left {
+		if name := r.names[t]; f.Place.Holds(q.l.Places[name]) {
+			f.Reporters[name] = true
 		}
 	}
 	if f.Kind == KindIdle {
@@ -432,6 +434,29 @@ func (q *question) one(left, gone map[string]bool, list []store.Sighting) (Findi
 	f.Only = q.only
 	f.common(list, q.cause)
 	return f, true
+}
+
+// place enters the best of the places that were found, false if there is none.
+func (q *question) place(f *Finding, r localise.Result, others bool) bool {
+	switch {
+	case r.Outside:
+		f.Place, f.P, f.Of, f.Expected = Place{}, 1, int(r.Total), r.Expected
+		// What all have in common says nothing by itself, but if the fault is of a kind that is shared so, it is the place.
+		for _, d := range whose[q.segment] {
+			if v := q.roster.shared(d); v != "" && !others {
+				f.Place = Place{d: v}
+				break
+			}
+		}
+	case len(r.Elements) > 0:
+		best := slices.MaxFunc(r.Elements, func(a, b localise.Element) int {
+			return cmp.Compare(a.P*natural(q.segment, a.Dims), b.P*natural(q.segment, b.Dims))
+		})
+		f.Place, f.P, f.Of, f.Expected = best.Dims, best.P, int(best.Total), best.Expected
+	default:
+		return false
+	}
+	return true
 }
 
 // common notes what the reports of an incident have in common beyond their terminals: the codes, the most frequent

@@ -21,7 +21,7 @@ const (
 	same = 0.6
 )
 
-// A Member is the state of one terminal, for the proof that an incident is over.
+// A Member is how one terminal stands, to prove that an incident is over.
 type Member struct {
 	Online bool
 	GoodAt time.Time // last approved sale
@@ -53,9 +53,9 @@ func Follow(l Look, found []Finding, list []store.Incident, members map[string]M
 	return out
 }
 
-// After is the look without the reports that closed incidents rest on: reports of such an incident's causes at its
-// place from before it was closed neither open it again nor make another. Reports that an open incident rests on stay,
-// and so do those of an incident that was merged into an open one, which explains them.
+// After returns the look without reports that closed incidents account for: a report from before an incident was
+// closed, of its cause and place, neither opens it again nor makes another. Reports of open incidents stay, and so do
+// those of incidents merged into an open one.
 func (l Look) After(list []store.Incident) Look {
 	var over, open []*store.Incident
 	for k := range list {

@@ -38,8 +38,8 @@ type sales [hoursOfWeek]float32
 
 type estateSite struct{ estate, site string }
 
-// Sells is the part of a site's terminals, of which there are so many, that tell of sales in an hour like one: the less
-// of what this hour of the week and this hour of all days say.
+// Sells is the share of a site's terminals that report sales in an hour like this one: the smaller of what this hour
+// of the week and this hour of all days say.
 func (s *Season) Sells(estate, site string, terminals int, hour int64) float64 {
 	known, told := s.active[estate], s.sold[estateSite{estate, site}]
 	if known == nil || told == nil || terminals == 0 {
@@ -60,7 +60,7 @@ func (s *Season) Sells(estate, site string, terminals int, hour int64) float64 {
 	return min(always, p)
 }
 
-// Sold makes the rows of the sales that terminals told of in one hour.
+// Sold makes the rows of the base rate for the sales that terminals reported in one hour.
 func (s *Season) Sold(estate string, hour int64, places map[string]Place,
 	told map[report.Address]bool) []store.SeasonRow {
 	sites := map[string]float64{}

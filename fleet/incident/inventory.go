@@ -14,8 +14,8 @@ import (
 	"posdx/agent/report"
 )
 
-// An Inventory is what terminals have in common with others by a list of the operator; it takes precedence over what
-// they report themselves.
+// An Inventory is an operator's list of what terminals have in common with others. It goes before what they report
+// themselves.
 type Inventory map[report.Address]map[string]string
 
 // ReadInventory reads a CSV file whose first line names its columns: estate, terminal, and dimensions. Further columns
@@ -64,7 +64,8 @@ func ReadInventory(r io.Reader) (Inventory, error) {
 	}
 }
 
-// An InventoryFile is read again when it changes. If it cannot be read, what was read before stays.
+// An InventoryFile is an inventory that is read again when its file changes. If it cannot be read, what was read
+// before stays.
 type InventoryFile struct {
 	Path string
 
@@ -101,7 +102,7 @@ func (f *InventoryFile) Load(again bool) (news bool, err error) {
 	return news, nil
 }
 
-// Of is what the file holds of one terminal.
+// Of returns what the file says of one terminal.
 func (f *InventoryFile) Of(at report.Address) map[string]string {
 	if f == nil {
 		return nil

@@ -78,9 +78,10 @@ func (b *late) over(estate string, now time.Time) []time.Time {
 	return out
 }
 
-// Past updates the incidents of an estate with what a look at a window of the past found. An incident that lasted then
-// and explains a finding is told its name and its beginning; what none explains is one that nobody saw at its time: it
-// is quiet already, and good sales since then prove that it is over. It returns those that changed: new ones have No 0.
+// Past updates the incidents of an estate with what a look at a window of the past found: reports that terminals had
+// kept while they were offline. A finding that an incident of that time explains gives it its cause and beginning; any
+// other becomes an incident that nobody saw at its time, quiet already, which good sales since then prove to be over.
+// It returns those that changed; new ones have No 0.
 func Past(l Look, found []Finding, list []store.Incident) []store.Incident {
 	var out []*store.Incident
 	for _, v := range found {
@@ -175,6 +176,10 @@ func (w *Watch) past(ctx context.Context, now time.Time, estate string, recent [
 	for _, end := range w.late.over(estate, now) {
 		from := end.Add(-Window)
 		news := w.late.within(from, end)
+		if !enough(news, estate) {
+			delete(w.late.dirty[estate], end)
+			continue
+		}
 		all := slices.Clone(news)
 		for _, part := range [][]store.Sighting{w.slow, recent} {
 			for _, v := range part {
@@ -205,6 +210,23 @@ func (w *Watch) past(ctx context.Context, now time.Time, estate string, recent [
 		delete(w.late.dirty[estate], end)
 	}
 	return list, changed, nil
+}
+
+// enough tells whether as many terminals of an estate as it takes to find something told late of one cause.
+func enough(news []store.Sighting, estate string) bool {
+	who := map[string]map[string]bool{}
+	for _, v := range news {
+		if v.At.Estate != estate {
+			continue
+		}
+		if who[v.Cause] == nil {
+			who[v.Cause] = map[string]bool{}
+		}
+		if who[v.Cause][v.At.Terminal] = true; len(who[v.Cause]) >= MinTerminals {
+			return true
+		}
+	}
+	return false
 }
 
 // tell is how many of a finding's terminals told of it late.

@@ -8,17 +8,18 @@ import (
 	"posdx/agent/report"
 )
 
-// Scopes of an incident that are no dimension.
+// Scopes of an incident beside the dimensions.
 const (
 	ScopePlace  = "place"  // several dimensions
 	ScopeEstate = "estate" // none of the recorded ones
 )
 
-// A Place is a value for each of some dimensions: what the terminals of an incident have in common, or all that is
-// known of one terminal.
+// A Place is some dimensions with a value each: what the terminals of an incident have in common, or all that is known
+// of one terminal.
 type Place map[string]string
 
-// Scope and key name a place in two words.
+// Scope returns how topics and pages name a place: its dimension and value, ScopePlace and a key of several, or
+// ScopeEstate.
 func (p Place) Scope(estate string) (scope, key string) {
 	dims := slices.Sorted(maps.Keys(p))
 	switch len(dims) {
@@ -39,7 +40,7 @@ func (p Place) String() string {
 	return strings.Join(s, " ")
 }
 
-// Holds tells whether a terminal belongs to the place.
+// Holds tells whether a terminal, of which this is known, belongs to the place.
 func (p Place) Holds(of Place) bool {
 	for d, v := range p {
 		if of[d] != v {
@@ -71,7 +72,8 @@ func natural(segment string, p map[string]string) float64 {
 	return w
 }
 
-// PlaceOf gathers what is known of a terminal: its birth, its code table, and what the inventory says instead.
+// PlaceOf gathers what is known of a terminal: from its birth, its code table, and the inventory, which goes before
+// the birth.
 func PlaceOf(birth report.Birth, scheme string, inventory map[string]string) Place {
 	p := Place{}
 	for d, v := range birth.Labels {

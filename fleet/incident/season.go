@@ -9,7 +9,8 @@ import (
 	"posdx/fleet/store"
 )
 
-// The base rate's prior: what is not known yet is taken to be seen in one of two hundred terminal-hours.
+// The prior of the base rate: until more is known, a cause is taken to be reported in one of two hundred
+// terminal-hours.
 const (
 	priorSeen  = 1
 	priorHours = 200
@@ -17,8 +18,9 @@ const (
 	// priorShare is how many reports' weight the mean of all has against a single value's own share of them.
 	priorShare = 5
 
-	// unseenHour is how much busier than the mean an hour of the day may be that was never seen.
-	unseenHour = 3
+	// unseen is taken for an hour of the day that was never seen, whatever is known of others: at night nobody sells, and
+	// nothing fails.
+	unseen = 3. * priorSeen / priorHours
 
 	// A cause that an incident is about adds no more to an hour than grows times what was expected, and a few: an outage
 	// is not learned as usual, and what is usual is learned in days though it was taken for an incident at first.
@@ -41,7 +43,7 @@ const (
 )
 
 // A Season is the base rate of every cause: in how many terminal-hours it is reported, by the hour of the week, and
-// which values of a dimension report more than their part. The zero value knows nothing.
+// which values of a dimension report it more often than others. The zero value knows nothing.
 type Season struct {
 	active map[string]*slots // by estate: terminal-hours
 	seen   map[estateCause]*slots
@@ -87,7 +89,7 @@ func slotOf(hour int64) int { return int(hour % hoursOfWeek) }
 
 func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 
-// Add enters a part of the base rate. The row without a cause and a dimension tells the terminal-hours of an estate.
+// Add enters a row of the base rate. A row without cause and dimension gives the terminal-hours of an estate.
 func (s *Season) Add(r store.SeasonRow) {
 	if s.active == nil {
 		*s = Season{map[string]*slots{}, map[estateCause]*slots{}, map[string]map[int64]bool{}, map[share]float64{},
@@ -128,8 +130,8 @@ func (s *Season) Last(estate string) int64 { return s.last[estate] }
 // Days is how many days of an estate are in the base rate.
 func (s *Season) Days(estate string) int { return len(s.days[estate]) }
 
-// Rate is how often one terminal reports a cause in an hour like this one. For an hour of the week with few
-// observations the rate of the same hour on all days is mixed in, and for that the rate of all hours.
+// Rate is how often one terminal reports a cause in an hour like this one. Where the hour of the week has few
+// observations, the same hour of all days is mixed in, and where that has few, all hours.
 func (s *Season) Rate(estate, cause string, hour int64) float64 {
 	seen, active := s.seen[estateCause{estate, cause}], s.active[estate]
 	if seen == nil {
@@ -138,17 +140,17 @@ func (s *Season) Rate(estate, cause string, hour int64) float64 {
 	if active == nil {
 		active = new(slots)
 	}
-	rate := (seen.all + priorSeen) / (active.all + priorHours)
-	weight := priorHours + active.all/float64(max(1, 24*s.Days(estate))) // an hour of the fleet
 	slot := slotOf(hour)
 	if active.day(slot) == 0 {
-		rate *= unseenHour
+		return unseen
 	}
+	rate := (seen.all + priorSeen) / (active.all + priorHours)
+	weight := priorHours + active.all/float64(max(1, 24*s.Days(estate))) // an hour of the fleet
 	rate = (seen.day(slot) + rate*weight) / (active.day(slot) + weight)
 	return (seen.week[slot] + rate*weight) / (active.week[slot] + weight)
 }
 
-// Expected is how many times one terminal reports a cause within a window that ends now.
+// Expected is how many reports of a cause one terminal makes within a window that ends now.
 func (s *Season) Expected(estate, cause string, window time.Duration, now time.Time) float64 {
 	sum := 0.0
 	for at := now.Add(-window); at.Before(now); {
@@ -162,7 +164,7 @@ func (s *Season) Expected(estate, cause string, window time.Duration, now time.T
 	return sum
 }
 
-// Factor is how many times the mean of all a value of a dimension reports a cause. A new value counts as the mean.
+// Factor is how many times as often as the mean a value of a dimension reports a cause; 1 for a new value.
 func (s *Season) Factor(estate, cause, dim, value string) float64 {
 	all := s.sums[share{estate, "", dim, ""}]
 	if all == 0 {
@@ -172,13 +174,12 @@ func (s *Season) Factor(estate, cause, dim, value string) float64 {
 	return (s.shares[share{estate, cause, dim, value}] + priorShare) / (expected + priorShare)
 }
 
-// Part is the part of a cause's reports that has a value of one of Aspects; of a cause of which little is known, all.
+// Part is the share of a cause's reports that has a value of one of Aspects; 1 where little is known of the cause.
 func (s *Season) Part(estate, cause, name, value string) float64 {
 	return (s.shares[share{estate, cause, name, value}] + priorShare) / (s.sums[share{estate, cause, name, ""}] + priorShare)
 }
 
-// Closes is the part of a site's terminals, of which there are so many, that fall silent by habit about an hour: 0 if
-// no habit is known.
+// Closes is the share of a site's terminals that fall silent by habit about this hour; 0 if no habit is known.
 func (s *Season) Closes(estate, site string, terminals int, hour int64) float64 {
 	days := s.Days(estate)
 	if site == "" || terminals == 0 || days < habitDays {
@@ -204,8 +205,8 @@ func (s *Season) Closes(estate, site string, terminals int, hour int64) float64 
 	return min(1, p)
 }
 
-// Close makes the rows of one hour: the reports of each cause, without those that belong to an incident, and the
-// terminals that were online. A site that closes as it does every day is not among its silences.
+// Close makes the rows of the base rate for one hour: the reports of each cause, but for those of an incident, and the
+// terminals that were online. A site that closes as it does every day is none of its silences.
 func (s *Season) Close(estate string, hour int64, list []store.Sighting, places map[string]Place,
 	incident func(cause string) bool) []store.SeasonRow {
 	active := len(places)

@@ -59,6 +59,9 @@ type Need struct {
 	Another float64
 
 	Looked int // elements that the caller looked at and left out, for Chance
+
+	// Brief: where nothing can stand out, Candidates stay empty. A fleet asks thousands of times a day.
+	Brief bool
 }
 
 // Published is the Need for one minute of a service with thousands of calls.
@@ -114,18 +117,30 @@ func Localise(dims []string, leaves []Leaf, need Need) Result {
 	w := work{leaves: leaves, need: need}
 	r := Result{Elements: []Element{}, Candidates: []Element{}}
 	all := make([]int32, 0, len(leaves))
+	var whole sums
 	for i, l := range leaves {
-		r.Failed, r.Expected, r.Total = r.Failed+l.Failed, r.Expected+l.Expected, r.Total+l.Total
+		r.Total += l.Total
+		whole.add(l)
 		all = append(all, int32(i))
 	}
-	looked := w.enumerate(len(dims)) + need.Looked
+	r.Failed, r.Expected = whole.failed, whole.expected
+	w.number(len(dims))
+	looked, most := w.look(len(dims))
+	looked += need.Looked
+	bar := math.Log(float64(looked)) - math.Log(need.Chance)
+	if need.matters(whole.failed, whole.expected) {
+		most = max(most, whole.bound())
+	}
+	if need.Brief && most < bar {
+		return r
+	}
+	w.enumerate(len(dims))
 	for i := range w.elements {
 		w.elements[i].gain = w.gain(w.elements[i].leaves)
 	}
 	w.elements = slices.DeleteFunc(w.elements, func(e element) bool { return e.gain <= 0 })
 	slices.SortFunc(w.elements, byMerit(func(e element) float64 { return e.gain }))
-	whole := w.gain(all)
-	bar := math.Log(float64(looked)) - math.Log(need.Chance)
+	rise := w.gain(all)
 
 	best, of := w.weigh()
 	// What all but the best hypothesis' elements share is drift; only what is beyond it is their own.
@@ -143,8 +158,8 @@ func Localise(dims []string, leaves []Leaf, need Need) Result {
 		stands = stands || e.gain >= bar && need.matters(e.failed, e.expected*drift)
 	}
 	slices.SortFunc(w.elements, byMerit(func(e element) float64 { return e.p }))
-	evenly := whole > best // no part explains it better than the whole does: a drift that all share, or worse
-	r.Outside = evenly && whole >= bar && need.matters(r.Failed, r.Expected)
+	evenly := rise > best // no part explains it better than the whole does: a drift that all share, or worse
+	r.Outside = evenly && rise >= bar && need.matters(r.Failed, r.Expected)
 	for i := range w.elements {
 		e := &w.elements[i]
 		if i == MaxNamed {
@@ -176,18 +191,50 @@ func byMerit(merit func(element) float64) func(a, b element) int {
 	}
 }
 
+// sums are what the leaves of an element come to.
+type sums struct {
+	failed, expected float64
+	largest          float64 // what is foretold of one leaf
+}
+
+func (s *sums) add(l Leaf) {
+	s.failed, s.expected, s.largest = s.failed+l.Failed, s.expected+l.Expected, max(s.largest, l.Expected)
+}
+
+// bound is the most that gain can be of leaves with these sums. With m foretold of the largest and k for shape, what a
+// rate of r costs a leaf is (f+k) log(1+x), where x = e(r-1)/(k+e); the logarithm is concave and x is at most that of
+// the largest, so that all leaves together cost at least E k/m log(1+m(r-1)/(k+m)).
+func (s *sums) bound() float64 {
+	if s.failed <= s.expected {
+		return 0
+	}
+	r := largest
+	if left := s.expected*shape - s.failed*s.largest; left > 0 {
+		r = min(largest, s.failed*shape/left)
+	}
+	m := s.largest
+	return s.failed*math.Log(r) - s.expected*shape/m*math.Log1p(m*(r-1)/(shape+m))
+}
+
 type work struct {
 	leaves   []Leaf
 	need     Need
 	names    [][]string // by dimension, the values by their number
+	coded    []int32    // of each leaf in turn the numbers of its values, -1 for none
 	elements []element
+
+	at    []int32 // by the numbers of its values, the element; of the round that marked it
+	mark  []int32
+	round int32
 }
 
-// enumerate makes every element of up to maxDims dimensions that has a call, drops those that did not rise, and returns
-// how many there were.
-func (w *work) enumerate(dims int) int {
+// maxTable bounds the table by which an element is found.
+const maxTable = 1 << 22
+
+// number gives every value of a dimension its number.
+func (w *work) number(dims int) {
 	w.names = make([][]string, dims)
-	coded := make([][]int32, len(w.leaves))
+	w.coded = make([]int32, len(w.leaves)*dims)
 	for d := range dims {
 		for _, l := range w.leaves {
 			if v := l.Values[d]; v != "" {
@@ -196,55 +243,111 @@ func (w *work) enumerate(dims int) int {
 		}
 		slices.Sort(w.names[d])
 		w.names[d] = slices.Compact(w.names[d])
+		for i, l := range w.leaves {
+			n, ok := slices.BinarySearch(w.names[d], l.Values[d])
+			if !ok {
+				n = -1
+			}
+			w.coded[i*dims+d] = int32(n)
+		}
 	}
-	for i, l := range w.leaves {
-		coded[i] = make([]int32, dims)
-		for d, v := range l.Values {
-			coded[i][d] = -1
-			if n, ok := slices.BinarySearch(w.names[d], v); ok {
-				coded[i][d] = int32(n)
+}
+
+// group calls each with every leaf that is part of an element of some dimensions, and the number of the element; these
+// are numbered as they come. It returns how many there are.
+func (w *work) group(mask uint32, each func(leaf, element int)) int {
+	dims := len(w.names)
+	size := 1
+	for m := mask; m != 0 && size <= maxTable; m &= m - 1 {
+		size *= max(1, len(w.names[bits.TrailingZeros32(m)]))
+	}
+	var sparse map[[maxDims]int32]int32
+	if size > maxTable {
+		sparse = map[[maxDims]int32]int32{}
+	} else if size > len(w.at) {
+		w.at, w.mark, w.round = make([]int32, size), make([]int32, size), 0
+	}
+	w.round++
+	n := int32(0)
+leaf:
+	for i := range w.leaves {
+		if w.leaves[i].Total <= 0 {
+			continue
+		}
+		var key [maxDims]int32
+		k, dense := 0, 0
+		for m := mask; m != 0; m &= m - 1 {
+			d := bits.TrailingZeros32(m)
+			v := w.coded[i*dims+d]
+			if v < 0 {
+				continue leaf
+			}
+			key[k], dense = v, dense*len(w.names[d])+int(v)
+			k++
+		}
+		var e int32
+		switch ok := false; {
+		case sparse != nil:
+			if e, ok = sparse[key]; !ok {
+				e = n
+				sparse[key] = e
+			}
+		case w.mark[dense] == w.round:
+			e = w.at[dense]
+		default:
+			e = n
+			w.at[dense], w.mark[dense] = e, w.round
+		}
+		n = max(n, e+1)
+		each(i, int(e))
+	}
+	return int(n)
+}
+
+// look counts the elements of up to maxDims dimensions that have a call. most is what none of those that matter can be
+// worth more than.
+func (w *work) look(dims int) (looked int, most float64) {
+	var all []sums
+	for _, mask := range masks(dims) {
+		all = all[:0]
+		looked += w.group(mask, func(leaf, e int) {
+			if e == len(all) {
+				all = append(all, sums{})
+			}
+			all[e].add(w.leaves[leaf])
+		})
+		for i := range all {
+			if w.need.matters(all[i].failed, all[i].expected) {
+				most = max(most, all[i].bound())
 			}
 		}
 	}
-	looked := 0
+	return max(looked, 1), most
+}
+
+// enumerate makes every element that rose.
+func (w *work) enumerate(dims int) {
 	for _, mask := range masks(dims) {
 		// One set of dimensions at a time keeps the memory to one of them.
-		at := map[[maxDims]int32]int{}
 		var group []element
-	leaf:
-		for i := range w.leaves {
-			l := &w.leaves[i]
-			if l.Total <= 0 {
-				continue
-			}
-			var key [maxDims]int32
-			n := 0
-			for m := mask; m != 0; m &= m - 1 {
-				v := coded[i][bits.TrailingZeros32(m)]
-				if v < 0 {
-					continue leaf
+		w.group(mask, func(leaf, e int) {
+			if e == len(group) {
+				values := make([]int32, 0, maxDims)
+				for m := mask; m != 0; m &= m - 1 {
+					values = append(values, w.coded[leaf*dims+bits.TrailingZeros32(m)])
 				}
-				key[n] = v
-				n++
+				group = append(group, element{mask: mask, values: values})
 			}
-			e, ok := at[key]
-			if !ok {
-				e = len(group)
-				at[key] = e
-				group = append(group, element{mask: mask, values: slices.Clone(key[:n])})
-			}
-			g := &group[e]
-			g.leaves = append(g.leaves, int32(i))
+			g, l := &group[e], &w.leaves[leaf]
+			g.leaves = append(g.leaves, int32(leaf))
 			g.failed, g.expected, g.total = g.failed+l.Failed, g.expected+l.Expected, g.total+l.Total
-		}
-		looked += len(group)
+		})
 		for _, e := range group {
 			if e.failed > e.expected {
 				w.elements = append(w.elements, e)
 			}
 		}
 	}
-	return max(looked, 1)
 }
 
 // masks lists the sets of one to maxDims of so many dimensions.

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Point is the count in one step of time.
+// A Point is a count in one step of time.
 type Point struct {
 	Scheme, Code string // of a course by code
 	Cause        string // of a course by cause
@@ -17,7 +17,8 @@ type Point struct {
 	Count        float64
 }
 
-// Codes counts the codes of tallies, approvals included, in steps of hours from the hour of a moment on.
+// Codes counts the codes of tallies, approvals included, in so many steps of so many hours, from the hour of a moment
+// on.
 func (s *Store) Codes(ctx context.Context, in Estates, from time.Time, steps, hours int, code string) ([]Point, error) {
 	cond, args := in.only("estate")
 	cond = cmp.Or(cond, "1 = 1")
@@ -48,8 +49,8 @@ func (s *Store) Codes(ctx context.Context, in Estates, from time.Time, steps, ho
 // unbooked is how many hours may be over or under way that no season has yet: it is entered some time after the hour.
 const unbooked = 2
 
-// Causes counts the terminals that reported each cause in an hour, in steps of hours from the hour of a moment on.
-// Hours that no season has yet are counted from the diagnoses themselves.
+// Causes counts the terminals that reported each cause, in so many steps of so many hours, from the hour of a moment
+// on. Hours that are in no base rate yet are counted from the diagnoses themselves.
 func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, hours int, cause string) ([]Point,
 	error) {
 	cond, args := in.only("estate")
@@ -111,7 +112,7 @@ func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, h
 	return list, now.Err()
 }
 
-// A Tallied is how many diagnoses one code or cause has.
+// A Tallied is how many diagnoses one code, or one cause, has.
 type Tallied struct {
 	Code      string `json:"code,omitempty"`
 	Scheme    string `json:"scheme,omitempty"`
@@ -121,11 +122,11 @@ type Tallied struct {
 	Terminals int    `json:"terminals"`
 }
 
-// Sample bounds how many diagnoses one count reads: the newest.
+// Sample is how many diagnoses, the newest, one count reads at most.
 const Sample = 1000
 
-// CausesOf counts the causes that a code had since a moment, or the codes that a cause had, the most common first: of
-// the newest 1 000 diagnoses with it.
+// CausesOf counts which causes a code had since a moment or, where code is "", which codes a cause had, the most
+// common first. It reads the newest diagnoses, Sample at most.
 func (s *Store) CausesOf(ctx context.Context, in Estates, code, cause string, since time.Time) ([]Tallied, error) {
 	low, err := s.placeAt(ctx, since)
 	if err != nil {
@@ -160,7 +161,7 @@ func (s *Store) CausesOf(ctx context.Context, in Estates, code, cause string, si
 	return list, rows.Err()
 }
 
-// A Rate is the base rate of a cause: in how many of the terminal-hours since a moment it was reported.
+// A Rate is the base rate of a cause: it was reported in so many of so many active terminal-hours.
 type Rate struct{ Reported, Active float64 }
 
 // BaseRate reads the base rate of a cause.
@@ -179,7 +180,7 @@ func (s *Store) BaseRate(ctx context.Context, in Estates, cause string, since ti
 	return r, nil
 }
 
-// A Quiet is how many terminals send nothing, in three ways.
+// Quiet is how many terminals send nothing, in three ways.
 type Quiet struct {
 	Offline int `json:"offline"` // for an hour and more, and not because they were told to stop
 	Unheard int `json:"unheard"` // nothing came for a day

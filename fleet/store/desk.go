@@ -14,7 +14,7 @@ import (
 	"posdx/agent/report"
 )
 
-// A Task is a terminal that needs a person for one cause.
+// A Task is a terminal that needs a person because of one cause.
 type Task struct {
 	Estate   string    `json:"estate"`
 	Terminal string    `json:"terminal"`
@@ -32,9 +32,9 @@ type Task struct {
 // MaxTasks bounds a list of tasks.
 const MaxTasks = 2000
 
-// Tasks lists the terminals that have reported one of some causes since a moment and, unless until is zero, before
-// another, with at least this probability, and for which no later report shows that it is over. They go by region and
-// site.
+// Tasks lists the terminals that have reported one of some causes since a moment (and before until, unless that is
+// zero) with at least a probability, and of which no later report shows that it is over. They are in the order of
+// region and site.
 func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place map[string]string, since, until time.Time,
 	least float64) ([]Task, error) {
 	low, err := s.placeAt(ctx, since)
@@ -126,7 +126,7 @@ func (s *Store) AskedOne(ctx context.Context, in Estates, at report.Address, id 
 	return list[0], nil
 }
 
-// A Command is one that was sent to a terminal, and its answer.
+// A Command is one that was sent to a terminal, with the answer.
 type Command struct {
 	Name  string        `json:"name"`
 	ID    string        `json:"id"`
@@ -136,7 +136,7 @@ type Command struct {
 	Reply *report.Reply `json:"reply,omitempty"` // the last that came; nil while none did
 }
 
-// NoteCommand keeps that a command goes to a terminal.
+// NoteCommand records that a command is being sent to a terminal.
 func (s *Store) NoteCommand(ctx context.Context, at report.Address, c Command) error {
 	_, err := s.write.ExecContext(ctx, s.sql("INSERT INTO commands (estate, terminal, name, id, who, sent) VALUES (?, ?, ?, ?, ?, ?)"), at.Estate, at.Terminal, c.Name, c.ID, clean(c.Who), millis(c.Sent))
 	if err != nil {
@@ -215,7 +215,7 @@ func (s *Store) SaveFind(ctx context.Context, at report.Address, f Find) error {
 	return nil
 }
 
-// Find returns what people found at a diagnosis, ErrNone if nobody said.
+// Find returns what people found after a diagnosis, ErrNone if nobody said.
 func (s *Store) Find(ctx context.Context, in Estates, at report.Address, id string) (Find, error) {
 	if !in.Has(at.Estate) {
 		return Find{}, ErrNone
@@ -237,8 +237,8 @@ func (s *Store) Find(ctx context.Context, in Estates, at report.Address, id stri
 // A Became is a diagnosis whose outcome is known.
 type Became = report.Became
 
-// Became lists diagnoses with their outcomes, the newest first, of one cause or of all; the next call continues before
-// the time of the last one.
+// Became lists diagnoses whose outcome is known, the newest first, of one cause or, where that is "", of all. The next
+// call passes the time of the last one as before.
 func (s *Store) Became(ctx context.Context, in Estates, cause string, since, before time.Time, limit int) ([]Became,
 	error) {
 	cond, of := in.only("estate")
@@ -272,7 +272,7 @@ func (s *Store) Became(ctx context.Context, in Estates, cause string, since, bef
 	return list, rows.Err()
 }
 
-// A View is a page with its filters that an account has saved.
+// A View is a page, with its filters, that an account has saved.
 type View struct {
 	No   int64     `json:"no"`
 	Who  string    `json:"who"`

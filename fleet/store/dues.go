@@ -11,7 +11,8 @@ import (
 	"posdx/agent/report"
 )
 
-// A Due is something of a terminal that ends at a foreseeable moment.
+// A Due is something about a terminal that ends at a foreseeable moment: a certificate, a flash memory, a radio
+// network.
 type Due struct {
 	Estate   string    `json:"estate"`
 	Terminal string    `json:"terminal"`
@@ -33,14 +34,14 @@ const (
 	paceSteps = 1.0 // that it rose by
 )
 
-// A Dated is what a terminal's newest health document tells of things that end.
+// A Dated is what a terminal's newest health document says of things that end.
 type Dated struct {
 	At   report.Address
 	Seen time.Time
 	List []Due
 }
 
-// SaveDues stores what ends at each of some terminals, and replaces what was stored of it.
+// SaveDues stores what ends at each of some terminals, in place of what was stored before.
 func (s *Store) SaveDues(ctx context.Context, list []Dated) error {
 	for part := range slices.Chunk(list, maxPlaces) {
 		if err := s.saveDues(ctx, part); err != nil {
@@ -129,7 +130,7 @@ func worn(first began, value float64, now int64) int64 {
 	return now + int64(left*day)
 }
 
-// A DueFilter chooses what ends; an empty field does not restrict.
+// A DueFilter selects what ends. An empty field does not restrict.
 type DueFilter struct {
 	In       Estates
 	Estate   string
@@ -191,7 +192,7 @@ func (f DueFilter) where() (string, []any) {
 	return cond, args
 }
 
-// A DueCount is how much of one kind ends within each of some times.
+// A DueCount is how much of one kind ends before each of some moments.
 type DueCount struct {
 	Kind   string `json:"kind"`
 	Within []int  `json:"within"` // before each of the moments asked for

@@ -11,7 +11,7 @@ import (
 	"posdx/agent/report"
 )
 
-// A Sighting is a recent report of a code by a terminal, with the cause that its diagnosis names.
+// A Sighting is a terminal's report of a code, with the cause that its diagnosis names.
 type Sighting struct {
 	At             report.Address
 	Received       time.Time // of what had waited at the terminal: when it happened
@@ -25,8 +25,8 @@ type Sighting struct {
 // maxSightings bounds what one look for incidents reads.
 const maxSightings = 200_000
 
-// Sightings lists what arrived since a moment, newest first. Documents that had waited at the terminal are about the
-// past and are left out.
+// Sightings lists what arrived since a moment, the newest first. What had waited at its terminal is about the past and
+// is left out; see Backlog.
 func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, error) {
 	rows, err := s.read.QueryContext(ctx,
 		s.sql(`SELECT estate, terminal, received, repeats + 1, scheme, code, entry, card_scheme, cause, segment
@@ -59,10 +59,10 @@ func (s *Store) placeBefore(ctx context.Context, when time.Time) (int64, error) 
 	return place - 1, err
 }
 
-// Backlog lists what had waited at its terminal and stands in the fleet's list after a place, up to what arrived until
-// a moment; Received is when it happened. A report of a terminal that did not believe its clock, or whose clock is
-// ahead of the fleet's, is left out: when it happened is not known. It returns the place that the next call reads on
-// from; of more than limit rows the rest is for that call. A negative place begins with what arrived since a moment.
+// Backlog lists reports that had waited at their terminals, with the moment at which they happened in Received. It
+// reads on from a place in the order of arrival, up to what arrived before until, limit rows at most, and returns the
+// place for the next call. A negative place begins with what arrived since a moment. A report is left out where its
+// time cannot be believed: the terminal did not trust its clock, or the clock is ahead of the fleet's.
 func (s *Store) Backlog(ctx context.Context, after int64, since, until time.Time, limit int) ([]Sighting, int64,
 	error) {
 	wrong := func(err error) ([]Sighting, int64, error) { return nil, 0, fmt.Errorf("list backlog: %w", err) }
@@ -184,16 +184,16 @@ func (s *Store) Births(ctx context.Context, since time.Time, each func(report.Ad
 	return rows.Err()
 }
 
-// A SeasonRow is a part of the base rate: in an hour (dim empty), or a day by one value of a dimension, how many
-// terminals reported a cause and how many terminal-hours there were to do so.
+// A SeasonRow is a part of the base rate: how many terminals reported a cause, and in how many active terminal-hours.
+// It is of one hour where Dim is empty, else of one day and one value of a dimension.
 type SeasonRow struct {
 	Estate, Cause, Dim, Value string
 	Hour                      int64 // since 1970
 	Terminals, Active         float64
 }
 
-// DimBeyond is the dimension of the reports of an hour that are no part of the base rate, since they are more than an
-// incident leaves of it: with them a course shows what there was.
+// DimBeyond is the SeasonRow.Dim of reports of an hour that are not in the base rate because they belong to an
+// incident. Courses over time add them.
 const DimBeyond = "beyond@hour"
 
 // Seasons reads the base rate since a moment.
@@ -281,7 +281,7 @@ type Incident struct {
 	read time.Time // Closed as it was read: what a person ended meanwhile is not written over
 }
 
-// Detail is what an incident is known by beyond its columns.
+// Detail is what is known of an incident beyond the columns that it is searched by.
 type Detail struct {
 	Kind      string            `json:"kind,omitempty"`  // surge slow silence idle
 	Place     map[string]string `json:"place,omitempty"` // dimensions and their values; none: outside of what is recorded
@@ -303,7 +303,7 @@ type Detail struct {
 
 const incidentColumns = "estate, scope, scope_key, cause, segment, code, opened, seen, closed, terminals, of_terminals, peak, detail"
 
-// An IncidentFilter chooses incidents; an empty field does not restrict.
+// An IncidentFilter selects incidents. An empty field does not restrict.
 type IncidentFilter struct {
 	In           Estates
 	No           int64
@@ -372,8 +372,8 @@ func (s *Store) FindIncidents(ctx context.Context, f IncidentFilter) ([]Incident
 	return list, rows.Err()
 }
 
-// SaveIncident writes an incident; with No 0 a new one, whose number it sets. If a person has ended or merged it since
-// it was read it is not changed: the next look reads it anew.
+// SaveIncident writes an incident; with No 0 a new one, whose number it sets. An incident that a person has closed or
+// merged since it was read stays as it is: the next look reads it anew.
 func (s *Store) SaveIncident(ctx context.Context, i *Incident) error {
 	if i.read.IsZero() || !i.Closed.IsZero() {
 		return s.saveIncident(ctx, s.write, i)

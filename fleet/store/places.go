@@ -27,7 +27,7 @@ type Placed struct {
 // listed ends the dimension of a change that the inventory made.
 const listed = "@inventory"
 
-// A Change is a new value of a dimension of a terminal: a new application, another carrier.
+// A Change is a new value of a dimension at a terminal: a new application, another carrier.
 type Change struct {
 	Estate   string    `json:"estate"`
 	Terminal string    `json:"terminal"`
@@ -144,7 +144,7 @@ func within(table string, place map[string]string) (string, []any) {
 	return strings.Join(cond, " AND "), args
 }
 
-// A Value is one value of a dimension, and the state of its terminals.
+// A Value is one value of a dimension with a count of its terminals.
 type Value struct {
 	Estate    string `json:"estate"`
 	Dim       string `json:"dimension"`
@@ -203,7 +203,7 @@ func (s *Store) placeAt(ctx context.Context, when time.Time) (int64, error) {
 	return place, err
 }
 
-// A Share is how many of the terminals with a value have reported something.
+// A Share is how many of the terminals with a value reported something.
 type Share struct {
 	Dim       string `json:"dimension"`
 	Value     string `json:"value"`
@@ -211,8 +211,8 @@ type Share struct {
 	Of        int    `json:"of"`
 }
 
-// Told is who told of one of some causes within a time, in one estate: what came in then, and what had waited at its
-// terminal and happened then.
+// A Told selects the reports of some causes in one estate within a time, those that had waited at their terminals and
+// happened then included.
 type Told struct {
 	Estate   string
 	Causes   []string
@@ -220,13 +220,13 @@ type Told struct {
 	late     []Sighting // what had waited and came since, whenever it happened
 }
 
-// LateWithin is how long after a time what had waited and tells of it is looked for.
+// LateWithin is how long after a time reports about it, that had waited at their terminals, are looked for.
 const LateWithin = 48 * time.Hour
 
 // maxWaited bounds how much of it is read.
 const maxWaited = 5000
 
-// Told reads who told of one of some causes within a time.
+// Told finds the terminals that reported one of some causes within a time.
 func (s *Store) Told(ctx context.Context, estate string, causes []string, from, to time.Time) (Told, error) {
 	t := Told{Estate: estate, Causes: causes, From: from, To: to}
 	low, err := s.placeAt(ctx, from)
@@ -286,7 +286,7 @@ func (s *Store) reporters(ctx context.Context, t Told) (string, []any, error) {
 	return "WITH told AS MATERIALIZED (SELECT DISTINCT terminal FROM (" + q + ") AS u) ", args, nil
 }
 
-// Shares says for each value of each dimension of an estate how many of its terminals told, and all there are.
+// Shares counts, for each value of each dimension of the estate, the terminals that reported and all.
 func (s *Store) Shares(ctx context.Context, t Told) ([]Share, error) {
 	with, args, err := s.reporters(ctx, t)
 	if err != nil {
@@ -328,7 +328,7 @@ func (s *Store) Shares(ctx context.Context, t Told) ([]Share, error) {
 	return list, nil
 }
 
-// Reporting counts, in each step from a moment on, the terminals of a place that told in it.
+// Reporting counts, in each of some steps from a moment on, the terminals of a place that reported.
 func (s *Store) Reporting(ctx context.Context, t Told, place map[string]string, from time.Time, steps int,
 	each time.Duration) ([]float64, error) {
 	list := make([]float64, steps)
@@ -413,7 +413,7 @@ func (s *Store) inPlace(ctx context.Context, estate string, terminals []string,
 	return here, rows.Err()
 }
 
-// InAndOut counts the terminals of a place, and the others of its estate, and how many of each told.
+// InAndOut counts the terminals of a place, and those of the rest of its estate, and how many of each reported.
 func (s *Store) InAndOut(ctx context.Context, t Told, place map[string]string) (in, out Share, err error) {
 	estate := t.Estate
 	with, args, err := s.reporters(ctx, t)
@@ -464,7 +464,7 @@ func (s *Store) Changes(ctx context.Context, in Estates, at report.Address, limi
 	return list, rows.Err()
 }
 
-// A ChangeCount is a change that several terminals saw.
+// A ChangeCount is a change that happened at several terminals.
 type ChangeCount struct {
 	Dim       string    `json:"dimension"`
 	Was       string    `json:"was"`

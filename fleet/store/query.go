@@ -24,7 +24,7 @@ const searchRows = 20_000
 // ErrNone is the error when there is no such document.
 var ErrNone = errors.New("not found")
 
-// A Row is one diagnosis as stored: its highest revision.
+// A Row is one diagnosis as it is stored, in its highest revision.
 type Row struct {
 	Place      int64           `json:"place"` // ascending in the order in which the fleet learnt of them
 	Estate     string          `json:"estate"`
@@ -39,7 +39,7 @@ type Row struct {
 	stream int64
 }
 
-// A Filter chooses diagnoses; an empty field does not restrict.
+// A Filter selects diagnoses. An empty field does not restrict.
 type Filter struct {
 	In               Estates
 	Estate, Terminal string
@@ -88,9 +88,9 @@ func ParsePlace(s string) (Place, error) {
 	return p, nil
 }
 
-// Diagnoses lists the diagnoses that a filter chooses, newest first, and the place to read on from (zero at the end). A
-// search may return few or none and yet a place to read on from.
-// The whole fleet's list goes by the order of arrival; one terminal's by its boots and sequence. Neither asks a clock.
+// Diagnoses lists the diagnoses that a filter selects, the newest first, and the place to read on from, zero at the
+// end. A search for Text may return few or none and still have more to come. The fleet's list is in the order of
+// arrival, one terminal's in the order of its boots and sequence numbers; neither asks a clock.
 func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 	var where []string
 	var args []any
@@ -199,7 +199,8 @@ func (f Filter) times(ctx context.Context, s *Store, add func(string, ...any)) (
 	return low, high, nil
 }
 
-// Diagnosis returns one diagnosis. Ids are unique within a boot; after a terminal lost its memory the newest is meant.
+// Diagnosis returns one diagnosis. Ids are unique within a boot count; if a terminal lost its memory and used one
+// again, the newest is returned.
 func (s *Store) Diagnosis(ctx context.Context, in Estates, at report.Address, id string) (Row, error) {
 	if !in.Has(at.Estate) {
 		return Row{}, ErrNone
@@ -309,7 +310,7 @@ type Reply struct {
 
 const terminalColumns = "estate, terminal, state, reason, state_at, first_seen, last_seen, scheme, rejected, limited, good_at, failed_at"
 
-// A TerminalFilter chooses terminals; an empty field does not restrict.
+// A TerminalFilter selects terminals. An empty field does not restrict.
 type TerminalFilter struct {
 	In     Estates
 	Estate string
@@ -514,7 +515,7 @@ type Summary struct {
 	Gaps      int `json:"terminals_with_gaps"` // with numbers that are missing and unexplained
 }
 
-// Summary counts; now is the end of the day it counts over.
+// Summary counts the fleet of a reader, over the 24 hours that end at now.
 func (s *Store) Summary(ctx context.Context, in Estates, now time.Time) (Summary, error) {
 	var sum Summary
 	day := millis(now.Add(-24 * time.Hour))

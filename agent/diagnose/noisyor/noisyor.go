@@ -1,57 +1,55 @@
-// Package noisyor is the mathematics of a diagnosis: which causes explain what was seen, alone or together.
+// Package noisyor is the mathematics of a diagnosis: which causes explain what was seen, alone or together. It knows
+// nothing of payments.
 //
-// It is Bayes' rule over sets of causes: none, each alone, every pair, and, where asked for, as many of the larger ones
-// as carry weight. What was seen is independent given the causes; how several causes act on one finding is a leaky
-// noisy-OR (Pearl 1988, 4.3.2; Henrion 1989 for the leak), or whatever the pairs' own figures say. It knows nothing of
-// payments, is deterministic, and exact within the sets it looks at.
+// It is Bayes' rule over sets of causes: none, each alone and every pair. What was seen is independent given the
+// causes. How several causes act on one finding is a leaky noisy-OR (Pearl, Probabilistic Reasoning in Intelligent
+// Systems, 1988, 4.3.2; Henrion 1989 for the leak): each produces it by itself, and the leak is how probable it is
+// without any of them. The result is exact within the sets that are looked at, and the same every time.
 package noisyor
 
 import (
-	"cmp"
 	"math"
 	"slices"
-	"sort"
 )
 
-// An Effect is what one cause alone does to one finding.
+// An Effect is what one cause alone does to one finding: with it, and no other cause, the finding is abnormal with
+// probability P.
 type Effect struct {
-	Cause int
-	P     float64 // P(out of order | only this cause)
+	Cause int     // its index in Problem.Odds
+	P     float64 // P(abnormal | only this cause)
 }
 
-// A Finding is what one look showed: something out of the order, or nothing.
+// A Finding is what one look showed: something abnormal, or nothing.
 //
-// Causes that make "out of order" likelier than the leak does produce it, each on its own: noisy-OR. Causes that make
-// it less likely only say so where no other one produces it.
+// A cause whose P is above the leak produces the abnormality; several do so independently of each other. A cause whose
+// P is below the leak makes it less likely, and counts only where no other cause produces it.
 type Finding struct {
-	Seen    bool        // it was out of the order
-	Leak    float64     // P(out of order | none of the causes)
-	Effects []Effect    // of the causes that have one, ascending
-	Pair    [][]float64 // P(out of order | these two), by causes; nil where causes act independently
+	Seen    bool        // something abnormal was seen
+	Leak    float64     // P(abnormal | none of the causes)
+	Effects []Effect    // of the causes that have one, ascending by cause
+	Pair    [][]float64 // P(abnormal | these two), by causes; nil where causes act independently
 }
 
-// A Problem is what is asked.
+// A Problem is what is asked: the causes with their prior odds, and what was found.
 type Problem struct {
-	Odds     []float64 // prior odds of each cause, alone against none
+	Odds     []float64 // prior odds of each cause alone against none
 	Findings []Finding
-	Both     func(a, b int) float64 // prior odds of these two together, 0 for never; nil: independent
-	Single   []bool                 // causes that are never in company; nil: any may be
-	Largest  int                    // the largest sets looked at: 1 or 2, or more for at most 64 independent causes
-	Width    int                    // of the sets of each size from 3 on, how many are followed further
+	Both     func(a, b int) float64 // prior odds of these two together against none, 0 for never; nil: the product
+	Single   []bool                 // causes that are never paired; nil: any may be
 }
 
-// A Company is two causes together.
+// A Company is two causes that are present together, by their index, and the probability of that.
 type Company struct {
 	A, B int
 	P    float64
 }
 
-// A Posterior is the answer.
+// A Posterior is how probable each set of causes is, given the findings.
 type Posterior struct {
 	None     float64   // probability that no cause is present
 	Alone    []float64 // probability that each cause is present and no other
 	Marginal []float64 // probability that each cause is present
-	Pairs    []Company // of one per cent and more, most probable first
+	Pairs    []Company // those of 0.01 and more, eight at most, most probable first
 }
 
 // least is the smallest probability of anything: what never happens by the figures happens once in a million.
@@ -59,13 +57,14 @@ const least = 1e-6
 
 func bound(p float64) float64 { return min(max(p, least), 1-least) }
 
-// Solve weighs every set.
+// Solve weighs every set of causes that the problem allows.
 func Solve(p *Problem) Posterior {
-	n := len(p.Odds)
-	if p.Largest > 2 && (n > 64 || p.Both != nil) {
-		panic("noisyor: sets of more than two need independent causes, at most 64")
-	}
-	single := make([]float64, n) // log weights, relative to none
+	return weigh(p).posterior()
+}
+
+// weigh adds up none, every single cause and every pair.
+func weigh(p *Problem) *sum {
+	single := make([]float64, len(p.Odds)) // log weights, relative to none
 	for i, o := range p.Odds {
 		single[i] = math.Log(max(o, 1e-300))
 	}
@@ -76,16 +75,12 @@ func Solve(p *Problem) Posterior {
 		}
 	}
 	t := newSum(single)
-	if p.Largest >= 2 {
-		t.pairs(p, single)
-	}
-	if p.Largest > 2 {
-		t.larger(p)
-	}
-	return t.posterior()
+	t.pairs(p, single)
+	return t
 }
 
-// ratio returns log P(as it was seen | out of order with probability p) against the leak.
+// ratio returns the logarithm of how much likelier the finding is, as it was seen, if it is abnormal with probability
+// p than by the leak alone.
 func (x *Finding) ratio(p float64) float64 {
 	if x.Seen {
 		return math.Log(bound(p) / bound(x.Leak))
@@ -113,7 +108,8 @@ func (x *Finding) together(a, b Effect) float64 {
 	return max(a.P, b.P)
 }
 
-// A sum adds weights up by member, relative to the heaviest single cause or none, so that nothing overflows.
+// A sum adds up the weights of sets, by their members. Weights are relative to the heaviest single cause or none, so
+// that nothing overflows.
 type sum struct {
 	scale, all, none float64
 	alone, marginal  []float64
@@ -135,7 +131,8 @@ func newSum(single []float64) *sum {
 	return t
 }
 
-// pairs adds every pair of causes. Only findings on which both act need a second look: elsewhere the logarithms add.
+// pairs adds every pair of causes. Its logarithm is the sum of the two single ones, but for findings on which both
+// act: only those are gone through.
 func (t *sum) pairs(p *Problem, single []float64) {
 	n := len(single)
 	var able []int // causes that may be in company; at is where each stands among them
@@ -189,7 +186,7 @@ func (t *sum) pairs(p *Problem, single []float64) {
 
 const kept = 8 // pairs that are named at most
 
-// keep inserts a pair among the heaviest.
+// keep inserts a pair into a list of the heaviest.
 func keep(list []Company, c Company) []Company {
 	i := len(list)
 	for i > 0 && list[i-1].P < c.P {
@@ -214,92 +211,4 @@ func (t *sum) posterior() Posterior {
 		}
 	}
 	return p
-}
-
-// A set of causes on the way to larger ones.
-type set struct {
-	members uint64
-	prior   float64   // log odds
-	quiet   []float64 // log P(quiet), by finding
-	weight  float64   // log of prior times likelihood, relative to none
-}
-
-// larger follows the heaviest sets of three causes and more. What three do to a finding follows from what each and
-// every two of them do: the logarithms of staying quiet add, as in a noisy-OR, with a correction for every two.
-func (t *sum) larger(p *Problem) {
-	n, m := len(p.Odds), len(p.Findings)
-	one, two := make([][]float64, m), make([][]float64, m)
-	level := []set{{quiet: make([]float64, m)}}
-	for f := range p.Findings {
-		x := &p.Findings[f]
-		none := math.Log(1 - bound(x.Leak))
-		level[0].quiet[f] = none
-		one[f], two[f] = make([]float64, n), make([]float64, n*n)
-		for _, e := range x.Effects {
-			one[f][e.Cause] = math.Log(1-bound(e.P)) - none
-		}
-		for _, a := range x.Effects {
-			for _, b := range x.Effects {
-				if a.Cause != b.Cause {
-					two[f][a.Cause*n+b.Cause] = math.Log(1-bound(x.together(a, b))) - none - one[f][a.Cause] - one[f][b.Cause]
-				}
-			}
-		}
-	}
-	seen := map[uint64]bool{}
-	for size := 1; size <= p.Largest; size++ {
-		var next []set
-		clear(seen)
-		for i := range level {
-			from := &level[i]
-			for c := range n {
-				members := from.members | 1<<c
-				if members == from.members || seen[members] {
-					continue
-				}
-				seen[members] = true
-				s := set{members: members, prior: from.prior + math.Log(p.Odds[c]), quiet: slices.Clone(from.quiet)}
-				s.weight = s.prior
-				for f := range s.quiet {
-					q := s.quiet[f] + one[f][c]
-					for b := range n {
-						if from.members&(1<<b) != 0 {
-							q += two[f][c*n+b]
-						}
-					}
-					s.quiet[f] = q
-					s.weight += p.Findings[f].ratio(1 - math.Exp(min(q, 0)))
-				}
-				next = append(next, s)
-			}
-		}
-		if size > 2 {
-			for i := range next {
-				t.addSet(&next[i])
-			}
-		}
-		sort.Sort(byWeight(next))
-		if level = next; size > 1 {
-			level = next[:min(len(next), p.Width)]
-		}
-	}
-}
-
-// byWeight sorts the heaviest first. (slices.SortFunc is compiled anew for each type, ten kilobytes a time.)
-type byWeight []set
-
-func (s byWeight) Len() int      { return len(s) }
-func (s byWeight) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
-func (s byWeight) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(s[j].weight, s[i].weight), cmp.Compare(s[i].members, s[j].members)) < 0
-}
-
-func (t *sum) addSet(s *set) {
-	w := math.Exp(s.weight - t.scale)
-	t.all += w
-	for c := range t.marginal {
-		if s.members&(1<<c) != 0 {
-			t.marginal[c] += w
-		}
-	}
 }

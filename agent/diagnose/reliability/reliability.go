@@ -1,4 +1,5 @@
-// Package reliability holds what diagnoses said against what came of them.
+// Package reliability compares what diagnoses said with what came of them: were those called 90 % probable right nine
+// times in ten?
 package reliability
 
 import (
@@ -10,28 +11,29 @@ import (
 	"posdx/agent/report"
 )
 
-// edges part the stated probabilities.
+// edges are the bounds of the bins of stated probability.
 var edges = [...]float64{0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0000001}
 
-// A Bin is what was stated with about the same probability, and what became of it.
+// A Bin is the diagnoses whose first cause was given about the same probability, and how often it was right.
 type Bin struct {
-	Low, High    float64
-	N, BorneOut  int
-	Stated, True float64 // mean of what was said, and the share borne out
-	Lo, Hi       float64 // Wilson's interval of that share at 95 %
+	Low, High    float64 // stated probabilities, from Low to below High
+	N, BorneOut  int     // diagnoses, and those that were right
+	Stated, True float64 // mean of the stated probabilities, and the share that was right
+	Lo, Hi       float64 // Wilson's score interval of that share at 95 %
 }
 
-// A Sum is what became of diagnoses in all.
+// A Sum is what became of many diagnoses, of one cause or of all.
 type Sum struct {
-	Cause                               string
-	BorneOut, Refuted, Mended, Untested int
-	FoundSame, FoundOther, FoundNothing int
-	Judged                              int     // of which it is known whether they were right, and what they said
-	Right                               int     // of these
-	Stated, True, Gap                   float64 // gap: mean distance of stated and true over the bins, by their size
+	Cause                               string  // its id, "" for all
+	BorneOut, Refuted, Mended, Untested int     // by what their terminal told (report.Outcome)
+	FoundSame, FoundOther, FoundNothing int     // by what people found: the cause named, another one, nothing
+	Judged                              int     // with a stated probability, known to be right or wrong
+	Right                               int     // those of Judged that were right
+	Stated, True                        float64 // of Judged, as in Bin
+	Gap                                 float64 // calibration error: mean of |Stated-True| over the bins, by their size
 }
 
-// Of sums up what became of diagnoses.
+// Of sums up diagnoses, in bins of stated probability and in all.
 func Of(list []report.Became) ([]Bin, Sum) {
 	bins := make([]Bin, len(edges)-1)
 	for i := range bins {
@@ -74,8 +76,8 @@ func Of(list []report.Became) ([]Bin, Sum) {
 	return bins, all
 }
 
-// ByCause sums up what became of the diagnoses of each cause: first where people found nothing, then what was judged
-// most.
+// ByCause sums up the diagnoses of each cause. Causes whose diagnoses people found nothing behind come first, then
+// those with most diagnoses judged.
 func ByCause(list []report.Became) []Sum {
 	causes := map[string][]report.Became{}
 	for _, b := range list {

@@ -25,8 +25,9 @@ const (
 	// 90 s that a service manager waits for a start.
 	freeCrashes  = 1
 	longestPause = 30 * time.Second
-	// ReducedAfter crashes in the window the daemon starts reduced: whatever crashes is likely a device, a log or a
-	// network, and the payment application must have its answer. bareAfter more the way to the fleet is left out too.
+	// ReducedAfter is how many crashes within the window make the daemon start reduced, without checks: whatever
+	// crashes is likely a device, a log or a network, and the payment application must still have its answer. From
+	// BareAfter on it does without the fleet too.
 	ReducedAfter = 5
 	BareAfter    = 8
 	// reducedFor without a crash the daemon starts whole again.
@@ -40,8 +41,8 @@ const (
 // errCalm ends a reduced run: the supervisor starts the daemon again, whole.
 var errCalm = errors.New("no crash for a while: starting whole again")
 
-// Lives remembers how the starts of the daemon since boot ended. The file is in the folder of its socket, which is in
-// memory: a crash loop does not wear flash, and after a boot counting begins anew. The methods may be called on nil,
+// Lives remembers how the starts of the daemon since boot ended. Its file lies in the folder of the socket, which is
+// in memory: a crash loop does not wear flash, and a reboot begins anew. The methods may be called on a nil Lives,
 // which remembers nothing.
 type Lives struct {
 	dir  string
@@ -172,7 +173,8 @@ func (l *Lives) pause() time.Duration {
 	return min(time.Second<<min(n-1, 10), longestPause)
 }
 
-// Reduced returns why this start does without checks, "" if it does not; bare tells that it does without the fleet too.
+// Reduced returns why this start does without checks, "" if it does not; bare is true if it does without the fleet
+// too.
 func (l *Lives) Reduced() (why string, bare bool) {
 	if l == nil || len(l.kept.Crashes) < ReducedAfter {
 		return "", false
@@ -190,7 +192,8 @@ func (l *Lives) Watch() report.Watch {
 	return report.Watch{LastCrash: l.kept.Last, Reduced: why}
 }
 
-// Calm ends a reduced run when it has gone well for long enough, so that the next start is a whole one.
+// Calm ends a reduced run with an error when it has gone well for long enough, so that the next start is a whole one;
+// it returns nil when ctx ends.
 func Calm(ctx context.Context) error {
 	t := time.NewTimer(reducedFor)
 	defer t.Stop()

@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Shed returns what gives back the pages of the program's own file that the process has touched: it is called when a
-// round of background checks is over, because what starting, such a round or a diagnosis needs is twice what waiting
-// does. The pages stay in the kernel's page cache, where they are the first to go when memory is short; what is needed
-// again is mapped again, without reading the flash unless they have gone. Pages that were or can be written are not
-// touched. Goroutines may run meanwhile; the returned function itself is for one at a time.
+// Shed returns a function that gives back to the kernel the pages of the program's own file that the process has
+// touched. It is called when a round of background checks is over: starting up, such a round or a diagnosis needs
+// twice the memory that waiting does. The pages stay in the kernel's page cache, from which they are the first to go
+// when memory is short; a page that is needed again is mapped again, and read from flash only if it has gone. Pages
+// that can be written are not touched. Goroutines may run meanwhile; the function itself must not be called twice at
+// once.
 func Shed() func() {
 	spans, err := unwritable()
 	return func() {

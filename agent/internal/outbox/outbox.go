@@ -36,7 +36,7 @@ const (
 	retryMax      = 30 * time.Second // flash that is well again is used again after this long at most
 )
 
-// ErrFull is the error of a box that holds nothing but more important records.
+// ErrFull is the error of a box whose space is taken by more important records.
 var ErrFull = errors.New("the space is taken by more important records")
 
 // Options bound a Box. The zero value means the defaults.
@@ -100,7 +100,7 @@ type Record struct {
 // first: the fleet cannot acknowledge what lies behind a gap before it knows the gap.
 type Pos struct{ report, disk, ram uint64 }
 
-// After is the place behind r.
+// After returns the place behind r.
 func (p Pos) After(r Record) Pos {
 	switch {
 	case r.ram:
@@ -113,7 +113,7 @@ func (p Pos) After(r Record) Pos {
 	return p
 }
 
-// Past reports whether p lies behind r, so that Next has given r out on the way to p.
+// Past reports whether p lies behind r: Next has given r out on the way to p.
 func (p Pos) Past(r Record) bool {
 	if r.ram {
 		return r.Seq <= p.ram
@@ -445,8 +445,7 @@ func (f frame) record(e epoch, ram bool) Record {
 		Doc: f.doc, ram: ram}
 }
 
-// ErrFuture is the error of an ack that names a start of this box which has not happened yet: nothing is removed for
-// it.
+// ErrFuture is the error of an ack for a start of this box that has not been yet. Nothing is removed for it.
 var ErrFuture = errors.New("it is for a start that has not been")
 
 // Ack removes everything up to seq if epoch is one of this box's. Sequences go on over starts, so the boot matters only
@@ -476,8 +475,8 @@ func (b *Box) Ack(epoch string, boot, seq uint64) error {
 	return nil
 }
 
-// AckSent is Ack for a caller that has sent what lies before at and nothing else. A fleet stops waiting for what is
-// missing in the end; its ack then covers numbers that it has not seen, and those are kept.
+// AckSent is Ack for a caller that has sent everything before at and nothing behind it. A fleet gives up waiting for
+// missing documents in the end, so its ack may cover numbers that were never sent: those are kept.
 func (b *Box) AckSent(at Pos, epoch string, boot, seq uint64) error {
 	b.mu.Lock()
 	next := seq + 1
@@ -501,14 +500,14 @@ func (b *Box) AckSent(at Pos, epoch string, boot, seq uint64) error {
 	return b.Ack(epoch, boot, next-1)
 }
 
-// First returns the record that Next gives out first, without giving it out.
+// First returns the record that Next would give out first.
 func (b *Box) First() (Record, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.next(Pos{})
 }
 
-// Ends calls with each epoch that records are held in, and the number of its next record.
+// Ends returns, for each epoch in which records are held, the number of its next record.
 func (b *Box) Ends() map[string]uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

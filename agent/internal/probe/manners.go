@@ -152,7 +152,8 @@ func (p *place) ended(o network.Outcome, v appView, now time.Time) (tells bool) 
 	return !v.open && !p.differs
 }
 
-// A Form is how the payment application opens its handshakes with a target; the zero value means that it is not known.
+// A Form is how the payment application opens its TLS handshakes with a target. The zero value means that it is not
+// known.
 type Form = network.Form
 
 // Largest hello that fits into one packet of the narrowest usual path, and versions of TLS and TLCP.
@@ -162,7 +163,8 @@ const (
 	versionTLS  = 0x0301
 )
 
-// FormOf is the form of a hello that was captured: its size, the newest version it offers and its server name.
+// FormOf returns the form of a captured hello: its size in bytes, the newest version that it offers, and its server
+// name.
 func FormOf(size int, version uint16, name string) Form {
 	f := Form{Name: name}
 	if version >= versionTLS && version < tls.VersionTLS13 {
@@ -183,8 +185,9 @@ func FormOf(size int, version uint16, name string) Form {
 	return f
 }
 
-// Opened records that the application has a connection to a host: it counts against the bounds of the place, and one
-// that was made after a probe's had failed shows that the probe's failure proves nothing about the application's.
+// Opened records that the payment application has a connection from a local port to a host. Such a connection counts
+// against the bounds of the place. One that was made after a connection of a probe had failed shows that the probe's
+// failure proves nothing about the application's way.
 func (n *Network) Opened(host netip.AddrPort, local uint16, now time.Time) {
 	p := n.place(host)
 	p.mu.Lock()
@@ -199,15 +202,15 @@ func (n *Network) Opened(host netip.AddrPort, local uint16, now time.Time) {
 	p.through(now)
 }
 
-// Opens records how the application opens its handshakes with a target.
+// Opens records how the payment application opens its TLS handshakes with a target.
 func (n *Network) Opens(target string, f Form) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.forms[target] = f
 }
 
-// Answered records that a host has answered the application: if a probe's connections have failed meanwhile, the
-// application's have not.
+// Answered records that a host has answered the payment application: if connections of a probe failed at that time,
+// the application's did not.
 func (n *Network) Answered(now time.Time) {
 	n.mu.Lock()
 	var list []*place

@@ -19,7 +19,8 @@ func doubtful(check evidence.Check, subject string, status report.Status, reason
 	return evidence.CannotTell(check, subject, reason)
 }
 
-// Absent answers checks of a device that is not fitted, not configured or not yet supported.
+// Absent is the probe of a device that is not fitted, not configured or not supported: each of the checks answers
+// not-run (absent).
 func Absent(subject string, checks ...evidence.Check) Probe {
 	return Probe{
 		Checks: checks, Subject: subject, Depth: report.Internal, Timeout: quickLimit, Fresh: longFresh,

@@ -1,4 +1,5 @@
-// Package probe holds the checks: each asks one driver one question and returns evidence.
+// Package probe holds the checks of the terminal. Each asks one driver one question and returns what it found as
+// evidence. A Runner runs them: at most one at a time for a device, none during a sale.
 package probe
 
 import (
@@ -10,8 +11,8 @@ import (
 	"posdx/agent/report"
 )
 
-// A Probe asks one driver. Run returns at least one Evidence per name in Checks with Check, Subject, Status and Facts
-// set; the Runner fills in the rest. Run must return soon after its context ends; if it does not it counts as a
+// A Probe asks one driver. Run returns at least one Evidence for each name in Checks, with Check, Subject, Status and
+// Facts; the Runner fills in the rest. Run must return soon after its context ends. If it does not, it counts as a
 // timeout, and its device is not asked again until it returns.
 type Probe struct {
 	Checks  []evidence.Check // that Run answers

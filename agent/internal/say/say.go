@@ -1,6 +1,6 @@
-// Package say holds the messages that a person gets when something is wrong: each text once, in both languages, under
-// an id. An error that reaches a person is a Message, an id with the values that go into the text; the language is
-// chosen where it is shown.
+// Package say holds the messages that a person gets when something is wrong, each once and in both languages, under an
+// id. An error that reaches a person is a Message: the id of a text and the values that go into it. Which language it
+// is told in is decided where it is shown.
 package say
 
 import (
@@ -10,7 +10,7 @@ import (
 	"posdx/agent/translate"
 )
 
-// A Message is one text with its values. As an error it is in English, which is the language of logs.
+// A Message is one text with its values. As an error it is in English, the language of logs.
 type Message struct {
 	ID   string // of its text
 	Args []any  // what goes into the text: values, lists of words, or errors, which are said in the same language
@@ -31,7 +31,7 @@ func (m Message) Unwrap() (list []error) {
 	return list
 }
 
-// Is tells whether an error is the same message, whatever its values.
+// Is tells whether an error is the same message, with whatever values (see errors.Is).
 func (m Message) Is(err error) bool {
 	o, ok := err.(Message)
 	return ok && o.ID == m.ID
@@ -74,11 +74,11 @@ func find(id string) (zh, en string) {
 	return id + "%[1]v", id + "%[1]v" // a test finds ids without a text
 }
 
-// A Teller is an error that can be written in a language, "zh" or "en".
+// A Teller is an error that can be told in a language, "zh" or "en".
 type Teller interface{ In(lang string) string }
 
-// Heard is an English text that another program, or a driver, has written. Where it has the form of one of the
-// messages, or of the errors that are made in English, it is said in the language of the reader.
+// Heard makes a Message of an English text that another program or a driver wrote. Where the text has the form of one
+// of the messages, or of an error that is made in English, it is told in the reader's language; else in its own words.
 func Heard(text string) Message { return New("heard", foreign(text)) }
 
 // foreign is a text that was made elsewhere.
@@ -101,8 +101,7 @@ func (f foreign) In(lang string) string {
 	return translate.Words(string(f), told().forms)
 }
 
-// Error is any error in a language. Texts that only the system or a library has are given in their own words, in
-// quotes.
+// Error tells any error in a language. What only the system or a library says stands in its own words, in quotes.
 func Error(err error, lang string) string {
 	if lang != "en" {
 		return translate.Error(err, told().forms)

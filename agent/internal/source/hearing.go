@@ -15,8 +15,8 @@ const (
 	hearingEvery = time.Minute
 )
 
-// A Hearing counts how much of what passes a source it can read. A source that receives data and can read none of it
-// would look as healthy as one that receives nothing; this tells them apart. It belongs to one goroutine.
+// A Hearing counts how much of what passes a source it can read. Without it a source that receives data and can read
+// none of it would look as healthy as one that receives nothing. It belongs to one goroutine.
 type Hearing struct {
 	Channel report.Channel
 	Subject string // what is listened to: a target, a log, a link
@@ -32,8 +32,8 @@ type Hearing struct {
 	told   time.Time
 }
 
-// Heard takes what passed: how many things were read of so many bytes, the first byte, and the length of the first
-// piece. No content is kept. changed tells that the source can read now and could not before, or the other way round.
+// Heard counts what passed: bytes, with the first of them and the length of the first piece, of which read things
+// could be read. No content is kept. changed is true when the source has become able to read, or unable.
 func (h *Hearing) Heard(read, bytes int, first byte, size int) (changed bool) {
 	if read > 0 {
 		h.read += read
@@ -54,8 +54,7 @@ func (h *Hearing) Heard(read, bytes int, first byte, size int) (changed bool) {
 	return changed
 }
 
-// Odd takes how many pieces of text so far were not in the encoding that they should be in. changed tells that these
-// are the first.
+// Odd takes how many pieces of text so far were not in the configured encoding. changed is true for the first ones.
 func (h *Hearing) Odd(n int) (changed bool) {
 	changed = h.odd == 0 && n > 0
 	h.odd = n
@@ -65,13 +64,13 @@ func (h *Hearing) Odd(n int) (changed bool) {
 // Deaf reports whether data pass of which nothing can be read.
 func (h *Hearing) Deaf() bool { return h.deaf }
 
-// What describes what passes, as members of a log line.
+// What describes what passes, as attributes for a log line.
 func (h *Hearing) What() []any {
 	return []any{"channel", h.Channel, "subject", h.Subject, "unread", h.unread, "bytes", h.bytes, "first", h.first, "size", h.size}
 }
 
-// Due returns the evidence when it has changed, and from time to time while nothing can be read. That a source can read
-// is reported once only.
+// Due returns the evidence source.readable when it is due: after a change, and from time to time while nothing can be
+// read. ok is false when it is not.
 func (h *Hearing) Due(now time.Time, changed bool) (ev report.Evidence, ok bool) {
 	if !changed && (!h.deaf || now.Sub(h.told) < hearingEvery) {
 		return ev, false
@@ -93,7 +92,7 @@ func (h *Hearing) Due(now time.Time, changed bool) (ev report.Evidence, ok bool)
 	return ev, true
 }
 
-// Class is the kind of the first byte of what passes: nothing more may be told of data that cannot be read.
+// Class returns the kind of a first byte: all that may be told of data that cannot be read.
 func Class(c byte) string {
 	switch {
 	case c == 0:

@@ -1,8 +1,9 @@
-// Package source is the vocabulary of the places where a response code is first seen: the payment app's hook, the
-// payment log, the register link.
+// Package source is the vocabulary of the places where a response code is first seen; the packages below it are these
+// places: the payment application's hook, payment logs, the register link, the capture of the network.
 //
-// Whatever comes in there was written by other programs. Only named members of known type and length go on; nothing
-// that could be a card number gets past, and a value that is refused is never repeated in an error or a log line.
+// Everything that comes in there was written by other programs. Only named members of known type and length go on;
+// nothing that could be a card number gets past, and a value that is refused is never repeated in an error or a log
+// line.
 package source
 
 import (
@@ -15,7 +16,7 @@ import (
 	"posdx/drivers/ecr"
 )
 
-// Seen is one appearance of a response code.
+// Seen is one appearance of a response code, as a source passes it on.
 type Seen struct {
 	Code    string
 	Scheme  string // name of a code table; empty means the configured profile
@@ -48,7 +49,7 @@ const (
 	ResultCancelled = "cancelled" // by the customer or the cashier
 )
 
-// TxnMark is one step of a transaction as its source told it. Members that are nil or empty are not known.
+// A TxnMark is one step of a transaction, as its source tells it. Members that are nil or empty are not known.
 type TxnMark struct {
 	Phase   Phase
 	Channel report.Channel
@@ -62,8 +63,8 @@ type TxnMark struct {
 	Late    bool       // as in Seen
 }
 
-// A Sink takes what sources see. No method waits: a sink that is full returns so at once, and the source offers the
-// same again or tells its own client.
+// A Sink takes what sources see. None of its methods waits. A sink whose queue is full says so, and the source offers
+// the same again later or tells its own client.
 type Sink interface {
 	Seen(Seen) bool          // false when the queue is full
 	Txn(TxnMark)             // marks are kept in order and never refused; the oldest knowledge may be forgotten
@@ -72,8 +73,8 @@ type Sink interface {
 	Lost(kind string, n int)
 }
 
-// A Wire is what was captured of a connection of the payment application to one of its hosts: that it exists, or, with
-// Hello, that it opened a handshake.
+// A Wire is what was captured of a connection of the payment application to one of its hosts: that it exists or, where
+// Hello is set, that it opened a TLS handshake.
 type Wire struct {
 	Target string // of the contract: host-primary, host-backup
 	Host   netip.AddrPort
@@ -81,7 +82,8 @@ type Wire struct {
 	Hello  *Hello
 }
 
-// A Hello is how a program opens its TLS handshakes: devices on the way may drop or refuse one form and pass another.
+// A Hello is the form in which a program opens its TLS handshakes. Devices on the way may pass one form and drop
+// another.
 type Hello struct {
 	Size    int    // bytes of the record
 	Version uint16 // the newest that it offers; 0x0101 for TLCP
@@ -95,6 +97,9 @@ type Source interface {
 
 // ErrBusy is the error of a full queue: try again a second later.
 var ErrBusy = errors.New("queue full")
+
+// ErrUnknown is the error where no code has the id that was asked for, or not any more.
+var ErrUnknown = errors.New("no code of this terminal has this id, or not any more: the last 200 diagnoses are kept")
 
 // FullAgain is when a full sink is offered the same again.
 const FullAgain = 200 * time.Millisecond
@@ -115,9 +120,9 @@ func Sleep(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
 	return true
 }
 
-// Keep runs what should not end until ctx ends, again after a pause each time that it has ended. tell gets the error
-// that it ended with, but not the same one twice in a row; f calls works once it does its work, and an error after that
-// is always told.
+// Keep runs f again and again until ctx ends, with a pause after each time that it ended. f calls works once it does
+// its work. tell gets the error that f ended with, but not the same one twice in a row unless it had worked in
+// between.
 func Keep(ctx context.Context, pause time.Duration, f func(works func()) error, tell func(error)) {
 	told := ""
 	for {
@@ -135,8 +140,9 @@ func Keep(ctx context.Context, pause time.Duration, f func(works func()) error, 
 	}
 }
 
-// A Ticket follows one event. First gives revision 1, Final the last revision; each is closed, with or without a
-// diagnosis in it, when no more will come. Both are buffered, so the sender never waits for a reader.
+// A Ticket follows one event. First gives revision 1 of its diagnosis, Final the last one. Each channel is closed when
+// no more will come, with or without a diagnosis before. Both are buffered, so that the sender never waits for a
+// reader.
 type Ticket struct {
 	ID      string
 	First   <-chan report.Diagnosis
@@ -144,11 +150,14 @@ type Ticket struct {
 	Warning string // a member of the request that is not known, "member: why"; empty if all are
 }
 
-// A Daemon is what answers the requests of the local socket.
+// A Daemon answers the requests of the local socket.
 type Daemon interface {
 	Sink
 	// Event takes a code in and returns at once; the error is ErrBusy when the queue is full.
 	Event(ctx context.Context, s Seen) (Ticket, error)
+	// Again returns the answers to an earlier code by its id, in this language; ErrUnknown if there is none of it. A
+	// channel that is nil has nothing to give yet.
+	Again(ctx context.Context, id, lang string) (Ticket, error)
 	// State returns what is known now, touching nothing.
 	State() report.State
 	// Check runs checks by their names, all of them if there is none, and returns what they found. It obeys the rules

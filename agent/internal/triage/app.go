@@ -14,22 +14,22 @@ type snapshot struct {
 	at        time.Time // of then, by the wall clock
 }
 
-// Memory is what must outlive a restart of the agent: when a sale was last approved and what the terminal was then. A
-// terminal that was reconfigured and restarted must still be seen to have changed.
+// Memory is what the loop must know after a restart of the agent: when a sale was last approved, and how the terminal
+// was set up then. A terminal that was set up anew and restarted must still be seen to have changed.
 type Memory struct {
 	Approved time.Time         `json:"approved"`
 	Then     map[string]string `json:"then"`
 }
 
-// Memory returns what is worth keeping; its Approved is zero as long as no approval is known.
+// Memory returns what is worth keeping. Approved is zero as long as no approval is known.
 func (l *Loop) Memory() Memory {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return Memory{Approved: l.app.at, Then: maps.Clone(l.app.then)}
 }
 
-// Restore gives the loop what was kept. It must be called before Run. A time in the future was written by another
-// clock; it only proves that there was an approval.
+// Restore gives the loop what was kept, before Run. A time in the future was written by a clock that was wrong; it
+// proves only that there was an approval.
 func (l *Loop) Restore(m Memory) {
 	if m.Approved.IsZero() {
 		return
@@ -42,7 +42,7 @@ func (l *Loop) Restore(m Memory) {
 	l.app.at, l.app.then, l.approvedBefore = m.Approved, m.Then, m.Approved
 }
 
-// Note gives the loop the present value of something that may change: app_version, terminal_id, host_address, …
+// Note tells the loop the present value of one of Changeable.
 func (l *Loop) Note(name, value string) {
 	if value == "" {
 		return
@@ -55,8 +55,8 @@ func (l *Loop) Note(name, value string) {
 	l.app.now[name] = value
 }
 
-// Changed lists what has another value than at the last approval, by the names of the contract and in their order;
-// known is false before the first approval.
+// Changed lists, in the order of Changeable, what has another value than at the last approval. known is false before
+// the first one.
 func (l *Loop) Changed() (names []string, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,7 +72,7 @@ func (l *Loop) Changed() (names []string, known bool) {
 	return names, true
 }
 
-// Changeable are the things whose change since the last approval is watched.
+// Changeable are the names of what is watched for changes since the last approved sale.
 var Changeable = [...]string{"app_version", "kernel_version", "terminal_id", "merchant_id", "host_address", "tpdu", "apn",
 	"phone_number", "certificate", "ip_config", "reader_firmware", "parameters", "area", "gateway", "public_address"}
 

@@ -15,13 +15,13 @@ const (
 	maxHeardEach = 8  // of one neighbour, so that none drowns the others
 )
 
-// heard is what a neighbour said last of a code.
+// heard is the last word of a neighbour about a code.
 type heard struct {
 	who, code string
 	at        time.Time
 }
 
-// Neighbour takes in what another terminal of this site said.
+// Neighbour records that another terminal of this site, who, has met a code.
 func (l *Loop) Neighbour(who string, w report.SiteWord, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

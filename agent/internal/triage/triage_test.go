@@ -533,7 +533,7 @@ func TestNeighboursAreHeeded(t *testing.T) {
 		}
 		return n
 	}
-	word := report.SiteWord{Code: "ConnectError", Cause: "wan.outage", Segment: "wan"}
+	word := report.SiteWord{Code: "ConnectError"}
 	l.Neighbour("t2", word, now)
 	l.Neighbour("t2", word, now.Add(time.Second))
 	l.Neighbour("t3", word, now)

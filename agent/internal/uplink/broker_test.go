@@ -43,6 +43,8 @@ type script struct {
 	expl     map[string][]report.Dropped
 	control  []control // everything else, in order
 	wills    []control
+	keeps    uint16      // the keep-alive that the last connection asked for, in seconds
+	pings    []time.Time // when they came
 }
 
 type control struct {
@@ -131,6 +133,9 @@ func (l *link) read() {
 			if p.CleanSession || p.ClientIdentifier != at.Terminal || p.ProtocolVersion != 4 {
 				l.s.t.Errorf("connects as %q, clean %v, protocol %d", p.ClientIdentifier, p.CleanSession, p.ProtocolVersion)
 			}
+			l.s.mu.Lock()
+			l.s.keeps = p.Keepalive
+			l.s.mu.Unlock()
 			l.will = &control{p.WillTopic, string(p.WillMessage), p.WillRetain}
 			a := packets.NewControlPacket(packets.Connack).(*packets.ConnackPacket)
 			if l.s.connack != nil {
@@ -150,6 +155,9 @@ func (l *link) read() {
 			}
 			l.s.onPublish(l, p)
 		case *packets.PingreqPacket:
+			l.s.mu.Lock()
+			l.s.pings = append(l.s.pings, time.Now())
+			l.s.mu.Unlock()
 			l.send(packets.NewControlPacket(packets.Pingresp))
 		case *packets.DisconnectPacket:
 			l.clean = true

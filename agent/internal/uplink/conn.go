@@ -2,10 +2,14 @@ package uplink
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -58,12 +62,18 @@ func (m *metered) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// A guard reads the packets that come in and reports once when the connection is over. A message that is too large is
-// skipped and acknowledged: a broker that keeps it for us would send it again at every connect, for ever.
+// A guard reads the packets that come in, keeps the session alive, and reports once when the connection is over. A
+// message that is too large is skipped and acknowledged: a broker that keeps it for us would send it again at every
+// connect, for ever.
 type guard struct {
 	net.Conn
-	lost func(error)
-	big  func(topic string, size int) // called for a message that was skipped
+	lost  func(error)
+	big   func(topic string, size int) // called for a message that was skipped
+	every time.Duration                // of silence, after which a ping is sent; whole seconds
+
+	begun              time.Time
+	heard, sent, asked atomic.Int64 // when something last came, went, and was a ping: ns since begun
+	timer              atomic.Pointer[time.Timer]
 
 	once   sync.Once
 	raw    [2048]byte
@@ -81,6 +91,12 @@ var errBigPacket = errors.New("the broker sends a packet over the size limit")
 func (g *guard) Read(p []byte) (int, error) {
 	for len(g.ready) == 0 && g.err == nil {
 		n, err := g.Conn.Read(g.raw[:])
+		if n > 0 {
+			g.heard.Store(int64(time.Since(g.begun)))
+			if g.timer.Load() == nil { // the broker is there
+				g.timer.Store(time.AfterFunc(g.every, g.beat))
+			}
+		}
 		g.ready = g.ready[:0]
 		if e := g.watch(g.raw[:n]); e != nil {
 			err = e
@@ -96,24 +112,78 @@ func (g *guard) Read(p []byte) (int, error) {
 }
 
 func (g *guard) Write(p []byte) (int, error) {
+	if len(p) > 0 && p[0]>>4 == mqttConnect {
+		p = withKeepAlive(p, g.every)
+	}
 	n, err := g.Conn.Write(p)
 	if err != nil {
 		g.over(err)
 	}
+	g.sent.Store(int64(time.Since(g.begun)))
 	return n, err
 }
 
 func (g *guard) over(err error) {
 	g.once.Do(func() {
+		if t := g.timer.Load(); t != nil {
+			t.Stop()
+		}
 		g.Conn.Close()
 		g.lost(err)
 	})
 }
 
+// beat sends a ping when for the keep-alive's time nothing came or nothing went (MQTT 3.1.1 section 3.1.2.10), and ends
+// a connection on which the last one has no answer. The library's own looks every five seconds whether it is time: that
+// was most of what woke an idle terminal.
+func (g *guard) beat() {
+	timer, now := g.timer.Load(), time.Since(g.begun)
+	heard, asked := time.Duration(g.heard.Load()), time.Duration(g.asked.Load())
+	if asked > heard {
+		if wait := asked + pingTimeout - now; wait > 0 {
+			timer.Reset(wait)
+			return
+		}
+		g.over(fmt.Errorf("no answer to a ping within %v", pingTimeout))
+		return
+	}
+	if due := min(heard, time.Duration(g.sent.Load())) + g.every - now; due > 0 {
+		timer.Reset(due)
+		return
+	}
+	g.asked.Store(int64(now))
+	timer.Reset(min(g.every, pingTimeout)) // first, for the write may hang
+	if _, err := g.Write([]byte{mqttPingreq << 4, 0}); err != nil {
+		timer.Stop()
+	}
+}
+
+// withKeepAlive returns a CONNECT packet with a keep-alive in it (MQTT 3.1.1 section 3.1.2): the library, which is told
+// of none, wrote nought.
+func withKeepAlive(connect []byte, every time.Duration) []byte {
+	at := 1
+	for at < len(connect) && connect[at]&0x80 != 0 {
+		at++
+	}
+	at++ // behind the remaining length, at the protocol's name
+	if len(connect) < at+2 {
+		return connect
+	}
+	at += 2 + int(binary.BigEndian.Uint16(connect[at:])) + 2 // level and flags
+	if len(connect) < at+2 {
+		return connect
+	}
+	p := slices.Clone(connect)
+	binary.BigEndian.PutUint16(p[at:], uint16(min(every/time.Second, math.MaxUint16)))
+	return p
+}
+
 // Packet types of MQTT 3.1.1 section 2.2.1.
 const (
+	mqttConnect = 1
 	mqttPublish = 3
 	mqttPuback  = 4
+	mqttPingreq = 12
 )
 
 // watch follows the fixed headers (MQTT 3.1.1 section 2.2) through the stream and makes ready what may go on.

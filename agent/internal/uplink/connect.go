@@ -54,8 +54,7 @@ func (s *session) connect(ctx context.Context) error {
 	o.SetAutoReconnect(false)
 	o.SetConnectRetry(false)
 	o.SetStore(nothing{})
-	o.SetKeepAlive(u.cfg.KeepAlive)
-	o.SetPingTimeout(pingTimeout)
+	o.SetKeepAlive(0) // the guard does it
 	o.SetConnectTimeout(connectTimeout)
 	o.SetWriteTimeout(writeTimeout)
 	o.SetBinaryWill(u.cfg.Address.Topic(report.KindStatus), will, 1, true)
@@ -148,7 +147,7 @@ func (s *session) open(ctx context.Context, b *url.URL, config *tls.Config) (net
 		u.mu.Unlock()
 		conn = c
 	}
-	g := &guard{Conn: conn, lost: s.lose, big: s.tooLarge}
+	g := &guard{Conn: conn, lost: s.lose, big: s.tooLarge, every: u.cfg.KeepAlive, begun: time.Now()}
 	context.AfterFunc(ctx, func() { g.over(ctx.Err()) })
 	return g, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"runtime/metrics"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -627,6 +628,59 @@ func TestKick(t *testing.T) {
 		rest(time.Second)
 		if !r.State().Connected {
 			t.Error("a link that came up does not end the wait")
+		}
+		r.stop()
+	})
+}
+
+// TestKeepAliveIsKept: the broker is told how long it may hear nothing, and then never waits longer.
+func TestKeepAliveIsKept(t *testing.T) {
+	for _, every := range []time.Duration{5 * time.Second, time.Minute, 15 * time.Minute, 18 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScript(t)
+			r := start(t, s, newBox(t), Config{KeepAlive: every}, Handlers{})
+			rest(time.Second)
+			since := time.Now()
+			rest(20*every + time.Second)
+			s.mu.Lock()
+			keeps, pings := time.Duration(s.keeps)*time.Second, s.pings
+			s.mu.Unlock()
+			if keeps != every || len(pings) != 20 {
+				t.Errorf("keep-alive %v: the broker was told %v and asked %d times in twenty", every, keeps, len(pings))
+			}
+			for _, p := range pings {
+				if p.Sub(since) > every {
+					t.Errorf("keep-alive %v: %v without a word", every, p.Sub(since))
+				}
+				since = p
+			}
+			if r.connections() != 1 {
+				t.Errorf("keep-alive %v: %d connections", every, r.connections())
+			}
+			r.stop()
+		})
+	}
+}
+
+// TestAnIdleSessionSleeps: a day without anything to say wakes the terminal for the keep-alive's pings, 96 of them, and
+// for little else. Its time is not real, and what is counted are goroutines that the scheduler let run, one of eight: a
+// look every five seconds would be 4 500.
+func TestAnIdleSessionSleeps(t *testing.T) {
+	ran := func() (n uint64) {
+		s := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
+		metrics.Read(s)
+		for _, c := range s[0].Value.Float64Histogram().Counts {
+			n += c
+		}
+		return n
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, newScript(t), newBox(t), Config{KeepAlive: 15 * time.Minute}, Handlers{})
+		rest(time.Minute)
+		before := ran()
+		rest(24 * time.Hour)
+		if n := ran() - before; n > 600 {
+			t.Errorf("a day of nothing ran goroutines some %d times", 8*n)
 		}
 		r.stop()
 	})

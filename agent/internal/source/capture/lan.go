@@ -12,8 +12,9 @@ import (
 	"posdx/agent/internal/source"
 )
 
-// A LANEar takes the two sides of a register's connection to a terminal, each in order. It zeroes the bytes that it is
-// given.
+// A LANEar decodes a register's connection to a terminal. Heard gets the bytes of each side in order and zeroes them;
+// Lost tells that some of a side were missed; Offer passes on what a full sink did not take, and is true while there
+// is more.
 type LANEar interface {
 	Heard(terminal bool, data []byte)
 	Lost(terminal bool)

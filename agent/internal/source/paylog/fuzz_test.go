@@ -32,6 +32,8 @@ func FuzzTail(f *testing.F) {
 			}
 			file := LogFile{Begin: begin, Patterns: []*Pattern{
 				pattern(t, `应答码=(?P<code>\S+)`, Options{}),
+				pattern(t, `dump=(?P<message>.*)`, Options{}),
+				pattern(t, `hex=(?P<code_hex>\S*)`, Options{}),
 				pattern(t, `resp=(?P<code>\S+)( stan=(?P<stan>\S+))?( tid=(?P<tid>\S+))?`, Options{}),
 				pattern(t, `(?P<code>.*)(?P<scheme>.)(?P<entry>.)(?P<time>.)$`, Options{Mark: source.PhaseEnd}),
 			}}

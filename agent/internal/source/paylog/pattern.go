@@ -2,6 +2,7 @@ package paylog
 
 import (
 	"bytes"
+	"encoding/hex"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
+	"posdx/drivers/ecr"
 )
 
 // maxPattern bounds a regular expression of the configuration.
@@ -44,10 +46,11 @@ type Options struct {
 }
 
 // patternGroups are the names a pattern's groups may have.
-var patternGroups = []string{"code", "origin", "scheme", "stan", "mti", "tid", "entry", "card_scheme", "time"}
+var patternGroups = []string{"code", "code_hex", "message", "origin", "scheme", "stan", "mti", "tid", "entry", "card_scheme", "time"}
 
 // CompilePattern makes a pattern of a regular expression (RE2) with named groups: code (needed unless it is a mark),
-// origin, scheme, stan, mti, tid, entry, card_scheme, time.
+// origin, scheme, stan, mti, tid, entry, card_scheme, time. In the place of code may stand code_hex, a code whose
+// characters are written as hex digits, or message, an ISO 8583 message that the program has dumped (ecr.ParseDump).
 func CompilePattern(expr string, o Options) (*Pattern, error) {
 	if len(expr) > maxPattern {
 		return nil, say.New("pattern-long", maxPattern)
@@ -62,7 +65,7 @@ func CompilePattern(expr string, o Options) (*Pattern, error) {
 		if g != "" && !source.OneOf(g, patternGroups) {
 			return nil, say.New("pattern-group", expr, g, strings.Join(patternGroups, " "))
 		}
-		hasCode = hasCode || g == "code"
+		hasCode = hasCode || g == "code" || g == "code_hex" || g == "message"
 	}
 	switch {
 	case o.Mark != "" && !source.OneOf(string(o.Mark), source.Phases):
@@ -101,17 +104,28 @@ func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool)
 	}
 	s := source.Seen{Origin: p.opts.Origin, Scheme: p.opts.Scheme, Channel: report.ChannelLog, Time: now}
 	var t report.Txn
-	isCode := false
+	isCode, dumped := false, false
 	for i, g := range p.groups {
 		if g == "" || at[2*i] < 0 {
 			continue
 		}
 		v := bytes.TrimSpace(record[at[2*i]:at[2*i+1]])
+		if g == "message" {
+			if isCode, dumped = message(v, &s, &t); !dumped {
+				return f, true, true
+			}
+			continue
+		}
 		if len(v) > 4*source.MaxCode {
 			continue
 		}
 		text := hook.View(v)
 		switch g {
+		case "code_hex":
+			isCode = false
+			if c := charsOf(text); source.CodeProblem(c) == "" && !digitsGoOn(record, at[2*i], at[2*i+1]) {
+				s.Code, isCode = c, true
+			}
 		case "code":
 			isCode = source.CodeProblem(text) == "" && !source.PartOfCard(record, at[2*i], at[2*i+1])
 			if isCode {
@@ -157,13 +171,75 @@ func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool)
 		return f, true, false
 	}
 	if !isCode {
-		return f, true, true
+		return f, true, !dumped // a request has none
 	}
 	if t != (report.Txn{}) {
 		s.Txn = &t
 	}
 	f.seen = &s
 	return f, true, false
+}
+
+// message takes what is known of a dumped message: the code of an answer, which is its host's unless the pattern says
+// who wrote it, or the terminal's own reason in the request of a reversal. ok is false for one that cannot be read.
+func message(v []byte, s *source.Seen, t *report.Txn) (isCode, ok bool) {
+	m, err := ecr.ParseDump(v)
+	if err != nil {
+		return false, false
+	}
+	t.MTI, t.STAN = m.MTI, m.STAN
+	if source.Word(m.Terminal, source.MaxTerminal) {
+		t.TerminalID = m.Terminal
+	}
+	origin := report.OriginHost
+	switch {
+	case !m.Response() && !m.Reversal(), source.CodeProblem(m.Code) != "", m.Approves() && !m.Sale():
+		return false, true // a request; or a sign-in that worked, which is no sale
+	case !m.Response():
+		origin = report.OriginTerminal
+	}
+	s.Code = m.Code
+	if s.Origin == report.OriginUnknown {
+		s.Origin = origin
+	}
+	if m.Scheme() != "" {
+		s.Scheme = m.Scheme()
+	}
+	return true, true
+}
+
+// charsOf are the characters that hex digits stand for, as in a dump of field 39 or of a chip's tag 8A: 3531 is 51, in
+// EBCDIC F5F1; empty if any of them is no letter and no digit.
+func charsOf(digits string) string {
+	b, err := hex.DecodeString(digits)
+	if err != nil || len(b) > source.CardDigits/2 {
+		return ""
+	}
+	for i, c := range b {
+		if c >= 0xF0 && c <= 0xF9 {
+			b[i] = c&15 | '0'
+		}
+	}
+	if text := string(b); source.Word(text, source.CardDigits/2) {
+		return text
+	}
+	return ""
+}
+
+// digitsGoOn reports whether what stands before text[from:to], or behind it, is a digit in hex as well: then it is a
+// part of a longer number.
+func digitsGoOn(text []byte, from, to int) bool {
+	digit := func(b []byte) bool {
+		return len(b) > 1 && (b[0] == '3' || b[0]|' ' == 'f') && source.IsDigit(b[1])
+	}
+	before, behind := text[:from], text[to:]
+	if n := len(before); n > 0 && strings.IndexByte(" -:,", before[n-1]) >= 0 {
+		before = before[:n-1]
+	}
+	if len(behind) > 0 && strings.IndexByte(" -:,", behind[0]) >= 0 {
+		behind = behind[1:]
+	}
+	return digit(behind) || digit(before[max(0, len(before)-2):])
 }
 
 // logTime reads the time of a line. A layout without a date or a year is completed from now, so that a line of ten

@@ -84,6 +84,15 @@ var fixed = []Suggestion{
 	{Begin: `^\s*<isomsg`, Origin: "host", Pattern: `(?s)<field id="0" value="(?P<mti>\d\d[13]\d)".*?<field id="39" value="(?P<code>[0-9A-Za-z]{2,4})"`},
 }
 
+// dumps are the forms in which programs write the messages that they send and receive: characters, where a message has
+// no others; hex digits in a line; rows that say where they begin; rows behind a line of words.
+var dumps = []Suggestion{
+	{Pattern: `(?P<message>(?:\d{4})?0[1-8]\d\d[0-9A-Fa-f]{16}[^\]}"'<>\r\n]*)`},
+	{Pattern: `(?P<message>(?:[0-9A-Fa-f]{2}[ :-]?){20,})`},
+	{Begin: `^\s*(?:0x)?0{4,8}[h:(\s]`, Pattern: `(?s)(?P<message>.*)`},
+	{Begin: `^.*[^0-9A-Fa-f\s]`, Pattern: `\n(?P<message>(?:[0-9A-Fa-f]{2}\s*){20,})`},
+}
+
 // A Look is what was seen of a log.
 type Look struct {
 	Encoding string `json:"encoding"`
@@ -163,6 +172,11 @@ func Suggest(r io.ReaderAt, size int64, name string) (list []Suggestion, look Lo
 	}
 	if len(list) > 0 {
 		return list, look, nil
+	}
+	for _, s := range dumps {
+		if add(s) {
+			return list, look, nil
+		}
 	}
 	for _, s := range columns(sample) {
 		if add(s); len(list) == suggestMost {
@@ -385,7 +399,7 @@ func (s *Suggestion) try(b []byte) bool {
 	}
 	s.Codes = map[string]int{}
 	_, err = Try(bytes.NewReader(b), file, func(h Hit) {
-		if !h.Refused && (len(s.Codes) <= suggestCodes || s.Codes[h.Code] > 0) {
+		if h.Code != "" && (len(s.Codes) <= suggestCodes || s.Codes[h.Code] > 0) {
 			s.Records++
 			s.Codes[h.Code]++
 		}

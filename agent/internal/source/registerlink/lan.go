@@ -4,14 +4,14 @@ import (
 	"posdx/agent/internal/source"
 )
 
-// LAN gives the link what passes between register and terminal on a network, in its two directions: what the terminal
-// sends and what the register sends. Its methods belong to one goroutine.
+// A LAN decodes what register and terminal send each other on a network, in both directions. It implements
+// capture.LANEar; its methods belong to one goroutine.
 type LAN struct {
 	link *Link
 	ears [2]*ear
 }
 
-// ListenLAN makes the LAN of a link whose bytes are captured elsewhere. where names the terminal's address.
+// ListenLAN makes the LAN of a link whose bytes somebody else captures. where is the terminal's address, for the log.
 func (e *Link) ListenLAN(where string, to source.Sink) *LAN {
 	l := &LAN{link: e, ears: [2]*ear{e.ear(0, to), e.ear(1, to)}}
 	e.mu.Lock()
