@@ -115,7 +115,7 @@ func AskITP(ctx context.Context, link serial.Link) (r Report, err error) {
 type itpDialogue struct {
 	frame.Visit
 	alive bool // it acknowledged or refused the question
-	dec ITPDecoder
+	dec   ITPDecoder
 }
 
 func (d *itpDialogue) once(ctx context.Context) ([]byte, error) {
