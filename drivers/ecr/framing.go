@@ -235,12 +235,8 @@ func (l LengthHeader) Read(r io.Reader) ([]byte, error) {
 	return b[:n], nil
 }
 
-// Detect finds the length header of a stream from its first bytes: the one behind which stands a whole message that a
-// dialect can read. With ErrMore more bytes may still decide it.
-func Detect(b []byte) (LengthHeader, error) {
-	return detect(b, lengthHeaders, nil)
-}
-
+// detect finds which of some length headers a stream has, from its first bytes: the one behind which stands a whole
+// message that a dialect can read. With ErrMore more bytes may still decide it.
 func detect(b []byte, candidates []LengthHeader, dialects []*Dialect) (LengthHeader, error) {
 	more := false
 	for _, l := range candidates {

@@ -203,6 +203,25 @@ func (q *question) closes(site string) float64 {
 	return p
 }
 
+// least is how many terminals must report for a place to be found at all: each brings what it was expected to report,
+// and n reports where n times e were expected are worth n (log 1/e - 1 + e) at most, in the Poisson's measure, which
+// the detector's own exceeds by little.
+func (q *question) least() int {
+	const margin = 0.8
+	values := 1
+	f := 1.0
+	for d := range q.roster.values {
+		values += len(q.roster.values[d])
+		for v := range q.roster.values[d] {
+			f = min(f, q.factor(d, v))
+		}
+	}
+	e := soon(q.each * f)
+	each := -math.Log(e) - 1 + e
+	bar := math.Log(float64(values)) - math.Log(chance)
+	return max(MinTerminals, int(min(margin*bar/each, 1e9)))
+}
+
 // need is what a finding must be worth.
 func (q *question) need(looked int) localise.Need {
 	return localise.Need{Chance: chance, Excess: MinTerminals - 0.5, Ratio: ratio, Another: 3,
@@ -215,15 +234,16 @@ func (q *question) answer(list []store.Sighting) []Finding {
 	left := slices.Clone(q.reported)
 	gone := make([]bool, len(q.roster.names)) // terminals of places found
 	total := len(gone)
+	least := q.least()
 	for range rounds {
-		if len(left) < MinTerminals {
+		if len(left) < least {
 			return out
 		}
 		count := q.roster.count(left)
-		if !q.rose(len(left), total, count) {
+		if !q.rose(len(left), total, count, least) {
 			return out
 		}
-		f, ok := q.one(left, gone, count, list)
+		f, ok := q.one(left, gone, count, least, list)
 		if !ok {
 			return out
 		}
@@ -304,14 +324,14 @@ func (q *question) factor(d, v int) float64 {
 
 // rose is the cheap look at the whole and at each single value, before any combination: of so many terminals so many
 // reported, of each value as many as are counted.
-func (q *question) rose(left, total int, count [][]int32) bool {
+func (q *question) rose(left, total int, count [][]int32, least int) bool {
 	mean := soon(q.each)
 	if evidence(float64(left), mean*float64(total)) > 4 {
 		return true
 	}
 	for d := range count {
 		for v, n := range count[d] {
-			if n >= MinTerminals &&
+			if int(n) >= least &&
 				evidence(float64(n), soon(q.each*q.factor(d, v))*float64(q.roster.members[d][v])) > 4 {
 				return true
 			}
@@ -328,9 +348,9 @@ func evidence(n, expected float64) float64 {
 	return n*math.Log(n/expected) - (n - expected)
 }
 
-// one finds the best place. Values that fewer than MinTerminals report are no place; left out, the terminals fall into
-// few leaves.
-func (q *question) one(left []int32, gone []bool, count [][]int32, list []store.Sighting) (Finding, bool) {
+// one finds the best place. Values that fewer than least report are no place; left out, the terminals fall into few
+// leaves.
+func (q *question) one(left []int32, gone []bool, count [][]int32, least int, list []store.Sighting) (Finding, bool) {
 	r := q.roster
 	var dims []string
 	var at []int // of dims in the roster
@@ -361,7 +381,7 @@ func (q *question) one(left []int32, gone []bool, count [][]int32, list []store.
 				if f := q.factor(d, v); math.Abs(math.Log(f)) > math.Abs(math.Log(factor)) {
 					factor = f
 				}
-				if count[d][v] < MinTerminals {
+				if int(count[d][v]) < least {
 					v = -1
 				}
 			}

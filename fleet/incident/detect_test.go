@@ -144,6 +144,36 @@ func TestDetectNamesTheRightPlace(t *testing.T) {
 	}
 }
 
+// On its first day a large fleet has known quiet hours only, in which nobody sells and nothing fails: what a few of
+// many report in the first busy one is no incident, and it is not learned as one for days.
+func TestQuietHoursSayNothingOfOnesThatWereNeverSeen(t *testing.T) {
+	first := func() *fleet {
+		f := fleetOf(3000)
+		for h := hourOf(f.Now) - 9; h < hourOf(f.Now); h++ {
+			f.Season.Add(store.SeasonRow{Estate: "shop", Hour: h, Active: float64(len(f.Places))})
+		}
+		f.Now = f.Now.Add(30 * time.Minute)
+		return f
+	}
+	everywhere := func(n int) *fleet {
+		f := first()
+		for i := range n {
+			f.Recent = append(f.Recent, store.Sighting{At: at(i * 3000 / n), Received: f.Now, Code: "E5",
+				Cause: "modem.signal-weak", Segment: "modem"})
+		}
+		return f
+	}
+	for _, n := range []int{3, 6, 12} {
+		if got := Detect(everywhere(n).Look); len(got) != 0 {
+			t.Errorf("%d of 3000: %+v", n, got)
+		}
+	}
+	got := Detect(first().sees(30, "96", "host.malfunction", "acquirer", has("acquirer=bank-2")).Look)
+	if len(got) != 1 || got[0].Place.String() != "acquirer=bank-2" {
+		t.Errorf("a storm on the first day: %+v", got)
+	}
+}
+
 // A shop that closes at its hour every day, or every week, is not silent; at another hour it is, and so is one that
 // never closed.
 func TestAShopThatClosesIsNotSilent(t *testing.T) {

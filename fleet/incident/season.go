@@ -18,8 +18,9 @@ const (
 	// priorShare is how many reports' weight the mean of all has against a single value's own share of them.
 	priorShare = 5
 
-	// unseenHour is how much busier than the mean an hour of the day may be that was never seen.
-	unseenHour = 3
+	// unseen is taken for an hour of the day that was never seen, whatever is known of others: at night nobody sells, and
+	// nothing fails.
+	unseen = 3. * priorSeen / priorHours
 
 	// A cause that an incident is about adds no more to an hour than grows times what was expected, and a few: an outage
 	// is not learned as usual, and what is usual is learned in days though it was taken for an incident at first.
@@ -139,12 +140,12 @@ func (s *Season) Rate(estate, cause string, hour int64) float64 {
 	if active == nil {
 		active = new(slots)
 	}
-	rate := (seen.all + priorSeen) / (active.all + priorHours)
-	weight := priorHours + active.all/float64(max(1, 24*s.Days(estate))) // an hour of the fleet
 	slot := slotOf(hour)
 	if active.day(slot) == 0 {
-		rate *= unseenHour
+		return unseen
 	}
+	rate := (seen.all + priorSeen) / (active.all + priorHours)
+	weight := priorHours + active.all/float64(max(1, 24*s.Days(estate))) // an hour of the fleet
 	rate = (seen.day(slot) + rate*weight) / (active.day(slot) + weight)
 	return (seen.week[slot] + rate*weight) / (active.week[slot] + weight)
 }

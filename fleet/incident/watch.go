@@ -60,6 +60,7 @@ type Watch struct {
 
 	// Only Run touches these.
 	season  *Season
+	began   time.Time // the first look
 	births  map[report.Address]report.Birth
 	bornAt  time.Time
 	known   map[report.Address]placed
@@ -146,6 +147,7 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 			return err
 		}
 		w.season, w.slowAt, w.births, w.bornAt = season, time.Time{}, map[report.Address]report.Birth{}, time.Time{}
+		w.began = now
 		w.known, w.soldAt, w.late = map[report.Address]placed{}, 0, newLate()
 		w.selling = map[int64]map[report.Address]bool{}
 	}
@@ -316,29 +318,29 @@ func since(list []store.Sighting, when time.Time) []store.Sighting {
 // close enters the hours that are over into the base rate.
 func (w *Watch) close(ctx context.Context, now time.Time, silences []store.Sighting, incidents []store.Incident) error {
 	this := hourOf(now)
-	var list []store.Sighting
+	var reports, list []store.Sighting
 	for estate, places := range w.places {
 		first := w.season.Last(estate) + 1
 		if first >= this {
 			continue
 		}
 		if list == nil {
-			all, err := w.Source.Sightings(ctx, now.Add(-SlowWindow))
-			if err != nil {
+			var err error
+			if reports, err = w.Source.Sightings(ctx, now.Add(-SlowWindow)); err != nil {
 				return err
 			}
-			list = append(all, silences...)
+			list = slices.Concat(reports, silences)
 		}
-		if first == 1 {
-			// The fleet's first hours: no more than what is there can be learned from.
-			first = this
-			for _, s := range list {
-				if s.At.Estate == estate {
-					first = min(first, hourOf(s.Received))
-				}
+		heard := map[int64]bool{}
+		for _, s := range reports {
+			if s.At.Estate == estate {
+				heard[hourOf(s.Received)] = true
 			}
 		}
 		for h := max(first, this-int64(SlowWindow/time.Hour)+1); h < this; h++ {
+			if !heard[h] && h < hourOf(w.began) {
+				continue // nothing was reported, or this fleet did not run: an hour that teaches nothing
+			}
 			begin, end := time.Unix(h*3600, 0), time.Unix((h+1)*3600, 0)
 			rows := w.season.Sold(estate, h, places, w.selling[h])
 			rows = append(rows, w.season.Close(estate, h, list, places, func(cause string) bool {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -232,4 +233,67 @@ func TestOnlyReportsAfterTheCloseReopen(t *testing.T) {
 		log[1].Deed != store.DeedClose {
 		t.Errorf("log: %v %+v", err, log)
 	}
+}
+
+// Hours before the fleet's first report, though a session ended in one, and hours in which it did not run, are not
+// learned as hours in which nothing failed; quiet hours of a fleet that runs are.
+func TestHoursThatNobodyWatchedTeachNothing(t *testing.T) {
+	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "fleet.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	put := func(topic string, payload []byte, when time.Time) {
+		t.Helper()
+		if _, err := db.Commit(t.Context(), []store.Document{ingest.Decode(topic, payload, when)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := sample.New("shop", "gone")
+	put(gone.At.Topic("status"), []byte(`{"state":"offline","reason":"will","boot_id":"boot-1"}`), t0.Add(-90*time.Minute))
+	for i := range 9 {
+		put(at(i).Topic("status"), []byte(`{"state":"online","reason":"","boot_id":"boot-1"}`), t0)
+	}
+	n := 0
+	tell := func(when time.Time) {
+		t.Helper()
+		n++
+		a := sample.New("shop", at(1).Terminal)
+		a.Seq = uint64(n)
+		topic, payload := a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "51", "account.funds", "issuer"))
+		put(topic, payload, when)
+	}
+	fresh := func() *Watch {
+		return &Watch{Source: db, Publish: (&shelf{kept: map[string]string{}}).publish, Changed: func() {},
+			Log: slog.New(slog.DiscardHandler)}
+	}
+	known := func() (hours []int64) {
+		err := db.Seasons(t.Context(), t0.Add(-SlowWindow), func(r store.SeasonRow) {
+			if r.Cause == "" && r.Dim == "" {
+				hours = append(hours, r.Hour-hourOf(t0))
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(hours)
+		return hours
+	}
+	w := fresh()
+	look := func(hours int, want ...int64) {
+		t.Helper()
+		if err := w.Look(t.Context(), t0.Add(time.Duration(hours)*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if got := known(); !slices.Equal(got, want) {
+			t.Errorf("after %d hours these are known: %v, want %v", hours, got, want)
+		}
+	}
+	tell(t0)
+	look(0)
+	look(2, 0, 1)
+	tell(t0.Add(7 * time.Hour))
+	w = fresh() // it did not run since
+	look(8, 0, 1, 7)
+	look(10, 0, 1, 7, 8, 9)
 }

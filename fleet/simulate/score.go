@@ -225,7 +225,7 @@ func (w *World) Judge(list []store.Incident, since time.Time, every time.Duratio
 			s.False++
 			place := incident.Place(x.Place)
 			s.Lines = append(s.Lines, codes.Text{
-				ZH: fmt.Sprintf("%s 误报：%s %s %s，%[6]d 台中的 %[5]d 台，预计 %[7].1f 台",
+				ZH: fmt.Sprintf("%s 误报：%s %s %s，%[6]d 台中的 %[5]d 台，预计 %.1[7]f 台",
 					x.Opened.Format("01-02 15:04"), x.Kind, x.Cause, place, x.Peak, x.Of, x.Expected),
 				EN: fmt.Sprintf("%s nothing: %s %s %s, %d of %d terminals, %.1f expected",
 					x.Opened.Format("Mon 15:04"), x.Kind, x.Cause, place, x.Peak, x.Of, x.Expected)})
