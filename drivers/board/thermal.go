@@ -152,8 +152,9 @@ func hottestOf(root fs.FS, all []sensor) (sensor, error) {
 		if len(seen[i]) == 0 {
 			continue
 		}
-		slices.Sort(seen[i])
-		s.celsius, s.moves = seen[i][(len(seen[i])-1)/2], seen[i][0] != seen[i][len(seen[i])-1]
+		c := seen[i]
+		sort.Slice(c, func(i, j int) bool { return c[i] < c[j] })
+		s.celsius, s.moves = c[(len(c)-1)/2], c[0] != c[len(c)-1]
 		good = append(good, s)
 	}
 	// The processor's own sensors, or those that there are.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -270,7 +271,8 @@ func named(key string) string {
 	if key[0] <= '9' {
 		quoted = fieldNumber(key)
 	}
-	if len(key) >= longName && key[0] < utf8.RuneSelf && !strings.ContainsAny(key, " 9") { // a program may say whose it is: hostResponseCode
+	// A program may say whose it is: hostResponseCode.
+	if len(key) >= longName && key[0] < utf8.RuneSelf && !strings.ContainsAny(key, " 9") {
 		return `\b(\w*` + quoted + `)\b`
 	}
 	return strings.Replace(spelled(key), quoted, `(`+quoted+`)`, 1)
@@ -321,9 +323,9 @@ func foundKeys(text []byte) (list []string) {
 		}
 	}
 	all = slices.DeleteFunc(all, func(s *seen) bool { return s.n < suggestLeast || len(s.values) > suggestCodes })
-	slices.SortStableFunc(all, func(a, b *seen) int {
-		return cmp.Or(cmp.Compare(a.rank/20, b.rank/20),
-			cmp.Compare(b.n, a.n))
+	sort.SliceStable(all, func(i, j int) bool {
+		a, b := all[i], all[j]
+		return a.rank/20 < b.rank/20 || a.rank/20 == b.rank/20 && b.n < a.n
 	})
 	for _, s := range all {
 		list = append(list, s.key)
