@@ -152,9 +152,8 @@ func hottestOf(root fs.FS, all []sensor) (sensor, error) {
 		if len(seen[i]) == 0 {
 			continue
 		}
-		c := seen[i]
-		sort.Slice(c, func(i, j int) bool { return c[i] < c[j] })
-		s.celsius, s.moves = c[(len(c)-1)/2], c[0] != c[len(c)-1]
+		sort.Sort(sort.Float64Slice(seen[i])) // slices.Sort of floats would be 5 kB more code, for these alone
+		s.celsius, s.moves = seen[i][(len(seen[i])-1)/2], seen[i][0] != seen[i][len(seen[i])-1]
 		good = append(good, s)
 	}
 	// The processor's own sensors, or those that there are.
