@@ -5,9 +5,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
+	"posdx/agent/internal/uplink"
 	"posdx/agent/report"
 	"posdx/firmware-build/housetest"
 
@@ -90,6 +94,24 @@ func TestFleetCommandsOverMosquitto(t *testing.T) {
 			}
 		case <-time.After(30 * time.Second):
 			t.Fatalf("%s: no reply", q.name)
+		}
+	}
+}
+
+// TestEveryCountIsTold: what the session counts, losses above all, is in the health that the fleet reads.
+func TestEveryCountIsTold(t *testing.T) {
+	var c uplink.Counters
+	m := map[string]int64{}
+	v := reflect.ValueOf(&c).Elem()
+	for i := range v.NumField() {
+		if v.Field(i).Kind() == reflect.Int64 {
+			v.Field(i).SetInt(int64(1000 + i))
+		}
+	}
+	tellCounts(c, m)
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Int64 && !slices.Contains(slices.Collect(maps.Values(m)), f.Int()) {
+			t.Errorf("%s is counted and told to nobody", v.Type().Field(i).Name)
 		}
 	}
 }

@@ -12,7 +12,6 @@ import (
 // A Device is a serial port as sysfs knows it. Nothing was opened to learn this.
 type Device struct {
 	Path      string // /dev/ttyUSB2
-	Driver    string // kernel driver, "" if not known
 	Vendor    string // USB: four hex digits, "" for others
 	Product   string
 	Serial    string
@@ -64,9 +63,6 @@ func device(sys, name string) (Device, bool) {
 		return Device{}, false
 	}
 	d := Device{Path: "/dev/" + name}
-	if link, err := os.Readlink(filepath.Join(dir, "driver")); err == nil {
-		d.Driver = filepath.Base(link)
-	}
 	for up, i := dir, 0; i < usbDepth && len(up) > len(sys); up, i = filepath.Dir(up), i+1 {
 		if d.Interface == "" {
 			d.Interface = word(filepath.Join(up, "bInterfaceNumber"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
@@ -15,9 +16,11 @@ import (
 // backlog, so it is wide: an ack is small, and while one waits a newer one takes its place.
 const ackWindow = 8192
 
-// acker publishes acks. One that waits is replaced by a newer one of the same stream. Acks that the broker had not
-// taken when the session ended are not sent again: a terminal that gets no ack repeats its documents and is answered
-// anew.
+// ackAgain is how soon an ack is sent again that the broker did not take.
+const ackAgain = time.Second
+
+// acker publishes acks. One that waits is replaced by a newer one of the same stream. One that the broker did not take,
+// since it was slow or the session ended, waits again: without it the terminal repeats what is kept.
 type acker struct {
 	mu      sync.Mutex
 	pending map[ackKey]report.Ack // guarded by mu
@@ -48,6 +51,16 @@ func (a *acker) put(acks []store.Ack) {
 	}
 }
 
+// again has an ack wait that was not taken, unless a newer one does.
+func (a *acker) again(k ackKey, ack report.Ack) {
+	a.metrics.AcksLost.Inc()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, newer := a.pending[k]; !newer {
+		a.pending[k] = ack
+	}
+}
+
 func (a *acker) take() map[ackKey]report.Ack {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -58,48 +71,56 @@ func (a *acker) take() map[ackKey]report.Ack {
 
 // run publishes over one connection until ctx ends.
 func (a *acker) run(ctx context.Context, c mqtt.Client) {
-	way := make(chan mqtt.Token, ackWindow)
+	type sent struct {
+		key   ackKey
+		ack   report.Ack
+		token mqtt.Token
+	}
+	way := make(chan sent, ackWindow)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for t := range way {
+		for s := range way {
 			select {
-			case <-t.Done():
+			case <-s.token.Done():
 			case <-ctx.Done():
 			}
 			select {
-			case <-t.Done():
-				if t.Error() != nil {
-					a.metrics.AcksLost.Inc()
+			case <-s.token.Done():
+				if s.token.Error() == nil {
+					continue
 				}
 			default:
-				a.metrics.AcksLost.Inc()
 			}
+			a.again(s.key, s.ack)
 		}
 	}()
 	defer func() { close(way); <-done }()
-	a.each(ctx, func(topic string, body []byte) {
+	a.each(ctx, func(k ackKey, ack report.Ack, body []byte) bool {
 		select {
-		case way <- c.Publish(topic, 1, false, body):
+		case way <- sent{k, ack, c.Publish(k.to.Topic("ack"), 1, false, body)}:
+			return true
 		case <-ctx.Done():
+			return false
 		}
 	})
 }
 
-// each hands on what is to be published until ctx ends.
-func (a *acker) each(ctx context.Context, publish func(topic string, body []byte)) {
+// each hands on what is to be published until ctx ends; what publish could not take waits again.
+func (a *acker) each(ctx context.Context, publish func(k ackKey, ack report.Ack, body []byte) bool) {
+	late := time.NewTicker(ackAgain)
+	defer late.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.wake:
+		case <-late.C:
 		}
 		for k, ack := range a.take() {
-			if ctx.Err() != nil {
-				return
-			}
-			if body, err := json.Marshal(ack); err == nil { // numbers and a checked word always marshal
-				publish(k.to.Topic("ack"), body)
+			body, err := json.Marshal(ack) // numbers and a checked word always marshal
+			if err == nil && (ctx.Err() != nil || !publish(k, ack, body)) {
+				a.again(k, ack)
 			}
 		}
 	}

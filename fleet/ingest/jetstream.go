@@ -364,9 +364,7 @@ func subjectOf(topic string) string {
 // runNATS publishes acks until ctx ends. A terminal's session gets them as at most once; one that misses an ack repeats
 // its documents and is told anew.
 func (a *acker) runNATS(ctx context.Context, nc *nats.Conn) {
-	a.each(ctx, func(topic string, body []byte) {
-		if nc.Publish(subjectOf(topic), body) != nil {
-			a.metrics.AcksLost.Inc()
-		}
+	a.each(ctx, func(k ackKey, _ report.Ack, body []byte) bool {
+		return nc.Publish(subjectOf(k.to.Topic("ack")), body) == nil
 	})
 }

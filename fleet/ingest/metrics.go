@@ -29,7 +29,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Duplicates: counter("documents_duplicate_total", "Documents that had been committed before."),
 		Rejected:   prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "posdx_fleet", Name: "documents_rejected_total", Help: "Documents refused, by reason."}, []string{"reason"}),
 		Failures:   counter("commit_failures_total", "Commits that failed and were tried again."),
-		AcksLost:   counter("acks_lost_total", "Acks that the broker had not taken when its session ended."),
+		AcksLost:   counter("acks_lost_total", "Acks that the broker did not take at once, or not before its session ended. They are sent again."),
 		Commit: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "posdx_fleet", Name: "commit_seconds",
 			Help: "Time to commit one batch.", Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 5}}),
 		Batch: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "posdx_fleet", Name: "batch_documents",
