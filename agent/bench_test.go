@@ -2,27 +2,18 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"slices"
 	"testing"
 	"time"
 
 	"posdx/agent/internal/source"
-	"posdx/agent/report"
 )
 
 // BenchmarkCodeToFirst measures from a code handed to the daemon to revision 1 given back, with the
 // document synced to flash before. It reports the median and the 99th percentile.
 func BenchmarkCodeToFirst(b *testing.B) {
-	c, err := parseConfig([]byte(least + "state_dir = \"" + b.TempDir() + "\"\n"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	d, tasks, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer closing()
+	c := mustParse(b, least+"state_dir = \""+b.TempDir()+"\"\n")
+	d, tasks := assembled(b, c)
 	for _, t := range tasks {
 		if t.name == "triage" {
 			go t.run(b.Context())

@@ -187,6 +187,7 @@ func (a *assembly) makeTriage() error {
 	mem := keeper.Memory{Path: filepath.Join(a.c.StateDir, "memory.json"), Loop: d.loop, Log: a.log}
 	mem.Load()
 	open := unfinished(d.box, a.notes)
+	d.past.resumes(open)
 	a.add("triage", d.loop.Run)
 	a.add("checks", func(ctx context.Context) error { return d.background(ctx, open) })
 	a.add("tally", d.tallies)

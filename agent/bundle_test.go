@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -170,15 +169,8 @@ func TestBundleShowsNoNewKeyUnseen(t *testing.T) {
 }
 
 func TestFleetAsksForABundle(t *testing.T) {
-	c, err := parseConfig([]byte(least + "state_dir = \"" + t.TempDir() + "\"\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, _, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closing()
+	c := mustParse(t, least+"state_dir = \""+t.TempDir()+"\"\n")
+	d, _ := assembled(t, c)
 	// More than travels, of what packs badly: the newest must remain.
 	last := ""
 	for i := range 200 {

@@ -112,7 +112,7 @@ func (p plant) requests(t *testing.T, form string) (lines [][]byte) {
 		{"type": "fact", "check": "app.config", "facts": map[string]any{"changed_since_approval": []string{form}, "terminal_id_ok": form}},
 		{"type": "fact", "check": form, "facts": map[string]any{form: form}},
 		{"type": "txn", "phase": "end", "stan": form, "terminal_id": form, "result": form, "code": form, "entry": form,
-			"pin": form}, {"type": form}, {"type": "check", "names": []string{form}},
+			"pin": form}, {"type": form}, {"type": "check", "names": []string{form}}, {"type": "verdict", "id": form, "ref": form},
 		{"type": "diagnose", "code": "T-97", "channel": form, "wait": "none"}, {"v": json.Number(p.pan), "type": "status"},
 	} {
 		b, err := json.Marshal(q)

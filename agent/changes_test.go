@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,15 +26,8 @@ func TestWhatChangedSinceTheLastApproval(t *testing.T) {
 	}
 	write(parameters, "limit=500")
 	write(ca, "one")
-	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "\"\n[app]\nparameters = [\"" + parameters + "\"]\n[[target]]\nname = \"host-primary\"\nhost = \"127.0.0.1\"\nport = 9\nca = \"" + ca + "\"\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, _, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closing()
+	c := mustParse(t, least+"state_dir = \""+dir+"\"\n[app]\nparameters = [\""+parameters+"\"]\n[[target]]\nname = \"host-primary\"\nhost = \"127.0.0.1\"\nport = 9\nca = \""+ca+"\"\n")
+	d, _ := assembled(t, c)
 	facts := map[string]report.Facts{
 		"reader.port": {"firmware": "1.20"}, "net.address": {"address": "192.168.1.23", "prefix": 24, "gateway": "192.168.1.1"}, "net.tls": {}, "app.process": {},
 	}
@@ -91,15 +83,8 @@ func TestAddressOfADHCPServerIsNoChange(t *testing.T) {
 }
 
 func TestVersionIsComparedWithTheFleets(t *testing.T) {
-	c, err := parseConfig([]byte(least + "state_dir = \"" + t.TempDir() + "\"\n[app]\nexpected_version = \"5.3.0\"\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, _, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closing()
+	c := mustParse(t, least+"state_dir = \""+t.TempDir()+"\"\n[app]\nexpected_version = \"5.3.0\"\n")
+	d, _ := assembled(t, c)
 	for installed, want := range map[string]report.Status{"5.2.9": report.Bad, "5.3.0": report.OK} {
 		d.Fact(report.Evidence{Check: "app.version", Subject: "payment-app", Status: report.OK, Facts: report.Facts{"installed": installed}})
 		for _, e := range d.runner.Known(time.Now()) {

@@ -56,15 +56,16 @@ func (c *clientFlags) valid(s stdio) bool {
 
 // daemon finds the daemon: the one way to it of every command.
 func (c *clientFlags) daemon() (*daemonClient, error) {
-	path := *c.socket
+	path, note := *c.socket, error(nil)
 	if path == "" {
-		socket, note, err := conf.SocketOf(*c.config)
-		if err != nil {
+		var err error
+		if path, note, err = conf.SocketOf(*c.config); err != nil {
 			return nil, say.New("socket-unknown", err)
 		}
-		return &daemonClient{Client: hook.Client{Path: socket}, wait: *c.timeout, note: note}, nil
 	}
-	return &daemonClient{Client: hook.Client{Path: path}, wait: *c.timeout}, nil
+	d := &daemonClient{wait: *c.timeout, note: note}
+	d.Client = hook.Client{Path: path, Heard: func(a hook.Answer) { d.inSale = a.InSale }}
+	return d, nil
 }
 
 // failed says why the daemon could not be asked and returns the exit code.
@@ -128,8 +129,8 @@ func (d *daemonClient) Check(ctx context.Context, names []string) (ev []report.E
 		return nil, err
 	}
 	err = d.within(ctx, d.wait+checkTakes, func(ctx context.Context) error {
-		return d.Client.Do(ctx, map[string]any{"type": "check", "names": hook.CheckNames(names)},
-			func(a hook.Answer) { ev, d.inSale = a.Evidence, a.InSale })
+		ev, err = d.Client.Check(ctx, names)
+		return err
 	})
 	return ev, err
 }
@@ -140,15 +141,8 @@ func (d *daemonClient) Diagnose(ctx context.Context, lang, code, scheme string, 
 	if _, err := d.State(ctx); err != nil {
 		return err
 	}
-	q := hook.CodeRequest{Type: "diagnose", Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole,
-		Wait: "final", Lang: lang, Full: true}
 	return d.within(ctx, d.wait+diagnosisTakes, func(ctx context.Context) error {
-		return d.Client.Do(ctx, q, func(a hook.Answer) {
-			d.inSale = a.InSale
-			if a.Diagnosis != nil {
-				next(*a.Diagnosis)
-			}
-		})
+		return d.Client.Diagnose(ctx, lang, code, scheme, origin, next)
 	})
 }
 

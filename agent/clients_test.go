@@ -104,22 +104,45 @@ func TestClients(t *testing.T) {
 				}
 				return string(b), code
 			}
+			last := func(out string) (a hook.Answer) {
+				lines := strings.Split(strings.TrimSpace(out), "\n")
+				if err := json.Unmarshal([]byte(lines[len(lines)-1]), &a); err != nil {
+					t.Errorf("%v: %s", err, out)
+				}
+				return a
+			}
 			out, code := call(env, "96", "host", "000123")
+			a := last(out)
 			for range 4 { // a busy machine may take longer than the second that the daemon lets a client wait
-				if !strings.Contains(out, `"result": "accepted"`) && !strings.Contains(out, `"result":"accepted"`) {
+				if code != 3 {
 					break
 				}
-				out, code = call(env, "96", "host", "000123")
+				out, code = call(env, "verdict", a.ID)
+				a = last(out)
 			}
-			lines := strings.Split(strings.TrimSpace(out), "\n")
-			var a hook.Answer
-			if err := json.Unmarshal([]byte(lines[len(lines)-1]), &a); err != nil || code != 0 || a.Verdict == nil ||
-				a.Verdict.Retry != "later" {
-				t.Errorf("exit %d, %v: %s", code, err, out)
+			if code != 0 || a.Verdict == nil || a.Verdict.Retry != "later" {
+				t.Errorf("exit %d: %s", code, out)
 			}
 			if s, err := client.State(t.Context()); err != nil || s.Last == nil || s.Last.Event.Code != "96" ||
 				s.Last.Event.Txn.STAN != "000123" || s.Last.Event.Origin != "host" {
 				t.Errorf("the daemon knows %+v, %v", s.Last, err)
+			}
+			// By its id the verdict is there again, and no sale is counted for it.
+			again := func(id string, want int) {
+				t.Helper()
+				out, code := call(env, "verdict", id)
+				var b hook.Answer
+				if want == 0 {
+					b = last(out)
+				}
+				if code != want || want == 0 && (b.ID != id || b.Verdict == nil || b.Verdict.Retry != "later") {
+					t.Errorf("verdict %s: exit %d, want %d: %s", id, code, want, out)
+				}
+			}
+			again(a.ID, 0)
+			again("00007c-00000fffff", 1)
+			if s, err := client.State(t.Context()); err != nil || s.Last == nil || s.Last.Repeats > 0 {
+				t.Errorf("to ask for the verdict is counted as a sale: %+v, %v", s.Last, err)
 			}
 			if out, code := call(env, `9"6`, "host", "000123"); code == 0 && !strings.Contains(out, `"result"`) {
 				t.Errorf("a quote in a word: exit %d %s", code, out)
@@ -140,6 +163,9 @@ func TestClients(t *testing.T) {
 			}{
 				"hangs":              {func(net.Conn) {}, []int{1, 124}},
 				"hangs up":           {func(c net.Conn) { c.Close() }, []int{1}},
+				"speaks no JSON":     {func(c net.Conn) { answerAll(c, c.LocalAddr().Network(), "\xff\xfe[1]") }, []int{1}},
+				"speaks another":     {func(c net.Conn) { answerAll(c, c.LocalAddr().Network(), "[1]") }, []int{1}},
+				"never ends a line":  {endless, []int{1, 124}},
 				"has not explained":  {func(c net.Conn) { answerAll(c, c.LocalAddr().Network(), notYet) }, []int{3}},
 				"explains at length": {func(c net.Conn) { answerAll(c, c.LocalAddr().Network(), atLast) }, []int{0, 3}},
 				"refuses":            {func(c net.Conn) { answerAll(c, c.LocalAddr().Network(), `{"v":1,"result":"error","why":"x"}`) }, []int{1}},
@@ -177,6 +203,19 @@ const (
 	atLast = `{"v":1,"result":"accepted","more":true,"id":"7c-1"}` + "\n" +
 		`{"v":1,"result":"final","id":"7c-1","verdict":{"money":"declined","retry":"later","say":"x"}}`
 )
+
+// endless sends an answer that has no end.
+func endless(c net.Conn) {
+	b := bytes.Repeat([]byte("x"), 1<<16)
+	if c.LocalAddr().Network() == "tcp" {
+		fmt.Fprint(c, "HTTP/1.1 200 x\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n")
+	}
+	for {
+		if _, err := c.Write(b); err != nil {
+			return
+		}
+	}
+}
 
 // answerAll answers every request for a code on a connection with this, and every step of a sale as usual.
 func answerAll(c net.Conn, network, answer string) {
@@ -242,6 +281,42 @@ func TestWhatIsKnownIsPrintedWhereTheEndIsLate(t *testing.T) {
 				t.Errorf("exit %d, %q, %q", code, out, talk)
 			}
 		})
+	}
+}
+
+// A verdict can be asked for by its id, by people too: of this run of the daemon and of the one before, in the
+// language of who asks. An id of no code is refused.
+func TestReportAsksByID(t *testing.T) {
+	file := configured(t, t.TempDir(), "")
+	c, _, err := readConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, stop := startIn(t, c)
+	code, out, talk := cli(t, "report", "--code", "96", "--origin", "host", "--socket", client.Path, "--json")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	var a hook.Answer
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &a); err != nil || a.Result != hook.Final {
+		t.Fatalf("exit %d: %s%s", code, out, talk)
+	}
+	for _, when := range []string{"in this run", "after a restart"} {
+		for lang, word := range map[string]string{"en": "processing", "zh": "系统"} {
+			code, out, talk := cli(t, "report", "--id", a.ID, "--socket", client.Path, "--lang", lang)
+			if code != exitOK || !strings.Contains(out, word) || talk != "" {
+				t.Errorf("%s, %s: exit %d, %s%s", when, lang, code, out, talk)
+			}
+		}
+		if code, _, talk := cli(t, "report", "--id", "00007c-00000fffff", "--socket", client.Path); code != exitFailed || !strings.Contains(talk, "no code of this terminal has this id") {
+			t.Errorf("%s, an id of no code: exit %d, %s", when, code, talk)
+		}
+		stop()
+		client, stop = startIn(t, c)
+	}
+	stop()
+	for _, words := range []string{"--id " + a.ID + " --code 96", "--id " + a.ID + " --origin host", "--id " + a.ID + " --txn stan=1", "--id x"} {
+		if code, _, _ := cli(t, append([]string{"report", "--socket", client.Path}, strings.Fields(words)...)...); code != exitUsage {
+			t.Errorf("%s: exit %d, want %d", words, code, exitUsage)
+		}
 	}
 }
 

@@ -41,16 +41,16 @@ func (p pairs) Set(s string) error {
 }
 
 func runReport(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "report", "--code CODE [--origin WHO] [--scheme TABLE] [--txn NAME=VALUE]… [--wait none|first|final]",
-		"把应答码交给运行中的守护进程，并显示它得出的结论。\n"+
+	f := flags(s, "report", "--code CODE [--origin WHO] [--scheme TABLE] [--txn NAME=VALUE]… [--wait none|first|final] | --id ID",
+		"把应答码交给运行中的守护进程，并显示它得出的结论；用 --id 按以前得到的编号再问一次结论，不算一笔交易。\n"+
 			"交易信息可以给：mti stan terminal_id entry card_scheme connect_ms response_ms sent host_answer_seen。\n"+
 			"不要给卡号、金额或姓名：会被拒绝。有值不对就什么也不发送。\n"+
-			"退出码：0 已解释，或用 --wait none 时已收下；1 守护进程不在、忙或拒绝；2 用法不对；3 证据不足；8 守护进程没有及时回答，或已收下但还没解释完：已知的照样显示，不要再报一次，稍后用 posdx status 看。",
-		"Hands a response code to the running daemon and prints what it found.\n"+
+			"退出码：0 已解释，或用 --wait none 时已收下；1 守护进程不在、忙或拒绝；2 用法不对；3 证据不足；8 守护进程没有及时回答，或已收下但还没解释完：已知的照样显示，不要再报一次，稍后用 --id 再问。",
+		"Hands a response code to the running daemon and prints what it found; with --id it asks again for the verdict of an earlier one, by the id of its answer, and counts nothing.\n"+
 			"Of a transaction these are taken: mti stan terminal_id entry card_scheme connect_ms response_ms sent host_answer_seen.\n"+
 			"Never give a card number, an amount or a name: they are refused. Nothing is sent if a value is wrong.\n"+
-			"Exit codes: 0 explained, or taken in with --wait none; 1 the daemon is not there, is busy or refused; 2 wrong usage; 3 the evidence does not suffice to decide; 8 the daemon does not answer in time, or has taken the code in and not explained it to the end: what is known is printed. Do not report it again then; posdx status tells later.",
-		"posdx report --code 96 --origin host --txn stan=000123")
+			"Exit codes: 0 explained, or taken in with --wait none; 1 the daemon is not there, is busy or refused; 2 wrong usage; 3 the evidence does not suffice to decide; 8 the daemon does not answer in time, or has taken the code in and not explained it to the end: what is known is printed. Do not report it again then: ask later with --id.",
+		"posdx report --code 96 --origin host --txn stan=000123\nposdx report --id 00007c-000000012f")
 	q := hook.CodeRequest{Type: "code", Full: true, Txn: pairs{}}
 	origin := ""
 	f.StringVar(&q.Code, "code", "", "支付应用显示的`应答码`\nthe response `code` as the payment app shows it")
@@ -58,6 +58,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&q.Scheme, "scheme", "", "`码表`，例如 unionpay；默认按配置\ncode `table`, such as unionpay; default: the configured profile's")
 	f.Var(pairs(q.Txn), "txn", "交易信息`名字=值`，可以多次\n`name=value` of the transaction, may be repeated")
 	f.StringVar(&q.Wait, "wait", "final", "等到`何时`：none 不等，first 第一版，final 最终\nuntil `when` to wait: none first final")
+	f.StringVar(&q.ID, "id", "", "以前那次回答里的`编号`\nthe `id` of an earlier answer")
 	asJSON := f.Bool("json", false, "输出守护进程的回答，每行一个 JSON\nprint the daemon's answers, one JSON object a line")
 	client := addClientFlags(s, f)
 	words, code, ok := parse(s, f, args)
@@ -67,7 +68,10 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 	if q.Code == "" && len(words) == 1 {
 		q.Code, words = words[0], nil
 	}
-	if q.Code == "" || len(words) > 0 {
+	if q.ID != "" {
+		q.Type = "verdict"
+	}
+	if (q.Code == "") == (q.ID == "") || len(words) > 0 || q.ID != "" && (origin != "" || q.Scheme != "" || len(q.Txn) > 0) {
 		misuse(s, f, words, 0)
 		return exitUsage
 	}
@@ -126,7 +130,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 	late := err == nil && last.Result == hook.Accepted && last.Diagnosis != nil
 	switch {
 	case errors.Is(err, errNoAnswer), late: // it was taken in, and is still being explained
-		s.fail("report", say.New("final-late-kept", say.New("final-late")))
+		s.fail("report", say.New("final-late-kept", say.New("final-late"), last.ID))
 		return exitTimeout
 	case err != nil:
 		return client.failed(s, err)

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/say"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -66,9 +68,9 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 
 func runCheck(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "check", "[NAME…] [--config FILE] [--json] [--offline]",
-		"马上检查设备和网络并显示结果。由守护进程来做，它管着设备，也知道有没有交易。正被占用的设备不去打扰；交易进行中什么也不检查，只显示之前的结果和时间。NAME 是检查项，如 net.tcp，或一类检查项的前半部分，如 net、modem；不写就全部检查。没有守护进程时，不加 --offline 就不检查。\n"+
+		"马上检查设备和网络并显示结果。由守护进程来做，它管着设备，也知道有没有交易。正被占用的设备不去打扰；交易进行中什么也不检查，只显示之前的结果和时间。NAME 是检查项，如 net.tcp，或一类检查项的前半部分，如 net、modem；不写或写 \"*\" 就全部检查。没有守护进程时，不加 --offline 就不检查。\n"+
 			"退出码，取最坏的：0 全部正常；4 有故障；5 有的无法判断；6 都没有执行；1 没能去检查；2 用法不对；8 守护进程没有回答。没装或没配置的不算。",
-		"Checks devices and network now and prints what was found, through the daemon, which owns the devices and knows of sales. A device that is in use is left in peace, and in a sale nothing is asked: what was known before is printed with its age. A NAME is a check's, as net.tcp, or the first part of several, as net or modem; without one everything is checked. Without a daemon nothing is asked unless --offline says so.\n"+
+		"Checks devices and network now and prints what was found, through the daemon, which owns the devices and knows of sales. A device that is in use is left in peace, and in a sale nothing is asked: what was known before is printed with its age. A NAME is a check's, as net.tcp, or the first part of several, as net or modem; without one, or with \"*\", everything is checked. Without a daemon nothing is asked unless --offline says so.\n"+
 			"Exit codes, the worst of all: 0 all ok; 4 something is bad; 5 something could not be told; 6 nothing ran; 1 the check could not be asked for; 2 wrong usage; 8 the daemon does not answer. What is not fitted or not configured does not count.",
 		"posdx check net.tcp reader\nposdx check modem --json")
 	asJSON := f.Bool("json", false, jsonUsage)
@@ -81,6 +83,11 @@ func runCheck(ctx context.Context, s stdio, args []string) int {
 	if !client.valid(s) {
 		return exitUsage
 	}
+	if wrong := hook.Wrong(hook.CheckRequest(names)); len(wrong) > 0 {
+		_, why, _ := strings.Cut(wrong[0], ": ")
+		s.fail("check", say.New("field-why", "NAME", say.Heard(why)))
+		return exitUsage
+	}
 	d, err := client.daemon()
 	var list []report.Evidence
 	if err == nil {
@@ -88,7 +95,7 @@ func runCheck(ctx context.Context, s stdio, args []string) int {
 	}
 	if client.alone(err) {
 		fmt.Fprintln(s.err, say.New("checking-from-here", d.Path).In(s.lang()))
-		list, err = checkHere(ctx, *client.config, names)
+		list, err = checkHere(ctx, *client.config, hook.CheckNames(names))
 	}
 	if errors.Is(err, say.New("hook-no-check")) {
 		s.fail("check", err)

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,6 +57,8 @@ func TestCommandsWithoutDaemon(t *testing.T) {
 		{"report --code 96 --txn stan", exitUsage, "name=value"},
 		{"report --code 96 --txn connect_ms=fast", exitUsage, "whole milliseconds"},
 		{"status --socket " + socket, exitFailed, socket},
+		{"check * --socket " + socket, exitFailed, "start posdx run"},
+		{"check /etc/passwd --socket " + socket, exitUsage, "NAME: want names of checks"},
 		{"status extra", exitUsage, "usage: posdx status"},
 		{"console --charset ebcdic", exitUsage, `--charset "ebcdic"`},
 		{"console", exitFailed, "no terminal"},
@@ -63,6 +67,32 @@ func TestCommandsWithoutDaemon(t *testing.T) {
 		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk, speak: "en"}, strings.Fields(c.args))
 		if code != c.exit || !strings.Contains(talk.String(), c.has) || out.Len() > 0 {
 			t.Errorf("posdx %s: got exit %d, stdout %q, stderr %q; want %d and %q", c.args, code, out.String(), talk.String(), c.exit, c.has)
+		}
+	}
+}
+
+// A star is every check, as no name is, with a daemon and without one.
+func TestAStarIsEveryCheck(t *testing.T) {
+	client, dir, stop := start(t, "")
+	defer stop()
+	file := configured(t, dir, "")
+	for _, way := range [][]string{{"--socket", client.Path}, {"--socket", dir + "/none", "--offline", "--config", file}} {
+		names := func(words ...string) (list []string) {
+			code, out, talk := cli(t, append(append([]string{"check", "--json"}, words...), way...)...)
+			var ev []report.Evidence
+			if err := json.Unmarshal([]byte(out), &ev); err != nil || code == exitFailed || code == exitUsage {
+				t.Fatalf("check %v %v: exit %d, %v: %s%s", words, way, code, err, out, talk)
+			}
+			for _, e := range ev {
+				if !slices.Contains(list, e.Check) {
+					list = append(list, e.Check)
+				}
+			}
+			slices.Sort(list)
+			return list
+		}
+		if all, star := names(), names("*"); len(all) < 5 || !slices.Equal(all, star) {
+			t.Errorf("%v: all are %v, of a star %v", way, all, star)
 		}
 	}
 }

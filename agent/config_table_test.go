@@ -559,7 +559,7 @@ func TestConfigurationIsRefusedInBothLanguages(t *testing.T) {
 	values := `error zh en verdict nothing host terminal cashier unknown start sent answered end approved declined failed cancelled none odd even rx own relay lan
 		port host-primary host-backup internet ethernet wifi cellular ppp acquirer carrier bearer site region model firmware application fleet broker
 		utf gbk key value code icmp mk-pin mk-data dukpt-pin dukpt-data abecs escpos reader modem pinpad printer tls false true via ca server_name
-		ssl tcp stan mti tid entry time scheme origin tty read A-Z a-z usb ssh-keygen VVVV PPPP hook.http broker.key pos.acquirer.example`
+		ssl tcp stan mti tid entry message time scheme origin tty read A-Z a-z usb ssh-keygen VVVV PPPP hook.http broker.key pos.acquirer.example`
 	keys = append(keys, strings.Fields(values)...)
 	keys = append(keys, append(reader.Protocols(), "gempc-twin", "gemcore", "simpro", "sec", "msr", "ccid")...)
 	keys = slices.Concat(keys, paylog.Encodings(), ecr.DialectNames(), ecr.LengthHeaderNames(), ecr.Framings)

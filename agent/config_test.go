@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -18,13 +19,31 @@ func parseConfig(b []byte) (config, error) {
 	return c, err
 }
 
-func TestTargetsByAnotherWay(t *testing.T) {
-	target := "[[target]]\nname = \"%s\"\nhost = \"203.0.113.10\"\nport = 80\n"
-	c, err := parseConfig([]byte(least + fmt.Sprintf(target, "host-primary") + fmt.Sprintf(target, "host-primary") +
-		"via = \"wwan0\"\n" + fmt.Sprintf(target, "internet") + "portal_path = \"/generate_204\"\n"))
+// mustParse is the configuration of a text that is right.
+func mustParse(t testing.TB, text string) config {
+	t.Helper()
+	c, err := parseConfig([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// assembled is the daemon of a configuration, with its tasks, until the test ends. None of them runs.
+func assembled(t testing.TB, c config) (*daemon, []task) {
+	t.Helper()
+	d, tasks, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(closing)
+	return d, tasks
+}
+
+func TestTargetsByAnotherWay(t *testing.T) {
+	target := "[[target]]\nname = \"%s\"\nhost = \"203.0.113.10\"\nport = 80\n"
+	c := mustParse(t, least+fmt.Sprintf(target, "host-primary")+fmt.Sprintf(target, "host-primary")+
+		"via = \"wwan0\"\n"+fmt.Sprintf(target, "internet")+"portal_path = \"/generate_204\"\n")
 	list := targets(c)
 	if len(list) != 3 || list[0].Name != "host-primary" || list[1].Name != "host-primary@wwan0" || list[1].Via != "wwan0" || list[2].PortalPath != "/generate_204" {
 		t.Errorf("%+v", list)
@@ -52,10 +71,7 @@ func TestConfigTellsEverythingAtOnce(t *testing.T) {
 }
 
 func TestConfigDefaults(t *testing.T) {
-	c, err := parseConfig([]byte(least))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := mustParse(t, least)
 	if c.Language != "zh" || c.Profile.Scheme != "unionpay" || time.Duration(c.Broker.KeepAlive) != time.Minute ||
 		c.Broker.Delivery != "fleet" {
 		t.Errorf("got %+v", c)
@@ -63,10 +79,7 @@ func TestConfigDefaults(t *testing.T) {
 }
 
 func TestOnlyAdvisoriesOfThisTerminalCount(t *testing.T) {
-	c, err := parseConfig([]byte(least + "[labels]\ncarrier = \"中国移动\"\nmodel = \"M2\"\napplication = \"1.4\"\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := mustParse(t, least+"[labels]\ncarrier = \"中国移动\"\nmodel = \"M2\"\napplication = \"1.4\"\n")
 	for _, a := range []struct {
 		scope, key string
 		place      map[string]string

@@ -123,15 +123,8 @@ func TestWhatTheDaemonEmitsObeysTheSchemas(t *testing.T) {
 }
 
 func TestHealthAndBirthObeyTheSchemas(t *testing.T) {
-	c, err := parseConfig([]byte(least + "state_dir = \"" + t.TempDir() + "\"\n[[reader]]\nname = \"reader0\"\nport = \"/dev/ttyNONE\"\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, _, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closing()
+	c := mustParse(t, least+"state_dir = \""+t.TempDir()+"\"\n[[reader]]\nname = \"reader0\"\nport = \"/dev/ttyNONE\"\n")
+	d, _ := assembled(t, c)
 	if _, err := d.Check(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -151,10 +144,7 @@ func TestHealthAndBirthObeyTheSchemas(t *testing.T) {
 }
 
 func TestEveryCheckOfTheContractIsAnswered(t *testing.T) {
-	c, err := parseConfig([]byte(least + "state_dir = \"" + t.TempDir() + "\"\n[[target]]\nname = \"host-primary\"\nhost = \"127.0.0.1\"\nport = 9\ntls = true\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := mustParse(t, least+"state_dir = \""+t.TempDir()+"\"\n[[target]]\nname = \"host-primary\"\nhost = \"127.0.0.1\"\nport = 9\ntls = true\n")
 	s, err := sense(c, "", nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -213,10 +203,7 @@ func TestInterruptedDiagnosisIsFinishedAfterARestart(t *testing.T) {
 	}
 	notes.Close()
 	d.ID = "000009-0000000001"
-	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "\"\n[hook]\nsocket = \"" + dir + "/s\"\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := mustParse(t, least+"state_dir = \""+dir+"\"\n[hook]\nsocket = \""+dir+"/s\"\n")
 	client, stop = startIn(t, c)
 	defer stop()
 	var s report.State

@@ -79,10 +79,7 @@ func TestRegisterLinkIsDiagnosed(t *testing.T) {
 func TestApprovalsOfARegisterLinkReachTheTally(t *testing.T) {
 	far, near := housetest.HeldTTY(t)
 	dir := t.TempDir()
-	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "/state\"\n[hook]\nsocket = \"" + dir + "/s\"\n[[ecr]]\nname = \"ecr0\"\nframing = \"transbank\"\nrx = [\"" + near + "\"]\nbaud = 9600\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := mustParse(t, least+"state_dir = \""+dir+"/state\"\n[hook]\nsocket = \""+dir+"/s\"\n[[ecr]]\nname = \"ecr0\"\nframing = \"transbank\"\nrx = [\""+near+"\"]\nbaud = 9600\n")
 	var talk bytes.Buffer
 	gate := &report.Gate{}
 	d, tasks, closing, err := assemble(c, slog.New(slog.NewTextHandler(gate.Writer(&talk), nil)), gate)

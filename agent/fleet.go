@@ -99,10 +99,12 @@ func (f fleetSession) State() report.Uplink {
 }
 
 // Counts adds what the session counts to a snapshot of health.
-func (f fleetSession) Counts(m map[string]int64) {
-	c := f.Uplink.Counters()
+func (f fleetSession) Counts(m map[string]int64) { tellCounts(f.Uplink.Counters(), m) }
+
+func tellCounts(c uplink.Counters, m map[string]int64) {
 	m["sessions"], m["connect_failures"], m["resent"], m["wire_out"], m["wire_in"] = c.Sessions, c.Failures, c.Resent, c.WireOut, c.WireIn
 	m["commands"], m["commands_refused"], m["budget_left"] = c.Commands, c.Refused, c.BudgetLeft
+	m["bad_messages"], m["replies_lost"], m["set_aside"] = c.BadMessages, c.Lost, c.SetAside
 	for kind, n := range c.Bytes {
 		m["bytes_"+kind] = n
 	}

@@ -5,9 +5,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
+	"posdx/agent/internal/uplink"
 	"posdx/agent/report"
 	"posdx/firmware-build/housetest"
 
@@ -24,11 +28,8 @@ func TestFleetCommandsOverMosquitto(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "\"\n[hook]\nsocket = \"" + dir +
-		"/s\"\n[broker]\nurl = [\"" + url + "\"]\n[knowledge]\nkeys = [\"" + base64.StdEncoding.EncodeToString(public) + "\"]\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := mustParse(t, least+"state_dir = \""+dir+"\"\n[hook]\nsocket = \""+dir+
+		"/s\"\n[broker]\nurl = [\""+url+"\"]\n[knowledge]\nkeys = [\""+base64.StdEncoding.EncodeToString(public)+"\"]\n")
 	replies := make(chan report.Reply, 8)
 	fleet := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("fleet").
 		SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond))
@@ -93,6 +94,24 @@ func TestFleetCommandsOverMosquitto(t *testing.T) {
 			}
 		case <-time.After(30 * time.Second):
 			t.Fatalf("%s: no reply", q.name)
+		}
+	}
+}
+
+// TestEveryCountIsTold: what the session counts, losses above all, is in the health that the fleet reads.
+func TestEveryCountIsTold(t *testing.T) {
+	var c uplink.Counters
+	m := map[string]int64{}
+	v := reflect.ValueOf(&c).Elem()
+	for i := range v.NumField() {
+		if v.Field(i).Kind() == reflect.Int64 {
+			v.Field(i).SetInt(int64(1000 + i))
+		}
+	}
+	tellCounts(c, m)
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Int64 && !slices.Contains(slices.Collect(maps.Values(m)), f.Int()) {
+			t.Errorf("%s is counted and told to nobody", v.Type().Field(i).Name)
 		}
 	}
 }

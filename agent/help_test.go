@@ -9,14 +9,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode"
 
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/text"
 	"posdx/firmware-build/housetest"
 )
-
-func isHan(r rune) bool { return unicode.Is(unicode.Han, r) }
 
 // latin is a word; what stands in capitals is the place of a value or a shortening, in every language.
 var latin = regexp.MustCompile(`[A-Za-z][A-Za-z0-9'-]*[A-Za-z0-9]`)

@@ -25,10 +25,7 @@ func BenchmarkHookFirst(b *testing.B) {
 	dir := b.TempDir()
 	log := filepath.Join(dir, "pay.log")
 	os.WriteFile(log, nil, 0o600)
-	c, err := parseConfig([]byte(least + fmt.Sprintf("state_dir = %q\n[hook]\nsocket = %q\n[[log]]\npath = %q\npatterns = ['RC=(?P<code>\\w+)']\n", dir+"/state", dir+"/s", log)))
-	if err != nil {
-		b.Fatal(err)
-	}
+	c := mustParse(b, least+fmt.Sprintf("state_dir = %q\n[hook]\nsocket = %q\n[[log]]\npath = %q\npatterns = ['RC=(?P<code>\\w+)']\n", dir+"/state", dir+"/s", log))
 	tasks, closing, err := build(c, slog.New(slog.DiscardHandler), &report.Gate{})
 	if err != nil {
 		b.Fatal(err)

@@ -139,15 +139,8 @@ func TestFleetReplacesKnowledge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := parseConfig([]byte(least + "state_dir = \"" + t.TempDir() + "\"\n[knowledge]\nkeys = [\"" + base64.StdEncoding.EncodeToString(public) + "\"]\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, _, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closing()
+	c := mustParse(t, least+"state_dir = \""+t.TempDir()+"\"\n[knowledge]\nkeys = [\""+base64.StdEncoding.EncodeToString(public)+"\"]\n")
+	d, _ := assembled(t, c)
 	before := d.agent().Knowledge
 	r := d.command(t.Context(), "knowledge", report.Command{ID: "1", Args: map[string]any{"pack": "bm90IGEgcGFjaw=="}})
 	if r.Result != "refused" || r.Why == "" || d.agent().Knowledge != before {

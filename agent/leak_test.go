@@ -25,10 +25,7 @@ func TestPlantedCardDataGoesNowhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := filepath.Join(dir, "state")
-	c, err := parseConfig([]byte(least + "state_dir = \"" + state + "\"\n[hook]\nsocket = \"" + dir + "/s\"\n[[log]]\npath = \"" + log + "\"\npatterns = ['RC=(?P<code>\\S+) stan=(?P<stan>\\S+) tid=(?P<tid>\\S+)']\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := mustParse(t, least+"state_dir = \""+state+"\"\n[hook]\nsocket = \""+dir+"/s\"\n[[log]]\npath = \""+log+"\"\npatterns = ['RC=(?P<code>\\S+) stan=(?P<stan>\\S+) tid=(?P<tid>\\S+)']\n")
 	var talk bytes.Buffer
 	gate := &report.Gate{}
 	tasks, closing, err := build(c,

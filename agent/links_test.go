@@ -75,10 +75,7 @@ func quiet[T any](n int, r T) (list []T) {
 }
 
 func TestOnlyPINPadsMakeEvidence(t *testing.T) {
-	c, err := parseConfig([]byte(least + "[[ecr]]\nname = \"a\"\nframing = \"zvt\"\nway = \"relay\"\n[[ecr]]\nname = \"b\"\nframing = \"abecs\"\nway = \"relay\"\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := mustParse(t, least+"[[ecr]]\nname = \"a\"\nframing = \"zvt\"\nway = \"relay\"\n[[ecr]]\nname = \"b\"\nframing = \"abecs\"\nway = \"relay\"\n")
 	list := links(c, nil)
 	if p := linkProbes(c, list); len(p) != 1 || p[0].Subject != "b" {
 		t.Errorf("probes %+v", p)

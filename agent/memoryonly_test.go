@@ -16,10 +16,7 @@ func TestAnswersSayWhenOnlyMemoryHoldsTheRecord(t *testing.T) {
 	for _, broken := range []bool{false, true} {
 		dir := t.TempDir()
 		state := filepath.Join(dir, "state")
-		c, err := parseConfig([]byte(least + "language = \"en\"\nstate_dir = \"" + state + "\"\n[hook]\nsocket = \"" + dir + "/s\"\n"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := mustParse(t, least+"language = \"en\"\nstate_dir = \""+state+"\"\n[hook]\nsocket = \""+dir+"/s\"\n")
 		if broken { // a file where the folder should be: every write fails, for as long as it stands there
 			if err := os.WriteFile(state, nil, 0o600); err != nil {
 				t.Fatal(err)
@@ -27,7 +24,7 @@ func TestAnswersSayWhenOnlyMemoryHoldsTheRecord(t *testing.T) {
 		}
 		client, stop := startIn(t, c)
 		answers := 0
-		err = client.Do(t.Context(), map[string]any{"type": "code", "code": "96", "origin": "host", "wait": "final"}, func(a hook.Answer) {
+		err := client.Do(t.Context(), map[string]any{"type": "code", "code": "96", "origin": "host", "wait": "final"}, func(a hook.Answer) {
 			answers++
 			if a.MemoryOnly != broken {
 				t.Errorf("flash broken %v: answer %d says %v", broken, answers, a.MemoryOnly)

@@ -1,14 +1,20 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
+	"posdx/agent/internal/console"
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/source"
 	"posdx/agent/report"
 )
 
@@ -24,9 +30,10 @@ type past struct {
 	keep *outbox.Past // nil where flash takes none
 	log  *slog.Logger
 
-	mu   sync.Mutex
-	list []report.Recent // oldest first
-	said string
+	mu      sync.Mutex
+	list    []report.Recent // oldest first
+	unended []string        // ids of what an interruption left without its end, until that is made
+	said    string
 }
 
 func (p *past) open(keep *outbox.Past, dir string, log *slog.Logger) {
@@ -66,6 +73,66 @@ func (p *past) recent(n int) []report.Recent {
 	return list
 }
 
+// resumes notes what is to be ended after an interruption.
+func (p *past) resumes(list []report.Diagnosis) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range list {
+		p.unended = append(p.unended, list[i].ID)
+	}
+}
+
+// ended notes that a diagnosis has its end, and that the history has it.
+func (p *past) ended(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unended = slices.DeleteFunc(p.unended, func(o string) bool { return o == id })
+}
+
+// isOpen tells whether the end of a diagnosis is still to be made after an interruption.
+func (p *past) isOpen(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.unended, id)
+}
+
+// Again returns the answers to an earlier code by its id, in a language of the asker's own. What was explained before
+// this start, or some time ago, stands in the history.
+func (d *daemon) Again(ctx context.Context, id, lang string) (source.Ticket, error) {
+	t, of, err := d.loop.Again(ctx, id, lang)
+	switch {
+	case err != nil:
+		return source.Ticket{}, source.ErrBusy
+	case of == "":
+		return source.Ticket{ID: id, First: t.First, Final: t.Final}, nil
+	case d.past.isOpen(of):
+		return source.Ticket{ID: id}, nil
+	}
+	doc, err := findPast(pastDir(d.conf), of)
+	if err != nil {
+		return source.Ticket{}, err
+	}
+	*doc = console.InLanguage(*doc, d.lib.Now.Load(), d.profile, cmp.Or(lang, d.conf.Language))
+	answer := make(chan report.Diagnosis, 1)
+	answer <- *doc
+	return source.Ticket{ID: id, First: answer, Final: answer}, nil
+}
+
+// findPast returns the newest revision of a diagnosis that is kept; source.ErrUnknown if there is none.
+func findPast(dir, id string) (found *report.Diagnosis, err error) {
+	mark := []byte(strconv.Quote(id)) // most are passed over without being read
+	err = outbox.ReadPast(dir, func(p outbox.PastDoc) {
+		var doc report.Diagnosis
+		if bytes.Contains(p.Doc, mark) && json.Unmarshal(p.Doc, &doc) == nil && doc.ID == id && len(doc.Causes) > 0 {
+			found = &doc
+		}
+	})
+	if err == nil && found == nil {
+		err = source.ErrUnknown
+	}
+	return found, err
+}
+
 // remember keeps a diagnosis that is final.
 func (d *daemon) remember(doc *report.Diagnosis) {
 	d.past.note(doc)
@@ -74,6 +141,7 @@ func (d *daemon) remember(doc *report.Diagnosis) {
 	if err == nil {
 		err = d.past.keep.Append(report.KindDiagnosis, doc.Event.Time, d.gate.Out(b))
 	}
+	d.past.ended(doc.ID)
 	why := ""
 	if err != nil {
 		why = err.Error()

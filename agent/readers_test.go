@@ -44,10 +44,7 @@ func asked(t *testing.T, c hook.Client, check string) report.Evidence {
 func TestCardsAreCountedOverARestart(t *testing.T) {
 	s := sim.NewStripeReader(1)
 	dir := t.TempDir()
-	c, err := parseConfig([]byte(least + fmt.Sprintf("state_dir = %q\n[hook]\nsocket = %q\n[[reader]]\nname = \"reader0\"\nprotocol = \"msr\"\nrx = [%q]\ndedicated = true\n", dir, dir+"/s", lined(t, s))))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := mustParse(t, least+fmt.Sprintf("state_dir = %q\n[hook]\nsocket = %q\n[[reader]]\nname = \"reader0\"\nprotocol = \"msr\"\nrx = [%q]\ndedicated = true\n", dir, dir+"/s", lined(t, s)))
 	client, stop := startIn(t, c)
 	// The tap may not have opened its port yet: what is swiped before is nobody's.
 	cards := func() float64 { n, _ := asked(t, client, "reader.reads").Facts.Num("cards"); return n }

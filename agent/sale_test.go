@@ -128,10 +128,7 @@ func TestNoDaemonNoDevices(t *testing.T) {
 // What somebody asks is answered and is nowhere else: not in the tally, the outbox, the last verdict or the journal.
 func TestWhatIsAskedIsKeptApart(t *testing.T) {
 	dir := t.TempDir()
-	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "\"\n[hook]\nsocket = \"" + dir + "/s\"\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := mustParse(t, least+"state_dir = \""+dir+"\"\n[hook]\nsocket = \""+dir+"/s\"\n")
 	d, tasks, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
 	if err != nil {
 		t.Fatal(err)

@@ -123,17 +123,13 @@ func newSoak(t *testing.T, rnd *rand.Rand, small bool) *soak {
 	if small {
 		bytes = outbox.MinBytes
 	}
-	c, err := parseConfig([]byte(least + fmt.Sprintf("language = \"en\"\nstate_dir = %q\n[hook]\nsocket = %q\n[outbox]\nmax_bytes = %d\n[broker]\nurl = [\"tcp://%s\"]\n"+
-		"[[log]]\npath = %q\norigin = \"terminal\"\npatterns = ['RC=(?P<code>\\w+)']\n[[reader]]\nname = \"reader0\"\nport = %q\n", s.dir, filepath.Join(run, "s"), bytes, s.way.address, s.log, s.line.name)))
+	c := mustParse(t, least+fmt.Sprintf("language = \"en\"\nstate_dir = %q\n[hook]\nsocket = %q\n[outbox]\nmax_bytes = %d\n[broker]\nurl = [\"tcp://%s\"]\n"+
+		"[[log]]\npath = %q\norigin = \"terminal\"\npatterns = ['RC=(?P<code>\\w+)']\n[[reader]]\nname = \"reader0\"\nport = %q\n", s.dir, filepath.Join(run, "s"), bytes, s.way.address, s.log, s.line.name))
+	d, tasks, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tasks []task
-	var closing func()
-	s.d, tasks, closing, err = assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.d = d
 	s.d.watch.StopRSS = 0 // of this whole test it says nothing
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +11,6 @@ import (
 
 	"posdx/agent/internal/agenttest"
 	"posdx/agent/internal/keeper"
-	"posdx/agent/report"
 )
 
 // Every loop of a real daemon turns, also while its broker is away; and the supervisor hears of it.
@@ -24,11 +22,7 @@ func TestDaemonIsReadyAndTurns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, tasks, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closing()
+	d, tasks := assembled(t, c)
 	d.watch.Super = keeper.Supervisor{Socket: filepath.Join(dir, "notify")}
 	d.watch.Look, d.watch.Patience, d.watch.StopRSS = time.Second, time.Hour, 0
 	ctx, cancel := context.WithCancel(t.Context())

@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:f28b18a922a101057bbccb2d0e36fa464fdce387871ed79c13c7e9f447cc809c", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d24ccd5061c72d888f802bccc2bf56c50874a2463728fe", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -59,7 +59,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:f28b18a922a101057bb
 	Source{Key: "MPT", What: "MPT terminal program"},
 	Source{Key: "NEAPAY", What: "neapay.com, ISO 8583 response codes"},
 	Source{Key: "NEXI", What: "Nexi, Traditional POS, LAN integration: payment and terminal totals messages"},
+	Source{Key: "NEXO", What: "nexo Retailer protocol, ErrorCondition of a response"},
 	Source{Key: "NORTH", What: "developer.north.com, transaction response codes"},
+	Source{Key: "OPI", What: "IFSF POS to EPS interface, OverallResult of a response"},
 	Source{Key: "ORGGY", What: "application framework"},
 	Source{Key: "OSB-PF", What: "secure.osb.pf, CB2A acquirer errors"},
 	Source{Key: "PAYERMAX", What: "cross-border payment service, docs.payermax.com"},
@@ -2839,6 +2841,34 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:f28b18a922a101057bb
 	Meaning{Scheme: "terminal-local", Code: "newpos:reversal-fail", Text: Text{ZH: "冲正不成功，请与客服联系", EN: "Automatic reversal not successful, contact service"}, Class: "reversal", Domain: "network-path", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
 	Meaning{Scheme: "terminal-local", Code: "newpos:unknown", Text: Text{ZH: "应答码不在本机码表，显示“交易失败”加两位码", EN: "Code absent from local table: shows transaction failed plus the two characters"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: list552c214b},
 	Meaning{Scheme: "terminal-local", Code: "newpos:workkey", Text: Text{ZH: "下载工作密钥失败，请确认主密钥下载", EN: "Working key download failed, check master key"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "nexo:Aborted", Text: Text{ZH: "收银机中止", EN: "Called off by the cash register"}, Class: "user", Domain: "operator", Retry: "unknown", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:Busy", Text: Text{ZH: "终端正在处理别的请求", EN: "The terminal is busy with another request"}, Class: "session", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:Cancel", Text: Text{ZH: "在终端上取消", EN: "Cancelled at the terminal"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:DeviceOut", Text: Text{ZH: "终端的设备故障", EN: "A device of the terminal is out of order"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:InProgress", Text: Text{ZH: "之前的请求仍在处理", EN: "The earlier request is still in progress"}, Class: "session", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:InsertedCard", Text: Text{ZH: "读卡器里还有卡", EN: "A card is still in the reader"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:InvalidCard", Text: Text{ZH: "卡不受理或读不出", EN: "Card not accepted or not readable"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:LoggedOut", Text: Text{ZH: "没有在终端上签到", EN: "Not signed in at the terminal"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:MessageFormat", Text: Text{ZH: "报文格式不对", EN: "Message format not understood"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:NotAllowed", Text: Text{ZH: "终端不允许此操作", EN: "Request not permitted by the terminal"}, Class: "config", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:NotFound", Text: Text{ZH: "找不到原交易", EN: "Original transaction not found"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:PaymentRestriction", Text: Text{ZH: "这张卡不能付这些商品", EN: "Card not accepted for these goods"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:Refusal", Text: Text{ZH: "交易被拒绝（终端未说明由谁拒绝）", EN: "Declined (the terminal does not say by whom)"}, Class: "host", Domain: "unknown", Retry: "no", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:UnavailableDevice", Text: Text{ZH: "没有这个设备", EN: "A device is not there"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:UnavailableService", Text: Text{ZH: "终端没有配置此业务", EN: "Service not configured at the terminal"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:UnreachableHost", Text: Text{ZH: "终端联系不上主机", EN: "The terminal does not reach its host"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "nexo:WrongPIN", Text: Text{ZH: "密码错误", EN: "Wrong PIN"}, Class: "user", Domain: "operator", Retry: "unknown", SentBy: listce05eff4, Sources: list07bce76c},
+	Meaning{Scheme: "terminal-local", Code: "opi:Aborted", Text: Text{ZH: "在终端或收银机上取消", EN: "Cancelled at the terminal or the cash register"}, Class: "user", Domain: "operator", Retry: "unknown", SentBy: listce05eff4, Sources: list1cae43c4},
+	Meaning{Scheme: "terminal-local", Code: "opi:Busy", Text: Text{ZH: "终端正在处理别的请求", EN: "The terminal is busy with another request"}, Class: "session", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list1cae43c4},
+	Meaning{Scheme: "terminal-local", Code: "opi:CommunicationError", Text: Text{ZH: "终端联系不上主机", EN: "The terminal does not reach its host"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list1cae43c4},
+	Meaning{Scheme: "terminal-local", Code: "opi:DeviceUnavailable", Text: Text{ZH: "终端没有这个设备", EN: "A device of the terminal is not there"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list1cae43c4},
+	Meaning{Scheme: "terminal-local", Code: "opi:Failure", Text: Text{ZH: "交易被拒绝或失败（终端未说明由谁拒绝）", EN: "Declined or failed (the terminal does not say by whom)"}, Class: "host", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: list1cae43c4},
+	Meaning{Scheme: "terminal-local", Code: "opi:FormatError", Text: Text{ZH: "报文格式不对", EN: "Message format not understood"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list1cae43c4},
+	Meaning{Scheme: "terminal-local", Code: "opi:Loggedout", Text: Text{ZH: "没有在终端上签到", EN: "Not signed in at the terminal"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: listce05eff4, Sources: list1cae43c4},
+	Meaning{Scheme: "terminal-local", Code: "opi:MissingMandatoryData", Text: Text{ZH: "报文缺少必填字段", EN: "Mandatory message fields missing"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list1cae43c4},
+	Meaning{Scheme: "terminal-local", Code: "opi:ParsingError", Text: Text{ZH: "报文无法解析", EN: "Message could not be parsed"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list1cae43c4},
+	Meaning{Scheme: "terminal-local", Code: "opi:TimedOut", Text: Text{ZH: "超时", EN: "Timed out"}, Class: "comm", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: list1cae43c4},
+	Meaning{Scheme: "terminal-local", Code: "opi:ValidationError", Text: Text{ZH: "报文字段无效", EN: "Message fields not valid"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list1cae43c4},
 	Meaning{Scheme: "terminal-local", Code: "rc17:FE", Text: Text{ZH: "应答码长度异常（按交易失败处理）", EN: "Answer code of wrong length (falls to transaction failed)"}, Class: "message", Domain: "acquirer-host", Retry: "unknown", SentBy: listce05eff4, Sources: list7af75cba},
 	Meaning{Scheme: "terminal-local", Code: "rc17:FF", Text: Text{ZH: "应答码为空：应用显示“网络连接故障”", EN: "Answer code empty: terminal application shows network connection failure"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list7af75cba},
 	Meaning{Scheme: "terminal-local", Code: "rc17:unknown", Text: Text{ZH: "应答码不在本机码表，显示应答码加“交易失败”", EN: "Code absent from local table: shows code plus transaction failed"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: list7af75cba},
@@ -4007,6 +4037,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:f28b18a922a101057bb
 	TopicRule{Topic: "cardholder-not-permitted", Schemes: listf681ae17, Codes: list7403c750},
 	TopicRule{Topic: "cardholder-not-permitted", Schemes: list0d012b00, Codes: list4665b65f},
 	TopicRule{Topic: "pin", Schemes: listf681ae17, Codes: list81e4de26},
+	TopicRule{Topic: "pin", Schemes: list65e3ba9e, Codes: list3444294c},
 	TopicRule{Topic: "pin-locked", Schemes: listf681ae17, Codes: listf939d6af},
 	TopicRule{Topic: "expired", Schemes: listf681ae17, Codes: list84ae31d3},
 	TopicRule{Topic: "lost-card", Schemes: listf681ae17, Codes: list11c950ee},
@@ -7640,6 +7671,7 @@ var (
 	list0749d615 = []string{"silent"}
 	list077401c6 = []string{"no space", "out of storage", "index full", "memory full"}
 	list07a578ef = []string{"ok", "timeout", "nxdomain", "servfail", "refused", "unreachable"}
+	list07bce76c = []string{"NEXO"}
 	list08319631 = []string{"terminal", "acquirer", "switch", "issuer"}
 	list08a468db = []string{"txn.history", "fleet.advisory"}
 	list08d43704 = []string{"swipe", "stripe", "magnetic", "track"}
@@ -7715,6 +7747,7 @@ var (
 	list1bb834fd = []string{"host.malfunction", "host.unreachable", "host.tls"}
 	list1c436571 = []string{"14"}
 	list1c520cd2 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "CIL-V2"}
+	list1cae43c4 = []string{"OPI"}
 	list1cbd32c5 = []string{"reader.selftest", "txn.answer"}
 	list1cdb1cba = []string{"KernelPanic"}
 	list1de87bfd = []string{"TXP", "MONERIS"}
@@ -7788,6 +7821,7 @@ var (
 	list3234d4d9 = []string{"terminal", "acquirer", "issuer", "switch"}
 	list32e02723 = []string{"mains", "battery"}
 	list33a8d292 = []string{"reversed"}
+	list3444294c = []string{"nexo:WrongPIN"}
 	list34a1f663 = []string{"net.address", "app.config", "modem.bearer"}
 	list36099815 = []string{"R6", "R7", "R13"}
 	list3621a5de = []string{"R19"}

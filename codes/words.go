@@ -43,21 +43,24 @@ func (t Text) Sentence() Text {
 func (t Text) And(next Text) Text { return Text{t.ZH + next.ZH, t.EN + " " + next.EN} }
 
 // neededWords are ids that the program itself writes into documents, by kind: each must have a word.
-var neededWords = map[string][]string{
-	"verdict": {"confirmed", "likely", "possible", "rejected", "indeterminate", "abstained"},
-	"status":  {"ok", "bad", "cannot-tell", "not-run"},
-	"level":   {"good", "fair", "poor", "bad"},
-	"money": {"not-sent", "sent-no-answer", "declined", "approved", "unknown", "sign-in", "settlement", "reversed",
-		"approved-part"},
-	"retry": {"safe", "later", "later-mend", "query-first", "after-signin", "other-means", "other-means-tried", "no",
-		"no-mend", "no-approved", "reversed"},
-	"also":    {"beside", "open"},
-	"actor":   actors,
-	"segment": segments,
-	"visit":   {"yes", "no"},
-	"origin":  {"host", "terminal", "cashier", "unknown"},
-	"channel": {"hook", "log", "ecr", "capture", "console", "command"},
-	"reason":  {"in-use", "absent", "permission", "timeout", "unsupported", "too-few", "masked", "in-sale", "budget", "policy"},
+var neededWords = [...]struct {
+	kind string
+	ids  []string
+}{
+	{"verdict", []string{"confirmed", "likely", "possible", "rejected", "indeterminate", "abstained"}},
+	{"status", []string{"ok", "bad", "cannot-tell", "not-run"}},
+	{"level", []string{"good", "fair", "poor", "bad"}},
+	{"money", []string{"not-sent", "sent-no-answer", "declined", "approved", "unknown", "sign-in", "settlement", "reversed",
+		"approved-part"}},
+	{"retry", []string{"safe", "later", "later-mend", "query-first", "after-signin", "other-means", "other-means-tried", "no",
+		"no-mend", "no-approved", "reversed"}},
+	{"also", []string{"beside", "open"}},
+	{"actor", actors},
+	{"segment", segments},
+	{"visit", []string{"yes", "no"}},
+	{"origin", []string{"host", "terminal", "cashier", "unknown"}},
+	{"channel", []string{"hook", "log", "ecr", "capture", "console", "command"}},
+	{"reason", []string{"in-use", "absent", "permission", "timeout", "unsupported", "too-few", "masked", "in-sale", "budget", "policy"}},
 }
 
 // words reads the vocabulary.
@@ -73,10 +76,10 @@ func (p *parser) words() {
 		p.k.Words = append(p.k.Words, w)
 	}
 	sort.Slice(p.k.Words, func(i, j int) bool { return compareWords(p.k.Words[i], p.k.Words[j]) < 0 })
-	for kind, ids := range neededWords {
-		for _, id := range ids {
-			if _, ok := slices.BinarySearchFunc(p.k.Words, Word{Kind: kind, ID: id}, compareWords); !ok && id != "-" {
-				p.problem("words.tsv", 0, "%s %q has no word", kind, id)
+	for _, n := range neededWords {
+		for _, id := range n.ids {
+			if _, ok := slices.BinarySearchFunc(p.k.Words, Word{Kind: n.kind, ID: id}, compareWords); !ok && id != "-" {
+				p.problem("words.tsv", 0, "%s %q has no word", n.kind, id)
 			}
 		}
 	}

@@ -17,9 +17,9 @@ trap 'rm -rf "$tmp"' EXIT
 nfpm=${NFPM:-$tmp/bin/nfpm}
 [ -n "${NFPM:-}" ] || GOBIN=$tmp/bin "$go" install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4 ||
 	{ echo "package: nfpm cannot be had through the module proxy" >&2; exit 1; }
-"$go" build -o "$tmp/bom" ./$kit/bom
+"$go" build -trimpath -o "$tmp/bom" ./$kit/bom
 # Manual pages and completion come from the program's own table of commands; only Debian's packages have room for them.
-"$go" build -buildvcs=false -ldflags "-X main.version=$version" -o "$tmp/here" ./agent
+"$go" build -buildvcs=false -trimpath -ldflags "-X main.version=$version" -o "$tmp/here" ./agent
 "$tmp/here" man --lang en --dir "$tmp/man1"
 "$tmp/here" man --lang zh --dir "$tmp/zh_CN"
 gzip -9n "$tmp"/man1/*.1 "$tmp"/zh_CN/*.1
@@ -34,7 +34,7 @@ shared() {
 	file posdx.zsh zsh/vendor-completions/_posdx
 	file posdx.fish fish/vendor_completions.d/posdx.fish
 }
-"$go" build -o "$tmp/apkorder" ./$kit/apkorder
+"$go" build -trimpath -o "$tmp/apkorder" ./$kit/apkorder
 
 for arch in "$@"; do
 	name=posdx-$version-$arch

@@ -20,11 +20,11 @@ import (
 func TestMosquittoWithCertificates(t *testing.T) {
 	dir := housetest.Certificates(t, "server", "posdx-fleet", "t1")
 	at := func(name string) string { return filepath.Join(dir, name) }
-	rules := "user posdx-fleet\ntopic read pos/v1/#\ntopic write pos/v1/+/+/ack\ntopic write pos/v1/+/advisory/+/+\ntopic write pos/v1/+/+/cmd/+\npattern readwrite pos/v1/+/%u/#\n"
-	if err := os.WriteFile(at("acl"), []byte(rules), 0o600); err != nil {
+	rules, err := filepath.Abs("../firmware-build/broker/mosquitto/posdx.acl")
+	if err != nil {
 		t.Fatal(err)
 	}
-	url := housetest.NewMosquitto(t, "cafile "+at("ca.pem")+"\ncertfile "+at("server.pem")+"\nkeyfile "+at("server.key")+"\nrequire_certificate true\nuse_identity_as_username true\nacl_file "+at("acl")+"\n").URL()
+	url := housetest.NewMosquitto(t, "cafile "+at("ca.pem")+"\ncertfile "+at("server.pem")+"\nkeyfile "+at("server.key")+"\nrequire_certificate true\nuse_identity_as_username true\nacl_file "+rules+"\n").URL()
 	f := start(t, t.TempDir(), "--broker", url, "--ca", at("ca.pem"), "--cert", at("posdx-fleet.pem"), "--key", at("posdx-fleet.key"))
 
 	pair, err := tls.LoadX509KeyPair(at("t1.pem"), at("t1.key"))

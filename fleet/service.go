@@ -447,18 +447,6 @@ func letIn(ctx context.Context, c serveConfig, db *store.Store, site *web.Site) 
 	return nil
 }
 
-// lookAnew has pages read again now and then, where others keep what comes in.
-func lookAnew(ctx context.Context, changed func()) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(viewEvery):
-			changed()
-		}
-	}
-}
-
 // sweep keeps the store within its limits.
 func sweep(ctx context.Context, db *store.Store, l store.Limits, log *slog.Logger) error {
 	tick := time.NewTicker(sweepEvery)

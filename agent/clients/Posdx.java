@@ -35,12 +35,20 @@ public final class Posdx {
 
     /**
      * Tells a response code as the application shows it, and who wrote it: host, terminal, cashier or unknown. On a busy terminal the
-     * answer's result may be "accepted", with no verdict in it: the code is kept and is explained, so do not tell it again; the verdict
-     * stands in the status later.
+     * answer's result may be "accepted", with no verdict in it: the code is kept and is explained, so do not tell it again; verdict asks
+     * for it later, by the answer's id.
      */
     public String code(String code, String origin, String stan) throws IOException {
         return ask("{\"type\":\"code\",\"code\":" + quote(code) + ",\"origin\":" + quote(origin) + ",\"txn\":{\"stan\":" + quote(stan)
                 + "},\"wait\":\"first\",\"display\":20}", FIRST_MS);
+    }
+
+    /**
+     * Asks for the verdict of a code by the id of an earlier answer; it counts nothing. The result is "final", "first" where the last
+     * checks still run, or "accepted" where nothing is known yet: ask again a second later. An id that is not known is an IOException.
+     */
+    public String verdict(String id) throws IOException {
+        return ask("{\"type\":\"verdict\",\"id\":" + quote(id) + ",\"display\":20}", FIRST_MS);
     }
 
     /** Tells a step of a sale: start, read, sent, answered or end; result is null or approved, declined, failed or cancelled. */
@@ -50,6 +58,7 @@ public final class Posdx {
 
     /** Sends a request of the hook's protocol and returns the last answer to it, a JSON object. */
     public String ask(String json, int timeoutMs) throws IOException {
+        long end = System.nanoTime() + 2000000L * timeoutMs;
         HttpURLConnection c = (HttpURLConnection) new URL("http://" + address + "/v1/hook").openConnection(Proxy.NO_PROXY);
         try {
             c.setConnectTimeout(timeoutMs);
@@ -66,11 +75,13 @@ public final class Posdx {
                 out.write(body);
             }
             int status = c.getResponseCode();
-            String answer = read(status < 400 ? c.getInputStream() : c.getErrorStream());
+            String answer = read(status < 400 ? c.getInputStream() : c.getErrorStream(), end);
             if (status >= 400) {
                 throw new IOException("posdx answers " + status + ": " + text(answer, "why"));
             }
             return answer;
+        } catch (IllegalArgumentException e) { // of an address or a token that cannot be sent
+            throw new IOException("posdx: " + e.getMessage(), e);
         } finally {
             c.disconnect();
         }
@@ -91,7 +102,7 @@ public final class Posdx {
             }
             if (c == '\\' && i + 1 < answer.length()) {
                 c = answer.charAt(++i);
-                if (c == 'u' && i + 4 < answer.length()) {
+                if (c == 'u' && answer.substring(i + 1).matches("(?s)[0-9A-Fa-f]{4}.*")) {
                     c = (char) Integer.parseInt(answer.substring(i + 1, i + 5), 16);
                     i += 4;
                 } else if (c == 'n' || c == 't' || c == 'r') {
@@ -116,7 +127,7 @@ public final class Posdx {
         return b.append('"').toString();
     }
 
-    private static String read(InputStream in) throws IOException {
+    private static String read(InputStream in, long end) throws IOException {
         if (in == null) {
             return "";
         }
@@ -124,7 +135,7 @@ public final class Posdx {
         byte[] b = new byte[4096];
         for (int n; (n = in.read(b)) > 0; ) {
             all.write(b, 0, n);
-            if (all.size() > MAX_ANSWER) {
+            if (all.size() > MAX_ANSWER || System.nanoTime() - end > 0) {
                 throw new IOException("posdx's answer does not end");
             }
         }
@@ -132,21 +143,24 @@ public final class Posdx {
     }
 
     /**
-     * java Posdx CODE ORIGIN STAN, with POSDX_HTTP and POSDX_TOKEN_FILE in the environment. Exit 0: there is a verdict; 1: posdx is not
-     * there, does not answer or refuses; 2: wrong usage; 3: taken in and not explained yet.
+     * java Posdx CODE ORIGIN STAN, or java Posdx verdict ID, with POSDX_HTTP and POSDX_TOKEN_FILE in the environment. Exit 0: there is a
+     * verdict; 1: posdx is not there, does not answer or refuses; 2: wrong usage; 3: taken in and not explained yet: do not tell it
+     * again, ask for the verdict by the id that was printed.
      */
-    public static void main(String[] args) throws IOException {
-        if (args.length != 3) {
-            System.err.println("usage: java Posdx CODE host|terminal|cashier|unknown STAN");
+    public static void main(String[] args) {
+        boolean again = args.length == 2 && args[0].equals("verdict");
+        if (args.length != 3 && !again) {
+            System.err.println("usage: java Posdx CODE host|terminal|cashier|unknown STAN\n       java Posdx verdict ID");
             System.exit(2);
         }
         if (System.getenv("POSDX_HTTP") == null || System.getenv("POSDX_TOKEN_FILE") == null) {
             System.err.println("posdx: set POSDX_HTTP (such as 127.0.0.1:7379) and POSDX_TOKEN_FILE");
             System.exit(2);
         }
-        String token = new String(Files.readAllBytes(Paths.get(System.getenv("POSDX_TOKEN_FILE"))), StandardCharsets.US_ASCII);
         try {
-            String answer = new Posdx(System.getenv("POSDX_HTTP"), token).code(args[0], args[1], args[2]);
+            String token = new String(Files.readAllBytes(Paths.get(System.getenv("POSDX_TOKEN_FILE"))), StandardCharsets.US_ASCII);
+            Posdx posdx = new Posdx(System.getenv("POSDX_HTTP"), token);
+            String answer = again ? posdx.verdict(args[1]) : posdx.code(args[0], args[1], args[2]);
             System.out.println(answer);
             System.exit(text(answer, "retry") != null ? 0 : "accepted".equals(text(answer, "result")) ? 3 : 1);
         } catch (IOException e) {

@@ -1,8 +1,10 @@
 /* See posdx.h. With -DPOSDX_MAIN it is a program:
  *
  *   cc -DPOSDX_MAIN -o posdx-code posdx.c && ./posdx-code 96 host 000123
+ *   ./posdx-code verdict 00007c-000000012f
  *
- * Exit 0: there is a verdict; 1: posdx is not there, does not answer or refuses; 2: wrong usage; 3: taken in and not explained yet.
+ * Exit 0: there is a verdict; 1: posdx is not there, does not answer or refuses; 2: wrong usage; 3: taken in and not explained yet:
+ * do not tell it again, ask for the verdict by the id that was printed.
  */
 #include "posdx.h"
 
@@ -109,6 +111,18 @@ int posdx_code(const char *socket_path, const char *code, const char *origin, co
 	return posdx_ask(socket_path, request, answer, size, timeout_ms);
 }
 
+int posdx_verdict(const char *socket_path, const char *id, char *answer, size_t size, int timeout_ms)
+{
+	char request[128];
+
+	if (!is_word(id) || strlen(id) > 32) {
+		errno = EINVAL;
+		return -1;
+	}
+	snprintf(request, sizeof request, "{\"type\":\"verdict\",\"id\":\"%s\"}\n", id);
+	return posdx_ask(socket_path, request, answer, size, timeout_ms);
+}
+
 int posdx_txn(const char *socket_path, const char *phase, const char *result, int timeout_ms)
 {
 	char request[128], answer[1024];
@@ -173,11 +187,16 @@ int main(int argc, char **argv)
 	const char *path = getenv("POSDX_SOCKET");
 	char answer[8192], word[64];
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: %s CODE host|terminal|cashier|unknown STAN\n", argv[0]);
+	int again = argc == 3 && !strcmp(argv[1], "verdict");
+
+	if (argc != 4 && !again) {
+		fprintf(stderr, "usage: %s CODE host|terminal|cashier|unknown STAN\n       %s verdict ID\n", argv[0], argv[0]);
 		return 2;
 	}
-	if (posdx_code(path ? path : POSDX_SOCKET, argv[1], argv[2], argv[3], answer, sizeof answer, POSDX_TIMEOUT_MS) < 0) {
+	if (!path)
+		path = POSDX_SOCKET;
+	if ((again ? posdx_verdict(path, argv[2], answer, sizeof answer, POSDX_TIMEOUT_MS) :
+		     posdx_code(path, argv[1], argv[2], argv[3], answer, sizeof answer, POSDX_TIMEOUT_MS)) < 0) {
 		perror("posdx");
 		return 1;
 	}

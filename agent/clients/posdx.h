@@ -22,10 +22,15 @@ int posdx_ask(const char *socket_path, const char *request, char *answer, size_t
 /* posdx_code tells a response code as the application shows it, with who wrote it ("host", "terminal", "cashier", "unknown") and
  * the trace number, and reads the first verdict. A word that holds anything but letters, digits and . _ - + : is EINVAL.
  *
- * On a busy terminal the answer may be {"result":"accepted",...} with no verdict in it: the code is kept and is explained, so do not
- * tell it again. The sale goes on, and the verdict stands in the status later. */
+ * On a busy terminal the answer may be {"result":"accepted","id":"...",...} with no verdict in it: the code is kept and is
+ * explained, so do not tell it again. The sale goes on; posdx_verdict asks for the verdict later, by that id. */
 int posdx_code(const char *socket_path, const char *code, const char *origin, const char *stan, char *answer, size_t size,
 	       int timeout_ms);
+
+/* posdx_verdict asks for the verdict of a code by the "id" of an earlier answer, in this run of the daemon or in one before; it
+ * counts nothing. "result" is "final", "first" where the last checks still run, or "accepted" where nothing is known yet: ask again
+ * a second later. An id that is not known, or not any more, is answered {"result":"error","field":"id",...}. */
+int posdx_verdict(const char *socket_path, const char *id, char *answer, size_t size, int timeout_ms);
 
 /* posdx_txn tells a step of a sale: "start", "read", "sent", "answered", "end"; result is NULL or one of "approved", "declined",
  * "failed", "cancelled". Between start and end posdx touches neither reader nor line. */

@@ -429,7 +429,7 @@ func (s *state) solve() {
 	set := &s.f.Settings
 	at := make([]int, len(s.causes)) // of each cause, its place in the problem
 	back := make([]int, 0, len(s.causes))
-	p := noisyor.Problem{Largest: 2}
+	var p noisyor.Problem
 	for i := range s.causes {
 		at[i] = -1
 		if c := &s.causes[i]; !c.out && c.ID != report.Unexplained {

@@ -1,11 +1,9 @@
 package diagnose
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strings"
-	"unicode"
 
 	"posdx/agent/evidence"
 	"posdx/agent/report"
@@ -432,49 +430,6 @@ func (s *state) retryNotSent(first string) string {
 		return report.RetrySafe
 	}
 	return s.f.RetryFor(first)
-}
-
-// Speak returns a diagnosis with its texts in the language of Options, where the terminal wrote them in the other one.
-// Verdict, probabilities and advice stay those of the document. Its sentences are made anew from its ids; a reason is
-// translated by explaining the event again, and stays as it is where that does not give the same reason.
-func Speak(d report.Diagnosis, k *codes.Knowledge, o Options) report.Diagnosis {
-	if len(d.Causes) == 0 || strings.ContainsFunc(d.Money.Say,
-		func(r rune) bool { return unicode.Is(unicode.Han, r) }) == (o.Lang != "en") {
-		return d
-	}
-	again := Explain(d.Event, d.Evidence, k, o)
-	by := ""
-	if c, ok := k.Cause(d.Causes[0].ID); ok && !d.Abstained {
-		by = mender(&c)
-	}
-	d.Money.Say = moneySay(k, d.Money.State, d.Money.Retry, by).In(o.Lang)
-	if again.Money.State == d.Money.State && again.Money.Retry == d.Money.Retry && again.Abstained == d.Abstained {
-		d.Money.Say = again.Money.Say
-	}
-	said := map[string]string{}
-	for _, c := range again.Causes {
-		for _, r := range slices.Concat(c.For, c.Against) {
-			said[fmt.Sprint(c.ID, r.Check, r.WeightDB)] = r.Say
-		}
-	}
-	d.Causes = slices.Clone(d.Causes)
-	for i := range d.Causes {
-		c := &d.Causes[i]
-		for _, list := range [...]*[]report.Reason{&c.For, &c.Against} {
-			*list = slices.Clone(*list)
-			for j, r := range *list {
-				if say, ok := said[fmt.Sprint(c.ID, r.Check, r.WeightDB)]; ok {
-					(*list)[j].Say = say
-				}
-			}
-		}
-	}
-	if again.NextTest != nil && d.NextTest != nil && again.NextTest.Check == d.NextTest.Check {
-		next := *d.NextTest
-		next.How = again.NextTest.How
-		d.NextTest = &next
-	}
-	return d
 }
 
 // moneySay writes the sentences about the money. by is who has to mend the first cause, "" if nobody is named. They

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode"
 
 	"posdx/agent/report"
 	"posdx/codes"
@@ -61,29 +60,6 @@ func TestTypedCodeHasAWriter(t *testing.T) {
 	}
 	if _, ok := After(k, askWriter, "writer.nobody"); ok {
 		t.Error("an answer that there is not")
-	}
-}
-
-// TestSpeak: a reader of another language than the terminal's reads texts in their own, and nothing else of the
-// document changes.
-func TestSpeak(t *testing.T) {
-	k := codes.Builtin()
-	for _, c := range readCases(t, "testdata/cases") {
-		zh := Explain(c.Event, c.Evidence, k, Options{})
-		en := Speak(zh, k, Options{Lang: "en"})
-		if want := Explain(c.Event, c.Evidence, k, Options{Lang: "en"}).Money.Say; en.Money.Say != want {
-			t.Errorf("%s: %q, want %q", c.Name, en.Money.Say, want)
-		}
-		for i := range en.Causes {
-			if en.Causes[i].ID != zh.Causes[i].ID || en.Causes[i].Probability != zh.Causes[i].Probability {
-				t.Errorf("%s: the document changed", c.Name)
-			}
-			for _, r := range en.Causes[i].For {
-				if strings.ContainsFunc(r.Say, func(x rune) bool { return unicode.Is(unicode.Han, x) }) {
-					t.Errorf("%s: %q is left", c.Name, r.Say)
-				}
-			}
-		}
 	}
 }
 

@@ -58,25 +58,6 @@ func (f Fact[T]) Is(v T) Value { return Value{string(f), v} }
 // Name is the fact's name in the documents.
 func (f Fact[T]) Name() string { return string(f) }
 
-// Of looks the fact up; ok is false if it is absent or of another type.
-func (f Fact[T]) Of(facts report.Facts) (v T, ok bool) {
-	switch p := any(&v).(type) {
-	case *bool:
-		*p, ok = facts.Bool(string(f))
-	case *float64:
-		*p, ok = facts.Num(string(f))
-	case *string:
-		*p, ok = facts.Str(string(f))
-	case *[]string:
-		*p = facts.Strings(string(f))
-		ok = *p != nil
-	case *map[string]float64:
-		*p = facts.Counts(string(f))
-		ok = *p != nil
-	}
-	return v, ok
-}
-
 // New makes the evidence of a check that was made. Status and level follow from the values by the built-in limits. A
 // value that is not plausible is left out.
 func New(c Check, subject string, values ...Value) report.Evidence {
@@ -156,22 +137,6 @@ func Plausible(f *codes.Fact, v any) bool {
 	}
 	return !report.Suspect([]byte(s))
 }
-
-// Unknown lists the facts of a piece of evidence, sorted, that are not registered for its check. They are kept and
-// shown by their names, and judge nothing. "level" and "reason" belong to every check.
-func Unknown(e *report.Evidence, k *codes.Knowledge) []string {
-	var list []string
-	for name := range e.Facts {
-		if name != "level" && name != "reason" && k.Fact(e.Check, name) == nil {
-			list = append(list, name)
-		}
-	}
-	slices.Sort(list)
-	return list
-}
-
-// Worth rounds a measurement to tenths, as exact as any check here is.
-func Worth(v float64) float64 { return math.Round(v*10) / 10 }
 
 // Ramp maps x to 0 at a and to 1 at b, linearly between them and constant beyond. b may be the smaller one.
 func Ramp(x, a, b float64) float64 { return max(0, min(1, (x-a)/(b-a))) }

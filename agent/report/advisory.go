@@ -64,27 +64,6 @@ func TopicKey(text string) string {
 	return b.String()[:min(b.Len(), most)] + "~" + hex.EncodeToString(sum[:16])
 }
 
-// FromTopicKey returns the text of a key; ok is false for a key that had to be hashed, or is none.
-func FromTopicKey(key string) (string, bool) {
-	var text []byte
-	for i := 0; i < len(key); i++ {
-		if key[i] != '%' {
-			text = append(text, key[i])
-			continue
-		}
-		if i+3 > len(key) {
-			return "", false
-		}
-		b, err := hex.DecodeString(key[i+1 : i+3])
-		if err != nil {
-			return "", false
-		}
-		text = append(text, b...)
-		i += 2
-	}
-	return string(text), TopicKey(string(text)) == key
-}
-
 // PlaceKey is the key of a place of several dimensions: their names and values, in the order of the names.
 func PlaceKey(place map[string]string) string {
 	var parts []string

@@ -156,9 +156,12 @@ func pastTrack(b []byte, at int) int {
 	return at
 }
 
-// masked returns the end of a masked card number whose first digits end at at: at least four stars or the like, then
-// four digits.
+// masked returns the end of a masked card number whose first digits end at at, or two digits later where they stand in
+// groups of four: at least four stars or the like, then four digits.
 func masked(b []byte, at int) int {
+	if at+3 < len(b) && separator(b[at]) && pastDigits(b, at+1) == at+3 {
+		at += 3
+	}
 	i, stars := at, 0
 	for i < len(b) && (b[i] == '*' || b[i] == 'x' || b[i] == 'X' || separator(b[i])) {
 		if !separator(b[i]) {

@@ -11,8 +11,6 @@ import (
 type Timex struct {
 	Synchronised bool          // something disciplines it: NTP, PTP, GNSS
 	Offset       time.Duration // still to be corrected
-	// Grows by 0.5 ms a second while no program corrects the clock; at 16 s the kernel calls it unsynchronised.
-	MaxError time.Duration
 }
 
 // ReadTimex asks the kernel. Reading needs no right.
@@ -29,7 +27,6 @@ func ReadTimex() (Timex, error) {
 	return Timex{
 		Synchronised: state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0,
 		Offset:       offset,
-		MaxError:     time.Duration(t.Maxerror) * time.Microsecond,
 	}, nil
 }
 

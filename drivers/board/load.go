@@ -8,8 +8,7 @@ import (
 
 // Memory is how much is left.
 type Memory struct {
-	TotalKB, AvailableKB uint64
-	Estimated            bool    // kernels before 3.14 do not say what is available: free, buffers and cache
+	TotalKB, AvailableKB uint64  // available: on kernels before 3.14, which do not say, what is free, buffers and cache
 	Pressure             float64 // per cent of the last 10 s in which something waited for memory
 	PressureKnown        bool
 	OOMKills             uint64 // since boot
@@ -61,7 +60,7 @@ func parseMeminfo(text string) (Memory, bool) {
 		}
 	}
 	if !known {
-		m.AvailableKB, m.Estimated = rest, true
+		m.AvailableKB = rest
 	}
 	return m, m.TotalKB > 0 && m.AvailableKB <= m.TotalKB
 }

@@ -9,8 +9,8 @@ import "strings"
 type wording struct {
 	class Complaint
 	head  string // the line begins with it; "" for anywhere
-	all   []string
-	not   []string
+	all   words
+	not   *words // a pointer, so that the table is the linker's
 }
 
 // words is short in a table, and a literal of the linker's where a function would fill the table at every start.
@@ -27,7 +27,7 @@ var wordings = [...]wording{
 	// fs/ubifs/io.c: ubifs_ro_mode
 	{ReadOnly, "", words{"switched to read-only mode"}, nil},
 	// drivers/mtd/ubi/ubi.h: ubi_ro_mode
-	{ReadOnly, "", words{"ubi", "warning", "switch to read-only mode"}, words{"minimal i/o unit"}},
+	{ReadOnly, "", words{"ubi", "warning", "switch to read-only mode"}, &words{"minimal i/o unit"}},
 	// fs/btrfs/messages.c
 	{ReadOnly, "", words{"btrfs", "forced readonly"}, nil},
 	// fs/f2fs/super.c, since 6.3
@@ -45,7 +45,7 @@ var wordings = [...]wording{
 	// drivers/power/supply/max77650-charger.c
 	{UnderVoltage, "", words{"undervoltage lockout"}, nil},
 	// drivers/power/supply/wm831x_power.c, da9150-charger.c
-	{UnderVoltage, "", words{"under voltage"}, words{"limit", "protection", "unsupported"}},
+	{UnderVoltage, "", words{"under voltage"}, &words{"limit", "protection", "unsupported"}},
 	// drivers/usb/core/hub.c
 	{UnderVoltage, "", words{"over-current change"}, nil},
 	// drivers/usb/core/hub.c
@@ -95,11 +95,11 @@ var wordings = [...]wording{
 	// drivers/usb/core/hub.c: hub_port_reset
 	{USBError, "", words{"cannot reset", "(err = -"}, nil},
 	// drivers/usb/serial/ftdi_sio.c; others are told when one is unplugged
-	{USBError, "", words{"failed to get modem status: -"}, words{"-19"}},
+	{USBError, "", words{"failed to get modem status: -"}, &words{"-19"}},
 	// drivers/usb/serial/cp210x.c
-	{USBError, "", words{"cp210x", "failed", "status: -"}, words{"-19"}},
+	{USBError, "", words{"cp210x", "failed", "status: -"}, &words{"-19"}},
 	// drivers/usb/serial/pl2303.c
-	{USBError, "", words{"pl2303", " - failed: -"}, words{"-19"}},
+	{USBError, "", words{"pl2303", " - failed: -"}, &words{"-19"}},
 	// drivers/usb/class/cdc-acm.c, not when one is unplugged
 	{USBError, "", words{"failed to set dtr/rts"}, nil},
 	// drivers/usb/musb/musb_core.c
@@ -137,7 +137,7 @@ var wordings = [...]wording{
 	// arch/x86/kernel/traps.c
 	{Segfault, "", words{"general protection", "ip:"}, nil},
 	// arch/arm/mm/fault.c, arch/arm64/mm/fault.c
-	{Segfault, "", words{"unhandled", "fault", "at 0x"}, words{"iommu", "smmu"}},
+	{Segfault, "", words{"unhandled", "fault", "at 0x"}, &words{"iommu", "smmu"}},
 	// arch/arm64/kernel/traps.c, since 4.17
 	{Segfault, "", words{"unhandled exception:"}, nil},
 	// arch/arm/kernel/traps.c, arch/arm64/kernel/traps.c (to 4.16)
@@ -160,33 +160,33 @@ var wordings = [...]wording{
 
 	// Links. What names a bus or an optical module's own trouble is not a cable of the shop.
 	// drivers/net/phy/phy.c, phylink.c and most of drivers/net/ethernet
-	{LinkDown, "", words{"link is down"}, notLink},
+	{LinkDown, "", words{"link is down"}, &notLink},
 	// drivers/net/mii.c, dm9000.c, macb, sh_eth, mv643xx_eth.c, 8139cp.c
-	{LinkDown, "", words{"link down"}, notLink},
+	{LinkDown, "", words{"link down"}, &notLink},
 	// drivers/net/ethernet/natsemi/ns83820.c
-	{LinkDown, "", words{"link now down"}, notLink},
+	{LinkDown, "", words{"link now down"}, &notLink},
 	// drivers/net/ethernet/sun/sungem.c
-	{LinkDown, "", words{"link is now down"}, notLink},
+	{LinkDown, "", words{"link is now down"}, &notLink},
 	// drivers/net/usb/r8152.c
-	{LinkDown, "", words{"carrier off"}, notLink},
+	{LinkDown, "", words{"carrier off"}, &notLink},
 	// drivers/net/ethernet/amd
-	{LinkDown, "", words{"carrier lost"}, notLink},
+	{LinkDown, "", words{"carrier lost"}, &notLink},
 	// drivers/net/usb/ax88179_178a.c
 	{LinkDown, "", words{"link status is: 0"}, nil},
 	// drivers/net/usb/rtl8150.c
-	{LinkDown, "", words{"link lost"}, notLink},
+	{LinkDown, "", words{"link lost"}, &notLink},
 	// makers' kernels
 	{LinkDown, "", words{"link becomes not ready"}, nil},
 	// makers' drivers
-	{LinkDown, "", words{"link_is_down"}, notLink},
+	{LinkDown, "", words{"link_is_down"}, &notLink},
 
 	// Serial lines that lost characters.
 	// drivers/tty/n_tty.c, drivers/char/n_tty.c (2.6)
 	{SerialOverrun, "", words{"input overrun"}, nil},
 	// drivers/tty/serial/max310x.c, sc16is7xx.c
-	{SerialOverrun, "", words{"fifo overrun"}, notTTY},
+	{SerialOverrun, "", words{"fifo overrun"}, &notTTY},
 	// drivers/tty/serial/pch_uart.c, jsm/jsm_neo.c, 8250_bcm7271.c
-	{SerialOverrun, "", words{"rx overrun"}, notTTY},
+	{SerialOverrun, "", words{"rx overrun"}, &notTTY},
 	// drivers/tty/serial/8250/8250_bcm7271.c
 	{SerialOverrun, "", words{"flip buffer overrun"}, nil},
 	// makers' drivers: ttyS1: overrun
@@ -208,7 +208,7 @@ var wordings = [...]wording{
 	// makers' kernels
 	{Overheat, "", words{"critical temperature trip"}, nil},
 	// drivers/power/supply/rt9455_charger.c, drivers/mfd
-	{Overheat, "", words{"thermal shutdown"}, words{"enabl", "support"}},
+	{Overheat, "", words{"thermal shutdown"}, &words{"enabl", "support"}},
 	// drivers/regulator/ltc3676.c, ltc3589.c
 	{Overheat, "", words{"over-temperature warning"}, nil},
 	// drivers/mxc/gpu-viv of i.MX makers' kernels: the graphics are slowed down
@@ -243,17 +243,17 @@ var wordings = [...]wording{
 	{IOError, "", words{"device-mapper: verity", "is corrupted"}, nil},
 	// Filesystems.
 	// fs/ext2/super.c
-	{IOError, "", words{"ext2-fs", "error"}, notCount},
+	{IOError, "", words{"ext2-fs", "error"}, &notCount},
 	// fs/ext3/super.c (2.6)
 	{IOError, "", words{"ext3-fs error"}, nil},
 	// fs/ext4/super.c
 	{IOError, "", words{"ext4-fs error"}, nil},
 	// fs/ext4/extents.c: but for a full disk
-	{IOError, "", words{"ext4-fs", "potential data loss"}, words{"error -28"}},
+	{IOError, "", words{"ext4-fs", "potential data loss"}, &words{"error -28"}},
 	// fs/ubifs/misc.c, fs/ubifs/debug.h (2.6)
 	{IOError, "", words{"ubifs error"}, nil},
 	// fs/f2fs
-	{IOError, "", words{"f2fs-fs", "error"}, notCount},
+	{IOError, "", words{"f2fs-fs", "error"}, &notCount},
 	// fs/f2fs
 	{IOError, "", words{"f2fs-fs", "inconsisten"}, nil},
 	// fs/f2fs/checkpoint.c
@@ -267,7 +267,7 @@ var wordings = [...]wording{
 	// fs/erofs/decompressor.c
 	{IOError, "", words{"erofs", "failed to decompress"}, nil},
 	// fs/btrfs/messages.c
-	{IOError, "", words{"btrfs", "error"}, notCount},
+	{IOError, "", words{"btrfs", "error"}, &notCount},
 	// fs/jffs2/debug.h (to 3.3)
 	{IOError, "", words{"jffs2 error"}, nil},
 	// fs/jffs2/debug.h
@@ -308,21 +308,21 @@ var wordings = [...]wording{
 	{IOError, "", words{"m25p80", "error -", "reading"}, nil},
 	// SD cards and eMMC: the block driver names the disk, the core and the hosts what it sits on.
 	// drivers/mmc/core/block.c, drivers/mmc/card/block.c (to 4.9)
-	{IOError, "mmcblk", words{"error"}, notCount},
+	{IOError, "mmcblk", words{"error"}, &notCount},
 	// drivers/mmc/card/block.c (to 4.14)
 	{IOError, "mmcblk", words{"timed out"}, nil},
 	// drivers/mmc/core/block.c
 	{IOError, "mmcblk", words{"recovery failed"}, nil},
 	// drivers/mmc/card/block.c (to 4.14)
-	{IOError, "mmcblk", words{"retrying"}, words{"re-tune"}},
+	{IOError, "mmcblk", words{"retrying"}, &words{"re-tune"}},
 	// drivers/mmc/card/block.c (to 3.x)
 	{IOError, "mmcblk", words{"unable to set block size"}, nil},
 	// drivers/mmc/core, drivers/mmc/host
-	{IOError, "mmc", words{"error"}, notHost},
+	{IOError, "mmc", words{"error"}, &notHost},
 	// drivers/mmc/host/sdhci.c, dw_mmc.c, cqhci-core.c
-	{IOError, "mmc", words{"timeout"}, notHost},
+	{IOError, "mmc", words{"timeout"}, &notHost},
 	// drivers/mmc/core/mmc.c
-	{IOError, "mmc", words{"timed out"}, notHost},
+	{IOError, "mmc", words{"timed out"}, &notHost},
 	// drivers/mmc/core/mmc_ops.c, block.c
 	{IOError, "mmc", words{"card stuck"}, nil},
 	// drivers/mmc/core/core.c (to 5.x)
@@ -338,16 +338,16 @@ var wordings = [...]wording{
 }
 
 // notLink: no network's link, or a line that tells of a setting. "ata1: SATA link down" is said of every empty socket.
-var notLink = []string{"pcie", "pci ", "pci:", "sata", "ata1", "while link", "failed", "cannot", "detection", "transmit", "phy link"}
+var notLink = words{"pcie", "pci ", "pci:", "sata", "ata1", "while link", "failed", "cannot", "detection", "transmit", "phy link"}
 
 // notTTY: other things that have a FIFO.
-var notTTY = []string{"i2s", "spdif", "audio", "pcm", "can0", "can1", "flexcan", "camera", "csi", "eth", "xrun"}
+var notTTY = words{"i2s", "spdif", "audio", "pcm", "can0", "can1", "flexcan", "camera", "csi", "eth", "xrun"}
 
 // notCount: what a filesystem remembers of old, or was told to do.
-var notCount = []string{"error count since", "initial error at", "last error at", "errors=", "mounting fs with errors"}
+var notCount = words{"error count since", "initial error at", "last error at", "errors=", "mounting fs with errors"}
 
 // notHost: a controller's rows of registers, what it can do, and a card that is no storage.
-var notHost = []string{"timeout:", "sdhci: timeout", "specify timeout", "sdio"}
+var notHost = words{"timeout:", "sdhci: timeout", "specify timeout", "sdio"}
 
 // classOf finds which complaint a line of the kernel's log is; "" if it is none.
 func classOf(text string) Complaint {
@@ -374,9 +374,11 @@ func (w wording) fits(text string) bool {
 			return false
 		}
 	}
-	for _, part := range w.not {
-		if strings.Contains(text, part) {
-			return false
+	if w.not != nil {
+		for _, part := range *w.not {
+			if strings.Contains(text, part) {
+				return false
+			}
 		}
 	}
 	return true

@@ -44,7 +44,9 @@ func (transbank) read(b []byte) (Found, bool) {
 	case "0500", "0700", "0800": // closing, totals, keys
 		return Found{Kind: Other}, true
 	case "0510", "0710", "0810":
-		return Found{Kind: End}, true
+		if len(rest) < 3 || rest[2] != '|' || !frame.AllDigits(rest[:2]) || string(rest[:2]) == "00" {
+			return Found{Kind: End}, true
+		}
 	case "0210", "0271", "1210":
 	default:
 		return Found{}, true
@@ -130,10 +132,12 @@ func (e *ecr17) read(b []byte) (Found, bool) {
 	case !e.answers && (c == 'i' || c == 'c' || c == 'H'): // more of a pre-authorisation, its closing, card verification
 		return Found{Kind: Start}, true
 	case c == 'C' || c == 'T': // closing of the day, totals
-		if e.answers {
+		if !e.answers {
+			return Found{Kind: Other}, true
+		}
+		if c == 'T' || len(b) < ecr17Fields || !frame.AllDigits(b[10:12]) || string(b[10:12]) == "00" {
 			return Found{Kind: End}, true
 		}
-		return Found{Kind: Other}, true
 	case e.answers && (c == 'E' || c == 'e' || c == 'i' || c == 'c' || c == 'H'):
 	default:
 		return Found{}, true

@@ -57,6 +57,7 @@ func TestEveryCommandOfEveryProtocol(t *testing.T) {
 		"1200": {start}, "0210|00|1|75001088|": {approved}, "0271|00|1|75001088|": {approved}, "1210|00|1|75001088|": {approved}, "0900|81": nil,
 		"0210|07|1|75001088|": {local(Result, "transbank:07")}, "1210|05|1|75001088|": {local(Result, "transbank:05")}, "0271|02|1|75001088|": {local(Result, "transbank:02")},
 		"0510|00|1|75001088|": {end}, "0710|1|2|": {end}, "0810|00|1|75001088|": {end},
+		"0510|11|1|75001088|": {local(Result, "transbank:11")}, "0810|06|1|75001088|": {local(Result, "transbank:06")},
 	} {
 		check(Transbank, command, true, frameTransbank(command+"|"), want...)
 	}
@@ -75,6 +76,7 @@ func TestEveryCommandOfEveryProtocol(t *testing.T) {
 		}
 	}
 	check(ECR17, "C00", true, frameECR17("123456780C00"), end)
+	check(ECR17, "C01", true, frameECR17("123456780C01"), local(Result, "ecr17:01"))
 	check(ECR17, "T01", true, frameECR17("123456780T01"), end)
 
 	// IngPosCom.cpp: what each command of the register carries.

@@ -1,7 +1,5 @@
 package ecr
 
-import "slices"
-
 // A Dialect is how one family of hosts writes ISO 8583: how digits are packed and what each field is.
 type Dialect struct {
 	Name      string
@@ -65,9 +63,6 @@ var dialects = []*Dialect{
 	{Name: "text-hex-fields-1993", version: '1', ASCII: true, Hex: hexOfSize, fields: &iso1993},
 	{Name: "base24", ASCII: true, HexBitmap: true, Hex: hexOfSize, fields: &base24},
 }
-
-// All returns every dialect, in the order in which Parse tries them.
-func All() []*Dialect { return slices.Clone(dialects) }
 
 // DialectNames returns the names that a configuration may give.
 func DialectNames() (list []string) {
@@ -133,22 +128,24 @@ var base24 = func() (t [129]field) {
 // iso1993 is the field table of ISO 8583:1993, section 4.
 var iso1993 = func() (t [129]field) {
 	t = iso1987
-	for n, f := range map[int]field{
-		5: {digits, 0, 12}, 12: {digits, 0, 12}, 15: {digits, 0, 6}, 22: {chars8, 0, 12}, 25: {digits, 0, 4},
-		26: {digits, 0, 4},
-		28: {digits, 0, 6}, 29: {digits, 0, 3}, 30: {digits, 0, 24}, 31: {chars8, 2, 99}, 39: {digits, 0, 3},
-		40: {digits, 0, 3},
-		43: {chars8, 2, 99}, 44: {chars8, 2, 99}, 46: {chars8, 3, 204}, 53: {raw, 2, 48}, 55: {raw, 3, 255},
-		56: {digits, 2, 35},
-		57: {digits, 0, 3}, 58: {digits, 2, 11}, 65: {raw, 0, 8}, 66: {chars8, 3, 204}, 71: {digits, 0, 8},
-		72: {chars8, 3, 999},
-		82: {digits, 0, 10}, 83: {digits, 0, 10}, 84: {digits, 0, 10}, 85: {digits, 0, 10}, 90: {digits, 0, 10},
-		91: {digits, 0, 3}, 92: {digits, 0, 3}, 93: {digits, 2, 11}, 94: {digits, 2, 11}, 95: {chars8, 2, 99},
-		96: {raw, 3, 999},
-		99: {chars8, 2, 11}, 105: {digits, 0, 16}, 106: {digits, 0, 16}, 107: {digits, 0, 10}, 108: {digits, 0, 10},
-		109: {chars8, 2, 84}, 110: {chars8, 2, 84},
+	for _, f := range [...]struct {
+		n int
+		field
+	}{
+		{5, field{digits, 0, 12}}, {12, field{digits, 0, 12}}, {15, field{digits, 0, 6}}, {22, field{chars8, 0, 12}},
+		{25, field{digits, 0, 4}}, {26, field{digits, 0, 4}}, {28, field{digits, 0, 6}}, {29, field{digits, 0, 3}},
+		{30, field{digits, 0, 24}}, {31, field{chars8, 2, 99}}, {39, field{digits, 0, 3}}, {40, field{digits, 0, 3}},
+		{43, field{chars8, 2, 99}}, {44, field{chars8, 2, 99}}, {46, field{chars8, 3, 204}}, {53, field{raw, 2, 48}},
+		{55, field{raw, 3, 255}}, {56, field{digits, 2, 35}}, {57, field{digits, 0, 3}}, {58, field{digits, 2, 11}},
+		{65, field{raw, 0, 8}}, {66, field{chars8, 3, 204}}, {71, field{digits, 0, 8}}, {72, field{chars8, 3, 999}},
+		{82, field{digits, 0, 10}}, {83, field{digits, 0, 10}}, {84, field{digits, 0, 10}},
+		{85, field{digits, 0, 10}}, {90, field{digits, 0, 10}}, {91, field{digits, 0, 3}}, {92, field{digits, 0, 3}},
+		{93, field{digits, 2, 11}}, {94, field{digits, 2, 11}}, {95, field{chars8, 2, 99}}, {96, field{raw, 3, 999}},
+		{99, field{chars8, 2, 11}}, {105, field{digits, 0, 16}}, {106, field{digits, 0, 16}},
+		{107, field{digits, 0, 10}}, {108, field{digits, 0, 10}}, {109, field{chars8, 2, 84}},
+		{110, field{chars8, 2, 84}},
 	} {
-		t[n] = f
+		t[f.n] = f.field
 	}
 	return t
 }()

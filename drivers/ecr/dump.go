@@ -2,6 +2,7 @@ package ecr
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 )
@@ -67,9 +68,9 @@ func undump(text []byte) []byte {
 			placed = yes
 		}
 		for len(rest) > 0 && (!placed || len(out) < n+rowBytes) {
-			rest = bytes.TrimPrefix(bytes.TrimPrefix(rest, []byte("0x")), []byte("0X"))
+			rest = bytes.TrimPrefix(rest, []byte("0x"))
 			k := 0
-			for k < len(rest) && isHex(rest[k]) {
+			for k < len(rest) && allHex(rest[k:k+1]) {
 				k++
 			}
 			gap := k
@@ -82,9 +83,7 @@ func undump(text []byte) []byte {
 				}
 				break
 			}
-			for i := 0; i < k; i += 2 {
-				out = append(out, nibble(rest[i])<<4|nibble(rest[i+1]))
-			}
+			out, _ = hex.AppendDecode(out, rest[:k])
 			if placed && gap-k > 1 && (len(out)-n)%(rowBytes/2) != 0 {
 				break // the characters
 			}
@@ -102,7 +101,7 @@ func afterPlace(line []byte, at int) (rest []byte, placed bool) {
 	front, rest, ok := bytes.Cut(line, []byte(" "))
 	front = bytes.TrimPrefix(front, []byte("0x"))
 	k := 0
-	for k < len(front) && isHex(front[k]) {
+	for k < len(front) && allHex(front[k:k+1]) {
 		k++
 	}
 	if !ok || k < 3 || k > 8 {
@@ -114,16 +113,4 @@ func afterPlace(line []byte, at int) (rest []byte, placed bool) {
 		}
 	}
 	return line, false
-}
-
-func isHex(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' || c >= 'a' && c <= 'f'
-}
-
-// nibble is the value of a hex digit.
-func nibble(c byte) byte {
-	if c > '9' {
-		c += 9 // A and a end in 1
-	}
-	return c & 15
 }

@@ -32,7 +32,7 @@ const (
 var lengthHeaders = []LengthHeader{Binary2, BCD2, ASCII4, Binary2Self, BCD2Self, ASCII4Self, Binary4, Binary4Self,
 	Binary2Pad, Hex4, Little2, Little4, STXBCD2}
 
-var lengthNames = map[LengthHeader][2]string{
+var lengthNames = [...][2]string{
 	Binary2: {"binary2", "2 bytes binary"}, BCD2: {"bcd2", "2 bytes BCD"}, ASCII4: {"ascii4", "4 ASCII digits"},
 	Binary2Self: {"binary2-self", "2 bytes binary that count themselves"}, BCD2Self: {"bcd2-self", "2 bytes BCD that count themselves"},
 	ASCII4Self: {"ascii4-self", "4 ASCII digits that count themselves"}, Binary4: {"binary4", "4 bytes binary"},
@@ -43,8 +43,8 @@ var lengthNames = map[LengthHeader][2]string{
 
 // String returns the name of the header in messages for people.
 func (l LengthHeader) String() string {
-	if n, ok := lengthNames[l]; ok {
-		return n[1]
+	if l > 0 && int(l) < len(lengthNames) {
+		return lengthNames[l][1]
 	}
 	return "no length header"
 }
@@ -56,7 +56,7 @@ func LengthHeaderByName(name string) (LengthHeader, error) {
 	}
 	for l, n := range lengthNames {
 		if n[0] == name {
-			return l, nil
+			return LengthHeader(l), nil
 		}
 	}
 	return 0, fmt.Errorf("find length header: no header is called %q", name)
@@ -235,12 +235,8 @@ func (l LengthHeader) Read(r io.Reader) ([]byte, error) {
 	return b[:n], nil
 }
 
-// Detect finds the length header of a stream from its first bytes: the one behind which stands a whole message that a
-// dialect can read. With ErrMore more bytes may still decide it.
-func Detect(b []byte) (LengthHeader, error) {
-	return detect(b, lengthHeaders, nil)
-}
-
+// detect finds which of some length headers a stream has, from its first bytes: the one behind which stands a whole
+// message that a dialect can read. With ErrMore more bytes may still decide it.
 func detect(b []byte, candidates []LengthHeader, dialects []*Dialect) (LengthHeader, error) {
 	more := false
 	for _, l := range candidates {

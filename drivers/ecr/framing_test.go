@@ -10,12 +10,12 @@ func TestDetectFindsTheHeader(t *testing.T) {
 	message := sale(t, UnionPay(), heads[2])
 	for _, l := range lengthHeaders {
 		stream := l.Append(nil, message)
-		got, err := Detect(append(bytes.Clone(stream), stream...))
+		got, err := detect(append(bytes.Clone(stream), stream...), lengthHeaders, nil)
 		if err != nil || got != l {
 			t.Errorf("%v: found %v, %v", l, got, err)
 		}
 		for n := range stream {
-			if got, err := Detect(stream[:n]); !errors.Is(err, ErrMore) {
+			if got, err := detect(stream[:n], lengthHeaders, nil); !errors.Is(err, ErrMore) {
 				t.Fatalf("%v: %d of %d bytes: %v, %v, want more", l, n, len(stream), got, err)
 			}
 		}
@@ -27,7 +27,7 @@ func TestDetectFindsTheHeader(t *testing.T) {
 			t.Errorf("%v: read a message cut short", l)
 		}
 	}
-	if got, err := Detect([]byte("GET / HTTP/1.1\r\nHost: pos.acquirer.example\r\n\r\n")); !errors.Is(err, ErrNotISO8583) {
+	if got, err := detect([]byte("GET / HTTP/1.1\r\nHost: pos.acquirer.example\r\n\r\n"), lengthHeaders, nil); !errors.Is(err, ErrNotISO8583) {
 		t.Errorf("text: %v, %v", got, err)
 	}
 }
@@ -46,6 +46,6 @@ func FuzzSplit(f *testing.F) {
 		if err != nil && len(rest) != len(b) {
 			t.Fatalf("%v: took %d bytes and said %v", l, len(b)-len(rest), err)
 		}
-		Detect(b)
+		detect(b, lengthHeaders, nil)
 	})
 }

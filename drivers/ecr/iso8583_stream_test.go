@@ -157,7 +157,7 @@ func TestStreamNames(t *testing.T) {
 	if _, err := LengthHeaderByName("tpdu"); err == nil {
 		t.Error("a header that is none")
 	}
-	for _, d := range All() {
+	for _, d := range dialects {
 		if got, err := DialectsByName(d.Name); err != nil || len(got) != 1 || got[0].Name != d.Name {
 			t.Errorf("%q: %v, %v", d.Name, got, err)
 		}

@@ -40,7 +40,7 @@ func TestParseReadsWhatOthersWrote(t *testing.T) {
 		{"iso_8583.hex", "0400", Message{Dialect: "text", MTI: "0420", Processing: "000000", STAN: "000124", Time: "131412", Date: "1121", Reference: "112113000123", Code: "98", Terminal: "10077120", Length: 209}},
 	} {
 		stream := foreign(t, c.file)[c.name]
-		l, err := Detect(stream)
+		l, err := detect(stream, lengthHeaders, nil)
 		if err != nil || l != Binary2 {
 			t.Errorf("%s %s: length header %v, %v, want %v", c.file, c.name, l, err, Binary2)
 			continue

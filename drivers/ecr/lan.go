@@ -83,7 +83,7 @@ func (r *retail) cut(b []byte) (int, []byte, verdict) {
 // retailSales are the requests that are for a card or an amount, of OPI and of nexo.
 var retailSales = []string{
 	"CardPayment", "CardPreAuthorisation", "CardPreAuthorization", "CardFinancialAdvice", "CardPaymentLoyaltyAward", "PaymentReversal", "PaymentRefund",
-	"CardBalanceQuery", "CardActivate", "CardLoad", "TicketReprint", "RepeatLastMessage", // OPI: some answer as a sale does
+	"CardBalanceQuery", "CardActivate", "CardLoad",
 	"Payment", "Reversal", "BalanceInquiry", "StoredValue", "CardAcquisition", "Loyalty",
 }
 
@@ -108,7 +108,7 @@ func (r *retail) read(b []byte) (Found, bool) {
 	}
 	sale := false
 	for _, s := range retailSales {
-		sale = sale || s == kind && s != "TicketReprint" && s != "RepeatLastMessage"
+		sale = sale || s == kind
 	}
 	switch {
 	case ask && sale:

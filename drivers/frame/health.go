@@ -27,11 +27,3 @@ func (h Health) Add(o Health) Health {
 
 // Line is how many frames the line spoiled.
 func (h Health) Line() uint64 { return h.CRC + h.NAK + h.LostEcho }
-
-// Statistics are the counts under their UnifiedPOS names (UnifiedPOS 1.16, appendix on device statistics).
-func (h Health) Statistics() map[string]uint64 {
-	return map[string]uint64{
-		"CommunicationErrorCount": h.CRC + h.NAK + h.LostEcho + h.Silence,
-		"UnreadableCardCount":     h.Mute + h.Parity + h.Overrun,
-	}
-}

@@ -116,7 +116,6 @@ type managed struct {
 	can                                     int // MMModemCapability
 	operator                                string
 	power                                   int
-	reg3gpp                                 bool
 	quality                                 uint32
 	recent                                  bool
 	bearers                                 []string

@@ -8,7 +8,7 @@ import (
 
 // TCPCounters are the whole machine's since boot (/proc/net/snmp).
 type TCPCounters struct {
-	OutSegs, RetransSegs, AttemptFails, EstabResets uint64
+	OutSegs, RetransSegs uint64
 }
 
 // ReadTCPCounters reads them; proc is the root of procfs. False if they cannot be read.
@@ -41,16 +41,12 @@ func parseSNMP(text string) (TCPCounters, bool) {
 				c.OutSegs = n
 			case "RetransSegs":
 				c.RetransSegs = n
-			case "AttemptFails":
-				c.AttemptFails = n
-			case "EstabResets":
-				c.EstabResets = n
 			default:
 				continue
 			}
 			found++
 		}
-		return c, found == 4
+		return c, found == 2
 	}
 	return TCPCounters{}, false
 }

@@ -44,7 +44,6 @@ type Address struct {
 	Peer      bool         // point to point: the network is the other end
 	Lasting   bool         // without a lifetime: configured, or given by a client that sets none
 	Duplicate bool         // the kernel's own duplicate detection failed (IPv6)
-	Tentative bool
 }
 
 // A Route leads to a network over an interface.
@@ -269,7 +268,6 @@ func parseAddress(m syscall.NetlinkMessage) (Address, bool) {
 	a.Prefix = netip.PrefixFrom(local, bits)
 	a.Lasting = flags&unix.IFA_F_PERMANENT != 0
 	a.Duplicate = flags&unix.IFA_F_DADFAILED != 0
-	a.Tentative = flags&unix.IFA_F_TENTATIVE != 0
 	return a, a.Prefix.IsValid()
 }
 

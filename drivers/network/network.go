@@ -64,14 +64,6 @@ const (
 	handshakeBytes = 6000                       // TLS 1.2 or 1.3 with a chain of two or three certificates
 )
 
-// ctxOutcome maps the end of a context: its own deadline is a time-out only if the caller's context still lives.
-func ctxOutcome(parent context.Context) Outcome {
-	if cutShort(parent) {
-		return Stopped
-	}
-	return Timeout
-}
-
 // almost is how long before the end of a context a dial or a read may already say that the time is up.
 const almost = 20 * time.Millisecond
 
@@ -110,11 +102,6 @@ func outcomeOf(parent context.Context, err error) Outcome {
 		return Timeout
 	}
 	return Unreachable
-}
-
-// ms is a duration in milliseconds with a resolution that suits a LAN.
-func ms(d time.Duration) float64 {
-	return float64(d.Round(100*time.Microsecond)) / float64(time.Millisecond)
 }
 
 // sleep waits for d or the context, whichever is first; false if it was the context.

@@ -147,7 +147,6 @@ func byConnects(ctx context.Context, w Way, most int, enter func(context.Context
 type MTUView struct {
 	Outcome   Outcome // OK Blackhole Timeout (no echo is answered at all) Unreachable Stopped
 	LargestOK int     // bytes of the IP packet; 0: not known
-	LinkMTU   int     // what the first link would carry
 	Bytes     int
 }
 
@@ -166,7 +165,7 @@ var mtuSteps = [...]int{1500, 1492, 1452, 1400, 1280, 576}
 // tells why (an MTU black hole). Packets are sent whole (don't fragment). It costs 3 kB if the path is clean, up to 20
 // kB if not. The error is ErrNotPermitted, or that of opening a socket.
 func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUView, error) {
-	v := MTUView{LinkMTU: linkMTU}
+	var v MTUView
 	e, err := openEcho(dst, via, true)
 	if err != nil {
 		return v, err

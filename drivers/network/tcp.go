@@ -42,7 +42,6 @@ type Connect struct {
 	Took    time.Duration // until connected or failed
 	Retrans int           // SYNs that had to be sent again (TCP_INFO)
 	RTT     time.Duration // the kernel's measure; 0: not known
-	MSS     int           // largest segment we would send; 0: not known
 	Bytes   int
 	Proxy   int // status with which a proxy answered (RFC 9110, 15); 0: it did not, or there is none
 }
@@ -90,7 +89,6 @@ func connect(ctx context.Context, w Way, wait time.Duration) (*net.TCPConn, Conn
 			if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
 				c.Retrans = int(info.Total_retrans)
 				c.RTT = time.Duration(info.Rtt) * time.Microsecond
-				c.MSS = int(info.Snd_mss)
 			}
 		})
 	}

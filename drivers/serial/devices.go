@@ -12,7 +12,6 @@ import (
 // A Device is a serial port as sysfs knows it. Nothing was opened to learn this.
 type Device struct {
 	Path      string // /dev/ttyUSB2
-	Driver    string // kernel driver, "" if not known
 	Vendor    string // USB: four hex digits, "" for others
 	Product   string
 	Serial    string
@@ -23,10 +22,8 @@ type Device struct {
 // usbDepth is how many folders lie between a tty and its USB device: port, interface, device.
 const usbDepth = 4
 
-// Devices lists the serial ports of this machine that have a chip behind them. It never opens one, as the list
-// functions of serial libraries do: those reset ports that a payment application is using.
-func Devices() ([]Device, error) { return devices("/sys") }
-
+// devices lists the serial ports of this machine that have a chip behind them, from sysfs. It never opens one, as the
+// list functions of serial libraries do: those reset ports that a payment application is using.
 func devices(sys string) ([]Device, error) {
 	class := filepath.Join(sys, "class/tty")
 	names, err := os.ReadDir(class)
@@ -66,9 +63,6 @@ func device(sys, name string) (Device, bool) {
 		return Device{}, false
 	}
 	d := Device{Path: "/dev/" + name}
-	if link, err := os.Readlink(filepath.Join(dir, "driver")); err == nil {
-		d.Driver = filepath.Base(link)
-	}
 	for up, i := dir, 0; i < usbDepth && len(up) > len(sys); up, i = filepath.Dir(up), i+1 {
 		if d.Interface == "" {
 			d.Interface = word(filepath.Join(up, "bInterfaceNumber"))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,10 +46,10 @@ printf "ZBXD\001\\$(printf %03o ${#k})\000\000\000\000\000\000\000$k" | nc -w 10
 }
 
 const (
-	rest  = 70 * time.Second // how long each is left alone, after which posdx has given back what starting needed
-	watch = 60 * time.Second // how long it is watched then
-	looks = 11               // at its memory meanwhile, of which the middle one counts
-	asks  = 3                // of its server
+	rest  = 45 * time.Second // how long each is left alone, after which posdx has given back what starting needed
+	watch = 45 * time.Second // how long it is watched then, the looks themselves apart
+	looks = 9                // at its memory meanwhile, of which the middle one counts
+	asks  = 2                // of its server
 )
 
 // measure runs them one after the other in the same guest and prints a table.
@@ -70,6 +71,7 @@ func measure(ctx context.Context, l *lab) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", o.name, err)
 		}
+		fmt.Fprint(os.Stderr, "armlab: measure: ", row)
 		table.WriteString(row)
 	}
 	return table.String(), nil
@@ -126,10 +128,11 @@ func (o other) measure(l *lab) (row string, err error) {
 	middle := memory[looks/2]
 	minutes := (after[5] - before[5]) / 60
 	wire := (after[3] - before[3]) / minutes
+	why := ""
 	if o.ask != "" {
 		asked, err := o.asked(l)
 		if err != nil {
-			return "", err
+			why = "; unasked: " + err.Error()
 		}
 		wire += asked
 	}
@@ -142,9 +145,9 @@ func (o other) measure(l *lab) (row string, err error) {
 			return "", err
 		}
 	}
-	return fmt.Sprintf("| %s | %.0f | %.0f | %.0f | %.0f | %.0f to %.0f | %.0f | %.1f | %.0f | %.0f | %.1f |\n", o.name,
+	return fmt.Sprintf("| %s | %.0f | %.0f | %.0f | %.0f | %.0f to %.0f | %.0f | %.1f | %.0f | %.0f%s | %.1f |\n", o.name,
 		size[0], middle[0], middle[1], middle[2], memory[0][0], memory[looks-1][0], (after[0]-before[0])/1000/minutes,
-		(after[1]-before[1])/minutes/60, (after[2]-before[2])/minutes, wire, begin[1]-begin[0]), nil
+		(after[1]-before[1])/minutes/60, (after[2]-before[2])/minutes, wire, why, begin[1]-begin[0]), nil
 }
 
 // asked returns what one question of its server and the answer cost on the wire.

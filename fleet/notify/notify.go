@@ -88,10 +88,9 @@ type way struct {
 }
 
 type failing struct {
-	next    time.Time
-	since   time.Time
-	wait    time.Duration
-	attempt int
+	next  time.Time
+	since time.Time
+	wait  time.Duration
 }
 
 // A Teller tells of incidents by all ways.
@@ -265,7 +264,6 @@ func (t *Teller) tell(ctx context.Context, w *way, i store.Incident, event strin
 		delete(w.failing, i.No)
 		return "failed", err
 	}
-	f.attempt++
 	f.next = now.Add(f.wait)
 	f.wait = min(2*f.wait, backMax)
 	return "retried", err

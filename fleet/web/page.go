@@ -38,6 +38,14 @@ type page struct {
 	knowledge *codes.Knowledge
 }
 
+// Unranged is what a list shows while no time is chosen, as a word of the times.
+func (p *page) Unranged() string {
+	if p.Path == "/outcomes" {
+		return "90d"
+	}
+	return "all"
+}
+
 // Page passes a page on to the templates of its parts.
 func (p *page) Page() *page { return p }
 

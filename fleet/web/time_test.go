@@ -35,6 +35,9 @@ func TestEveryViewSaysItsTime(t *testing.T) {
 	for _, path := range list {
 		for lang, word := range map[string]string{"zh": "时间", "en": "Time"} {
 			_, body, _ := h.send(t, ann, "GET", path+"?lang="+lang, nil)
+			if any := map[string]string{"zh": ">不限<", "en": ">any<"}[lang]; path == "/outcomes" && strings.Contains(body, any) {
+				t.Errorf("%s %s: shows 90 days and says that it shows any time", path, lang)
+			}
 			ranged := strings.Contains(body, `role="group" aria-label="`+word+`"`)
 			says := now[path][lang]
 			if says != "" && !strings.Contains(body, says) {

@@ -3,7 +3,6 @@ package main
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"time"
 
@@ -32,48 +31,46 @@ type world struct {
 	dialTone        string // ok no-dialtone busy no-answer no-carrier
 	changes         int
 
-	wan                      string // ok out
-	dns                      string // ok out
-	loss, rtt                float64
-	mtu                      bool
-	intercept, oldTrust      bool
-	firewall                 string // "" drop reject
-	host                     string // ok dead refuses slow fault hang expired name busy
-	swtch, issuer            string // ok down late fault
-	code                     string // answer of the host when all else works, by scheme
-	scheme                   string
-	answers                  []string // topics the fault puts in, for the history
-	clock                    float64
-	power                    string // ok dips battery
-	hot, throttled           bool
-	free, inodes             float64
-	readOnly                 bool
-	ioErrors                 int
-	available, oom, cpu      float64
-	app                      string // ok crashing down
-	oldApp, badUpdate        bool
-	reader                   string // ok gone silent fault tamper dirty noise
-	entry                    string
-	pinpad, printer          string
-	card                     string // ok damaged
-	keys, session            string // keys ok missing mismatch; session ok out
-	config                   string // ok or the member that is wrong
-	changed                  []string
-	reused                   bool
-	pending                  int
-	role, menu               bool
-	newTerminal              bool
-	failing                  string // who meets the code: one (this card) all issuer some
-	scope                    string // which other terminals see it: "" acquirer carrier site model
-	origin                   report.Origin
-	reversal                 bool
-	local                    []string // codes this kind of failure gets from terminals
-	uptime                   int64
-	sent, answered, hasStage bool
-	edge                     bool   // the fault is no worse than it must be
-	broken                   string // line storage load: what stops the sale however mild it is
-	passed                   string // early connect sent: where something stopped the sale that no check sees afterwards
-	connectMS, responseMS    float64
+	wan                   string // ok out
+	dns                   string // ok out
+	loss, rtt             float64
+	mtu                   bool
+	intercept, oldTrust   bool
+	firewall              string // "" drop reject
+	host                  string // ok dead refuses slow fault hang expired name busy
+	swtch, issuer         string // ok down late fault
+	code                  string // answer of the host when all else works, by scheme
+	scheme                string
+	clock                 float64
+	power                 string // ok dips battery
+	hot, throttled        bool
+	free, inodes          float64
+	readOnly              bool
+	ioErrors              int
+	available, oom, cpu   float64
+	app                   string // ok crashing down
+	oldApp, badUpdate     bool
+	reader                string // ok gone silent fault tamper dirty noise
+	entry                 string
+	pinpad, printer       string
+	card                  string // ok damaged
+	keys, session         string // keys ok missing mismatch; session ok out
+	config                string // ok or the member that is wrong
+	changed               []string
+	reused                bool
+	pending               int
+	role, menu            bool
+	newTerminal           bool
+	failing               string // who meets the code: one (this card) all issuer some
+	scope                 string // which other terminals see it: "" acquirer carrier site model
+	origin                report.Origin
+	local                 []string // codes this kind of failure gets from terminals
+	uptime                int64
+	sent, answered        bool
+	edge                  bool   // the fault is no worse than it must be
+	broken                string // line storage load: what stops the sale however mild it is
+	passed                string // early connect sent: where something stopped the sale that no check sees afterwards
+	connectMS, responseMS float64
 }
 
 func newWorld(r *rand.Rand) *world {
@@ -196,7 +193,6 @@ func (w *world) sale() report.Event {
 	txn := &report.Txn{STAN: strconv.Itoa(100000 + w.IntN(800000)), TerminalID: strconv.Itoa(10000000 + w.IntN(9e6)),
 		Entry: w.entry}
 	ev.Txn = txn
-	w.hasStage = true
 	localFail := func(stage string, codes ...string) {
 		ev.Origin = report.OriginTerminal
 		if len(w.local) > 0 {
@@ -296,5 +292,3 @@ func (w *world) fillTxn(txn *report.Txn, ev *report.Event) {
 		txn.ResponseMS = &r
 	}
 }
-
-func (w *world) fails(cause ...string) bool { return slices.Contains(cause, w.failing) }

@@ -8,10 +8,8 @@
 package noisyor
 
 import (
-	"cmp"
 	"math"
 	"slices"
-	"sort"
 )
 
 // An Effect is what one cause alone does to one finding: with it, and no other cause, the finding is abnormal with
@@ -38,8 +36,6 @@ type Problem struct {
 	Findings []Finding
 	Both     func(a, b int) float64 // prior odds of these two together against none, 0 for never; nil: the product
 	Single   []bool                 // causes that are never paired; nil: any may be
-	Largest  int                    // the largest sets looked at: 1 or 2, or more for at most 64 independent causes
-	Width    int                    // of the sets of each size from 3 on, how many are followed further
 }
 
 // A Company is two causes that are present together, by their index, and the probability of that.
@@ -63,11 +59,12 @@ func bound(p float64) float64 { return min(max(p, least), 1-least) }
 
 // Solve weighs every set of causes that the problem allows.
 func Solve(p *Problem) Posterior {
-	n := len(p.Odds)
-	if p.Largest > 2 && (n > 64 || p.Both != nil) {
-		panic("noisyor: sets of more than two need independent causes, at most 64")
-	}
-	single := make([]float64, n) // log weights, relative to none
+	return weigh(p).posterior()
+}
+
+// weigh adds up none, every single cause and every pair.
+func weigh(p *Problem) *sum {
+	single := make([]float64, len(p.Odds)) // log weights, relative to none
 	for i, o := range p.Odds {
 		single[i] = math.Log(max(o, 1e-300))
 	}
@@ -78,13 +75,8 @@ func Solve(p *Problem) Posterior {
 		}
 	}
 	t := newSum(single)
-	if p.Largest >= 2 {
-		t.pairs(p, single)
-	}
-	if p.Largest > 2 {
-		t.larger(p)
-	}
-	return t.posterior()
+	t.pairs(p, single)
+	return t
 }
 
 // ratio returns the logarithm of how much likelier the finding is, as it was seen, if it is abnormal with probability
@@ -219,92 +211,4 @@ func (t *sum) posterior() Posterior {
 		}
 	}
 	return p
-}
-
-// A set of causes on the way to larger ones.
-type set struct {
-	members uint64
-	prior   float64   // log odds
-	quiet   []float64 // log P(quiet), by finding
-	weight  float64   // log of prior times likelihood, relative to none
-}
-
-// larger follows the heaviest sets of three causes and more. What three do to a finding follows from what each and
-// every two of them do: the logarithms of staying quiet add, as in a noisy-OR, with a correction for every two.
-func (t *sum) larger(p *Problem) {
-	n, m := len(p.Odds), len(p.Findings)
-	one, two := make([][]float64, m), make([][]float64, m)
-	level := []set{{quiet: make([]float64, m)}}
-	for f := range p.Findings {
-		x := &p.Findings[f]
-		none := math.Log(1 - bound(x.Leak))
-		level[0].quiet[f] = none
-		one[f], two[f] = make([]float64, n), make([]float64, n*n)
-		for _, e := range x.Effects {
-			one[f][e.Cause] = math.Log(1-bound(e.P)) - none
-		}
-		for _, a := range x.Effects {
-			for _, b := range x.Effects {
-				if a.Cause != b.Cause {
-					two[f][a.Cause*n+b.Cause] = math.Log(1-bound(x.together(a, b))) - none - one[f][a.Cause] - one[f][b.Cause]
-				}
-			}
-		}
-	}
-	seen := map[uint64]bool{}
-	for size := 1; size <= p.Largest; size++ {
-		var next []set
-		clear(seen)
-		for i := range level {
-			from := &level[i]
-			for c := range n {
-				members := from.members | 1<<c
-				if members == from.members || seen[members] {
-					continue
-				}
-				seen[members] = true
-				s := set{members: members, prior: from.prior + math.Log(p.Odds[c]), quiet: slices.Clone(from.quiet)}
-				s.weight = s.prior
-				for f := range s.quiet {
-					q := s.quiet[f] + one[f][c]
-					for b := range n {
-						if from.members&(1<<b) != 0 {
-							q += two[f][c*n+b]
-						}
-					}
-					s.quiet[f] = q
-					s.weight += p.Findings[f].ratio(1 - math.Exp(min(q, 0)))
-				}
-				next = append(next, s)
-			}
-		}
-		if size > 2 {
-			for i := range next {
-				t.addSet(&next[i])
-			}
-		}
-		sort.Sort(byWeight(next))
-		if level = next; size > 1 {
-			level = next[:min(len(next), p.Width)]
-		}
-	}
-}
-
-// byWeight sorts the heaviest first. (slices.SortFunc is compiled anew for each type, ten kilobytes a time.)
-type byWeight []set
-
-func (s byWeight) Len() int      { return len(s) }
-func (s byWeight) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
-func (s byWeight) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(s[j].weight, s[i].weight), cmp.Compare(s[i].members, s[j].members)) < 0
-}
-
-func (t *sum) addSet(s *set) {
-	w := math.Exp(s.weight - t.scale)
-	t.all += w
-	for c := range t.marginal {
-		if s.members&(1<<c) != 0 {
-			t.marginal[c] += w
-		}
-	}
 }

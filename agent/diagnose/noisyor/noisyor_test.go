@@ -8,7 +8,7 @@ import (
 
 // made returns a problem of n causes and m findings.
 func made(r *rand.Rand, n, m int) Problem {
-	p := Problem{Largest: 2}
+	var p Problem
 	for range n {
 		p.Odds = append(p.Odds, 0.01+r.Float64())
 	}
@@ -88,7 +88,7 @@ func TestSolveIsTheDefinition(t *testing.T) {
 // TestAnotherProducerExplainsAway: what one cause explains speaks no longer for another one.
 func TestAnotherProducerExplainsAway(t *testing.T) {
 	dark := Finding{Seen: true, Leak: 0.01, Effects: []Effect{{0, 0.9}, {1, 0.9}}}
-	p := Problem{Odds: []float64{0.05, 0.05}, Largest: 2, Findings: []Finding{dark}}
+	p := Problem{Odds: []float64{0.05, 0.05}, Findings: []Finding{dark}}
 	before := Solve(&p).Marginal[1]
 	p.Findings = append(p.Findings, Finding{Seen: true, Leak: 0.001, Effects: []Effect{{0, 0.9}}})
 	if after := Solve(&p).Marginal[1]; before < 0.3 || after > 0.12 {
@@ -98,7 +98,7 @@ func TestAnotherProducerExplainsAway(t *testing.T) {
 
 // TestTwoFaultsTogether: each of two causes explains what the other cannot.
 func TestTwoFaultsTogether(t *testing.T) {
-	p := Problem{Odds: []float64{0.1, 0.1, 0.1}, Largest: 2, Findings: []Finding{
+	p := Problem{Odds: []float64{0.1, 0.1, 0.1}, Findings: []Finding{
 		{Seen: true, Leak: 0.001, Effects: []Effect{{0, 0.9}}}, {Seen: true, Leak: 0.001, Effects: []Effect{{1, 0.9}}}}}
 	s := Solve(&p)
 	if len(s.Pairs) == 0 || s.Pairs[0].A != 0 || s.Pairs[0].B != 1 || s.Pairs[0].P < 0.8 {

@@ -37,13 +37,13 @@ func TestYardstick(t *testing.T) {
 	odds, findings := n.elicit()
 	var core, exact figures
 	for _, c := range cases {
-		p := Problem{Odds: odds, Largest: 5, Width: 400}
+		p := Problem{Odds: odds}
 		for name, state := range c.Evidence {
 			f := findings[name]
 			f.Seen = n.state(n.index[name], state) == 1
 			p.Findings = append(p.Findings, f)
 		}
-		got := Solve(&p).Marginal
+		got := solveLarger(&p, 5, 400).Marginal
 		want := make([]float64, len(got))
 		truth := make([]bool, len(got))
 		for i, f := range n.Faults {

@@ -581,7 +581,6 @@ type terminal struct {
 	column  int    // answered for the cursor; 0: no answer
 	size    string // answered for its last row and column; empty: 24 by 80
 	resized chan os.Signal
-	held    bool
 }
 
 func (t *terminal) run() {

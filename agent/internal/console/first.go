@@ -30,9 +30,16 @@ type Contacts struct {
 	Acquirer, Carrier, Service string
 }
 
+// callAcquirer is the remedy of a step that sends the shop's staff to the acquirer; other steps of theirs end at the
+// service provider.
+const callAcquirer = "R21"
+
 // of returns whom to call about a cause on which this actor has to act: who it is, as a word of the kind actor, and the
 // number. Both are empty for what the customer and his bank settle between them.
-func (c Contacts) of(actor string) (who, number string) {
+func (c Contacts) of(actor string, remedies []string) (who, number string) {
+	if actor == "staff" && slices.Contains(remedies, callAcquirer) {
+		actor = "acquirer"
+	}
 	switch actor {
 	case "acquirer":
 		return actor, c.Acquirer
@@ -141,25 +148,42 @@ func firstPage(d *report.Diagnosis, k *codes.Knowledge, to Contacts, lang string
 		if know.ID != "" {
 			step = toDo(advice).In(lang)
 		}
-		who := word("actor", first.Act.By, lang)
-		if first.Act.Visit {
-			who += wordComma.In(lang) + word("visit", "yes", lang)
-		}
-		add(wordAct, who+wordColon.In(lang)+step)
+		add(wordAct, step)
+		add(wordWho, whoActs(first.Act, know.Remedies, to, lang))
 	}
-	if !d.Abstained || d.NextTest == nil {
-		if who, number := to.of(first.Act.By); who != "" {
-			if number == "" {
-				number = wordNoNumber.In(lang)
-			}
-			addLine(wordCall, word("actor", who, lang)+"  "+number)
-		}
+	if who, number := to.of(first.Act.By, know.Remedies); who != "" && d.Abstained && d.NextTest == nil {
+		add(wordCall, word("actor", who, lang)+numberOr(number, "  ", lang))
 	}
 	addLine(wordHandoff, d.Handoff)
 	if !d.Final {
 		add(codes.Text{}, wordPartial.In(lang))
 	}
 	return lines
+}
+
+// whoActs says who has to act, and how to reach whom. It stands apart from the steps: they are for who stands before
+// the terminal, whoever has to put it right in the end.
+func whoActs(act report.Act, remedies []string, to Contacts, lang string) string {
+	say := word("actor", act.By, lang)
+	if act.Visit {
+		say += wordComma.In(lang) + word("visit", "yes", lang)
+	}
+	who, number := to.of(act.By, remedies)
+	if who == "" {
+		return say
+	}
+	if who != act.By {
+		say += fmt.Sprintf(wordElseCall.In(lang), word("actor", who, lang))
+	}
+	return say + numberOr(number, wordCallThem.In(lang), lang)
+}
+
+// numberOr is a number after these words, or that there is none.
+func numberOr(number, after, lang string) string {
+	if number == "" {
+		return " " + wordNoNumber.In(lang)
+	}
+	return after + number
 }
 
 // headline is the code with when it came and what it means, in a line.

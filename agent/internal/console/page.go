@@ -60,7 +60,7 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 	if !d.Final {
 		item("", wordPartial.In(lang))
 	}
-	item(wordMoney.In(lang), word("money", d.Money.State, lang)+wordThenOr.In(lang)+word("retry", d.Money.Retry, lang))
+	item(wordMoney.In(lang), moneyLine(d, k, lang))
 	shown := func(i int) bool { return i == 0 || i <= 2 && d.Causes[i].Probability >= 0.05 }
 	if d.Abstained {
 		item(wordCause.In(lang), wordAbstain.In(lang))
@@ -95,7 +95,8 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 			step = inLanguage(know.StepIn(step, lang), lang,
 				func() string { return know.StepsFor(d.Money.Retry).In(lang) })
 		}
-		item(wordAct.In(lang), word("actor", c.Act.By, lang)+bracketed(visit, lang)+wordColon.In(lang)+step)
+		item(wordAct.In(lang), step)
+		item(wordWho.In(lang), word("actor", c.Act.By, lang)+bracketed(visit, lang))
 	}
 	for _, id := range d.CannotSeparate {
 		if i := slices.IndexFunc(d.Causes, func(c report.Cause) bool { return c.ID == id }); i < 0 || !shown(i) {

@@ -63,7 +63,7 @@ var path = [...]hop{
 		measured("rtt_ms", "%s 毫秒", "%s ms"), measured("loss_pct", "丢包 %s%%", "loss %s %%")}, ""},
 	{codes.Text{ZH: "域名解析", EN: "names (DNS)"}, "net.dns", passage, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"),
 		where("blocked", "yes", "被拦截", "blocked")}, ""},
-	{codes.Text{ZH: "外网另一处", EN: "elsewhere outside"}, "net.internet", unnamed, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"),
+	{codes.Text{ZH: "外网", EN: "the internet"}, "net.internet", unnamed, []figure{{fact: "outcome"}, measured("ms", "%s 毫秒", "%s ms"),
 		where("portal", "yes", "要先在网页上登录", "a log-in page is in the way")}, ""},
 	{wordLoss, "net.path", unnamed, lossFigures[:], "internet"},
 	{codes.Text{ZH: "代理", EN: "proxy"}, proxyStatus, passage, []figure{measured(proxyStatus, "答复 %s", "answers %s")}, ""},
@@ -77,8 +77,9 @@ var path = [...]hop{
 }
 
 var (
-	wordLoss    = codes.Text{ZH: "沿途丢包时延", EN: "loss on the way"}
-	lossFigures = [...]figure{measured("loss_pct", "丢包 %s%%", "loss %s %%"), measured("rtt_ms", "%s 毫秒", "%s ms")}
+	wordDaysOver = codes.Text{ZH: "已过 %s 天", EN: "%s days over"}
+	wordLoss     = codes.Text{ZH: "沿途丢包时延", EN: "loss on the way"}
+	lossFigures  = [...]figure{measured("loss_pct", "丢包 %s%%", "loss %s %%"), measured("rtt_ms", "%s 毫秒", "%s ms")}
 )
 
 // found is what is known of a hop.
@@ -107,6 +108,10 @@ func follow(list []report.Evidence) (way []found) {
 		for _, e := range list {
 			if h.check == proxyStatus && e.Check == "net.tcp" {
 				e = behindProxy(e)
+			}
+			if sent, told := e.Facts.Bool("sent"); e.Check == "txn.answer" && told && !sent {
+				// What never left got no answer: nothing of the way is bad for it.
+				e.Status, e.Facts = report.NotRun, report.Facts{"sent": false}
 			}
 			if e.Check != h.check || !strings.HasPrefix(e.Subject, h.to) || notFitted(e) {
 				continue
@@ -188,19 +193,12 @@ func stops(way []found, mended map[string]int64) (last, stop int) {
 			}
 		case f.status == report.OK && stop < 0:
 			last = i
-		case f.status == report.Bad && stop < 0 && !unsent(f):
+		// A place outside is looked for by its address: where that fails too, the names are not what is in the way.
+		case f.status == report.Bad && (stop < 0 || stop == nameless && f.check == "net.internet"):
 			stop = i
 		}
 	}
 	return last, stop
-}
-
-// unsent reports whether a hop is the answer to a sale whose request never left.
-func unsent(f found) bool {
-	return f.check == "txn.answer" && slices.ContainsFunc(f.list, func(e report.Evidence) bool {
-		sent, told := e.Facts.Bool("sent")
-		return told && !sent
-	})
 }
 
 // saleAgo is how much older than a check, in milliseconds, a sale may be to be met by the same way.
@@ -309,6 +307,8 @@ func (m *model) hopLine(h found, e report.Evidence) []string {
 			s = word(codes.KindFact, id, m.lang)
 		}
 		switch {
+		case f.fact == "days_left" && strings.HasPrefix(s, "-"):
+			said = append(said, fmt.Sprintf(wordDaysOver.In(m.lang), s[1:]))
 		case f.is != "" && value(v) == f.is:
 			said = append(said, f.say.In(m.lang))
 		case f.is != "":

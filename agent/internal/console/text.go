@@ -12,11 +12,14 @@ var (
 	wordCode       = codes.Text{ZH: "应答码", EN: "Code"}
 	wordAsked      = codes.Text{ZH: "这是人工询问，没有交易失败", EN: "a person asked; no sale failed"}
 	wordUndecided  = codes.Text{ZH: "证据不足，还无法判断", EN: "cannot tell yet, the evidence does not decide"}
-	wordLeft       = codes.Text{ZH: "可能是", EN: "One of"}
+	wordLeft       = codes.Text{ZH: "可能是", EN: "Maybe"}
 	wordRuledOut   = codes.Text{ZH: "已排除", EN: "Not"}
 	wordWell       = codes.Text{ZH: "正常", EN: "Found ok"}
 	wordGuideTest  = codes.Text{ZH: "按 G 区分：", EN: "press G to tell: "}
 	wordCall       = codes.Text{ZH: "电话", EN: "Call"}
+	wordWho        = codes.Text{ZH: "由谁处理", EN: "Who acts"}
+	wordCallThem   = codes.Text{ZH: "，电话 ", EN: ", call "}
+	wordElseCall   = codes.Text{ZH: "；不行就找%s", EN: "; if that fails %s"}
 	wordNoNumber   = codes.Text{ZH: "（本机没有存号码）", EN: "(no number is stored here)"}
 	wordFitted     = codes.Text{ZH: "未装配：", EN: "Not fitted: "}
 	wordMove       = codes.Text{ZH: "上下键选择，回车看详情", EN: "arrows choose, Enter shows details"}

@@ -37,10 +37,9 @@ import (
 //
 // The link to the outside is carried by this process, which may hold each frame for a while.
 type world struct {
-	six  bool
-	tls  bool
-	dir  string
-	ends []func()
+	six bool
+	tls bool
+	dir string
 
 	delay    atomic.Int64 // of each frame on the outer link, one way
 	host     server

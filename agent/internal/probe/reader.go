@@ -215,9 +215,8 @@ type lineReading struct {
 }
 
 type lineVisit struct {
-	at   time.Time
-	h    frame.Health
-	good bool
+	at time.Time
+	h  frame.Health
 }
 
 // read takes a reading of the UART. Not every driver has counters, and a reader that is away has none.

@@ -334,7 +334,9 @@ func (r *Runner) Background(ctx context.Context, changed func()) error {
 			if !p.Idle || p.Fresh <= 0 {
 				continue
 			}
-			if !due[i].After(now) {
+			// What comes due before the next round could begin goes with this one: rounds that began a little late would
+			// drift apart, and each wakes the processor.
+			if !due[i].After(now.Add(minPause)) {
 				run = append(run, p)
 				due[i] = now.Add(p.Period())
 			}

@@ -140,6 +140,26 @@ func TestBackgroundSleepsBetween(t *testing.T) {
 	})
 }
 
+// TestWhatIsDueSoonGoesWithTheRound: periods that differ by less than the pause between rounds make no rounds of their
+// own.
+func TestWhatIsDueSoonGoesWithTheRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := answer("modem.port", "modem0", report.OK, 0)
+		late.Every = time.Minute + time.Second
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour+time.Second)
+		defer cancel()
+		rounds := 0
+		r := NewRunner([]Probe{answer("net.link", "eth0", report.OK, 0), late})
+		r.Rests = func() { rounds++ }
+		if err := r.Background(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		if rounds != 61 {
+			t.Errorf("%d rounds in an hour of two checks a minute, want 61", rounds)
+		}
+	})
+}
+
 func TestAgeIsCountedFromTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRunner([]Probe{answer("net.link", "eth0", report.Bad, 30*time.Millisecond)})

@@ -98,6 +98,9 @@ type Source interface {
 // ErrBusy is the error of a full queue: try again a second later.
 var ErrBusy = errors.New("queue full")
 
+// ErrUnknown is the error where no code has the id that was asked for, or not any more.
+var ErrUnknown = errors.New("no code of this terminal has this id, or not any more: the last 200 diagnoses are kept")
+
 // FullAgain is when a full sink is offered the same again.
 const FullAgain = 200 * time.Millisecond
 
@@ -152,6 +155,9 @@ type Daemon interface {
 	Sink
 	// Event takes a code in and returns at once; the error is ErrBusy when the queue is full.
 	Event(ctx context.Context, s Seen) (Ticket, error)
+	// Again returns the answers to an earlier code by its id, in this language; ErrUnknown if there is none of it. A
+	// channel that is nil has nothing to give yet.
+	Again(ctx context.Context, id, lang string) (Ticket, error)
 	// State returns what is known now, touching nothing.
 	State() report.State
 	// Check runs checks by their names, all of them if there is none, and returns what they found. It obeys the rules

@@ -125,32 +125,67 @@ const traceDigits = 6
 func Trace(v []byte) []byte { return v[max(0, len(v)-traceDigits):] }
 
 // PartOfCard reports whether text[from:to] lies within a card number, whole or masked, or a track. Six or twelve
-// digits that a pattern takes out of one are no trace number.
+// digits that a pattern takes out of one are no trace number. Groups may stand apart by blanks of any kind, dashes,
+// dots, bars and underscores, and what is masked may be stars, points, crosses and the like.
 func PartOfCard(text []byte, from, to int) bool {
-	grows := func(c byte) bool { return IsDigit(c) || bytes.IndexByte([]byte(" -*xX=^D"), c) >= 0 }
-	begin, end := from, to
-	for begin > 0 && from-begin < cardAround && grows(text[begin-1]) {
-		begin--
-	}
-	for end < len(text) && end-to < cardAround && grows(text[end]) {
-		end++
+	if to-from > MaxCode {
+		return false
 	}
 	var around [2*cardAround + MaxCode]byte
-	if end-begin > len(around) {
-		return false
-	}
-	n := copy(around[:], text[begin:end])
 	defer clear(around[:])
-	if !report.Suspect(around[:n]) {
+	// In the middle stands the part, before and behind it what its number may go on with.
+	begin, end := cardAround, cardAround
+	for at := from; begin > 0; begin-- {
+		r, size := utf8.DecodeLastRune(text[:at])
+		if around[begin-1] = cardForm(r); around[begin-1] == 0 {
+			break
+		}
+		at -= size
+	}
+	for at := from; at < len(text) && end < len(around)-1; end++ {
+		r, size := utf8.DecodeRune(text[at:])
+		c := cardForm(r)
+		if at < to && c == 0 {
+			c = '.' // of the part itself
+		}
+		if around[end] = c; c == 0 || at >= to && end-cardAround >= to-from+cardAround {
+			break
+		}
+		at += size
+	}
+	for i := begin; i < end; i++ { // one point parts, several mask
+		if around[i] == '.' && (i > begin && around[i-1] == '*' || i+1 < end && around[i+1] == '.') {
+			around[i] = '*'
+		} else if around[i] == '.' {
+			around[i] = ' '
+		}
+	}
+	if !report.Suspect(around[begin:end]) {
 		return false
 	}
-	if bytes.ContainsAny(around[:from-begin], "=^D") {
+	if bytes.ContainsAny(around[begin:cardAround], "=^D") {
 		return true // the rest of a track
 	}
-	for i := from - begin; i < to-begin; i++ {
+	for i := cardAround; i < min(end, cardAround+to-from); i++ {
 		around[i] = '.' // what is left without it is a card of its own
 	}
-	return !report.Suspect(around[:n])
+	return !report.Suspect(around[begin:end])
+}
+
+// cardForm is what a character of a card number stands for: a digit, what parts groups, what masks digits or begins the
+// rest of a track; 0 for any other.
+func cardForm(r rune) byte {
+	switch {
+	case r >= '0' && r <= '9', r == '*', r == 'x', r == 'X', r == '=', r == '^', r == 'D', r == ' ', r == '-', r == '.':
+		return byte(r)
+	case r == '_':
+		return '.'
+	case r == '/', r == '|', unicode.Is(unicode.Zs, r), unicode.Is(unicode.Pd, r):
+		return ' '
+	case strings.ContainsRune("#•●·‧∙█■＊×", r):
+		return '*'
+	}
+	return 0
 }
 
 // cardAround is how far on either side of a value a card is looked for: the longest number, its separators and the

@@ -131,14 +131,18 @@ func Wrap(s string, n, indent int) (lines []string) {
 	return lines
 }
 
-// breakable cuts s where a line may end.
+// breakable cuts s where a line may end. A straight quotation mark opens and closes in turn.
 func breakable(s string) (parts []string) {
-	start, before := 0, rune(0)
+	start, before, quoted := 0, rune(0), false
 	for i, r := range s {
+		if before == '"' {
+			quoted = !quoted
+		}
 		if i > 0 {
 			wide := Columns(before) == 2 || Columns(r) == 2
-			if before == ' ' && r != ' ' || wide && r != ' ' && !strings.ContainsRune(closing, r) &&
-				!strings.ContainsRune(opening, before) {
+			ends := strings.ContainsRune(closing, r) || r == '"' && quoted
+			begins := strings.ContainsRune(opening, before) || before == '"' && quoted
+			if before == ' ' && r != ' ' || wide && r != ' ' && !ends && !begins {
 				parts = append(parts, s[start:i])
 				start = i
 			}

@@ -106,6 +106,8 @@ type Loop struct {
 	asks    int       // questions that may be asked at once
 	askedAt time.Time // when asks was counted
 
+	closed []closed // oldest first; Run's goroutine's alone
+
 	approvedBefore time.Time // the last approval before this start; set before Run
 }
 
@@ -148,6 +150,13 @@ type run struct {
 	how      diagnose.Options   // and how
 	kept     string             // what the newest document that was kept says
 	sale     *sale              // that was reported; nil for a question
+	ids      []string           // of the codes that it explains, its own first
+	again    string             // id of the earlier code for whose answers its reporter asks; empty for a code
+	found    chan string        // of one that asks again: empty, or where else to look
+}
+
+func newRun() *run {
+	return &run{start: time.Now(), first: make(chan report.Diagnosis, 1), final: make(chan report.Diagnosis, 1)}
 }
 
 // New returns a loop.
@@ -192,8 +201,8 @@ func (l *Loop) Submit(c Code) (Ticket, error) {
 		c.Event.Code, c.Event.CodeRaw = code, c.Event.Code // 96 and 096 are one code, in every count
 	}
 	l.c.Stamp(&c.Event)
-	r := &run{ev: c.Event, lang: c.Lang, late: c.Late, card: c.Card, issuer: c.Issuer, start: time.Now(),
-		first: make(chan report.Diagnosis, 1), final: make(chan report.Diagnosis, 1)}
+	r := newRun()
+	r.ev, r.lang, r.late, r.card, r.issuer, r.ids = c.Event, c.Lang, c.Late, c.Card, c.Issuer, []string{c.Event.ID}
 	if r.lang == "" {
 		r.lang = l.c.Lang
 	}
@@ -365,6 +374,10 @@ func (l *Loop) Run(ctx context.Context) error {
 		case f := <-l.note:
 			f(&h)
 		case r := <-l.in:
+			if r.again != "" {
+				l.find(open, r)
+				break
+			}
 			if r.asked() {
 				if len(open) < maxOpen {
 					l.explain(&h, r, false)
@@ -391,6 +404,7 @@ func (l *Loop) Run(ctx context.Context) error {
 				if r.sale != nil {
 					r.sale.run = o
 				}
+				o.explains(r.ev.ID)
 				if news && !r.late && !o.ended.IsZero() && time.Since(o.ended) > trusted {
 					l.again(&h, o, r)
 					break
@@ -540,10 +554,12 @@ func (r *run) end() {
 
 // approved answers a code that is a success: nothing is asked for it.
 func (l *Loop) approved(h *history, r *run) {
-	d := l.make(h, r, true)
-	offer(r.first, d)
-	offer(r.final, d)
+	r.doc = l.make(h, r, true)
+	offer(r.first, r.doc)
+	offer(r.final, r.doc)
 	r.end()
+	r.ended = time.Now()
+	l.forget(closed{id: r.ev.ID, ok: r})
 }
 
 // count finds the sale of a code, adds it to the tally and the history if no source has reported it before, and returns
@@ -758,14 +774,16 @@ func (l *Loop) closeOldest(h *history, open []*run, active *run) []*run {
 	r := open[i]
 	if r.ended.IsZero() {
 		l.explain(h, r, true)
-	} else {
-		l.close(r)
 	}
+	l.close(r)
 	r.end()
 	return slices.Delete(open, i, i+1)
 }
 
 func (l *Loop) close(r *run) {
+	for _, id := range r.ids[1:] {
+		l.forget(closed{id: id, of: r.doc.ID})
+	}
 	if r.repeats == r.told {
 		return
 	}

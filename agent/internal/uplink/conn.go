@@ -93,6 +93,9 @@ func (g *guard) Read(p []byte) (int, error) {
 		n, err := g.Conn.Read(g.raw[:])
 		if n > 0 {
 			g.heard.Store(int64(time.Since(g.begun)))
+			if g.timer.Load() == nil { // the broker is there
+				g.timer.Store(time.AfterFunc(g.every, g.beat))
+			}
 		}
 		g.ready = g.ready[:0]
 		if e := g.watch(g.raw[:n]); e != nil {
@@ -111,7 +114,6 @@ func (g *guard) Read(p []byte) (int, error) {
 func (g *guard) Write(p []byte) (int, error) {
 	if len(p) > 0 && p[0]>>4 == mqttConnect {
 		p = withKeepAlive(p, g.every)
-		g.timer.Store(time.AfterFunc(g.every, g.beat))
 	}
 	n, err := g.Conn.Write(p)
 	if err != nil {

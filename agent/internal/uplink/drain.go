@@ -86,9 +86,6 @@ func (s *session) ack(a report.Ack) {
 	if len(s.waiting) == n && u.box.Stats().Records == before {
 		return
 	}
-	u.mu.Lock()
-	u.count.Confirmed++
-	u.mu.Unlock()
 	u.moved, u.silent = time.Now(), 0
 	// What comes next was sent long ago and is still not there: the broker lost it, and likely more behind it.
 	if r, ok := u.box.First(); ok && s.again == 0 && s.pos.Past(r) &&

@@ -287,8 +287,8 @@ func TestRevokedCertificateIsRefused(t *testing.T) {
 
 // TestNamesBelowATerminalsOwnReachLittle holds the shipped mosquitto rules against certificates whose name reaches
 // into another terminal's topics. Such a name mosquitto puts into its rules as it is: what t1/cmd may write as its
-// own health is the command health to t1. Nothing else comes through; posdx-fleet, which signs no such name, refuses
-// it altogether, and TestForgedNamesReachNobody holds what a terminal makes of it.
+// own health is the command health to t1. No other command comes through; posdx-fleet, which signs no such name,
+// refuses it altogether, and TestForgedNamesReachNobody holds what a terminal makes of it.
 func TestNamesBelowATerminalsOwnReachLittle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a broker")
@@ -337,6 +337,65 @@ func TestNamesBelowATerminalsOwnReachLittle(t *testing.T) {
 		default: // the fleet's command has been delivered before: what was stolen would be here
 		}
 		fleet.Disconnect(0)
+	}
+}
+
+// TestForgedNamesReachTwoTopics has certificates of such names write all that is "theirs": with the shipped mosquitto
+// rules two topics of others take it, the command health and its reply, and nothing else. The fleet's own come through.
+func TestForgedNamesReachTwoTopics(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a broker")
+	}
+	p := newPKI(t)
+	m := newMosquitto(t, p)
+	client := func(cn string) mqtt.Client {
+		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID(cn).SetTLSConfig(p.config(cn)).
+			SetAutoReconnect(false))
+		if tok := c.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
+			t.Fatalf("%s is not let in, so this test holds nothing: %v", cn, tok.Error())
+		}
+		t.Cleanup(func() { c.Disconnect(0) })
+		return c
+	}
+	heard := make(chan string, 1000)
+	hears := func(c mqtt.Client, filters ...string) {
+		t.Helper()
+		all := map[string]byte{}
+		for _, f := range filters {
+			all[f] = 1
+		}
+		tok := c.SubscribeMultiple(all, func(_ mqtt.Client, m mqtt.Message) {
+			heard <- m.Topic() + " " + string(m.Payload())
+		})
+		if !tok.WaitTimeout(patience) || tok.Error() != nil {
+			t.Fatal(tok.Error())
+		}
+	}
+	fleet := client("posdx-fleet")
+	hears(client("t1"), at.Topic("cmd/+"), at.Topic("ack"), at.AdvisoryFilter(), "pos/v1/shop/+/siteword/+")
+	hears(fleet, "pos/v1/shop/+/reply/+")
+	for _, cn := range []string{"t1/cmd", "t1/reply", "t1/siteword", "t2/siteword", "advisory", "advisory/carrier"} {
+		c := client(cn)
+		for _, kind := range append(written[:], "reply/x", "siteword/x", "cmd/health", "ack") {
+			c.Publish("pos/v1/shop/"+cn+"/"+kind, 1, false, "forged").WaitTimeout(patience)
+		}
+	}
+	real := []string{at.Topic("ack"), at.Topic("cmd/health"), at.Topic("cmd/diagnose"), "pos/v1/shop/advisory/carrier/x"}
+	for _, topic := range real {
+		fleet.Publish(topic, 1, false, "real").WaitTimeout(patience)
+	}
+	for n := len(real); n > 0; {
+		select {
+		case got := <-heard:
+			topic, who, _ := strings.Cut(got, " ")
+			if who == "real" {
+				n--
+			} else if topic != at.Topic("cmd/health") && topic != at.Topic("reply/health") {
+				t.Errorf("a forged name speaks on %s", topic)
+			}
+		case <-time.After(patience):
+			t.Fatal("the fleet's own do not come through")
+		}
 	}
 }
 

@@ -75,9 +75,6 @@ func (u *Uplink) tlsConfig(host string) (*tls.Config, proof, error) {
 	if leaf.Subject.CommonName != u.cfg.Address.Terminal {
 		u.note(fmt.Sprintf("certificate %s is for %q, the terminal is %q: the broker will take us for the other", u.cfg.CertFile, leaf.Subject.CommonName, u.cfg.Address.Terminal))
 	}
-	u.mu.Lock()
-	u.state.CertExpires = leaf.NotAfter
-	u.mu.Unlock()
 	return c, with, nil
 }
 

@@ -104,12 +104,11 @@ type Handlers struct {
 
 // State is how the session stands.
 type State struct {
-	Connected   bool
-	Since       time.Time // of that
-	Broker      string
-	LastError   string    // of the last attempt or session; empty after a good connect
-	Warning     string    // works, but will not for long or not as meant
-	CertExpires time.Time // of the client certificate; zero without one
+	Connected bool
+	Since     time.Time // of that
+	Broker    string
+	LastError string // of the last attempt or session; empty after a good connect
+	Warning   string // works, but will not for long or not as meant
 	// latest start of a verified broker certificate, those of runs before included: a floor for the time
 	NotBefore time.Time
 }
@@ -121,7 +120,6 @@ type Counters struct {
 	Sent        map[string]int64
 	Bytes       map[string]int64 // payload and topic by kind of document
 	Resent      int64
-	Confirmed   int64 // acks that moved the cursor
 	WireOut     int64 // above TCP, TLS included
 	WireIn      int64
 	BudgetLeft  int64 // of the day's bytes; negative when overdrawn, 0 without a bound

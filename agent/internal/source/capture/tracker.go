@@ -27,13 +27,12 @@ const (
 
 // counts of what was read.
 type counts struct {
-	messages, refused, resyncs int
+	messages, refused int
 }
 
 func (c *counts) add(s ecr.StreamCounts) {
 	c.messages += s.Messages
 	c.refused += s.Refused
-	c.resyncs += s.Resyncs
 }
 
 // An exchange is one request and what became of it.

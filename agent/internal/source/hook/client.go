@@ -28,7 +28,8 @@ var ErrNoDaemon = error(say.New("no-daemon-word"))
 
 // A Client sends requests to the daemon over its socket, each on a connection of its own.
 type Client struct {
-	Path string
+	Path  string       // of the socket
+	Heard func(Answer) // gets every answer before the method that asked; may be nil
 }
 
 // Do sends one request, a value that marshals to an object of the protocol, and gives each answer to next. It returns
@@ -72,6 +73,9 @@ func (c Client) Do(ctx context.Context, request any, next func(Answer)) error {
 		case Busy:
 			return source.ErrBusy
 		}
+		if c.Heard != nil {
+			c.Heard(a)
+		}
 		next(a)
 		if !a.More {
 			return nil
@@ -86,10 +90,11 @@ func (c Client) Do(ctx context.Context, request any, next func(Answer)) error {
 	return say.New("answer", c.Path, err)
 }
 
-// CodeRequest is a request of type "code" or "diagnose".
+// CodeRequest is a request of type "code" or "diagnose", or, with nothing of a code but its ID, of type "verdict".
 type CodeRequest struct {
 	Type    string         `json:"type"`
-	Code    string         `json:"code"`
+	ID      string         `json:"id,omitempty"`
+	Code    string         `json:"code,omitempty"`
 	Scheme  string         `json:"scheme,omitempty"`
 	Origin  report.Origin  `json:"origin,omitempty"`
 	Channel report.Channel `json:"channel,omitempty"` // of a diagnose: console or command
@@ -109,8 +114,12 @@ func (c Client) State(ctx context.Context) (s report.State, err error) {
 	return s, err
 }
 
-// CheckNames turns names of checks with a star at the end, as people write them, into those of the protocol.
+// CheckNames turns names of checks with a star at the end, as people write them, into those of the protocol. A star
+// alone is every check, as no name is.
 func CheckNames(names []string) []string {
+	if slices.Contains(names, "*") {
+		return nil
+	}
 	names = slices.Clone(names)
 	for i, n := range names {
 		names[i] = strings.TrimSuffix(n, "*")
@@ -118,9 +127,14 @@ func CheckNames(names []string) []string {
 	return names
 }
 
+// CheckRequest is a request of type "check".
+func CheckRequest(names []string) any {
+	return map[string]any{"type": "check", "names": CheckNames(names)}
+}
+
 // Wrong lists what the daemon would refuse, leave out or ignore of a request, by the same code as the daemon's, so
 // that a person hears of it before anything is sent.
-func Wrong(q CodeRequest) (list []string) {
+func Wrong(q any) (list []string) {
 	b, err := json.Marshal(q)
 	if err != nil {
 		return []string{err.Error()}
@@ -139,7 +153,7 @@ func Wrong(q CodeRequest) (list []string) {
 // Check runs checks, all of them if no name is given. The first part of a name stands for every check that has it: net,
 // net. and net.* for all of the network.
 func (c Client) Check(ctx context.Context, names []string) (ev []report.Evidence, err error) {
-	err = c.Do(ctx, map[string]any{"type": "check", "names": CheckNames(names)}, func(a Answer) { ev = a.Evidence })
+	err = c.Do(ctx, CheckRequest(names), func(a Answer) { ev = a.Evidence })
 	return ev, err
 }
 

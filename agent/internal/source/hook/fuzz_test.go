@@ -16,7 +16,7 @@ func FuzzRequest(f *testing.F) {
 		`{"type":"fact","check":"app.config","facts":{"terminal_id_ok":false,"changed_since_approval":["apn"]}}`,
 		`{"type":"fact","check":"app.version","facts":{"installed":"5.2.1","expected":"5.3.0"}}`,
 		`{"type":"fact","check":"reader.reads","facts":{"good":3,"cards":9,"cards_failed":4}}`,
-		`{"type":"check","names":["net.tcp"]}`, `{"type":"status"}`, `{"type":"diagnose","code":"97","channel":"console"}`,
+		`{"type":"check","names":["net.tcp"]}`, `{"type":"status"}`, `{"type":"verdict","id":"00007c-000000012f","wait":"final"}`, `{"type":"diagnose","code":"97","channel":"console"}`,
 		`{"type":"code","code":"96","pan":"x","PAN 1":{}}`, `[`, `{"type":`, "\xff\xfe{}",
 	} {
 		f.Add([]byte(s), "96")
@@ -28,14 +28,14 @@ func FuzzRequest(f *testing.F) {
 				return
 			}
 			q, a := parse(line, time.Unix(1e9, 0))
-			if a.Result == Refused && (a.Why == "" || q.seen != nil || q.mark != nil || q.fact != nil) {
+			if a.Result == Refused && (a.Why == "" || q.seen != nil || q.mark != nil || q.fact != nil || q.id != "") {
 				t.Fatalf("%q: refused with %+v but keeps %+v", line, a, q)
 			}
 			if q.seen != nil && source.CodeProblem(q.seen.Code) != "" {
 				t.Fatalf("%q: code %q got in", line, q.seen.Code)
 			}
 			if strings.Contains(string(line), sourcetest.PlantedCard) {
-				sourcetest.MustBeClean(t, a, q.seen, q.mark, q.fact, q.ref, q.names)
+				sourcetest.MustBeClean(t, a, q.seen, q.mark, q.fact, q.ref, q.names, q.id)
 			}
 		}
 		check(line)

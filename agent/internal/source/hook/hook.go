@@ -455,6 +455,28 @@ func (h *Hook) begin(ctx context.Context, line []byte, room func() bool, say fun
 			}
 			say(a)
 		}
+	case "verdict":
+		if !room() {
+			busy(&a)
+			break
+		}
+		return func() {
+			in, stop := context.WithTimeout(ctx, firstWait)
+			t, err := h.To.Again(in, q.id, q.lang)
+			stop()
+			switch a.ID = t.ID; {
+			case errors.Is(err, source.ErrBusy):
+				busy(&a)
+			case errors.Is(err, source.ErrUnknown):
+				a.Result, a.Field, a.Why = Refused, "id", err.Error()
+			case err != nil:
+				a.Result, a.Why = Refused, err.Error()
+			default:
+				h.follow(ctx, q, a, t, say)
+				return
+			}
+			say(a)
+		}
 	case "code", "diagnose":
 		if q.wait != "none" && !room() {
 			busy(&a)
@@ -508,16 +530,23 @@ func (h *Hook) follow(ctx context.Context, q request, a Answer, t source.Ticket,
 		ch     <-chan report.Diagnosis
 		wait   time.Duration
 	}{{First, t.First, firstWait}, {Final, t.Final, finalWait}}
-	if q.wait == "first" {
+	if q.wait != "final" {
 		stages = stages[:1]
 	}
 	for i, s := range stages {
+		if q.wait == "none" {
+			s.wait = 0
+		}
 		due := time.NewTimer(s.wait)
 		var d report.Diagnosis
 		ok := false
 		select {
 		case d, ok = <-s.ch:
 		case <-due.C:
+			select { // it may be there though no time is left
+			case d, ok = <-s.ch:
+			default:
+			}
 		case <-ctx.Done():
 		}
 		due.Stop()
@@ -525,8 +554,11 @@ func (h *Hook) follow(ctx context.Context, q request, a Answer, t source.Ticket,
 		a.Verdict, a.Diagnosis, a.MemoryOnly = nil, nil, h.memoryOnly()
 		if !ok {
 			// The event is kept and will be explained; only this client's patience, or ours, is over.
-			a.Result, a.Why = Accepted, "not explained yet: ask for the status later"
+			a.Result, a.Why = Accepted, "not explained yet: ask for the verdict by its id a second later"
 		} else {
+			if q.kind == "verdict" && d.Final {
+				a.Result, a.More = Final, false
+			}
 			v := Brief(d)
 			if q.display > 0 {
 				v.Display = notice.Display(d, q.display)
@@ -541,5 +573,8 @@ func (h *Hook) follow(ctx context.Context, q request, a Answer, t source.Ticket,
 		}
 		say(a)
 		a.Warnings, a.Ignored = nil, nil
+		if !a.More {
+			return
+		}
 	}
 }

@@ -133,6 +133,12 @@ func TestHookAnswers(t *testing.T) {
 		{`{"type":"check","names":["net.tcp"]}`, Done, "", "timeout"},
 		{`{"type":"check","names":["no.such"]}`, Refused, "names", "no.such"},
 		{`{"type":"diagnose","code":"96","full":true}`, First, "", "revision"},
+		{`{"type":"verdict","id":"000001-0000000001"}`, First, "", "later"},
+		{`{"type":"verdict","id":"000001-0000000001","wait":"none","display":20}`, First, "", "retry later"},
+		{`{"type":"verdict","id":"000001-0000000002"}`, Refused, "id", "not any more"},
+		{`{"type":"verdict"}`, Refused, "id", "00007c-"},
+		{`{"type":"verdict","id":"4761739001010010"}`, Refused, "id", "want the id"},
+		{`{"type":"verdict","id":"476173-9001010010"}`, Refused, "id", "want the id"},
 	} {
 		a := l.ask(c.ask)
 		b, _ := json.Marshal(a)

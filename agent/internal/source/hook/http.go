@@ -398,15 +398,24 @@ func (s *HTTP) response(status int, a any) []byte {
 }
 
 // reasons are the phrases of RFC 9110.
-var reasons = map[int]string{
-	200: "OK", 202: "Accepted", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-	408: "Request Timeout", 411: "Length Required", 413: "Content Too Large", 415: "Unsupported Media Type", 421: "Misdirected Request",
-	431: "Request Header Fields Too Large", 500: "Internal Server Error", 503: "Service Unavailable",
+var reasons = [...]struct {
+	status int
+	text   string
+}{
+	{200, "OK"}, {202, "Accepted"}, {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
+	{408, "Request Timeout"}, {411, "Length Required"}, {413, "Content Too Large"}, {415, "Unsupported Media Type"}, {421, "Misdirected Request"},
+	{431, "Request Header Fields Too Large"}, {500, "Internal Server Error"}, {503, "Service Unavailable"},
 }
 
 // headOf is the head of an answer; a length below 0 is not known, and the answer ends with the connection.
 func headOf(status int, kind string, length int) []byte {
-	b := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n", status, reasons[status], kind)
+	reason := ""
+	for _, r := range reasons {
+		if r.status == status {
+			reason = r.text
+		}
+	}
+	b := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n", status, reason, kind)
 	if length >= 0 {
 		b = fmt.Appendf(b, "Content-Length: %d\r\n", length)
 	}

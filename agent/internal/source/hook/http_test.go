@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +149,8 @@ func TestWhatHTTPAnswersIsInTheOpenAPIDocument(t *testing.T) {
 		{"POST", "/v1/hook", `{"type":"code","code":"96","origin":"host","txn":{"mti":"0210","stan":"000123"},"wait":"first","display":20,"receipt":32,"lang":"en"}`, nil, 200, `"display":["not charged","retry later"]`},
 		{"POST", "/v1/hook", `{"type":"code","code":"96","wait":"final","full":true}`, nil, 200, `"result":"final"`},
 		{"POST", "/v1/hook", `{"type":"code","code":"96","wait":"none"}`, nil, 202, `"result":"accepted"`},
+		{"POST", "/v1/hook", `{"type":"verdict","id":"000001-0000000001","wait":"final"}`, nil, 200, `"result":"final"`},
+		{"POST", "/v1/hook", `{"type":"verdict","id":"000001-0000000002"}`, nil, 400, `"field":"id"`},
 		{"POST", "/v1/hook", `{"type":"txn","phase":"start"}`, nil, 202, `accepted`},
 		{"POST", "/v1/hook", `{"type":"fact","check":"app.session","facts":{"signed_in":true}}`, nil, 202, `accepted`},
 		{"POST", "/v1/hook", `{"type":"check","names":["net.tcp"]}`, nil, 200, `"done"`},
@@ -204,6 +208,40 @@ func TestWhatHTTPAnswersIsInTheOpenAPIDocument(t *testing.T) {
 	}
 	if got, _ := call(t, httpRequest(t, "OPTIONS", address, "/v1/hook", "")); got.StatusCode != 405 || got.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("a browser's question beforehand: %d %v", got.StatusCode, got.Header)
+	}
+}
+
+// The document names every member of a transaction that the daemon takes, beside a step and within a code, with the
+// same words.
+func TestTheOpenAPIDocumentHasEveryMemberOfATransaction(t *testing.T) {
+	doc, err := openapi3.NewLoader().LoadFromFile("openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := map[string][]string{"entry": source.Entries, "card_scheme": report.CardSchemes}
+	txn := reflect.TypeFor[report.Txn]()
+	for _, in := range []string{"Request", "Txn"} {
+		has := doc.Components.Schemas[in].Value.Properties
+		for i := range txn.NumField() {
+			name, _, _ := strings.Cut(txn.Field(i).Tag.Get("json"), ",")
+			p := has[name]
+			if p == nil {
+				t.Errorf("%s has no %s", in, name)
+				continue
+			}
+			var listed []string
+			for _, w := range p.Value.Enum {
+				listed = append(listed, fmt.Sprint(w))
+			}
+			if !slices.Equal(listed, words[name]) {
+				t.Errorf("%s.%s: %v in the document, %v in the program", in, name, listed, words[name])
+			}
+		}
+	}
+	for _, kind := range kinds {
+		if !slices.Contains(doc.Components.Schemas["Request"].Value.Properties["type"].Value.Enum, any(kind)) {
+			t.Errorf("the document has no request %s", kind)
+		}
 	}
 }
 

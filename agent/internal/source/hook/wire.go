@@ -105,12 +105,14 @@ type request struct {
 	kind             string // one of kinds
 	ref              string
 	wait             string // none first final
+	lang             string // zh en; empty is the terminal's
 	full             bool
 	display, receipt int // columns; 0: not asked for
 	seen             *source.Seen
 	mark             *source.TxnMark
 	fact             *report.Evidence
 	names            []string
+	id               string // of the code whose verdict is asked for
 }
 
 // members are those of a JSON object, each taken at most once; what is left over is not of this protocol.
@@ -260,7 +262,28 @@ func (m *members) txn() report.Txn {
 }
 
 // kinds are the types of a request.
-var kinds = []string{"code", "diagnose", "txn", "fact", "status", "check", "version"}
+var kinds = []string{"code", "diagnose", "verdict", "txn", "fact", "status", "check", "version"}
+
+// isID tells whether s has the form of the ids that answers carry. Digits alone have to begin with a zero, as no card
+// number does; the count of a terminal's starts leaves that zero there.
+func isID(s string) bool {
+	start, number, ok := strings.Cut(s, "-")
+	hex := func(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
+	return ok && len(start) >= 6 && len(start) <= 8 && len(number) == 10 && hex(start) && hex(number) &&
+		(s[0] == '0' || strings.ContainsAny(s, "abcdef"))
+}
+
+// manner takes how an answer with a verdict is to be given.
+func (q *request) manner(m *members) {
+	q.lang = m.word("lang", []string{"zh", "en"})
+	if q.wait = m.word("wait", []string{"none", "first", "final"}); q.wait == "" {
+		q.wait = "first"
+	}
+	full := m.yes("full")
+	q.full = full != nil && *full
+	q.display = m.columns("display", notice.MinDisplay, notice.MaxDisplay)
+	q.receipt = m.columns("receipt", notice.MinReceipt, notice.MaxReceipt)
+}
 
 // ambiguity is the reason why a JSON text could be read in two ways, nil if there is none. It is called before pairs,
 // which changes the bytes that it reads.
@@ -324,15 +347,15 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 		if t := txn.txn(); t != (report.Txn{}) {
 			s.Txn = &t
 		}
-		s.Lang = m.word("lang", []string{"zh", "en"})
-		if q.wait = m.word("wait", []string{"none", "first", "final"}); q.wait == "" {
-			q.wait = "first"
-		}
-		full := m.yes("full")
-		q.full = full != nil && *full
-		q.display = m.columns("display", notice.MinDisplay, notice.MaxDisplay)
-		q.receipt = m.columns("receipt", notice.MinReceipt, notice.MaxReceipt)
+		q.manner(m)
+		s.Lang = q.lang
 		q.seen = s
+	case "verdict":
+		if q.id = m.text("id", "", isID); q.id == "" {
+			m.warnings = nil
+			return refuse("id", "want the id of an answer to a code, such as 00007c-000000012f")
+		}
+		q.manner(m)
 	case "txn":
 		t := &source.TxnMark{Channel: report.ChannelHook, Time: now}
 		if t.Phase = source.Phase(m.word("phase", source.Phases)); t.Phase == "" {

@@ -112,7 +112,8 @@ func TestFieldsInHex(t *testing.T) {
 		refused                     bool
 	}{
 		"tag 8A":               {`8A02(?P<code_hex>[0-9A-F]{4})`, "9F2701408A0230359108", "05", "unknown", false},
-		"offline, by the chip": {`8A 02 (?P<code_hex>..) ?..`, "8A 02 5A 33", "Z", "unknown", false},
+		"offline, by the chip": {`8A02(?P<code_hex>....)`, "9B02E8008A025A33", "Z3", "unknown", false},
+		"a digit of more":      {`8A 02 (?P<code_hex>..)`, "8A 02 35 31", "", "", true},
 		"EBCDIC":               {`F39=(?P<code_hex>\w+)`, "F39=F5F1", "51", "unknown", false},
 		"no text":              {`F39=(?P<code_hex>\w+)`, "F39=0001", "", "", true},
 		"a card":               {`F39=(?P<code_hex>\w+)`, "F39=" + fmt.Sprintf("%X", sourcetest.PlantedCard), "", "", true},

@@ -7,18 +7,18 @@ import (
 
 // months are the short names of months that logs of other languages write, in small letters, without the point that
 // some put behind them. Those that are as in English are not there.
-var months = map[string]string{
-	"janv": "Jan", "ene": "Jan", "gen": "Jan", // French, Spanish, Italian
-	"fev": "Feb", "févr": "Feb", "fév": "Feb", // Portuguese, French
-	"mär": "Mar", "mrz": "Mar", "märz": "Mar", "mars": "Mar", "mrt": "Mar", // German, French, Dutch
-	"abr": "Apr", "avr": "Apr",
-	"mai": "May", "mag": "May", "mei": "May",
-	"juin": "Jun", "juni": "Jun", "giu": "Jun",
-	"juil": "Jul", "juli": "Jul", "lug": "Jul",
-	"ago": "Aug", "août": "Aug",
-	"set": "Sep", "sept": "Sep",
-	"out": "Oct", "okt": "Oct", "ott": "Oct",
-	"dez": "Dec", "dic": "Dec", "déc": "Dec",
+var months = [...][2]string{
+	{"janv", "Jan"}, {"ene", "Jan"}, {"gen", "Jan"}, // French, Spanish, Italian
+	{"fev", "Feb"}, {"févr", "Feb"}, {"fév", "Feb"}, // Portuguese, French
+	{"mär", "Mar"}, {"mrz", "Mar"}, {"märz", "Mar"}, {"mars", "Mar"}, {"mrt", "Mar"}, // German, French, Dutch
+	{"abr", "Apr"}, {"avr", "Apr"},
+	{"mai", "May"}, {"mag", "May"}, {"mei", "May"},
+	{"juin", "Jun"}, {"juni", "Jun"}, {"giu", "Jun"},
+	{"juil", "Jul"}, {"juli", "Jul"}, {"lug", "Jul"},
+	{"ago", "Aug"}, {"août", "Aug"},
+	{"set", "Sep"}, {"sept", "Sep"},
+	{"out", "Oct"}, {"okt", "Oct"}, {"ott", "Oct"},
+	{"dez", "Dec"}, {"dic", "Dec"}, {"déc", "Dec"},
 }
 
 // englishMonth returns a time with the name of its month as Go reads it. A layout without such a name leaves it alone.
@@ -37,8 +37,10 @@ func englishMonth(layout, v string) string {
 			end = begin + n
 		}
 		rest := strings.TrimPrefix(v[end:], ".")
-		if name, ok := months[strings.ToLower(v[begin:end])]; ok {
-			return v[:begin] + name + rest
+		for _, m := range months {
+			if strings.EqualFold(v[begin:end], m[0]) {
+				return v[:begin] + m[1] + rest
+			}
 		}
 		if len(rest) < len(v[end:]) && end-begin == len("Jan") {
 			return v[:end] + rest

@@ -17,17 +17,19 @@ import (
 // maxMatches bounds the files of one pattern that are looked at.
 const maxMatches = 4096
 
-// dateParts are the parts of a date in the name of a log, as strftime writes them, with their digits and their place in
-// the order of time.
-var dateParts = map[byte]struct {
-	digits int
-	group  string
-}{
-	'Y': {4, "Y"}, 'y': {2, "y"}, 'j': {3, "j"}, 'm': {2, "m"}, 'd': {2, "d"}, 'H': {2, "H"}, 'M': {2, "M"}, 'S': {2, "S"},
-}
-
-// order is from the slowest part to the fastest.
+// order has the parts of a date in the name of a log, as strftime writes them, from the slowest to the fastest.
 const order = "YyjmdHMS"
+
+// digitsOf is how many digits a part has; false for what is no part.
+func digitsOf(part byte) (n int, ok bool) {
+	switch part {
+	case 'Y':
+		return 4, true
+	case 'j':
+		return 3, true
+	}
+	return 2, strings.IndexByte(order, part) >= 0
+}
 
 // A names finds the files of a log that has the date in its name, or of which only a part of the name is known. Of
 // dated files the next one is that of the following date; of others the newest that has not been read.
@@ -81,7 +83,7 @@ func newNames(path string) (*names, error) {
 			if i == len(pattern) {
 				return nil, say.New("log-ends-with", path)
 			}
-			p, ok := dateParts[pattern[i]]
+			digits, ok := digitsOf(pattern[i])
 			switch {
 			case pattern[i] == '%':
 				glob.WriteByte('%')
@@ -90,13 +92,14 @@ func newNames(path string) (*names, error) {
 			case !ok:
 				return nil, say.New("no-date-part", path, pattern[i])
 			}
-			glob.WriteString(strings.Repeat("[0-9]", p.digits))
-			if strings.Contains(had, p.group) {
-				fmt.Fprintf(&re, `\d{%d}`, p.digits)
+			group := pattern[i : i+1]
+			glob.WriteString(strings.Repeat("[0-9]", digits))
+			if strings.Contains(had, group) {
+				fmt.Fprintf(&re, `\d{%d}`, digits)
 			} else {
-				fmt.Fprintf(&re, `(?P<%s>\d{%d})`, p.group, p.digits)
+				fmt.Fprintf(&re, `(?P<%s>\d{%d})`, group, digits)
 			}
-			had += p.group
+			had += group
 			n.dated = true
 		case '*':
 			glob.WriteByte(c)

@@ -64,3 +64,38 @@ func TestAPieceOfACardIsNoTraceNumber(t *testing.T) {
 		}
 	}
 }
+
+// TestAPieceOfACardHoweverItIsWritten: groups apart by dots, bars, blanks and dashes that are none of ASCII's, numbers
+// masked by other characters than stars, and numbers whose characters were dumped.
+func TestAPieceOfACardHoweverItIsWritten(t *testing.T) {
+	hexed := func(s string) string { return fmt.Sprintf("%X", s) }
+	for _, c := range []struct{ pattern, line string }{
+		{`(?P<stan>\d{4}) rc=(?P<code>\w+)`, "card 4761.7390.0101.0010 rc=96"}, {`(?P<stan>\d{4}) rc=(?P<code>\w+)`, "card 4761/7390/0101/0010 rc=96"},
+		{`(?P<stan>\d{4}) rc=(?P<code>\w+)`, "card 4761_7390_0101_0010 rc=96"}, {`(?P<stan>\d{4}) rc=(?P<code>\w+)`, "card 4761\u00a07390\u00a00101\u00a00010 rc=96"},
+		{`(?P<stan>\d{4}) rc=(?P<code>\w+)`, "card 4761\u20137390\u20130101\u20130010 rc=96"}, {`(?P<stan>\d{4}) rc=(?P<code>\w+)`, "card 476173######0010 rc=96"},
+		{`(?P<stan>\d{4}) rc=(?P<code>\w+)`, "card 476173\u2022\u2022\u2022\u2022\u2022\u20220010 rc=96"}, {`(?P<stan>\d{4}) rc=(?P<code>\w+)`, "card 476173......0010 rc=96"},
+		{`(?P<stan>\d{4}) rc=(?P<code>\w+)`, "card 4761 73** **** 0010 rc=96"}, {`(?P<stan>\d{4}) rc=(?P<code>\w+)`, "card 476173______0010 rc=96"},
+		{`(?P<code>\d{4})$`, "card 4761.7390.0101.0010"}, {`(?P<code>\d{4})$`, "card 476173\u25cf\u25cf\u25cf\u25cf\u25cf\u25cf0010"},
+		{`pan (?P<code_hex>\w{8})`, "pan " + hexed("4761739001010010")}, {`(?P<code_hex>\w{8})$`, "pan " + hexed("4761739001010010")},
+		{`(?P<code_hex>\w\w)$`, "pan 34 37 36 31 37 33 39 30 30 31 30 31 30 30 31 30"}, {`pan (?P<code_hex>\w{12})`, "pan F4F7F6F1F7F3F9F0F0F1F0F1F0F0F1F0"},
+	} {
+		p, err := CompilePattern(c.pattern, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, ok, _ := p.read([]byte(c.line), time.Now())
+		if !ok || f.seen != nil && (f.seen.Code != "96" || f.seen.Txn != nil) {
+			t.Errorf("%s in %q: %v %+v", c.pattern, c.line, ok, f.seen)
+		}
+	}
+	for _, line := range []string{"28.11.2026 000123 rc=96", "amount 1234.56 000123 rc=96", "a/b/2026/1128 000123 rc=96"} {
+		p, err := CompilePattern(`(?P<stan>\d{6}) rc=(?P<code>\w+)`, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, ok, _ := p.read([]byte(line), time.Now())
+		if !ok || f.seen == nil || f.seen.Txn == nil || f.seen.Txn.STAN != "000123" {
+			t.Errorf("%q: %v %+v", line, ok, f.seen)
+		}
+	}
+}

@@ -122,8 +122,10 @@ func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool)
 		text := hook.View(v)
 		switch g {
 		case "code_hex":
-			s.Code = charsOf(text)
-			isCode = source.CodeProblem(s.Code) == ""
+			isCode = false
+			if c := charsOf(text); source.CodeProblem(c) == "" && !digitsGoOn(record, at[2*i], at[2*i+1]) {
+				s.Code, isCode = c, true
+			}
 		case "code":
 			isCode = source.CodeProblem(text) == "" && !source.PartOfCard(record, at[2*i], at[2*i+1])
 			if isCode {
@@ -215,12 +217,29 @@ func charsOf(digits string) string {
 	}
 	for i, c := range b {
 		if c >= 0xF0 && c <= 0xF9 {
-			b[i] = c - 0xF0 + '0'
-		} else if !(c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z') {
-			return ""
+			b[i] = c&15 | '0'
 		}
 	}
-	return string(b)
+	if text := string(b); source.Word(text, source.CardDigits/2) {
+		return text
+	}
+	return ""
+}
+
+// digitsGoOn reports whether what stands before text[from:to], or behind it, is a digit in hex as well: then it is a
+// part of a longer number.
+func digitsGoOn(text []byte, from, to int) bool {
+	digit := func(b []byte) bool {
+		return len(b) > 1 && (b[0] == '3' || b[0]|' ' == 'f') && source.IsDigit(b[1])
+	}
+	before, behind := text[:from], text[to:]
+	if n := len(before); n > 0 && strings.IndexByte(" -:,", before[n-1]) >= 0 {
+		before = before[:n-1]
+	}
+	if len(behind) > 0 && strings.IndexByte(" -:,", behind[0]) >= 0 {
+		behind = behind[1:]
+	}
+	return digit(behind) || digit(before[max(0, len(before)-2):])
 }
 
 // logTime reads the time of a line. A layout without a date or a year is completed from now, so that a line of ten

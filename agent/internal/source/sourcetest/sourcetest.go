@@ -14,6 +14,9 @@ import (
 	"posdx/agent/report"
 )
 
+// EventID is the id of every code that a FakeDaemon takes in.
+const EventID = "000001-0000000001"
+
 // FakeDaemon explains every event in two revisions, the last one when it is told to.
 type FakeDaemon struct {
 	Mu     sync.Mutex
@@ -61,8 +64,12 @@ func (d *FakeDaemon) Event(_ context.Context, s source.Seen) (source.Ticket, err
 	if !d.Seen(s) {
 		return source.Ticket{}, source.ErrBusy
 	}
+	return d.explain(s), nil
+}
+
+func (d *FakeDaemon) explain(s source.Seen) source.Ticket {
 	first, final := make(chan report.Diagnosis, 1), make(chan report.Diagnosis, 1)
-	doc := report.Diagnosis{ID: "1-0000000001", Revision: 1, Event: report.Event{Code: s.Code},
+	doc := report.Diagnosis{ID: EventID, Revision: 1, Event: report.Event{Code: s.Code},
 		Money:  report.Money{State: report.MoneyDeclined, Retry: report.RetryLater, Say: "not charged"},
 		Causes: []report.Cause{{ID: "host.malfunction", Probability: 0.8, Title: "processing centre", Act: report.Act{By: "acquirer", Step: "wait"}}}}
 	first <- doc
@@ -72,7 +79,16 @@ func (d *FakeDaemon) Event(_ context.Context, s source.Seen) (source.Ticket, err
 		final <- doc
 		close(final)
 	}()
-	return source.Ticket{ID: doc.ID, First: first, Final: final}, nil
+	return source.Ticket{ID: doc.ID, First: first, Final: final}
+}
+
+// Again knows the one code that Event answers.
+func (d *FakeDaemon) Again(_ context.Context, id, _ string) (source.Ticket, error) {
+	all := d.All()
+	if id != EventID || len(all) == 0 {
+		return source.Ticket{}, source.ErrUnknown
+	}
+	return d.explain(all[len(all)-1]), nil
 }
 
 func (d *FakeDaemon) State() report.State { return report.State{Terminal: "shop/t1"} }
