@@ -100,7 +100,8 @@ func FuzzValues(f *testing.F) {
 }
 
 // BenchmarkSeasons reads the base rate of five weeks, as a fleet does when it starts, of POSDX_SITES sites (default
-// 2000) that sell thirteen hours a day and report four causes. go test ./fleet/store -run - -bench Seasons -benchtime 1x
+// 2000) that sell thirteen hours a day and report four causes.
+// go test ./fleet/store -run - -bench Seasons -benchtime 1x
 func BenchmarkSeasons(b *testing.B) {
 	sites, days := 2000, int64(35)
 	fmt.Sscan(os.Getenv("POSDX_SITES"), &sites)
