@@ -724,7 +724,8 @@ func TestAnotherIssuerAtTheHostAlone(t *testing.T) {
 		{Check: "net.tls", Subject: "fleet-broker", Status: report.OK, Facts: report.Facts{"target": "broker", "outcome": "ok", "ms": 90.0}},
 	}
 	d := Explain(local("ConnectError"), look, k, Options{})
-	if !d.Abstained || d.NextTest == nil || !slices.Contains(d.CannotSeparate, "host.tls") || !slices.Contains(d.CannotSeparate, "wan.tls") {
+	if !d.Abstained || d.NextTest == nil || !slices.Contains(d.CannotSeparate, "host.tls") ||
+		!slices.Contains(d.CannotSeparate, "wan.tls") {
 		t.Errorf("abstained %v, remaining %v, next test %v", d.Abstained, d.CannotSeparate, d.NextTest)
 	}
 	others := found("fleet.advisory", report.Bad, report.Facts{"scope": "acquirer", "terminals": 80.0, "share_pct": 60.0, "age_s": 60.0})
