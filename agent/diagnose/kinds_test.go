@@ -713,7 +713,7 @@ func TestTimedAnswerOfNothingSent(t *testing.T) {
 	}
 }
 
-// TestAnotherIssuerAtTheHostAlone: the host's certificate was signed by somebody new, and other places' are as ever. The
+// TestAnotherIssuerAtTheHostAlone: the host's certificate was signed by somebody new, other places' are as ever. The
 // host changed its authority, or somebody stands between; neither is told from here, so nobody is sent, and a test is
 // offered. What other terminals see decides it.
 func TestAnotherIssuerAtTheHostAlone(t *testing.T) {
