@@ -35,5 +35,5 @@ func (m MTI) Advice() bool { return m.is(2, "234567") }
 // Repeat reports whether its sender has sent the message before.
 func (m MTI) Repeat() bool { return m.is(3, "13579") }
 
-// OwnReason reports whether field 39 of the message is the terminal's own reason: in the request or advice of a reversal.
+// OwnReason reports whether field 39 of the message is the terminal's own reason: of a reversal's request or advice.
 func (m MTI) OwnReason() bool { return m.Reversal() && m.is(2, "02") }
