@@ -42,8 +42,8 @@ func (l *saleLock) mark(m source.TxnMark, now time.Time) {
 }
 
 // code takes in that a code was seen: the sale that has its code is over. It is not over by a question of a person or
-// the fleet, by what was written before it began, by another sale's trace number, by a sign-in, a settlement or a download in the
-// background, and not by an approval on the wire: the card is still in the reader then.
+// the fleet, by what was written before it began, by another sale's trace number, by a sign-in, a settlement or a
+// download in the background, and not by an approval on the wire: the card is still in the reader then.
 func (l *saleLock) code(s source.Seen) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -100,7 +100,7 @@ func TestFindingsOfTheTableAreMade(t *testing.T) {
 }
 
 // usedByName are findings of one check that Go asks for.
-const usedByName = "internet.portal dns.slow clock.untrusted signal.ok signal.bad cert.own-ended cert.client-expired cert.client-refused reg.ok reads.wearing"
+const usedByName = "internet.portal dns.slow clock.untrusted signal.ok signal.bad cert.own-ended cert.client-expired cert.client-refused reg.ok reads.wearing cpu.high kernel.hung"
 
 // TestSignInReadsNoCard: in every version of ISO 8583 a sign-in is none of a card, however the entry was told.
 func TestSignInReadsNoCard(t *testing.T) {

@@ -181,8 +181,8 @@ func (h *history) trim(now time.Time) {
 	h.seen = slices.Delete(h.seen, 0, cut)
 }
 
-// isSale reports whether a code is of a payment: a sign-in or a settlement that goes well is no approval. A message whose
-// type is not known is taken for a payment.
+// isSale reports whether a code is of a payment: a sign-in or a settlement that goes well is no approval. A message
+// whose type is not known is taken for a payment.
 func isSale(ev report.Event) bool {
 	mti := codes.MTI(txn(ev).MTI)
 	return len(mti) != 4 || mti.Payment()

@@ -225,7 +225,10 @@ func fixedColumns(text []byte) (list []Suggestion, width int) {
 			places = append(places, p)
 		}
 	}
-	slices.SortStableFunc(places, func(a, b place) int { return cmp.Compare(b.usual*a.others, a.usual*b.others) })
+	sort.SliceStable(places, func(i, j int) bool {
+		a, b := places[i], places[j]
+		return b.usual*a.others < a.usual*b.others
+	})
 	for _, p := range places {
 		code := `(?P<code>[0-9A-Z]{2})`
 		s := Suggestion{Pattern: skipped(p.at) + code}
