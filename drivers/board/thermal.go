@@ -152,7 +152,7 @@ func hottestOf(root fs.FS, all []sensor) (sensor, error) {
 		if len(seen[i]) == 0 {
 			continue
 		}
-		slices.Sort(seen[i])
+		sort.Slice(seen[i], func(a, b int) bool { return seen[i][a] < seen[i][b] }) // slices.Sort would be 5 kB more
 		s.celsius, s.moves = seen[i][(len(seen[i])-1)/2], seen[i][0] != seen[i][len(seen[i])-1]
 		good = append(good, s)
 	}

@@ -225,7 +225,9 @@ func fixedColumns(text []byte) (list []Suggestion, width int) {
 			places = append(places, p)
 		}
 	}
-	slices.SortStableFunc(places, func(a, b place) int { return cmp.Compare(b.usual*a.others, a.usual*b.others) })
+	sort.SliceStable(places, func(i, j int) bool {
+		return places[j].usual*places[i].others < places[i].usual*places[j].others
+	})
 	for _, p := range places {
 		code := `(?P<code>[0-9A-Z]{2})`
 		s := Suggestion{Pattern: skipped(p.at) + code}
