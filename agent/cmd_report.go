@@ -42,15 +42,15 @@ func (p pairs) Set(s string) error {
 
 func runReport(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "report", "--code CODE [--origin WHO] [--scheme TABLE] [--txn NAME=VALUE]… [--wait none|first|final] | --id ID",
-		"把应答码交给运行中的守护进程，并显示它得出的结论；用 --id 按以前得到的编号再问一次结论，不算一笔交易。\n"+
+		"把应答码交给运行中的守护进程，并显示它得出的结论；--id 按以前得到的编号再问结论，不算交易。\n"+
 			"交易信息可以给：mti stan terminal_id entry card_scheme connect_ms response_ms sent host_answer_seen。\n"+
 			"不要给卡号、金额或姓名：会被拒绝。有值不对就什么也不发送。\n"+
-			"退出码：0 已解释，或用 --wait none 时已收下；1 守护进程不在、忙或拒绝；2 用法不对；3 证据不足；8 守护进程没有及时回答，或已收下但还没解释完：已知的照样显示，不要再报一次，稍后用 --id 再问。",
-		"Hands a response code to the running daemon and prints what it found; with --id it asks again for the verdict of an earlier one, by the id of its answer, and counts nothing.\n"+
+			"退出码：0 已解释，或用 --wait none 时已收下；1 守护进程不在、忙或拒绝；2 用法不对；3 证据不足；8 还没解释完：不要再报一次，稍后用 --id 再问。",
+		"Hands a response code to the running daemon and prints what it found. --id asks again for the verdict of an earlier one, and counts nothing.\n"+
 			"Of a transaction these are taken: mti stan terminal_id entry card_scheme connect_ms response_ms sent host_answer_seen.\n"+
 			"Never give a card number, an amount or a name: they are refused. Nothing is sent if a value is wrong.\n"+
-			"Exit codes: 0 explained, or taken in with --wait none; 1 the daemon is not there, is busy or refused; 2 wrong usage; 3 the evidence does not suffice to decide; 8 the daemon does not answer in time, or has taken the code in and not explained it to the end: what is known is printed. Do not report it again then: ask later with --id.",
-		"posdx report --code 96 --origin host --txn stan=000123\nposdx report --id 00007c-000000012f")
+			"Exit codes: 0 explained, or taken in with --wait none; 1 no daemon, or it is busy or refuses; 2 wrong usage; 3 the evidence does not decide; 8 not explained to the end yet: do not report it again, ask later with --id.",
+		"posdx report --code 96 --origin host --txn stan=000123")
 	q := hook.CodeRequest{Type: "code", Full: true, Txn: pairs{}}
 	origin := ""
 	f.StringVar(&q.Code, "code", "", "支付应用显示的`应答码`\nthe response `code` as the payment app shows it")

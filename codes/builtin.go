@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d24ccd5061c72d888f802bccc2bf56c50874a2463728fe", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3e1515ecb93a18e75ed2419cc3da15cbf43a32ed513afefa9b3663b865303310", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -698,6 +698,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 	Limit{Finding: "kernel.io", Check: "board.kernel", Fact: "io_errors_24h", Bad: 1, Full: 4, News: "bad"},
 	Limit{Finding: "power.under-voltage", Check: "board.kernel", Fact: "under_voltage_24h", Bad: 1, Full: 4, News: "bad"},
 	Limit{Finding: "kernel.hung", Check: "board.kernel", Fact: "hung_tasks_24h", Bad: 1, Full: 2, News: "bad"},
+	Limit{Finding: "load.hurts", Check: "board.kernel", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "kernel.overheat", Check: "board.kernel", Fact: "overheat_24h", Bad: 1, Full: 6, News: "bad"},
 	Limit{Finding: "usb.disconnects", Check: "board.kernel", Fact: "usb_disconnects_24h", Bad: 3, Full: 3, News: "bad"},
 	Limit{Finding: "usb.errors", Check: "board.kernel", Fact: "usb_errors_24h", Bad: 3, Full: 5, News: "bad"},
@@ -1106,6 +1109,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 	Limit{Finding: "link.flaps", Check: "net.link", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "link.holds", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "link.some-flaps", Check: "net.link", Fact: "flaps_1h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor", Joined: true},
 	Limit{Finding: "link.some-flaps", Check: "net.link", When: []Cond{
 		Cond{Op: "joined"},
@@ -1739,12 +1745,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 	FindingNews{Finding: "link.down", News: "bad"},
 	FindingNews{Finding: "link.flaps", News: "bad"},
 	FindingNews{Finding: "link.gone", News: "bad"},
+	FindingNews{Finding: "link.holds", News: "note"},
 	FindingNews{Finding: "link.ok", News: "good"},
 	FindingNews{Finding: "link.slow", News: "note"},
 	FindingNews{Finding: "link.some-flaps", News: "poor"},
 	FindingNews{Finding: "link.wifi-down", News: "bad"},
 	FindingNews{Finding: "link.wifi-flaps", News: "bad"},
 	FindingNews{Finding: "link.wifi-ok", News: "good"},
+	FindingNews{Finding: "load.hurts", News: "bad"},
 	FindingNews{Finding: "load.ok", News: "good"},
 	FindingNews{Finding: "memory.low", News: "bad"},
 	FindingNews{Finding: "memory.tight", News: "poor"},
@@ -3507,12 +3515,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask for another card or another way to pay."}, When: list943ac380},
 	}, Remedies: list36ac35b7},
 	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Stages: listf667e4a5, Writers: list3e3a31e6, Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Steps: []Step{
-		Step{Text: Text{ZH: "等几分钟再试，期间可用其他付款方式。", EN: "Wait some minutes and try again; use another way to pay meanwhile."}, When: listf08cbd48},
-		Step{Text: Text{ZH: "等十分钟左右再做一次。", EN: "Wait about ten minutes and do it again."}, When: listcad8395c},
+		Step{Text: Text{ZH: "收单机构恢复之前：等几分钟再试，期间可用其他付款方式。", EN: "Until the acquirer has mended it: wait some minutes and try again; use another way to pay meanwhile."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "收单机构恢复之前：等十分钟左右再做一次。", EN: "Until the acquirer has mended it: wait about ten minutes and do it again."}, When: listcad8395c},
 		Step{Text: Text{ZH: "持续出现就打收单机构客服，报应答码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give the code, the terminal number and the time, and ask about maintenance."}},
 	}, Remedies: liste645cd46},
 	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Stages: list5c38b34d, Writers: list3e3a31e6, Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Steps: []Step{
-		Step{Text: Text{ZH: "隔几分钟再试，不要连续重试。", EN: "Try again in some minutes, not at once and not repeatedly."}, When: list6421aee8},
+		Step{Text: Text{ZH: "收单机构恢复之前：隔几分钟再试，不要连续重试。", EN: "Until the acquirer has mended it: try again in some minutes, not at once and not repeatedly."}, When: list6421aee8},
 		Step{Text: Text{ZH: "超时的交易先查结果再重做。", EN: "Look up payments that timed out before repeating them."}, When: listb9769451},
 		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说主机应答变慢。", EN: "Call the acquirer, give the terminal number and the time, and say that the host answers slowly."}},
 	}, Remedies: list9d70aeda},
@@ -3576,7 +3584,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 		Step{Text: Text{ZH: "靠近路由器试一笔；人多时改用网线或移动网络。", EN: "Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, When: listf08cbd48},
 	}, Remedies: list61f0a4ba},
 	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Steps: []Step{
-		Step{Text: Text{ZH: "换一种交易方式或减小金额。", EN: "Use another type of payment or a smaller amount."}, When: list0960ce4c},
+		Step{Text: Text{ZH: "收单机构开通之前：换一种交易方式或减小金额。", EN: "Until the acquirer permits it: use another type of payment or a smaller amount."}, When: list0960ce4c},
 		Step{Text: Text{ZH: "确需开通就打收单机构客服，报应答码、商户号和交易类型。", EN: "If you need it, call the acquirer with the code, the merchant number and the type of payment."}},
 	}, Remedies: listf3346517},
 	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Steps: []Step{
@@ -3590,8 +3598,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
 	}, Remedies: list38b21541},
 	Cause{ID: "modem.apn", Segment: "modem", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "已入网但上不了数据，APN或数据业务有问题", EN: "Registered but no data connection: APN or data service"}, Steps: []Step{
-		Step{Text: Text{ZH: "请服务商核对终端的APN设置。", EN: "Have the service provider compare the terminal's APN."}},
-		Step{Text: Text{ZH: "设置无误就打运营商客服，报SIM卡号和时间，查数据业务是否开通。", EN: "If it is right, call the carrier with SIM number and time: is data enabled?"}},
+		Step{Text: Text{ZH: "打运营商客服，报SIM卡号和时间，问数据业务是否开通、这张卡该用哪个APN。", EN: "Call the carrier with SIM number and time: is data enabled, and which APN belongs to this SIM?"}},
+		Step{Text: Text{ZH: "请服务商据此核对终端的APN设置。", EN: "Have the service provider compare the terminal's APN with it."}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
 	}, Remedies: listba7766b3},
 	Cause{ID: "modem.denied", Segment: "modem", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "运营商拒绝入网（停机、欠费或未开通）", EN: "The carrier refuses the SIM (barred, unpaid or not subscribed)"}, Steps: []Step{
@@ -3734,14 +3742,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 		Step{Text: Text{ZH: "不用重启，也不用查网络。", EN: "Do not restart, and do not check the network."}},
 	}, Remedies: listb5d9dc1c},
 	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Steps: []Step{
-		Step{Text: Text{ZH: "核对终端显示的终端号、商户号与签约单是否一致。", EN: "Compare terminal and merchant number on the screen with the contract."}},
+		Step{Text: Text{ZH: "打收单机构客服之前：核对终端显示的终端号、商户号与签约单是否一致。", EN: "Before you call the acquirer: compare terminal and merchant number on the screen with the contract."}},
 		Step{Text: Text{ZH: "打收单机构客服，报应答码、终端号、商户号和时间，请对方登记或重新启用。", EN: "Call the acquirer, give the code, terminal number, merchant number and time, and have the terminal registered or opened again."}},
 		Step{Text: Text{ZH: "登记后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list12d08bdb},
 		Step{Text: Text{ZH: "办好后重新签到，再做一次。", EN: "Then sign in again and do it once more."}, When: listcad8395c},
 	}, Remedies: list38994cbe},
 	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Stages: lista0d600b9, Writers: listce05eff4, Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Steps: []Step{
-		Step{Text: Text{ZH: "关闭不用的应用，空闲时重启终端一次。", EN: "Close what is not needed and restart the terminal once in a quiet moment."}},
-		Step{Text: Text{ZH: "经常出现就找服务商，报终端号和时间，由技术人员检查应用或更换机型。", EN: "If it happens often, call the service provider with terminal number and time; a technician checks the applications or the model."}},
+		Step{Text: Text{ZH: "重启终端一次。", EN: "Restart the terminal once."}},
+		Step{Text: Text{ZH: "再次出现就关闭不用的应用，找服务商，报终端号和时间，由技术人员检查应用或更换机型。", EN: "If it comes again, close what is not needed and call the service provider with terminal number and time; a technician checks the applications or the model."}},
 	}, Remedies: listac0d9ff8},
 	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Stages: lista0d600b9, Writers: listce05eff4, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Steps: []Step{
 		Step{Text: Text{ZH: "用原装电源，直接插墙上插座，插紧；移动终端先充电。", EN: "Use the original power supply, plug it firmly into a wall socket; charge a mobile terminal."}},
@@ -3780,7 +3788,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 		Step{Text: Text{ZH: "再次出现就打收单机构客服，报以上三项和本机的交接码。", EN: "If it comes again, call the acquirer with those three and this terminal's hand-off code."}},
 	}, Remedies: list52359181},
 	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Steps: []Step{
-		Step{Text: Text{ZH: "有路由器就重启一次。", EN: "If there is a router, restart it once."}},
+		Step{Text: Text{ZH: "打运营商之前：有路由器就重启一次。", EN: "Before you call the carrier: if there is a router, restart it once."}},
 		Step{Text: Text{ZH: "不行就打宽带运营商，说“域名解析不了”，报宽带账号和时间。", EN: "If it fails, tell the internet carrier that names do not resolve, with account number and time."}},
 		Step{Text: Text{ZH: "技术人员可在终端上改用备用DNS。", EN: "A technician can set another DNS server on the terminal."}},
 	}, Remedies: list83050812},
@@ -3804,13 +3812,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 		Step{Text: Text{ZH: "重启过一次没有用就不要再重启。", EN: "If one restart did not help, do not restart again."}},
 	}, Remedies: list79310f15},
 	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Steps: []Step{
-		Step{Text: Text{ZH: "看路由器的外网灯，路由器重启一次，等两分钟。", EN: "Look at the router's internet light, restart the router once and wait two minutes."}},
+		Step{Text: Text{ZH: "打运营商之前：看路由器的外网灯，路由器重启一次，等两分钟。", EN: "Before you call the carrier: look at the router's internet light, restart the router once and wait two minutes."}},
 		Step{Text: Text{ZH: "仍不通就打宽带运营商报障，报宽带账号和时间。", EN: "If it stays down, report it to the internet carrier with the account number and the time."}},
 		Step{Text: Text{ZH: "在此之前先用移动网络。", EN: "Until then use the mobile network."}},
 	}, Remedies: list846eccd6},
 	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Steps: []Step{
 		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: listb9769451},
-		Step{Text: Text{ZH: "停掉店内的下载和视频。", EN: "Stop downloads and videos in the shop."}},
+		Step{Text: Text{ZH: "运营商处理好之前：停掉店内的下载和视频。", EN: "Until the carrier has mended it: stop downloads and videos in the shop."}},
 		Step{Text: Text{ZH: "仍慢就打宽带运营商，报宽带账号和时间，或改用移动网络。", EN: "If it stays slow, call the internet carrier with account number and time, or use the mobile network."}},
 	}, Remedies: listbfb12e8e},
 	Cause{ID: "wan.tls", Segment: "wan", Act: "technician", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "加密连接被中途拦截，或终端的信任证书过旧", EN: "The encrypted connection is intercepted, or the terminal's trusted certificates are old"}, Steps: []Step{
@@ -3819,9 +3827,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 		Step{Text: Text{ZH: "不要在终端上关闭证书检查。", EN: "Do not switch off certificate checks on the terminal."}},
 	}, Remedies: list159cfa55},
 	Cause{ID: "wan.tls-large-hello", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "线路吞掉较大的TLS握手首包，较小的能过", EN: "The line swallows large first messages of TLS, small ones get through"}, Steps: []Step{
-		Step{Text: Text{ZH: "换另一个网络（移动网络或店内网络）再试一笔。", EN: "Try one payment over the other network, mobile or the shop's."}, When: listf08cbd48},
-		Step{Text: Text{ZH: "请服务商更新终端设置：TLS握手不带后量子密钥，首包小于一个数据包。", EN: "Have the service provider set the terminal's TLS to send no post-quantum key share, so that its first message fits into one packet."}},
+		Step{Text: Text{ZH: "运营商处理好之前：换另一个网络（移动网络或店内网络）再试一笔。", EN: "Until the carrier has mended it: try one payment over the other network, mobile or the shop's."}, When: listf08cbd48},
 		Step{Text: Text{ZH: "打运营商报障，说“超过一个包的TLS首包被丢弃”。", EN: "Report it to the carrier: first messages of TLS that exceed one packet are dropped."}},
+		Step{Text: Text{ZH: "在此之前请服务商更新终端设置：TLS握手不带后量子密钥，首包小于一个数据包。", EN: "Until then have the service provider set the terminal's TLS to send no post-quantum key share, so that its first message fits into one packet."}},
 		Step{Text: Text{ZH: "不用重启终端或路由器，重启解决不了。", EN: "Do not restart terminal or router, it changes nothing."}},
 	}, Remedies: liste0f614ca},
 }, Coverage: []Coverage{
@@ -4029,7 +4037,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
-}, Inference: Inference{Settings: Settings{Hint: 4.35, Moderate: 13.5, Strong: 26, Decisive: 33, Often: -2.875, Sometimes: -10.406, Seldom: -17.938, Rare: -25.469, Remote: -33, Unexplained: 0.25, Family: 0.4, Brought: 0.75, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0717, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 14.5, Strong: 26, Decisive: 33, Often: -4.75, Sometimes: -11.813, Seldom: -18.875, Rare: -25.938, Remote: -33, Unexplained: 0.25, Family: 0.4, Brought: 0.75, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0958, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
 	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},
@@ -5813,7 +5821,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 		Weight{Cause: "terminal.client-cert", Word: 1},
 	}, Text: Text{ZH: "终端自己的证书还剩{days_left}天", EN: "a certificate of the terminal's own ends in {days_left} day{s}"}},
 	Sign{Name: "cert.root-ended", Check: "board.certificates", Family: "certificates", Tells: true, Weights: []Weight{
-		Weight{Cause: "terminal.trust-store", Word: 2},
+		Weight{Cause: "terminal.trust-store", Word: 1},
 	}, Text: Text{ZH: "终端信任的根证书已经过期", EN: "a root that the terminal trusts has ended"}},
 	Sign{Name: "cert.root-ending", Check: "board.certificates", Family: "certificates", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.trust-store", Word: 1},
@@ -5928,7 +5936,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 		Weight{Cause: "wan.tls-large-hello", Word: 2},
 	}, Text: Text{ZH: "连接建立了，却什么也没有发出去：多半停在加密握手", EN: "the connection was made and nothing was sent over it: it stopped at the handshake, most likely"}},
 	Sign{Name: "cpu.high", Check: "board.cpu", Family: "load", Weights: []Weight{
-		Weight{Cause: "terminal.overloaded", Word: 4},
+		Weight{Cause: "terminal.overloaded", Word: 2},
 	}, Brought: list0a90615a, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "cpu.raised", Check: "board.cpu", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.heat", Word: 1},
@@ -6220,9 +6228,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "issuer.declined", Word: -2},
 		Weight{Cause: "issuer.unavailable", Word: -3},
+		Weight{Cause: "merchant.not-permitted", Word: 1},
+		Weight{Cause: "merchant.not-registered", Word: 1},
 		Weight{Cause: "operator.entry", Word: -1},
 		Weight{Cause: "risk.fraud", Word: -2},
-		Weight{Cause: "switch.malfunction", Word: 2},
+		Weight{Cause: "switch.malfunction", Word: 1},
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "terminal.keys", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 1},
+		Weight{Cause: "terminal.protocol", Word: 1},
+		Weight{Cause: "terminal.session", Word: 1},
 	}, Text: Text{ZH: "{issuers_same_code_1h}家发卡行的卡都遇到这个代码", EN: "cards of {issuers_same_code_1h} issuers met this code"}},
 	Sign{Name: "hist.many-unread", Check: "txn.history", Family: "reads", Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
@@ -6500,7 +6515,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: -1},
-		Weight{Cause: "wan.no-traffic", Word: -1},
 	}, Text: Text{ZH: "移动网络已连上", EN: "the mobile network is connected"}},
 	Sign{Name: "link.disabled", Check: "net.link", Family: "net.link", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 2},
@@ -6511,11 +6525,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 	Sign{Name: "link.flaps", Check: "net.link", Family: "link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 1},
 		Weight{Cause: "lan.cable", Word: 4},
+		Weight{Cause: "lan.gateway", Word: 2},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} time{s} in an hour"}},
 	Sign{Name: "link.gone", Check: "net.link", Family: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: 1},
 		Weight{Cause: "modem.absent", Word: 1},
 	}, Text: Text{ZH: "网络接口不见了", EN: "the network interface is gone"}},
+	Sign{Name: "link.holds", Check: "net.link", Family: "net.link", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: -4},
+	}, Text: Text{ZH: "网线此刻是通的，路由器却没有应答", EN: "the cable makes contact at this moment, and the router does not answer all the same"}},
 	Sign{Name: "link.ok", Check: "net.link", Family: "net.link", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: -3},
 	}, Text: Text{ZH: "网线连接正常", EN: "the cable is connected"}},
@@ -6537,6 +6555,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 		Weight{Cause: "lan.cable", Word: -3},
 		Weight{Cause: "lan.wifi", Word: -1},
 	}, Text: Text{ZH: "无线网已连上", EN: "the wireless network is connected"}},
+	Sign{Name: "load.hurts", Check: "board.kernel", Family: "stalls", Weights: []Weight{
+		Weight{Cause: "terminal.overloaded", Word: 3},
+	}, Text: Text{ZH: "处理器太忙时有{hung_tasks_24h}个程序卡住", EN: "the processor is too busy, and {hung_tasks_24h} program{s} stood still"}},
 	Sign{Name: "load.ok", Check: "board.memory", Family: "load", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: -2},
 	}, Text: Text{ZH: "处理器和内存够用", EN: "processor and memory suffice"}},
@@ -6749,7 +6770,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 	}, Text: Text{ZH: "读卡器的数据是乱的", EN: "what the reader sends is garbled"}},
 	Sign{Name: "reader.gone", Check: "reader.port", Family: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 4},
-	}, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
+	}, Brought: listc7386e63, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
 	Sign{Name: "reader.ok", Check: "reader.port", Family: "reader.port", Tells: true, Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: -3},
 		Weight{Cause: "reader.line-noise", Word: -1},
@@ -6757,7 +6778,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0b60a5d87e603c3608d
 	Sign{Name: "reader.silent", Check: "reader.port", Family: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 3},
 		Weight{Cause: "reader.fault", Word: 2},
-	}, Brought: liste54337d4, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Brought: list95c8747b, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Family: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "terminal.tamper", Word: 4},
 	}, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
@@ -8166,6 +8187,7 @@ var (
 	list94fab48f = []string{"TXP", "BOCOM", "MONERIS"}
 	list94fc372f = []string{"45"}
 	list951d05d6 = []string{"app.version", "app.config"}
+	list95c8747b = []string{"reader.line-noise", "terminal.power"}
 	list95e81d2f = []string{"50503"}
 	list95edb4f4 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
 	list95f2a9c6 = []string{"version"}
@@ -8424,7 +8446,6 @@ var (
 	liste3efc427 = []string{"22803"}
 	liste478f32f = []string{"R3"}
 	liste4abd941 = []string{"terminal.journal"}
-	liste54337d4 = []string{"reader.line-noise"}
 	liste579159f = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
 	liste59fb580 = []string{"ready", "missing", "pin", "puk", "failure", "device-lock"}
 	liste5e1aa1e = []string{"000", "001", "003"}

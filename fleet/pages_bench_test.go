@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"io"
@@ -9,10 +10,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"posdx/agent/report"
 	"posdx/firmware-build/housetest"
+	"posdx/fleet/sample"
 )
 
 // multiply makes a store of many diagnoses from one of few: the same ones again and again, further back in time, so
@@ -45,18 +51,31 @@ func multiply(b testing.TB, dir string, rows int) {
 }
 
 // BenchmarkPages measures how long each page takes over POSDX_ROWS stored diagnoses (default 100000) of POSDX_TERMINALS
-// (default 1000): the 95th percentile of 20 requests. go test ./fleet -run - -bench Pages -benchtime 1x
+// (default 1000): the 95th percentile of 20 requests. While POSDX_FLOW terminals (default none) send diagnoses, each as
+// fast as the broker takes them. go test ./fleet -run - -bench Pages -benchtime 1x
 func BenchmarkPages(b *testing.B) {
 	n, rows := 1000, 100_000
 	fmt.Sscan(os.Getenv("POSDX_TERMINALS"), &n)
 	fmt.Sscan(os.Getenv("POSDX_ROWS"), &rows)
+	senders := 0
+	fmt.Sscan(os.Getenv("POSDX_FLOW"), &senders)
 	dir := b.TempDir()
 	fill(b, dir, n, 6)
 	multiply(b, dir, rows)
+	began := time.Now()
 	f := start(b, dir, "--mqtt-listen", "127.0.0.1:0")
+	b.Logf("ready %v after the start", time.Since(began).Round(time.Millisecond))
 	housetest.Until(b, "places are known", func() bool {
 		return strings.Contains(get(b, f.page+"/versions?dim=site&format=csv"), "site-00000")
 	})
+	before := f.counter(b, "posdx_fleet_documents_stored_total")
+	began = time.Now()
+	stop := flow(b, f.mqtt, senders)
+	defer func() {
+		stop()
+		kept := f.counter(b, "posdx_fleet_documents_stored_total") - before
+		b.Logf("%.0f documents a second meanwhile", float64(kept)/time.Since(began).Seconds())
+	}()
 	for _, path := range []string{"/", "/?by=cause&range=7d", "/incidents?state=all", "/incident/2", "/expiry", "/work?visit=all", "/diagnoses", "/diagnoses?q=funds", "/diagnoses?code=96&range=7d", "/diagnoses?site=site-00012",
 		"/diagnoses?cause=wan.outage&range=24h&region=region-1", "/terminals", "/terminals?sort=heard", "/terminal/sim/t000001", "/versions?dim=firmware", "/versions?dim=site", "/codes", "/code?code=51", "/causes", "/cause/account.funds", "/outcomes", "/search?q=site-0001"} {
 		b.Run(path, func(b *testing.B) {
@@ -81,4 +100,27 @@ func BenchmarkPages(b *testing.B) {
 			}
 		})
 	}
+}
+
+// flow has terminals send diagnoses until it is told to stop.
+func flow(b *testing.B, url string, terminals int) (stop func()) {
+	ctx, end := context.WithCancel(b.Context())
+	var all sync.WaitGroup
+	for i := range terminals {
+		a := sample.New("shop", fmt.Sprint("flow-", i))
+		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID(a.At.Terminal).SetAutoReconnect(false))
+		if t := c.Connect(); !t.WaitTimeout(soon) || t.Error() != nil {
+			b.Fatal("connect: ", t.Error())
+		}
+		all.Go(func() {
+			defer c.Disconnect(0)
+			for n := 1; ctx.Err() == nil; n++ {
+				topic, p := a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer"))
+				if !c.Publish(topic, 1, false, p).WaitTimeout(soon) {
+					return
+				}
+			}
+		})
+	}
+	return func() { end(); all.Wait() }
 }

@@ -90,8 +90,8 @@ func (c *thin) acked(bound time.Time) (uint64, error) {
 	}
 }
 
-// repeatAfter is an agent's patience with the fleet: what is not acknowledged so long after the last ack that moved goes
-// out again, on the same connection, and the next time after twice as long.
+// repeatAfter is an agent's patience with the fleet: what is not acknowledged so long after the last ack that moved
+// goes out again, on the same connection, and the next time after twice as long.
 const repeatAfter = time.Minute
 
 // deliver sends documents and returns when the fleet has all, how often it had to be asked again.

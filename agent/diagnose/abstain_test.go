@@ -47,11 +47,11 @@ func TestAbstentionOffersATest(t *testing.T) {
 	}
 }
 
-// TestManySmallOnesAreNamed: a busy processor beside a connection that failed hides nothing: what most of the belief is
+// TestManySmallOnesAreNamed: want of memory beside a connection that failed hides nothing: what most of the belief is
 // spread over is named too, though each of it is far below the first.
 func TestManySmallOnesAreNamed(t *testing.T) {
-	d := Explain(report.Event{Code: "ConnectError"}, []report.Evidence{{Check: "board.cpu", Subject: "system",
-		Status: report.Bad, Facts: report.Facts{"pressure_avg10": 87.0, "load1": 6.0, "processors": 2.0}}}, knowledge(t), Options{})
+	d := Explain(report.Event{Code: "ConnectError"}, []report.Evidence{{Check: "board.memory", Subject: "system",
+		Status: report.Bad, Facts: report.Facts{"available_mb": 5.0, "pressure_avg10": 45.0}}}, knowledge(t), Options{})
 	if !d.Abstained || !slices.Contains(d.CannotSeparate, "terminal.overloaded") ||
 		!slices.ContainsFunc(d.CannotSeparate, func(id string) bool { return strings.HasPrefix(id, "lan.") }) {
 		t.Errorf("abstained %v, remaining %v", d.Abstained, d.CannotSeparate)

@@ -616,3 +616,99 @@ func TestADeeperFindingThatHardlyShowsChangesHardlyAnything(t *testing.T) {
 		t.Error("no two findings of a family are brought about by one: the test is blind")
 	}
 }
+
+// TestBusyProcessorAloneNamesNobody: ten seconds of a busy processor pass on every terminal. Where nothing is known of
+// the sale and the code says nothing it may be what happened and is no reason to send anybody.
+func TestBusyProcessorAloneNamesNobody(t *testing.T) {
+	k := knowledge(t)
+	cool := found("board.thermal", report.OK, report.Facts{"celsius": 45.0, "throttled": false})
+	for _, origin := range []report.Origin{report.OriginTerminal, report.OriginCashier, report.OriginUnknown} {
+		for _, code := range []string{"QX7", "ERR_221", "TransactionFailed"} {
+			for _, pressure := range []float64{60, 75, 95} {
+				busy := found("board.cpu", report.Bad, report.Facts{"pressure_avg10": pressure, "load1": 12.0})
+				d := Explain(report.Event{Code: code, Origin: origin}, []report.Evidence{busy, cool}, k, Options{})
+				said := probability(&d, "terminal.overloaded") > 0.1 ||
+					slices.ContainsFunc(d.Also, func(a report.Also) bool { return a.ID == "terminal.overloaded" })
+				if !d.Abstained || !said {
+					t.Errorf("%s by %s at %.0f %%: abstained %v, the processor is told of %v", code, origin, pressure, d.Abstained, said)
+				}
+			}
+		}
+	}
+}
+
+// TestCrashesNeedNotBeToldFromWantOfMemory: where programs die and nobody looked at the memory, whoever is sent, and
+// what is done first, is right for both.
+func TestCrashesNeedNotBeToldFromWantOfMemory(t *testing.T) {
+	k := knowledge(t)
+	crash, _ := k.Cause("terminal.app-crash")
+	starved, _ := k.Cause("terminal.overloaded")
+	if actOf(&crash) != actOf(&starved) {
+		t.Errorf("%+v, %+v", actOf(&crash), actOf(&starved))
+	}
+	d := Explain(local("TransactionFailed"), []report.Evidence{found("app.process", report.Bad,
+		report.Facts{"running": true, "crashes_24h": 5.0, "restarts_24h": 5.0})}, k, Options{})
+	if d.Abstained || d.Causes[0].Act.By != "technician" {
+		t.Errorf("abstained %v, %s", d.Abstained, d.Causes[0].Act.By)
+	}
+}
+
+// TestFlappingCableExplainsNoDeadRouter: a cable that is in at this moment does not make the router silent, however
+// often it was out before; flaps and silence are both the router's.
+func TestFlappingCableExplainsNoDeadRouter(t *testing.T) {
+	k := knowledge(t)
+	look := func(carrier bool, neighbour string, loss float64) string {
+		router := report.OK
+		if neighbour == "failed" {
+			router = report.Bad
+		}
+		d := Explain(local("ConnectError"), []report.Evidence{
+			found("net.link", report.Bad, report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": carrier, "flaps_1h": 7.0}),
+			found("net.address", report.OK, report.Facts{"iface": "eth0", "address": "10.1.1.5", "gateway_in_subnet": true, "default_routes": 1.0}),
+			found("net.gateway", router, report.Facts{"ip": "10.1.1.1", "neighbour": neighbour, "loss_pct": loss}),
+		}, k, Options{})
+		return d.Causes[0].ID
+	}
+	if got := look(true, "failed", 100); got != "lan.gateway" {
+		t.Errorf("in, and the router silent: %s", got)
+	}
+	if got := look(false, "failed", 100); got != "lan.cable" {
+		t.Errorf("out: %s", got)
+	}
+	if got := look(true, "reachable", 0); got != "lan.cable" {
+		t.Errorf("in, and the router answers: %s", got)
+	}
+}
+
+// TestManyIssuersAccuseNoSwitch: that the cards of all banks met a code clears the banks; it does not tell switch,
+// host, merchant and terminal apart, and a code that names the merchant still does.
+func TestManyIssuersAccuseNoSwitch(t *testing.T) {
+	k := knowledge(t)
+	spread := found("txn.history", report.OK, report.Facts{"same_code_1h": 9.0, "cards_same_code_1h": 9.0, "issuers_same_code_1h": 6.0,
+		"approvals_1h": 0.0, "last_approval_age_s": 36000.0})
+	others := found("fleet.advisory", report.Bad, report.Facts{"scope": "acquirer", "share_pct": 71.0, "terminals": 640.0, "age_s": 240.0})
+	for _, code := range []string{"03", "97"} {
+		for _, list := range [][]report.Evidence{{spread}, {spread, others}} {
+			d := Explain(sold(code, "unionpay"), list, k, Options{})
+			if d.Abstained || d.Causes[0].Act.By != "acquirer" {
+				t.Errorf("%s, %d pieces: abstained %v, %s by %s", code, len(list), d.Abstained, d.Causes[0].ID, d.Causes[0].Act.By)
+			}
+		}
+	}
+}
+
+// TestTimedAnswerOfNothingSent: a host's code whose answer was timed, of a request that is said not to have been sent:
+// one of the two is wrong. The code's own cause stays in sight, and nobody is told to pay again.
+func TestTimedAnswerOfNothingSent(t *testing.T) {
+	k := knowledge(t)
+	no, ms := false, int64(1200)
+	for code, cause := range map[string]string{"05": "issuer.declined", "51": "account.funds", "97": "terminal.not-registered"} {
+		ev := report.Event{Code: code, Scheme: "unionpay", Origin: report.OriginHost,
+			Txn: &report.Txn{MTI: "0210", Sent: &no, HostAnswerSeen: &no, ResponseMS: &ms}}
+		d := Explain(ev, nil, k, Options{})
+		if !slices.ContainsFunc(d.Causes[:min(3, len(d.Causes))], func(c report.Cause) bool { return c.ID == cause }) ||
+			d.Money.Retry != report.RetryQueryFirst {
+			t.Errorf("%s: %s %.2f, %s; %s %.2f", code, d.Causes[0].ID, d.Causes[0].Probability, d.Money.Retry, cause, probability(&d, cause))
+		}
+	}
+}

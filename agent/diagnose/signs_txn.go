@@ -42,8 +42,8 @@ func readTxn(ev *report.Event, r *evidence.Reading) txnFacts {
 			t.responseMS = &a
 		}
 	}
-	if t.answer != nil && *t.answer && t.sent != nil && !*t.sent {
-		t.clash = true
+	if no(t.sent) && (yes(t.answer) || t.responseMS != nil && *t.responseMS > 0) {
+		t.clash = true // nothing is answered, nor its answer timed, that was not sent
 	}
 	return t
 }

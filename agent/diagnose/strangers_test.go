@@ -91,14 +91,19 @@ func TestAlsoIsNotTheFirstCausesProof(t *testing.T) {
 	}
 }
 
-// TestSupplyBeforeWhatItTakesDown: brown-outs explain a modem that is gone.
+// TestSupplyBeforeWhatItTakesDown: brown-outs explain a modem or a reader that is gone, or does not answer.
 func TestSupplyBeforeWhatItTakesDown(t *testing.T) {
-	d := Explain(unsent("newpos:E5"), []report.Evidence{
-		bad("board.power", "supply", report.Facts{"dips_1h": 12.0}), bad("board.reboots", "system", report.Facts{"count_24h": 14.0, "last_reason": "BrownOutReset"}),
-		bad("modem.port", "modem0", report.Facts{"outcome": "gone"}),
-	}, codes.Builtin(), Options{})
-	if d.Causes[0].ID != "terminal.power" {
-		t.Errorf("%s %.2f before terminal.power", d.Causes[0].ID, d.Causes[0].Probability)
+	for check, code := range map[string]string{"modem.port": "newpos:E5", "reader.port": "newpos:E12"} {
+		for _, outcome := range []string{"gone", "silent"} {
+			d := Explain(unsent(code), []report.Evidence{
+				bad("board.power", "supply", report.Facts{"dips_1h": 12.0}),
+				bad("board.reboots", "system", report.Facts{"count_24h": 14.0, "last_reason": "BrownOutReset"}),
+				bad(check, "device0", report.Facts{"outcome": outcome}),
+			}, codes.Builtin(), Options{})
+			if d.Causes[0].ID != "terminal.power" {
+				t.Errorf("%s %s: %s %.2f before terminal.power", check, outcome, d.Causes[0].ID, d.Causes[0].Probability)
+			}
+		}
 	}
 }
 

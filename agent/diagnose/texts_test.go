@@ -65,3 +65,34 @@ func TestAdviceTestCanFail(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstStepNamesWhoActs: whom a cause sends for stands in its first step, or the step says that it is for the time
+// until they have acted. Looking up what became of the money comes before either.
+func TestFirstStepNamesWhoActs(t *testing.T) {
+	called := map[string]*regexp.Regexp{"carrier": regexp.MustCompile(`carrier|运营商`), "acquirer": regexp.MustCompile(`acquirer|收单机构`)}
+	read := 0
+	for _, c := range codes.Builtin().Causes {
+		name := called[c.Act]
+		if name == nil {
+			continue
+		}
+		for _, advice := range []string{report.RetrySafe, report.RetryLater, report.RetryQueryFirst, report.RetryAfterSignin,
+			report.RetryOtherMeans, report.RetryNo, codes.StepsSettlement, codes.StepsSignIn} {
+			for _, lang := range []string{"zh", "en"} {
+				steps := c.ListFor(advice)
+				if len(steps) > 1 && looksUp.MatchString(steps[0].In(lang)) {
+					steps = steps[1:]
+				}
+				if len(steps) == 0 {
+					continue
+				}
+				if read++; !name.MatchString(steps[0].In(lang)) {
+					t.Errorf("%s sends for the %s, and begins (%s): %s", c.ID, c.Act, advice, steps[0].In(lang))
+				}
+			}
+		}
+	}
+	if read < 100 {
+		t.Errorf("only %d first steps read", read)
+	}
+}

@@ -3,8 +3,14 @@ package evidence
 // storage adds the finding storage.ok if every watched file system has room, and nothing if one of them has not.
 func (r *Reading) storage() { r.unanimous("storage.ok", BoardStorage) }
 
-// load adds the finding load.ok if neither processor nor memory is short.
-func (r *Reading) load() { r.unanimous("load.ok", BoardMemory, BoardCPU) }
+// load adds the finding load.ok if neither processor nor memory is short. That the processor is busy harms nobody by
+// itself: programs that stood still meanwhile do.
+func (r *Reading) load() {
+	r.unanimous("load.ok", BoardMemory, BoardCPU)
+	if it := r.First(BoardKernel); it != nil {
+		r.add("load.hurts", it, it.shows("kernel.hung")*r.most("cpu.high"))
+	}
+}
 
 // lookedAtHalf is what is left of good news where one of two things that run short was not looked at: of the terminals
 // that are short of one, half look like this. Three decibans, of the thirteen of a moderate finding.

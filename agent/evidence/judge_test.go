@@ -100,4 +100,4 @@ func TestFindingsOfTheTableAreMade(t *testing.T) {
 }
 
 // usedByName are findings of one check that Go asks for.
-const usedByName = "internet.portal dns.slow clock.untrusted signal.ok signal.bad cert.own-ended cert.client-expired cert.client-refused reg.ok reads.wearing"
+const usedByName = "internet.portal dns.slow clock.untrusted signal.ok signal.bad cert.own-ended cert.client-expired cert.client-refused reg.ok reads.wearing cpu.high kernel.hung"

@@ -157,6 +157,9 @@ func (r *Reading) routers() {
 			addressed := r.most("address.ok", "address.wrong")
 			r.add("gateway.dead", it, addressed)
 			r.add("gateway.dead-blind", it, 1-addressed)
+			if link := r.First(NetLink); link != nil && !linkDown(link) {
+				r.add("link.holds", link, r.most("link.flaps")) // the cable is in, though it was out at times
+			}
 			continue
 		case neighbour == "reachable":
 			flaky *= Ramp(loss, 100, pingsDropped) // it answers ARP and drops pings: many routers do

@@ -3,7 +3,7 @@ package board
 import (
 	"fmt"
 	"io/fs"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -127,7 +127,7 @@ func millivolts(root fs.FS, name string) int {
 	if len(seen) < looks-1 {
 		return 0
 	}
-	slices.Sort(seen)
+	sort.Slice(seen, func(i, j int) bool { return seen[i] < seen[j] }) // less code than slices.Sort, compiled per type
 	return seen[len(seen)/2]
 }
 

@@ -152,7 +152,7 @@ func hottestOf(root fs.FS, all []sensor) (sensor, error) {
 		if len(seen[i]) == 0 {
 			continue
 		}
-		sort.Slice(seen[i], func(a, b int) bool { return seen[i][a] < seen[i][b] }) // slices.Sort would be 5 kB more
+		sort.Sort(sort.Float64Slice(seen[i])) // slices.Sort of floats would be 5 kB more code, for these alone
 		s.celsius, s.moves = seen[i][(len(seen[i])-1)/2], seen[i][0] != seen[i][len(seen[i])-1]
 		good = append(good, s)
 	}

@@ -132,18 +132,20 @@ var iso1993 = func() (t [129]field) {
 		n int
 		field
 	}{
-		{5, field{digits, 0, 12}}, {12, field{digits, 0, 12}}, {15, field{digits, 0, 6}}, {22, field{chars8, 0, 12}},
-		{25, field{digits, 0, 4}}, {26, field{digits, 0, 4}}, {28, field{digits, 0, 6}}, {29, field{digits, 0, 3}},
-		{30, field{digits, 0, 24}}, {31, field{chars8, 2, 99}}, {39, field{digits, 0, 3}}, {40, field{digits, 0, 3}},
-		{43, field{chars8, 2, 99}}, {44, field{chars8, 2, 99}}, {46, field{chars8, 3, 204}}, {53, field{raw, 2, 48}},
-		{55, field{raw, 3, 255}}, {56, field{digits, 2, 35}}, {57, field{digits, 0, 3}}, {58, field{digits, 2, 11}},
-		{65, field{raw, 0, 8}}, {66, field{chars8, 3, 204}}, {71, field{digits, 0, 8}}, {72, field{chars8, 3, 999}},
+		{5, field{digits, 0, 12}}, {12, field{digits, 0, 12}}, {15, field{digits, 0, 6}},
+		{22, field{chars8, 0, 12}}, {25, field{digits, 0, 4}}, {26, field{digits, 0, 4}},
+		{28, field{digits, 0, 6}}, {29, field{digits, 0, 3}}, {30, field{digits, 0, 24}},
+		{31, field{chars8, 2, 99}}, {39, field{digits, 0, 3}}, {40, field{digits, 0, 3}},
+		{43, field{chars8, 2, 99}}, {44, field{chars8, 2, 99}}, {46, field{chars8, 3, 204}},
+		{53, field{raw, 2, 48}}, {55, field{raw, 3, 255}}, {56, field{digits, 2, 35}},
+		{57, field{digits, 0, 3}}, {58, field{digits, 2, 11}}, {65, field{raw, 0, 8}},
+		{66, field{chars8, 3, 204}}, {71, field{digits, 0, 8}}, {72, field{chars8, 3, 999}},
 		{82, field{digits, 0, 10}}, {83, field{digits, 0, 10}}, {84, field{digits, 0, 10}},
-		{85, field{digits, 0, 10}}, {90, field{digits, 0, 10}}, {91, field{digits, 0, 3}}, {92, field{digits, 0, 3}},
-		{93, field{digits, 2, 11}}, {94, field{digits, 2, 11}}, {95, field{chars8, 2, 99}}, {96, field{raw, 3, 999}},
-		{99, field{chars8, 2, 11}}, {105, field{digits, 0, 16}}, {106, field{digits, 0, 16}},
-		{107, field{digits, 0, 10}}, {108, field{digits, 0, 10}}, {109, field{chars8, 2, 84}},
-		{110, field{chars8, 2, 84}},
+		{85, field{digits, 0, 10}}, {90, field{digits, 0, 10}}, {91, field{digits, 0, 3}},
+		{92, field{digits, 0, 3}}, {93, field{digits, 2, 11}}, {94, field{digits, 2, 11}},
+		{95, field{chars8, 2, 99}}, {96, field{raw, 3, 999}}, {99, field{chars8, 2, 11}},
+		{105, field{digits, 0, 16}}, {106, field{digits, 0, 16}}, {107, field{digits, 0, 10}},
+		{108, field{digits, 0, 10}}, {109, field{chars8, 2, 84}}, {110, field{chars8, 2, 84}},
 	} {
 		t[f.n] = f.field
 	}

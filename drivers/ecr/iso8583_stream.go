@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // StreamCounts tell how well one direction of a connection was read.
@@ -197,7 +196,9 @@ func (s *Stream) drop(n int) {
 	}
 	if rest > 0 && (len(kept) == 0 || kept[0] != 0) {
 		// Behind a message another may begin, within the same segment.
-		kept = slices.Insert(kept[:min(len(kept), maxStarts-1)], 0, 0)
+		kept = append(kept[:min(len(kept), maxStarts-1)], 0)
+		copy(kept[1:], kept)
+		kept[0] = 0
 	}
 	s.starts = kept
 }

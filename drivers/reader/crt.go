@@ -2,6 +2,7 @@ package reader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -151,6 +152,9 @@ func AskCRT(ctx context.Context, link serial.Link, kind CRTKind, address byte) (
 	for _, ask := range asks {
 		body, err := d.ask(ctx, ask)
 		r.Health = d.Health
+		if d.alive && errors.Is(err, serial.ErrIdle) { // it takes the question and does not answer it
+			break
+		}
 		if err != nil {
 			return r, err
 		}
@@ -216,6 +220,7 @@ type crtDialogue struct {
 	frame.Visit
 	kind    CRTKind
 	address byte
+	alive   bool // it acknowledged a question
 	dec     CRTDecoder
 }
 
@@ -242,6 +247,7 @@ func (d *crtDialogue) once(ctx context.Context, command []byte) ([]byte, error) 
 		}
 		switch token {
 		case CRTAck:
+			d.alive = true
 			if d.kind == CRT310 {
 				err = d.Add(ctx, []byte{crtENQ}) // do it
 			}

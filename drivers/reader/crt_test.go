@@ -114,7 +114,7 @@ func TestAskCRT(t *testing.T) {
 				return []byte{crtACK}
 			}
 			return nil
-		}, Report{Health: frame.Health{Silence: 2}}, serial.ErrIdle},
+		}, Report{Refused: true, Health: frame.Health{Silence: 2}}, nil},
 		{"310 without supply", CRT310, func(b []byte) []byte {
 			if b[0] == crtENQ {
 				return CRTFrame(nil, CRT310, 0, []byte("N\x31\x05"))

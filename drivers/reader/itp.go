@@ -2,6 +2,7 @@ package reader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -41,16 +42,16 @@ func (d *ITPDecoder) Reset() {
 }
 
 // Push takes one byte. It returns true with what the byte completed: TokenMessage with a version or empty, TokenNAK,
-// TokenMore for an acknowledgement, TokenGarbage.
+// TokenMore for an acknowledgement or a refusal, TokenGarbage.
 func (d *ITPDecoder) Push(c byte) (Token, []byte, bool) {
 	if d.n == 0 {
 		switch c {
 		case 0x02:
 			d.buf[0], d.n = c, 1
 			return 0, nil, false
-		case 0x06:
+		case 0x06, 0x16, 0x17: // taken; not known, not now
 			return TokenMore, nil, true
-		case 0x15, 0x16, 0x17: // cannot be read, not known, not now
+		case 0x15: // cannot be read
 			return TokenNAK, nil, true
 		}
 		return TokenGarbage, nil, true
@@ -101,15 +102,20 @@ func AskITP(ctx context.Context, link serial.Link) (r Report, err error) {
 	}
 	var version []byte
 	err = d.Twice(ctx, "reader 52 22", func() (err error) { version, err = d.once(ctx); return err })
-	if err == nil {
+	switch {
+	case err == nil:
 		r.Model, r.Firmware = nameOf(version)
+	case d.alive && errors.Is(err, serial.ErrIdle): // it takes the question, or refuses it, and does not tell
+		r.Refused = true
+		return r, nil
 	}
 	return r, err
 }
 
 type itpDialogue struct {
 	frame.Visit
-	dec ITPDecoder
+	alive bool // it acknowledged or refused the question
+	dec   ITPDecoder
 }
 
 func (d *itpDialogue) once(ctx context.Context) ([]byte, error) {
@@ -125,7 +131,9 @@ func (d *itpDialogue) once(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 		switch token, version, ok := d.dec.Push(c); {
-		case !ok, token == TokenMore:
+		case token == TokenMore:
+			d.alive = true
+		case !ok:
 		case token == TokenNAK:
 			d.Health.NAK++
 			return nil, fmt.Errorf("not understood: %w", serial.ErrGarbled)

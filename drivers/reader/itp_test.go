@@ -31,7 +31,9 @@ func TestAskITP(t *testing.T) {
 		{"a swipe in between", append(append([]byte{0x06}, card...), ITPFrame(nil, []byte(name))...),
 			Report{Model: "ID TECH TM3 SecureMag RS232 Reader V", Firmware: "3.19", Health: frame.Health{Answers: 1, Stray: 1}}, nil},
 		{"a swipe and nothing else", card, Report{Health: frame.Health{Stray: 2, Silence: 2}}, serial.ErrGarbled},
-		{"not known", []byte{0x06, 0x16}, Report{Health: frame.Health{NAK: 2}}, serial.ErrGarbled},
+		{"not known", []byte{0x06, 0x16}, Report{Refused: true, Health: frame.Health{Silence: 2}}, nil},
+		{"taken and not answered", []byte{0x06}, Report{Refused: true, Health: frame.Health{Silence: 2}}, nil},
+		{"cannot be read", []byte{0x15}, Report{Health: frame.Health{NAK: 2}}, serial.ErrGarbled},
 		{"silent", nil, Report{Health: frame.Health{Silence: 2}}, serial.ErrIdle},
 		{"dies in the answer", ITPFrame([]byte{0x06}, []byte(name))[:9], Report{Health: frame.Health{Silence: 2}}, serial.ErrGarbled},
 	} {

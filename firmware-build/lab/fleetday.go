@@ -115,7 +115,11 @@ func ownTime(ctx context.Context, talk io.Writer, lang string, n int, seed uint6
 		if err := shelf.Live(ctx, watch, 24*time.Hour, lookEvery); err != nil {
 			return simulate.Score{}, nil, err
 		}
-		fmt.Fprintf(talk, said(lang, "没有事件的第 %d 天：报了 %d 个\n", "day %d without incidents: %d found\n"), d+1, w.Judge(shelf.All(), before, lookEvery).False)
+		day := w.Judge(shelf.All(), before, lookEvery)
+		fmt.Fprintf(talk, said(lang, "没有事件的第 %d 天：报了 %d 个\n", "day %d without incidents: %d found\n"), d+1, day.False)
+		for _, l := range day.Lines {
+			fmt.Fprintln(talk, " ", l.In(lang))
+		}
 	}
 	since := w.Now
 	if incidents {

@@ -154,14 +154,14 @@ func Detect(l Look) []Finding {
 			if l.Sales > 0 && kind == KindSurge {
 				q.each *= l.Sales
 			}
-			if kind := mute(q.segment); kind != "" {
+			if kind := Mute(q.segment); kind != "" {
 				q.kind = kind
 			}
 			if q.kind == KindIdle {
 				q.each = idleExpected
 			}
 			found := q.answer(list)
-			if len(found) == 0 && mute(q.segment) == "" {
+			if len(found) == 0 && Mute(q.segment) == "" {
 				found = q.alone(list)
 			}
 			out = append(out, found...)

@@ -82,7 +82,7 @@ func (l Look) After(list []store.Incident) Look {
 
 // about tells whether a sighting is one of an incident's causes, at its place.
 func (l Look) about(i *store.Incident, v store.Sighting) bool {
-	said := mute(v.Segment)
+	said := Mute(v.Segment)
 	return v.At.Estate == i.Estate && concerns(&v, i.Only) &&
 		(said != "" && said == i.Kind || said == "" && of(i, KindSurge, v.Cause)) &&
 		Place(i.Place).Holds(l.Places[v.At.Terminal])
@@ -102,7 +102,7 @@ type follower struct {
 
 // of tells whether an incident is about a cause. That a silence is unexplained is not what an unexplained code is.
 func of(i *store.Incident, kind, cause string) bool {
-	alike := cause != report.Unexplained || mute(i.Kind) == mute(kind)
+	alike := cause != report.Unexplained || Mute(i.Kind) == Mute(kind)
 	return i.Cause == cause && alike || slices.Contains(i.Also, cause)
 }
 
@@ -212,8 +212,8 @@ func (f *follower) enter(v Finding) {
 // name enters what a finding calls an incident.
 func name(i *store.Incident, v Finding) {
 	switch {
-	case of(i, v.Kind, v.Cause) || mute(v.Kind) != "":
-	case i.Cause == report.Unexplained && mute(i.Kind) != "":
+	case of(i, v.Kind, v.Cause) || Mute(v.Kind) != "":
+	case i.Cause == report.Unexplained && Mute(i.Kind) != "":
 		// A silence says least: a cause that a terminal could still name takes its place.
 		i.Cause, i.Segment = v.Cause, v.Segment
 	default:
@@ -244,11 +244,11 @@ const steady = 0.1
 // those that they would have made.
 func (f *follower) lose(i *following) {
 	lost := 0.0
-	if i.Closed.IsZero() && mute(i.Kind) != "" {
+	if i.Closed.IsZero() && Mute(i.Kind) != "" {
 		lost = float64(i.Terminals) * f.l.Rate
 	} else if i.Closed.IsZero() {
 		for _, v := range f.l.Recent {
-			if mute(v.Segment) == "" && f.l.about(&i.Incident, v) {
+			if Mute(v.Segment) == "" && f.l.about(&i.Incident, v) {
 				lost += float64(max(1, v.Sales)) * float64(time.Hour/Window)
 			}
 		}

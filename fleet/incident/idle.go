@@ -140,8 +140,8 @@ func (w *Watch) idles(standings []store.Standing, now time.Time) []store.Sightin
 	return slices.DeleteFunc(list, func(v store.Sighting) bool { p := parts[v.At.Estate]; return 2*p.idle > p.of })
 }
 
-// mute tells what kind of saying nothing a kind of incident, or a sighting's segment, is; all others are alike.
-func mute(kind string) string {
+// Mute tells what kind of saying nothing a kind of incident, or a sighting's segment, is; all others are alike.
+func Mute(kind string) string {
 	switch kind {
 	case KindSilence, KindIdle:
 		return kind

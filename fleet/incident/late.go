@@ -3,6 +3,7 @@ package incident
 import (
 	"context"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"time"
@@ -85,17 +86,7 @@ func (b *late) over(estate string, now time.Time) []time.Time {
 func Past(l Look, found []Finding, list []store.Incident) []store.Incident {
 	var out []*store.Incident
 	for _, v := range found {
-		first, last := l.Now, time.Time{}
-		for _, s := range l.Recent {
-			if s.Cause == v.Cause && v.Reporters[s.At.Terminal] {
-				if s.Received.Before(first) {
-					first = s.Received
-				}
-				if s.Received.After(last) {
-					last = s.Received
-				}
-			}
-		}
+		first, last := l.lasted(v)
 		var best *store.Incident
 		for k := range list {
 			i := &list[k]
@@ -151,6 +142,23 @@ func Past(l Look, found []Finding, list []store.Incident) []store.Incident {
 		changed = append(changed, *i)
 	}
 	return changed
+}
+
+// lasted is when the reports of a finding began to be more than usual, and when the last came: the earliest of them may
+// be those that the base rate foretold.
+func (l Look) lasted(v Finding) (first, last time.Time) {
+	var times []time.Time
+	for _, s := range l.Recent {
+		if s.Cause == v.Cause && v.Reporters[s.At.Terminal] {
+			times = append(times, s.Received)
+		}
+	}
+	if len(times) == 0 {
+		return l.Now, time.Time{}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	usual := min(int(math.Ceil(v.Expected)), len(times)-1)
+	return times[usual], times[len(times)-1]
 }
 
 // explains tells whether a finding is of an incident of its time: the same place whatever the terminals call it, the

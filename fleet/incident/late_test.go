@@ -125,6 +125,29 @@ func TestABacklogOfAKnownIncidentIsPartOfIt(t *testing.T) {
 	}
 }
 
+// A report of its cause as on any day, a little before, is not the beginning of an incident.
+func TestAnIncidentDoesNotBeginWithAnEverydayReport(t *testing.T) {
+	begin := t0.Add(-5 * time.Minute)
+	l := Look{Now: t0}
+	v := Finding{Cause: "host.malfunction", Expected: 0.6, Reporters: map[string]bool{}}
+	for i := range 20 {
+		s := store.Sighting{At: at(i), Received: begin.Add(time.Duration(i) * time.Second), Cause: v.Cause}
+		if i == 0 {
+			s.Received = begin.Add(-9 * time.Minute) // as on any day
+		}
+		v.Reporters[s.At.Terminal] = true
+		l.Recent = append(l.Recent, s)
+	}
+	first, last := l.lasted(v)
+	if first.Before(begin) || first.After(begin.Add(5*time.Second)) || !last.Equal(begin.Add(19*time.Second)) {
+		t.Errorf("from %v to %v, want from %v", first, last, begin)
+	}
+	v.Expected = 0
+	if first, _ := l.lasted(v); !first.Equal(begin.Add(-9 * time.Minute)) {
+		t.Errorf("nothing was expected: from %v", first)
+	}
+}
+
 // Whose clock cannot be believed says nothing of when: it makes no incident, neither then nor now.
 func TestABacklogWithoutATimeMakesNoIncident(t *testing.T) {
 	back := t0.Add(70 * time.Minute)

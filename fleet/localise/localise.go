@@ -201,9 +201,9 @@ func (s *sums) add(l Leaf) {
 	s.failed, s.expected, s.largest = s.failed+l.Failed, s.expected+l.Expected, max(s.largest, l.Expected)
 }
 
-// bound is the most that gain can be of leaves with these sums. With m foretold of the largest and k for shape, what a
-// rate of r costs a leaf is (f+k) log(1+x), where x = e(r-1)/(k+e); the logarithm is concave and x is at most that of
-// the largest, so that all leaves together cost at least E k/m log(1+m(r-1)/(k+m)).
+// bound is the most that gain can be of leaves with these sums, 0 if these are no rise. With m foretold of the largest
+// and k for shape, what a rate of r costs a leaf is (f+k) log(1+x), where x = e(r-1)/(k+e); the logarithm is concave
+// and x is at most that of the largest, so that all leaves together cost at least E k/m log(1+m(r-1)/(k+m)).
 func (s *sums) bound() float64 {
 	if s.failed <= s.expected {
 		return 0

@@ -219,3 +219,66 @@ func BenchmarkLocalise(b *testing.B) {
 		Localise(testDims, leaves, Published)
 	}
 }
+
+// A brief answer names what a full one does: a fleet's leaves of one to a few terminals, in which nothing, little or
+// much rose.
+func TestABriefAnswerNamesTheSame(t *testing.T) {
+	named, brief := 0, 0
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		times := 1 + float64(seed%6)*4
+		leaves := world(r, func(v []string) float64 {
+			if v[0] == "bank-1" && (seed%2 == 0 || v[2] == "model-2") {
+				return times
+			}
+			return 1
+		})
+		for i := range leaves { // terminals, of which few report
+			l := &leaves[i]
+			l.Total = 1 + float64(r.IntN(8))
+			rate := l.Expected * 0.002
+			l.Failed, l.Expected = min(l.Total, poisson(r, l.Total*rate*times)), l.Total*rate
+			if v := l.Values; !(v[0] == "bank-1" && (seed%2 == 0 || v[2] == "model-2")) {
+				l.Failed = min(l.Total, poisson(r, l.Expected))
+			}
+		}
+		need := Need{Chance: 1e-5, Excess: 2.5, Ratio: 3, Another: 3}
+		full := Localise(testDims, leaves, need)
+		need.Brief = true
+		short := Localise(testDims, leaves, need)
+		if names(full.Elements) != names(short.Elements) || full.Outside != short.Outside ||
+			full.Failed != short.Failed || full.Expected != short.Expected || full.Total != short.Total {
+			t.Errorf("seed %d: %s, outside %v; in brief %s, outside %v", seed, names(full.Elements), full.Outside,
+				names(short.Elements), short.Outside)
+		}
+		if len(full.Elements) > 0 {
+			named++
+		}
+		if len(full.Candidates) > 0 && len(short.Candidates) == 0 {
+			brief++
+		}
+	}
+	if named < 5 || brief < 5 {
+		t.Errorf("of 60 something was named in %d, and %d were cut short: the test shows little", named, brief)
+	}
+	t.Logf("of 60 something was named in %d, and %d were cut short", named, brief)
+}
+
+// What is known of the sums bounds the gain of an element that rose.
+func TestTheBoundHolds(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	for range 3000 {
+		w := work{}
+		var s sums
+		var of []int32
+		rate := math.Exp(6*r.Float64() - 5)
+		for i := range 1 + r.IntN(40) {
+			l := Leaf{Total: 1, Expected: rate * (0.1 + r.Float64()), Failed: float64(r.IntN(1 + r.IntN(9)))}
+			w.leaves, of = append(w.leaves, l), append(of, int32(i))
+			s.add(l)
+		}
+		if gain, bound := w.gain(of), s.bound(); s.failed > s.expected && gain > bound+1e-6 {
+			t.Fatalf("%+v: %v is more than %v", w.leaves, gain, bound)
+		}
+	}
+}

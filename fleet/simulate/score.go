@@ -236,8 +236,8 @@ func (w *World) Judge(list []store.Incident, since time.Time, every time.Duratio
 
 // about tells whether an incident is that of a truth: its cause, and at least half of its place's terminals in common.
 func (w *World) about(x *store.Incident, k *Truth) bool {
-	if x.Cause != k.Cause && !slices.Contains(x.Also, k.Cause) && !(k.Kind == "silence" && x.Kind == incident.KindSilence) &&
-		!(k.Kind == "idle" && x.Kind == incident.KindIdle) {
+	silent := incident.Mute(k.Kind)
+	if x.Cause != k.Cause && !slices.Contains(x.Also, k.Cause) && (silent == "" || x.Kind != silent) {
 		return false
 	}
 	both, all := 0, 0

@@ -100,8 +100,11 @@ func (s *Store) Down(ctx context.Context, to int) error {
 			if err != nil {
 				return err
 			}
-			if v == 4 {
-				if err := s.plain(ctx, tx); err != nil {
+			for of, write := range map[int]func(context.Context, *sql.Tx) error{4: s.plain, 6: s.inRows} {
+				if v != of {
+					continue
+				}
+				if err := write(ctx, tx); err != nil { // in the older way
 					return fmt.Errorf("from version %d to %d: %w", v, v-1, err)
 				}
 			}

@@ -184,60 +184,6 @@ func (s *Store) Births(ctx context.Context, since time.Time, each func(report.Ad
 	return rows.Err()
 }
 
-// A SeasonRow is a part of the base rate: how many terminals reported a cause, and in how many active terminal-hours.
-// It is of one hour where Dim is empty, else of one day and one value of a dimension.
-type SeasonRow struct {
-	Estate, Cause, Dim, Value string
-	Hour                      int64 // since 1970
-	Terminals, Active         float64
-}
-
-// DimBeyond is the SeasonRow.Dim of reports of an hour that are not in the base rate because they belong to an
-// incident. Courses over time add them.
-const DimBeyond = "beyond@hour"
-
-// Seasons reads the base rate since a moment.
-func (s *Store) Seasons(ctx context.Context, since time.Time, each func(SeasonRow)) error {
-	rows, err := s.read.QueryContext(ctx, s.sql("SELECT estate, cause, dim, value, hour, terminals, active FROM seasons WHERE hour >= ?"), hour(since))
-	if err != nil {
-		return fmt.Errorf("read base rate: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var r SeasonRow
-		if err := rows.Scan(&r.Estate, &r.Cause, &r.Dim, &r.Value, &r.Hour, &r.Terminals, &r.Active); err != nil {
-			return fmt.Errorf("read base rate: %w", err)
-		}
-		each(r)
-	}
-	return rows.Err()
-}
-
-// AddSeason adds to the base rate, all rows or none.
-func (s *Store) AddSeason(ctx context.Context, list []SeasonRow) error {
-	tx, err := s.write.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("add to base rate: %w", err)
-	}
-	defer tx.Rollback()
-	b := &batch{s: s, tx: tx}
-	var rows [][]any
-	for _, r := range list {
-		rows = append(rows, []any{clean(r.Estate), clean(r.Cause), clean(r.Dim), clean(r.Value), r.Hour, r.Terminals,
-			r.Active})
-	}
-	err = b.insert(ctx, "INSERT INTO seasons (estate, cause, dim, value, hour, terminals, active) ", rows,
-		" ON CONFLICT (estate, cause, dim, value, hour) DO UPDATE SET terminals = seasons.terminals + excluded.terminals, active = seasons.active + excluded.active")
-	if err == nil {
-		err = tx.Commit()
-	}
-	if err != nil {
-		return fmt.Errorf("add to base rate: %w", err)
-	}
-	s.plan(ctx, b.news)
-	return nil
-}
-
 // Sales counts the codes of tallies, approvals included, by estate and hour since a moment.
 func (s *Store) Sales(ctx context.Context, since time.Time) (map[string]map[int64]float64, error) {
 	rows, err := s.read.QueryContext(ctx, s.sql("SELECT estate, hour, sum(count) FROM tallies WHERE hour >= ? AND code = '' GROUP BY estate, hour"), hour(since))

@@ -146,6 +146,10 @@ func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
 			Received: time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC), Diagnosis: &dx, Packed: Pack(envelope)}}); err != nil {
 			t.Fatal(err)
 		}
+		value := SeasonRow{Estate: "shop", Cause: "idle", Dim: "site@sales", Value: "site-1", Hour: 498685, Terminals: 2}
+		if err := s.AddSeason(t.Context(), []SeasonRow{value}); err != nil {
+			t.Fatal(err)
+		}
 		if err := s.Down(t.Context(), schemaVersion+1); err == nil {
 			t.Error("back to a later one")
 		}
@@ -170,11 +174,24 @@ func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
 			!bytes.Equal(packed, want) {
 			t.Errorf("a release before cannot read what was kept: %v %.40q", err, packed)
 		}
+		var n float64
+		if err := db.QueryRow("SELECT terminals FROM seasons WHERE value = 'site-1' AND hour = 498685").Scan(&n); err != nil ||
+			n != 2 {
+			t.Errorf("nor the base rate: %v %v", n, err)
+		}
 		again, err := Open(t.Context(), address)
 		if err != nil {
 			t.Fatal("and up again:", err)
 		}
 		defer again.Close()
+		known := 0
+		if err := again.Seasons(t.Context(), time.Time{}, func(r SeasonRow) {
+			if r == value {
+				known++
+			}
+		}); err != nil || known != 1 {
+			t.Errorf("the base rate of a site is known %d times: %v", known, err)
+		}
 		if row, err := again.Diagnosis(t.Context(), nil, a.At, dx.ID); err != nil ||
 			!strings.Contains(string(row.Body), "issuer.unavailable") {
 			t.Errorf("the later diagnosis: %v %s", err, row.Body)

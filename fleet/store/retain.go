@@ -74,24 +74,34 @@ func (s *Store) cut(ctx context.Context, l Limits, now time.Time) (time.Time, er
 	return cut, err
 }
 
+// A deletion is a statement that takes sweepRows at most.
+type deletion struct {
+	stmt string
+	args []any
+}
+
+// beyond deletes the oldest rows of a table that numbers them, so that the newest are left.
+func beyond(table, which string, newest int) deletion {
+	return deletion{fmt.Sprintf("DELETE FROM %[1]s WHERE no IN (SELECT no FROM %[1]s WHERE %[2]sno <= (SELECT max(no) FROM %[1]s) - ? ORDER BY no LIMIT ?)", table, which),
+		[]any{newest, sweepRows}}
+}
+
 func (s *Store) sweep(ctx context.Context, l Limits, now, cut time.Time) (int64, error) {
 	var gone int64
-	for _, d := range []struct {
-		stmt string
-		args []any
-	}{
+	for _, d := range []deletion{
 		{"DELETE FROM diagnoses WHERE place IN (SELECT place FROM diagnoses WHERE received < ? ORDER BY received LIMIT ?)", []any{millis(cut), sweepRows}},
 		{"DELETE FROM outcomes WHERE (estate, terminal, diagnosis) IN (SELECT estate, terminal, diagnosis FROM outcomes WHERE received < ? LIMIT ?)", []any{millis(now.Add(-l.Age)), sweepRows}},
-		{"DELETE FROM rejected WHERE no <= (SELECT max(no) FROM rejected) - ?", []any{maxRejected}},
-		{"DELETE FROM replies WHERE no <= (SELECT max(no) FROM replies) - ?", []any{maxAnswers}},
-		{"DELETE FROM incidents WHERE closed > 0 AND no <= (SELECT max(no) FROM incidents) - ?", []any{maxIncidents}},
-		{"DELETE FROM incident_care WHERE incident NOT IN (SELECT no FROM incidents)", nil},
-		{"DELETE FROM incident_log WHERE incident NOT IN (SELECT no FROM incidents)", nil},
-		{"DELETE FROM asked WHERE no <= (SELECT max(no) FROM asked) - ?", []any{maxAsked}},
-		{"DELETE FROM commands WHERE no <= (SELECT max(no) FROM commands) - ?", []any{maxCommands}},
+		beyond("rejected", "", maxRejected),
+		beyond("replies", "", maxAnswers),
+		beyond("incidents", "closed > 0 AND ", maxIncidents),
+		{"DELETE FROM incident_care WHERE incident IN (SELECT incident FROM incident_care WHERE incident NOT IN (SELECT no FROM incidents) LIMIT ?)", []any{sweepRows}},
+		{"DELETE FROM incident_log WHERE no IN (SELECT no FROM incident_log WHERE incident NOT IN (SELECT no FROM incidents) LIMIT ?)", []any{sweepRows}},
+		beyond("asked", "", maxAsked),
+		beyond("commands", "", maxCommands),
 		{"DELETE FROM changes WHERE no IN (SELECT no FROM changes WHERE at < ? LIMIT ?)", []any{millis(now.Add(-seasonAge)), sweepRows}},
-		{"DELETE FROM tallies WHERE hour < ?", []any{hour(now.Add(-tallyAge))}},
-		{"DELETE FROM seasons WHERE hour < ?", []any{hour(now.Add(-seasonAge))}},
+		{"DELETE FROM tallies WHERE (estate, scheme, code, hour) IN (SELECT estate, scheme, code, hour FROM tallies WHERE hour < ? LIMIT ?)", []any{hour(now.Add(-tallyAge)), sweepRows}},
+		{"DELETE FROM seasons WHERE (estate, cause, dim, value, hour) IN (SELECT estate, cause, dim, value, hour FROM seasons WHERE hour < ? LIMIT ?)", []any{hour(now.Add(-seasonAge)), sweepRows}},
+		{"DELETE FROM season_parts WHERE (estate, cause, dim, hour) IN (SELECT estate, cause, dim, hour FROM season_parts WHERE hour < ? LIMIT ?)", []any{hour(now.Add(-seasonAge)), sweepRows}},
 	} {
 		r, err := s.write.ExecContext(ctx, s.sql(d.stmt), d.args...)
 		if err != nil {

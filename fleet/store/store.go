@@ -142,7 +142,7 @@ func (s *Store) Alive(ctx context.Context) error {
 
 // schemaVersion is that of tables. migrations[v] takes a store of version v one version on; a store of a later version
 // is refused, since nothing here knows what it means.
-const schemaVersion = 5
+const schemaVersion = 6
 
 // migrations are kept for ever: every release's store can be brought to this one's. Each is one transaction with the
 // raised version, so a run that is cut off changes nothing. BYTES and SERIAL stand for the database's own types; a
@@ -174,6 +174,8 @@ var migrations = map[int][]string{
 	// Documents are packed in a form that earlier releases do not know; Down unpacks them.
 	3: byMonth,
 	4: {`ALTER TABLE diagnoses ADD COLUMN ` + cardScheme, seasonsCourse, seasonsHour},
+	// What is there by value stays as it is until it is over; Down writes what came since in the same way.
+	5: {seasonParts, seasonPartsHour},
 }
 
 // diagnosesReceived holds the estate too, so that to count those of some does not read the documents.
@@ -239,20 +241,6 @@ var desk = []string{
 		no SERIAL,
 		who TEXT NOT NULL, name TEXT NOT NULL, path TEXT NOT NULL, made BIGINT NOT NULL)`,
 }
-
-// seasons: in an hour, how many terminals reported a cause, and how many were there to report it. With a dimension, the
-// same by one of its values and for a whole day, under its first hour.
-const seasons = `CREATE TABLE IF NOT EXISTS seasons (
-		estate TEXT NOT NULL, cause TEXT NOT NULL, dim TEXT NOT NULL, value TEXT NOT NULL, hour BIGINT NOT NULL,
-		terminals DOUBLE PRECISION NOT NULL, active DOUBLE PRECISION NOT NULL,
-		PRIMARY KEY (estate, cause, dim, value, hour))`
-
-// Most rows of seasons are of a dimension, and neither a page nor a sweep reads them all: by seasonsCourse what is
-// drawn is found, by seasonsHour what is over.
-const (
-	seasonsCourse = `CREATE INDEX IF NOT EXISTS seasons_course ON seasons (dim, hour)`
-	seasonsHour   = `CREATE INDEX IF NOT EXISTS seasons_hour ON seasons (hour)`
-)
 
 // lockSchema is the number under which processes that open one PostgreSQL wait for each other.
 const lockSchema = 0x706f7364_78_01
@@ -385,6 +373,8 @@ var tables = append([]string{
 	seasons,
 	seasonsCourse,
 	seasonsHour,
+	seasonParts,
+	seasonPartsHour,
 
 	// The newest that became of a diagnosis, with the probability that its first cause had.
 	`CREATE TABLE IF NOT EXISTS outcomes (

@@ -92,6 +92,7 @@ const (
 	chartW, chartH     = 640, 170
 	chartLeft, chartUp = 62, 14 // room for the figures at the size that they have on a telephone
 	chartRight, chartD = 6, 22
+	chartTick          = 26 // half of a time at that size
 )
 
 // Empty tells whether there is nothing to draw.
@@ -143,7 +144,8 @@ func (c *course) SVG() template.HTML {
 		if c.Each >= 24*time.Hour || t.Hour() == 0 && t.Minute() == 0 || len(c.Steps)*int(c.Each/time.Hour) > 48 {
 			text = t.Format("01-02")
 		}
-		fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%d" text-anchor="middle">%s</text>`, chartLeft+wide*(float64(i)+0.5), chartH-6, text)
+		x := min(max(chartLeft+wide*(float64(i)+0.5), chartLeft+chartTick), chartW-chartTick)
+		fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%d" text-anchor="middle">%s</text>`, x, chartH-6, text)
 	}
 	b.WriteString(`</svg>`)
 	return template.HTML(b.String())

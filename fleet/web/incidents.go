@@ -193,7 +193,7 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		Silent      bool
 		Retry       string
 		ShowPlace   bool
-	}{page: p, I: i, End: i.Seen, Mutes: mutes, Silent: i.Kind == incident.KindSilence || i.Kind == incident.KindIdle,
+	}{page: p, I: i, End: i.Seen, Mutes: mutes, Silent: p.Silent(i.Kind),
 		Free: s.Access == nil}
 	if i.Closed.IsZero() {
 		v.End = p.Now

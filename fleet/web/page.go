@@ -362,6 +362,9 @@ func (p *page) IncidentTitle(i store.Incident) string {
 	return p.CauseTitle(i.Cause)
 }
 
+// Silent tells whether an incident of a kind is one of terminals that say nothing.
+func (p *page) Silent(kind string) bool { return incident.Mute(kind) != "" }
+
 // CauseActs is who acts on a cause by the catalogue.
 func (p *page) CauseActs(id string) string {
 	if c, ok := p.knowledge.Cause(id); ok {

@@ -24,15 +24,17 @@ const folds = 6
 func foldOf(f *fault) int { return int(hash(f.mechanism())/7) % folds }
 
 // fitted names the settings that are fitted, with the first step of the search and the bounds: what the number can mean
-// at all, and none that the search is expected to reach. What made trials cannot teach is not fitted: how seldom a
-// check is itself wrong (strong, decisive), how much certainty is kept back for what nobody thought of (spare_*), and
-// how far a code may speak against what it does not name, which ladder says.
+// at all. What made trials cannot teach is not fitted: how seldom a check is itself wrong (strong, decisive), how much
+// lies in what nobody thought of (unexplained, spare_*), how much two looks at one phenomenon, or a fault further down,
+// explain (family, brought), and how far a code may speak against what it does not name, which ladder says.
+//
+// A moderate finding weighs at most what leaves the check that decides a say: beyond, a verdict outlives it on moderate
+// findings alone (TestDecisiveCheckMatters in agent/diagnose).
 var fitted = []struct {
 	name            string
 	step, low, high float64
 }{
-	{"hint", 1, 0.5, 13}, {"moderate", 2, 1, 26}, {"often", 1.5, -20, 0}, {"unexplained", 1.5, -12, 12},
-	{"family", 0.1, 0, 1}, {"brought", 0.05, 0, 1},
+	{"hint", 1, 0.5, 13}, {"moderate", 2, 1, 14.5}, {"often", 1.5, -20, 0},
 }
 
 // rungs are the settings that ladder sets.

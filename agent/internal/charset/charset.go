@@ -28,8 +28,17 @@ const (
 	upper                 = 128 // single bytes that are not ASCII
 )
 
-// Surrogates are no characters: in a table they number the characters that do not fit into 16 bits.
-const surrogates = 0xD800
+// Surrogates is the first of the surrogates, which are no characters: in a table they number the characters that do not
+// fit into 16 bits, in the order in which these come.
+const Surrogates = 0xD800
+
+// A packed table holds of each number its distance from the one before, or one of these, which are no distances in it.
+// None and Far are passed over by the distance that follows: those of neighbours of one radical stay short.
+const (
+	None = 0      // the number 0: nothing stands for these bytes
+	Same = 0x8000 // the number before once more
+	Far  = 0x8001 // the next surrogate
+)
 
 var (
 	//go:embed gb18030.tab
@@ -131,10 +140,19 @@ func unpack(table string) []uint16 {
 	}
 	n := len(b) / 2
 	list := make([]uint16, n)
-	last := uint16(0)
+	last, far := uint16(0), uint16(Surrogates)
 	for i := range list {
-		last += uint16(b[i])<<8 | uint16(b[n+i])
-		list[i] = last
+		switch d := uint16(b[i])<<8 | uint16(b[n+i]); d {
+		case None:
+		case Far:
+			list[i] = far
+			far++
+		case Same:
+			list[i] = last
+		default:
+			last += d
+			list[i] = last
+		}
 	}
 	return list
 }
@@ -185,8 +203,8 @@ func (s *Set) first(b []byte) (rune, int) {
 	}
 	if b[1] >= TrailFirst && b[1] <= TrailLast {
 		switch v := s.double[int(b[0]-LeadFirst)*trails+int(b[1]-TrailFirst)]; {
-		case v >= surrogates && int(v)-surrogates < len(s.far):
-			return s.far[v-surrogates], 2
+		case v >= Surrogates && int(v)-Surrogates < len(s.far):
+			return s.far[v-Surrogates], 2
 		case v != 0:
 			return rune(v), 2
 		}

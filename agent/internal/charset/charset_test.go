@@ -105,7 +105,7 @@ func TestSurrogatesOfUTF16(t *testing.T) {
 func TestGBKIsWritten(t *testing.T) {
 	w, there, back := NewGBK(), simplifiedchinese.GBK.NewEncoder(), simplifiedchinese.GBK.NewDecoder()
 	for r := rune(0x80); r < 0x10FFF; r++ {
-		if r >= surrogates && r < 0xE000 {
+		if r >= Surrogates && r < 0xE000 {
 			continue
 		}
 		b := w.Append(nil, []byte(string(r)))

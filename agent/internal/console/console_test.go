@@ -249,6 +249,10 @@ type vt struct {
 func (v *vt) write(b []byte) error {
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
+		if rest, ok := bytes.CutPrefix(b, []byte("\x0f\x1b(B\x1b>\x1b[r")); ok { // a VT100 whose state is the usual one
+			b, v.row, v.col = rest, 0, 0
+			continue
+		}
 		if r == 0x1b {
 			end := bytes.IndexFunc(b[2:], func(r rune) bool { return r >= 0x40 }) + 3
 			switch seq := string(b[:end]); {
@@ -1145,4 +1149,19 @@ type counted struct {
 func (c *counted) Write(b []byte) (int, error) {
 	c.writes++
 	return c.Conn.Write(b)
+}
+
+// Whatever a program before it has left of the terminal's state, a screen that is painted anew takes it back before its
+// first character.
+func TestAFreshScreenTakesBackWhatAnotherLeft(t *testing.T) {
+	m := newModel("en")
+	var s screen
+	sent := string(s.paint(m.view(), m.cols))
+	before, _, _ := strings.Cut(sent, "posdx")
+	for left, back := range map[string]string{"the other set of characters (SO)": "\x0f", "graphics for letters (ESC ( 0)": "\x1b(B",
+		"keys of figures that send sequences (ESC =)": "\x1b>", "a region that scrolls": "\x1b[r", "reverse video": "\x1b[0m"} {
+		if !strings.Contains(before, back) {
+			t.Errorf("%s stays: the screen begins with %q", left, before)
+		}
+	}
 }

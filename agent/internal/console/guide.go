@@ -177,7 +177,7 @@ func (g *Guide) Watching(look int) (names []string) {
 				there, ill = true, ill || e.Status == report.Bad || e.Status != report.OK && !port
 			}
 		}
-		if there && slices.Contains(g.checks, check) && (ill || g.Step != nil && answeredBy[g.Step.Check] == check) {
+		if there && slices.Contains(g.checks, check) && (ill || g.Step != nil && answerOf(g.Step.Check) == check) {
 			names = append(names, check)
 		}
 	}
@@ -226,13 +226,24 @@ func indexOf(list []report.Evidence, e report.Evidence) int {
 }
 
 // answeredBy names for a question the check whose good news answers it: a carrier is a cable that is in.
-var answeredBy = map[string]string{
-	"ask.cable": "net.link", "ask.reader-plug": "reader.port", "ask.router-lamp": "net.internet", "ask.others-online": "net.internet",
+var answeredBy = [...]struct{ question, check string }{
+	{"ask.cable", "net.link"}, {"ask.reader-plug", "reader.port"}, {"ask.router-lamp", "net.internet"},
+	{"ask.others-online", "net.internet"},
+}
+
+// answerOf is the check whose good news answers a question; "" if there is none.
+func answerOf(question string) string {
+	for _, a := range answeredBy {
+		if a.question == question {
+			return a.check
+		}
+	}
+	return ""
 }
 
 // answered reports whether a check has answered the question already.
 func answered(question string, evidence []report.Evidence) bool {
-	check, ok := answeredBy[question]
+	check := answerOf(question)
 	well := false
 	for _, e := range evidence {
 		if e.Check == check && e.Status != report.OK && e.Status != report.NotRun {
@@ -240,7 +251,7 @@ func answered(question string, evidence []report.Evidence) bool {
 		}
 		well = well || e.Check == check && e.Status == report.OK
 	}
-	return ok && well
+	return check != "" && well
 }
 
 // Got takes what a check of a step found.

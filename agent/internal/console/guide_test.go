@@ -400,10 +400,10 @@ func TestWhatACheckAnsweredIsNotAsked(t *testing.T) {
 		}
 	}
 	k := codes.Builtin()
-	for question, check := range answeredBy {
-		if _, ok := k.Check(check); !ok || !slices.ContainsFunc(k.Inference.Tests,
-			func(x codes.Test) bool { return x.Name == question }) {
-			t.Errorf("%s or %s is unknown", question, check)
+	for _, a := range answeredBy {
+		if _, ok := k.Check(a.check); !ok || !slices.ContainsFunc(k.Inference.Tests,
+			func(x codes.Test) bool { return x.Name == a.question }) {
+			t.Errorf("%s or %s is unknown", a.question, a.check)
 		}
 	}
 	for _, check := range watched {

@@ -131,9 +131,15 @@ func sequence(params []byte, final byte) (k key, ok bool) {
 	case 'F':
 		return key{r: keyEnd}, true
 	case '~':
-		named := map[string]rune{"1": keyHome, "4": keyEnd, "5": keyPageUp, "6": keyPageDown, "7": keyHome, "8": keyEnd}
-		if r, ok := named[string(params)]; ok {
-			return key{r: r}, true
+		switch string(params) {
+		case "1", "7":
+			return key{r: keyHome}, true
+		case "4", "8":
+			return key{r: keyEnd}, true
+		case "5":
+			return key{r: keyPageUp}, true
+		case "6":
+			return key{r: keyPageDown}, true
 		}
 	case 'R':
 		row, column, ok := cursorAt(params)

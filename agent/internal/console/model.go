@@ -49,11 +49,13 @@ const (
 )
 
 // menu are the keys that lead to a screen from anywhere but a screen that takes the key for itself.
-var menu = string([]rune{screenVerdict, screenDevices, screenCheck, screenEnter, screenLookup, screenHandoff,
-	screenHistory, screenPath, screenHelp, screenGuide, screenLedger, screenDetails, screenTry})
+const menu = string(screenVerdict) + string(screenDevices) + string(screenCheck) + string(screenEnter) +
+	string(screenLookup) + string(screenHandoff) + string(screenHistory) + string(screenPath) + string(screenHelp) +
+	string(screenGuide) + string(screenLedger) + string(screenDetails) + string(screenTry)
 
 // withoutDaemon are the screens that need no daemon: what they show stands in files, or in the program.
-var withoutDaemon = string([]rune{screenLookup, screenHelp, screenPIN, screenHistory, screenFind, screenPast})
+const withoutDaemon = string(screenLookup) + string(screenHelp) + string(screenPIN) + string(screenHistory) +
+	string(screenFind) + string(screenPast)
 
 // model is what the console shows: values in, lines out. It does no I/O. What one screen alone knows is declared beside
 // that screen.

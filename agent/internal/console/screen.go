@@ -6,6 +6,10 @@ import (
 	"strings"
 )
 
+// anew clears the screen and takes back what a program that ended badly, or noise, has left: the other set of characters
+// (SI, ESC ( B), keys of figures that send sequences (DECKPNM), a region that scrolls (DECSTBM), colours (SGR).
+const anew = "\x0f\x1b(B\x1b>\x1b[r\x1b[0m\x1b[2J"
+
 // A screen knows what a VT100 shows and sends what differs. At 9600 baud a character costs a millisecond.
 type screen struct {
 	shown []string // nil: not known
@@ -16,7 +20,7 @@ type screen struct {
 func (s *screen) paint(lines []string, cols int) []byte {
 	var b strings.Builder
 	if s.shown == nil || len(s.shown) != len(lines) {
-		b.WriteString("\x1b[0m\x1b[2J")
+		b.WriteString(anew)
 		s.shown = make([]string, len(lines))
 	}
 	at := -1 // the row that the cursor is in, if it is known

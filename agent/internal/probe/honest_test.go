@@ -99,6 +99,13 @@ func TestLineIsJudgedByWhatItDoesNow(t *testing.T) {
 	if got := show(silent.evidence("reader.line", "reader0"), "level", "reason"); got != "cannot-tell - too-few" {
 		t.Errorf("nothing came: %s", got)
 	}
+	var mute lineHistory
+	for i := range 5 {
+		mute.frames(now.Add(time.Duration(i)*time.Minute), frame.Health{Silence: 2})
+	}
+	if got := show(mute.evidence("reader.line", "reader0"), "level", "reason"); got != "cannot-tell - too-few" {
+		t.Errorf("a reader that says nothing: %s", got)
+	}
 }
 
 // A head that fails now is not hidden by the cards that it read before.

@@ -302,7 +302,8 @@ func (l *lineHistory) evidence(check evidence.Check, subject string) report.Evid
 			window = l.readings[n-1].at.Sub(l.readings[from].at)
 		}
 	}
-	if n := len(l.visits); n > 0 {
+	// A device that says nothing does not show that its line is good.
+	if n, all := len(l.visits), sum(l.visits); all.Line()+all.Answers > 0 {
 		from := l.recentVisits()
 		h := sum(l.visits[from:])
 		put(evidence.CRC, h.Line())
@@ -319,7 +320,7 @@ func (l *lineHistory) evidence(check evidence.Check, subject string) report.Evid
 	}
 	if facts == nil {
 		reason := report.ReasonUnsupported
-		if len(l.readings) >= 1 {
+		if len(l.readings)+len(l.visits) >= 1 {
 			reason = report.ReasonTooFew
 		}
 		return evidence.CannotTell(check, subject, reason)

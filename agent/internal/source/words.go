@@ -91,7 +91,8 @@ func CardLike(s string) bool {
 			return true
 		}
 	}
-	return report.Suspect(unsafe.Slice(unsafe.StringData(s), len(s)))
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
+	return report.Suspect(b) || PartOfCard(b, 0, len(b))
 }
 
 // Digits counts the digits of a text, in whatever script.
@@ -146,7 +147,7 @@ func PartOfCard(text []byte, from, to int) bool {
 		r, size := utf8.DecodeRune(text[at:])
 		c := cardForm(r)
 		if at < to && c == 0 {
-			c = '.' // of the part itself
+			c = '!' // of the part itself
 		}
 		if around[end] = c; c == 0 || at >= to && end-cardAround >= to-from+cardAround {
 			break

@@ -89,7 +89,7 @@ func double(e encoding.Encoding) []uint16 {
 				if len(two) == 2 {
 					r |= two[1] << 16
 				}
-				list = append(list, 0xD800+uint16(len(far)))
+				list = append(list, charset.Surrogates+uint16(len(far)))
 				far, farLow = append(far, uint16(r>>16)), append(farLow, uint16(r))
 			}
 		}
@@ -118,10 +118,24 @@ func double(e encoding.Encoding) []uint16 {
 // save packs numbers by deflate: of each its distance from the one before, the higher bytes first and then the lower.
 func save(name string, list []uint16) error {
 	var high, low []byte
-	last := uint16(0)
+	last, far := uint16(0), uint16(charset.Surrogates)
 	for _, v := range list {
-		high, low = append(high, byte((v-last)>>8)), append(low, byte(v-last))
-		last = v
+		d := v - last
+		switch {
+		case v == 0:
+			d = charset.None
+		case v == far:
+			d = charset.Far
+			far++
+		case d == 0:
+			d = charset.Same
+		case d == charset.Same || d == charset.Far:
+			return fmt.Errorf("%s: a distance of %#x means something else", name, d)
+		}
+		if d != charset.None && d != charset.Far {
+			last = v
+		}
+		high, low = append(high, byte(d>>8)), append(low, byte(d))
 	}
 	var out bytes.Buffer
 	w, err := flate.NewWriter(&out, flate.BestCompression)

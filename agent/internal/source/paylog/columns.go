@@ -226,7 +226,8 @@ func fixedColumns(text []byte) (list []Suggestion, width int) {
 		}
 	}
 	sort.SliceStable(places, func(i, j int) bool {
-		return places[j].usual*places[i].others < places[i].usual*places[j].others
+		a, b := places[i], places[j]
+		return b.usual*a.others < a.usual*b.others
 	})
 	for _, p := range places {
 		code := `(?P<code>[0-9A-Z]{2})`

@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ var codeKeys, stanKeys = func() ([]string, []string) {
 
 // joint stands between a name and its value; valueOf is a code.
 const (
-	joint   = `["'\]]?(?:\s*\.{2,})?\s*(?:value\s*)?[:=：＝→]?\s*[\["'(【（<]?`
+	joint   = `["'\])]?(?:\s*\[0?39\](?:\s*\.{2,}|\s*[:=]))?(?:\s*\.{2,})?\s*(?:value\s*)?[:=：＝→>]?\s*[\["'(【（<]?`
 	valueOf = `[0-9A-Za-z]{1,8}`
 )
 
@@ -270,8 +271,15 @@ func named(key string) string {
 	if key[0] <= '9' {
 		quoted = fieldNumber(key)
 	}
+	// A program may say whose it is: hostResponseCode.
+	if len(key) >= longName && key[0] < utf8.RuneSelf && !strings.ContainsAny(key, " 9") {
+		return `\b(\w*` + quoted + `)\b`
+	}
 	return strings.Replace(spelled(key), quoted, `(`+quoted+`)`, 1)
 }
+
+// longName is the length of a name that is one still with another word in front.
+const longName = 7
 
 // fieldNumber matches the number of a field, which may be written with a zero in front.
 func fieldNumber(key string) string { return `0?` + strings.TrimPrefix(key, "0") }
@@ -315,9 +323,9 @@ func foundKeys(text []byte) (list []string) {
 		}
 	}
 	all = slices.DeleteFunc(all, func(s *seen) bool { return s.n < suggestLeast || len(s.values) > suggestCodes })
-	slices.SortStableFunc(all, func(a, b *seen) int {
-		return cmp.Or(cmp.Compare(a.rank/20, b.rank/20),
-			cmp.Compare(b.n, a.n))
+	sort.SliceStable(all, func(i, j int) bool {
+		a, b := all[i], all[j]
+		return a.rank/20 < b.rank/20 || a.rank/20 == b.rank/20 && b.n < a.n
 	})
 	for _, s := range all {
 		list = append(list, s.key)
@@ -427,15 +435,16 @@ func guessEncoding(b []byte) string {
 		return ""
 	}
 	best, most := "windows-1252", 0
-	for _, name := range []string{"gb18030", "big5", "shift-jis", "windows-1251"} {
+	for _, name := range []string{"gb18030", "big5", "shift-jis", "windows-1252", "windows-1251", "cp866", "windows-1250", "windows-874", "windows-1256"} {
 		text, err := utf8Text(b, name)
 		if err == nil && !bytes.ContainsRune(text, utf8.RuneError) {
-			n := 0
+			lower, n := bytes.ToLower(text), 0
 			for _, key := range slices.Concat(codeKeys, stanKeys, commonWords) {
-				if key[0] >= utf8.RuneSelf {
-					n += bytes.Count(text, []byte(key))
+				if !ascii([]byte(key)) {
+					n += bytes.Count(lower, bytes.ToLower([]byte(key)))
 				}
 			}
+			clear(lower)
 			if n > most {
 				best, most = name, n
 			}

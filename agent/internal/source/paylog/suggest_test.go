@@ -143,3 +143,44 @@ func FuzzSuggest(f *testing.F) {
 		}
 	})
 }
+
+// TestNamesOfACodeInOtherLogs: names in other languages and spellings, between lines that are about other things, and
+// in the sets that their tills write. The forms are those of a printed message of iso-8583 for Node, XML, toString of
+// an object, and dumps of fields.
+func TestNamesOfACodeInOtherLogs(t *testing.T) {
+	codes := []string{"00", "51", "00", "05", "00", "91", "00", "55"}
+	sets := map[string]*charmap.Charmap{"windows-1250": charmap.Windows1250, "windows-874": charmap.Windows874,
+		"windows-1256": charmap.Windows1256, "windows-1251": charmap.Windows1251}
+	for form, encoding := range map[string]string{
+		"Paiement - Code réponse : %s (n° 17)": "", "code retour=%s;montant=12.50": "", "kod odpowiedzi=%s; nr 17": "", "Esito: KO codice esito: %s": "",
+		"Mã phản hồi: %s, STAN: 000123": "", "Kode respon: %s | trace 000123": "", "antwoordcode=%s transactie 17": "", "Kód odpovědi: %s číslo 17": "windows-1250",
+		"รหัสตอบกลับ : %s trace : 000123": "windows-874", "رمز الاستجابة: %s": "windows-1256", "КодОтвета=%s; НомерЧека=17": "windows-1251",
+		"authResponseCode: \"%s\"": "", "iso.getString(39) = %s": "", "Response code [39]...............................%s": "", "RESP_CD:%s TRC_NO:000123": "",
+		"<ResponseCode>%s</ResponseCode><Trace>000123</Trace>": "", "Result { approved=false, hostResponseCode='%s', ref=17 }": "",
+	} {
+		var b bytes.Buffer
+		for i := range 10 * len(codes) {
+			fmt.Fprintf(&b, "2026-11-28 10:02:%02d ", i%60)
+			switch i % 3 {
+			case 0:
+				fmt.Fprintf(&b, form+"\n", codes[i%len(codes)])
+			case 1:
+				b.WriteString("GET /status 200 OK in 35\n")
+			default:
+				b.WriteString("battery 98 %, temp 31\n")
+			}
+		}
+		text := b.Bytes()
+		if encoding != "" {
+			var err error
+			if text, err = sets[encoding].NewEncoder().Bytes(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		list, _, err := Suggest(bytes.NewReader(text), int64(len(text)), "")
+		right := err == nil && len(list) > 0 && list[0].Encoding == encoding
+		if !right || list[0].Codes["51"] == 0 || list[0].Codes["00"] == 0 || len(list[0].Codes) != 5 {
+			t.Errorf("%s: %+v %v", form, list, err)
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// What is added to a value of a day adds up, hours and the base rate's own rows stay apart, and what is over goes.
+func TestTheBaseRateByValue(t *testing.T) {
+	for name, address := range map[string]string{"sqlite": "sqlite:" + filepath.Join(t.TempDir(), "fleet.db"),
+		"postgres": ""} {
+		t.Run(name, func(t *testing.T) {
+			if address == "" {
+				address = Postgres(t)
+			}
+			s, err := Open(t.Context(), address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			now := time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC)
+			day := now.Unix() / 3600 / 24 * 24
+			row := func(cause, dim, value string, hour int64, n float64) SeasonRow {
+				return SeasonRow{Estate: "shop", Cause: cause, Dim: dim, Value: value, Hour: hour, Terminals: n}
+			}
+			for hour := range int64(3) {
+				err := s.AddSeason(t.Context(), []SeasonRow{
+					{Estate: "shop", Hour: day + hour, Active: 40}, row("c", "", "", day+hour, 4), row("c", DimBeyond, "", day+hour, 1),
+					row("c", "carrier", "中国移动", day, 1.5), row("c", "carrier", "中国联通", day, float64(hour)),
+					row("idle", "site@sales", "site-1", day+hour, 3), row("c", "carrier", "中国移动", day-48*24, 9),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := map[string]float64{}
+			rows := 0
+			read := func() {
+				clear(got)
+				rows = 0
+				if err := s.Seasons(t.Context(), now.Add(-24*time.Hour), func(r SeasonRow) {
+					rows++
+					got[fmt.Sprint(r.Cause, " ", r.Dim, " ", r.Value)] += r.Terminals + r.Active
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			read()
+			want := map[string]float64{"  ": 120, "c  ": 12, "c " + DimBeyond + " ": 3, "c carrier 中国移动": 4.5,
+				"c carrier 中国联通": 3, "idle site@sales site-1": 9}
+			if !maps.Equal(got, want) || rows != 14 {
+				t.Errorf("%d rows, %v, want 14, %v", rows, got, want)
+			}
+			if _, err := s.Sweep(t.Context(), DefaultLimits, now); err != nil {
+				t.Fatal(err)
+			}
+			var left int
+			if err := s.read.QueryRow("SELECT count(*) FROM season_parts").Scan(&left); err != nil || left != 4 {
+				t.Errorf("%d rows are left by value, want 4; %v", left, err)
+			}
+		})
+	}
+}
+
+// FuzzValues: what was packed is read again as it was, and what is damaged is refused.
+func FuzzValues(f *testing.F) {
+	f.Add(packValues(map[string]float64{"site-1": 3, "中国移动": 0.25, "": 7}))
+	f.Add([]byte{})
+	f.Add([]byte{2, 4, 5, 'a'})
+	f.Fuzz(func(t *testing.T, packed []byte) {
+		values := map[string]float64{}
+		if unpackValues(packed, func(v []byte, n float64) { values[string(v)] += n }) != nil {
+			return
+		}
+		for v, n := range values {
+			if n > 1e12 { // a float holds thousandths of less
+				delete(values, v)
+			}
+		}
+		again := packValues(values)
+		got := map[string]float64{}
+		if err := unpackValues(again, func(v []byte, n float64) { got[string(v)] = n }); err != nil {
+			t.Fatal(err)
+		}
+		for v, n := range values {
+			if math.Abs(got[v]-n) > 1e-3 || len(got) != len(values) {
+				t.Errorf("%q: %v, was %v", v, got[v], n)
+			}
+		}
+		if !bytes.Equal(packValues(got), again) {
+			t.Error("packed anew it is another")
+		}
+	})
+}
+
+// BenchmarkSeasons reads the base rate of five weeks, as a fleet does when it starts, of POSDX_SITES sites (default
+// 2000) that sell thirteen hours a day and report four causes.
+// go test ./fleet/store -run - -bench Seasons -benchtime 1x
+func BenchmarkSeasons(b *testing.B) {
+	sites, days := 2000, int64(35)
+	fmt.Sscan(os.Getenv("POSDX_SITES"), &sites)
+	file := filepath.Join(b.TempDir(), "fleet.db")
+	s, err := Open(b.Context(), "sqlite:"+file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	for day := range days {
+		for h := range int64(24) {
+			rows := []SeasonRow{{Estate: "shop", Hour: day*24 + h, Active: float64(3 * sites)}}
+			for k := range sites {
+				site := fmt.Sprintf("site-%05d", k)
+				if h >= 8 && h < 21 {
+					rows = append(rows, SeasonRow{Estate: "shop", Cause: "idle", Dim: "site@sales", Value: site, Hour: day*24 + h,
+						Terminals: 3})
+				}
+				if h == 20 {
+					for _, cause := range []string{"", "account.funds", "account.pin", "issuer.declined", "card.damaged"} {
+						rows = append(rows, SeasonRow{Estate: "shop", Cause: cause, Dim: "site", Value: site, Hour: day * 24, Terminals: 1})
+					}
+				}
+			}
+			if err := s.AddSeason(b.Context(), rows); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	rows := 0
+	for b.Loop() {
+		rows = 0
+		if err := s.Seasons(b.Context(), time.Time{}, func(SeasonRow) { rows++ }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(rows), "values")
+	info, err := os.Stat(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(info.Size())/1e6, "MB")
+}
