@@ -13,7 +13,7 @@ import (
 
 // Lengths of what is let in.
 const (
-	MaxCode     = 64 // characters, as the contract says
+	MaxCode     = report.MaxCode
 	MaxScheme   = 32
 	MaxSTAN     = 12 // field 11 has 6 digits, reference numbers of some hosts 12
 	MaxTerminal = 16 // field 41 has 8, some gateways' names 16
