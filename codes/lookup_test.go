@@ -265,11 +265,11 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-func TestIsReversal(t *testing.T) {
+func TestOwnReason(t *testing.T) {
 	for mti, want := range map[string]bool{"0400": true, "0420": true, "0401": true, "0421": true, "1420": true, "0410": false, "0430": false,
 		"0200": false, "": false, "400": false} {
-		if got := IsReversal(mti); got != want {
-			t.Errorf("IsReversal(%q) = %v", mti, got)
+		if got := MTI(mti).OwnReason(); got != want {
+			t.Errorf("%q.OwnReason() = %v", mti, got)
 		}
 	}
 }
@@ -305,4 +305,36 @@ func BenchmarkResolve(b *testing.B) {
 	for b.Loop() {
 		k.Resolve(p, "", "97", "host")
 	}
+}
+
+// TestNamesOfAnyProgramAreNoMakers: a name that any program may use stays that, though a maker's table has the same.
+func TestNamesOfAnyProgramAreNoMakers(t *testing.T) {
+	k := Builtin()
+	p, _ := k.Profile("unionpay")
+	shared := 0
+	for _, m := range k.Meanings {
+		_, name, ok := strings.Cut(m.Code, ":")
+		if !ok || m.Class != ClassAnyName {
+			continue
+		}
+		r := k.Resolve(p, "", name, originTerminal)
+		if r.Meaning.Code != m.Code || r.Rows > 1 {
+			t.Errorf("%s is read as %s, one of %d rows", name, r.Meaning.Code, r.Rows)
+		}
+		if len(exactBehindColon(k, name)) > 1 {
+			shared++
+		}
+	}
+	if shared == 0 {
+		t.Error("no name is shared with a maker: the test is blind")
+	}
+}
+
+func exactBehindColon(k *Knowledge, name string) (list []string) {
+	for _, m := range k.Meanings {
+		if _, behind, ok := strings.Cut(m.Code, ":"); ok && strings.EqualFold(behind, name) {
+			list = append(list, m.Code)
+		}
+	}
+	return list
 }

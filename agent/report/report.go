@@ -64,6 +64,10 @@ type Txn struct {
 	HostAnswerSeen *bool  `json:"host_answer_seen,omitempty"`
 }
 
+// TraceDigits is the length of a trace number (ISO 8583 field 11). What is longer is a reference (field 37), which many
+// hosts end with it.
+const TraceDigits = 6
+
 // CardSchemes are the words for whose card it was. That is no card data: some hundred million cards share one.
 var CardSchemes = []string{"unionpay", "visa", "mastercard", "amex", "jcb", "diners", "discover", "maestro", "mir",
 	"rupay", "elo", "troy", "girocard", "interac", "eftpos", "other"}
