@@ -131,12 +131,35 @@ func (p plant) requests(t *testing.T, form string) (lines [][]byte) {
 // logLines are lines of a debug log, with the form in and beside every group of the patterns.
 func (p plant) logLines(form string) []string {
 	flat := strings.ReplaceAll(form, " ", "")
-	return []string{
-		"10:00:00 sale " + form + " RC=T-55 stan=000001 tid=10043877 at=12:00:00 " + p.track2 + " " + cvvMark + "=" + p.cvv + "\n",
+	var dumps []string // of messages, as hex digits and as characters, and of single fields
+	for _, d := range []*ecr.Dialect{ecr.NAC(), ecr.Text(), ecr.TextHex()} {
+		track := strings.ReplaceAll(p.track2, "=", "D")
+		if d.ASCII {
+			track = p.track2
+		}
+		track = strings.Trim(track, ";?")
+		for _, mti := range []string{"0200", "0210"} {
+			fields := map[int]string{2: p.pan, 3: "000000", 11: "000001", 35: track[:min(len(track), 37)], 39: "05", 41: "10043877"}
+			if b, err := ecr.Build(d, ecr.Head{}, mti, fields); err == nil {
+				dumps = append(dumps, fmt.Sprintf("10:00:00 MSG %X\n", b), fmt.Sprintf("10:00:00 MSG % x\n", b), fmt.Sprintf("10:00:00 MSG %X\n", b[:len(b)-3]))
+				if d.HexBitmap {
+					dumps = append(dumps, fmt.Sprintf("10:00:00 MSG %s\n", b))
+				}
+			}
+		}
+	}
+	dumps = append(dumps, fmt.Sprintf("10:00:00 HEX %X\n", flat), fmt.Sprintf("10:00:00 HEX %X\n", p.pan[:6]))
+	return append(dumps, []string{
+		p.lastLine(form),
 		"10:00:00 sale RC=" + flat + " stan=000001 tid=10043877 at=12:00:00\n", "10:00:00 RC=T-55 stan=" + flat + " tid=1 at=12:00:00\n",
 		"10:00:00 RC=T-55 stan=1 tid=" + flat + " at=12:00:00\n", "10:00:00 RC=T-55 stan=1 tid=1 at=" + flat + "\n",
 		"10:00:00 " + strings.Repeat(p.track1, 20<<10/len(p.track1)) + " RC=T-55\n", "10:00:00 torn " + form + "\x00\x00\x00\n",
-	}
+	}...)
+}
+
+// lastLine is a line that all patterns of a debug log are for.
+func (p plant) lastLine(form string) string {
+	return "10:00:00 sale " + form + " RC=T-55 stan=000001 tid=10043877 at=12:00:00 " + p.track2 + " " + cvvMark + "=" + p.cvv + "\n"
 }
 
 // A plantedLink is a framing of the register link and frames of it that hold the card.

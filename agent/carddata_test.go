@@ -145,7 +145,7 @@ func (h *cardHouse) start() {
 		h.dir+"/state", h.dir+"/hook.sock", h.web, h.dir+"/token", brokerPort)
 	text += fmt.Sprintf("[[target]]\nname = \"host-primary\"\nhost = \"127.0.0.1\"\nport = %s\n", hostPort)
 	const groups = `RC=(?P<code>\S+)(?: stan=(?P<stan>\S+) tid=(?P<tid>\S+) at=(?P<time>\S+))?`
-	text += fmt.Sprintf("[[log]]\npath = %q\npatterns = ['%s']\ntime_layout = \"15:04:05\"\n", h.logs[0], groups)
+	text += fmt.Sprintf("[[log]]\npath = %q\npatterns = ['%s', 'MSG (?P<message>.*)', 'HEX (?P<code_hex>\\S+)']\ntime_layout = \"15:04:05\"\n", h.logs[0], groups)
 	text += fmt.Sprintf("[[log]]\npath = %q\nencoding = \"gb18030\"\nbegin = '^\\d\\d:'\npatterns = ['(?s)%s']\n", h.logs[1], groups)
 	h.lines = map[string]*os.File{}
 	for i, l := range h.plants[0].links(t) {
@@ -386,17 +386,17 @@ func (h *cardHouse) plantLogs() {
 				}
 			}
 			// Turned over as logrotate does, before anybody could read the last lines.
-			write(p.logLines(p.pan)[0], false)
+			write(p.lastLine(p.pan), false)
 			b, err := os.ReadFile(path)
 			h.must(err)
 			var z bytes.Buffer
 			w := gzip.NewWriter(&z)
-			w.Write(append(b, p.logLines(p.pan)[0]...))
+			w.Write(append(b, p.lastLine(p.pan)...))
 			w.Close()
 			h.must(os.WriteFile(path+".1.gz", z.Bytes(), 0o644))
 			h.must(os.Truncate(path, 0))
 		}
-		write(strings.TrimSuffix(h.plants[0].logLines(h.plants[0].track1)[0], "\n"), false) // and a line that never ends
+		write(strings.TrimSuffix(h.plants[0].lastLine(h.plants[0].track1), "\n"), false) // and a line that never ends
 	}
 }
 

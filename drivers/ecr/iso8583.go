@@ -135,6 +135,7 @@ func Parse(b []byte, dialects ...*Dialect) (Message, error) { return parse(b, ni
 
 func parse(b []byte, tags *Tags, some []*Dialect) (Message, error) {
 	defer clear(b)
+	deepen()
 	if len(b) > MaxMessage {
 		return Message{}, fmt.Errorf("read message of %d bytes: %w: at most %d", len(b), ErrNotISO8583, MaxMessage)
 	}
@@ -177,6 +178,15 @@ func parse(b []byte, tags *Tags, some []*Dialect) (Message, error) {
 	return Message{}, fmt.Errorf("read message of %d bytes: %w", len(b), first)
 }
 
+// deepen has the goroutine's stack grow now, if it must: one that grows while a message is read leaves its old place
+// behind, with what stood there.
+//
+//go:noinline
+func deepen() byte {
+	var room [4096]byte
+	return room[len(dialects)]
+}
+
 // begins tells whether a message type stands at the beginning of b, in the dialect's way.
 func (d *Dialect) begins(b []byte) bool {
 	if len(b) < d.numeric(4) {
@@ -202,8 +212,8 @@ func (d *Dialect) begins(b []byte) bool {
 // walk reads message type, bitmaps and fields. clean tells that all text that is taken is in the characters of the
 // dialect. No error names a value: it may be card data.
 func (d *Dialect) walk(b []byte, tags *Tags) (m Message, clean bool, err error) {
-	clean = true
 	var card []byte
+	var processing, stan, when, date, reference, code, terminal []byte
 	c := cursor{rest: b}
 	if !d.begins(b) {
 		return Message{}, false, fmt.Errorf("%s: %w: no message type", d.Name, ErrNotISO8583)
@@ -241,32 +251,19 @@ func (d *Dialect) walk(b []byte, tags *Tags) (m Message, clean bool, err error) 
 				card = v
 			}
 		case 3:
-			m.Processing = d.digits(v, 6)
+			processing = v
 		case 11:
-			m.STAN = d.digits(v, 6)
+			stan = v
 		case 12:
-			if f.size == 12 { // ISO 8583:1993 has the date in it
-				if at := d.digits(v, 12); len(at) == 12 {
-					m.Date, m.Time = at[2:6], at[6:]
-				}
-				continue
-			}
-			m.Time = d.digits(v, 6)
+			when = v
 		case 13:
-			if d.fields[12].size == 6 {
-				m.Date = d.digits(v, 4)
-			}
+			date = v
 		case 37:
-			m.Reference = d.text(v)
-			clean = clean && m.Reference != ""
+			reference = v
 		case 39:
-			if m.Code = d.text(v); f.kind == digits {
-				m.Code = d.digits(v, f.size)
-			}
-			clean = clean && m.Code != ""
+			code = v
 		case 41:
-			m.Terminal = d.text(v)
-			clean = clean && m.Terminal != ""
+			terminal = v
 		}
 	}
 	if d.ASCII && len(c.rest) == 1 && c.rest[0] == etx {
@@ -275,6 +272,19 @@ func (d *Dialect) walk(b []byte, tags *Tags) (m Message, clean bool, err error) 
 	if len(c.rest) != 0 || c.short {
 		return Message{}, false, fmt.Errorf("%s: %w: %d bytes after the last field", d.Name, ErrInconsistent, len(c.rest))
 	}
+	// Copies are made only now: where this is no message in this dialect, what is taken for a field may be a card's.
+	m.Processing, m.STAN = d.digits(processing, 6), d.digits(stan, 6)
+	if d.fields[12].size == 12 { // ISO 8583:1993 has the date in it
+		if at := d.digits(when, 12); len(at) == 12 {
+			m.Date, m.Time = at[2:6], at[6:]
+		}
+	} else {
+		m.Time, m.Date = d.digits(when, 6), d.digits(date, 4)
+	}
+	if m.Reference, m.Terminal, m.Code = d.text(reference), d.text(terminal), d.text(code); d.fields[39].kind == digits {
+		m.Code = d.digits(code, d.fields[39].size)
+	}
+	clean = (reference == nil || m.Reference != "") && (code == nil || m.Code != "") && (terminal == nil || m.Terminal != "")
 	if d.ASCII && d.EBCDIC {
 		for i := range card { // the message is zeroed, so it may be written over
 			card[i] &= 0x3F
