@@ -32,7 +32,7 @@ type clientFlags struct {
 	offline        *bool // of commands that could ask devices themselves
 }
 
-func addClientFlags(s stdio, f *flag.FlagSet) *clientFlags {
+func addClientFlags(f *flag.FlagSet) *clientFlags {
 	return &clientFlags{
 		command: f.Name(),
 		config:  f.String("config", defaultConfig, "本机配置 `FILE`，守护进程的套接字写在其中\nthe configuration `FILE` of the terminal, which names the daemon's socket"),
@@ -41,7 +41,7 @@ func addClientFlags(s stdio, f *flag.FlagSet) *clientFlags {
 	}
 }
 
-func (c *clientFlags) addOffline(s stdio, f *flag.FlagSet) {
+func (c *clientFlags) addOffline(f *flag.FlagSet) {
 	c.offline = f.Bool("offline", false, "没有守护进程时由本命令直接检查设备；支付应用可能在交易时不要用\nask the devices from here if no daemon runs; not while the payment application may be selling")
 }
 

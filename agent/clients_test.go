@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/firmware-build/housetest"
@@ -422,7 +423,7 @@ func TestReadmeShowsWhatWorks(t *testing.T) {
 func readmeWorks(t *testing.T, examples map[string]string) {
 	_, client, stop := startWithHTTP(t)
 	defer stop()
-	here := func(s string) string { return strings.ReplaceAll(s, hook.SocketPath, client.Path) }
+	here := func(s string) string { return strings.ReplaceAll(s, conf.Socket, client.Path) }
 	if len(examples) != 3 {
 		t.Fatalf("%d kinds of examples: %v", len(examples), examples)
 	}

@@ -34,7 +34,7 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 	list := f.Bool("list", false, "只列出内容\nprint what would be in it")
 	asJSON := f.Bool("json", false, "以 JSON 输出清单\nprint the manifest as JSON")
 	mount := f.String("require-mount", "", "只在 `DIR` 已挂载、文件就在其上时才写：U 盘没插好就不写\nwrite only if `DIR` is mounted and the file lies on it: a USB stick that is not in is no place")
-	client := addClientFlags(s, f)
+	client := addClientFlags(f)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code

@@ -35,7 +35,7 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 		"posdx console --lang en\nposdx console --tty /dev/ttyS1 --baud 9600 --charset gbk")
 	tty := f.String("tty", "", "在这个串口`设备`上；默认在当前终端\nserial `device` to serve; default: the terminal this is started on")
 	baud := f.Int("baud", 115200, "串口`速率`\n`speed` of the serial line")
-	client := addClientFlags(s, f)
+	client := addClientFlags(f)
 	charset := f.String("charset", "", "终端软件的`字符集`：utf-8 或 gbk；默认按 console.charset\n`character set` of the terminal program: utf-8 or gbk; default: console.charset")
 	plain := f.Bool("plain", false, "只逐行输出，用于不能移动光标的终端\nprint lines only, for a terminal without cursor addressing")
 	words, code, ok := parse(s, f, args)

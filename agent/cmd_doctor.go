@@ -59,7 +59,7 @@ func runDoctor(ctx context.Context, s stdio, args []string) int {
 			"Exit codes: 0 well, perhaps with warnings; 4 something is wrong; 2 wrong usage.",
 		"posdx doctor --lang en")
 	asJSON := f.Bool("json", false, jsonUsage)
-	client := addClientFlags(s, f)
+	client := addClientFlags(f)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code

@@ -60,7 +60,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&q.Wait, "wait", "final", "等到`何时`：none 不等，first 第一版，final 最终\nuntil `when` to wait: none first final")
 	f.StringVar(&q.ID, "id", "", "以前那次回答里的`编号`\nthe `id` of an earlier answer")
 	asJSON := f.Bool("json", false, "输出守护进程的回答，每行一个 JSON\nprint the daemon's answers, one JSON object a line")
-	client := addClientFlags(s, f)
+	client := addClientFlags(f)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code

@@ -26,7 +26,7 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 		"Restarts a modem. It is refused unless the configuration allows it for this modem (may_reset), no other program holds the port, and the daemon knows that no sale is running, unsettled or in doubt: not knowing counts as no. The fleet cannot ask for it.\n"+
 			"Exit codes: 0 restarted, 7 refused, and it says why, 1 it did not answer, 2 usage.",
 		"posdx reset modem0 --lang en")
-	client := addClientFlags(s, f)
+	client := addClientFlags(f)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code

@@ -28,7 +28,7 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 		"Prints what the running daemon knows: the terminal, the way to the fleet, every device's latest check, the last diagnosis of a sale. Nothing is touched.\nExit codes: 0, 1 if no daemon runs, 2 usage, 8 if one runs and does not answer.",
 		"posdx status --lang en")
 	asJSON := f.Bool("json", false, jsonUsage)
-	client := addClientFlags(s, f)
+	client := addClientFlags(f)
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -74,8 +74,8 @@ func runCheck(ctx context.Context, s stdio, args []string) int {
 			"Exit codes, the worst of all: 0 all ok; 4 something is bad; 5 something could not be told; 6 nothing ran; 1 the check could not be asked for; 2 wrong usage; 8 the daemon does not answer. What is not fitted or not configured does not count.",
 		"posdx check net.tcp reader\nposdx check modem --json")
 	asJSON := f.Bool("json", false, jsonUsage)
-	client := addClientFlags(s, f)
-	client.addOffline(s, f)
+	client := addClientFlags(f)
+	client.addOffline(f)
 	names, code, ok := parse(s, f, args)
 	if !ok {
 		return code

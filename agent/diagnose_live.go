@@ -31,12 +31,12 @@ type liveFlags struct {
 
 func addLiveFlags(s stdio, f *flag.FlagSet) *liveFlags {
 	l := &liveFlags{
-		clientFlags: addClientFlags(s, f),
+		clientFlags: addClientFlags(f),
 		code:        f.String("code", anyCode, "`应答码`；不写就按现状诊断终端\nthe response `code`; without one the terminal is examined as it is"),
 		scheme:      f.String("scheme", "", "应答码所属的`码表`；不写按配置\nthe code's `table`; empty for the configured one"),
 		origin:      f.String("origin", "unknown", "应答码由`谁`写出：host terminal cashier unknown\n`who` wrote the code: host terminal cashier unknown"),
 	}
-	l.addOffline(s, f)
+	l.addOffline(f)
 	return l
 }
 

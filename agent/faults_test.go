@@ -27,19 +27,19 @@ func TestEveryCauseHasAFault(t *testing.T) {
 	for _, f := range faults() {
 		made[f.cause] = true
 		if seen[f.name] || f.how == "" || f.event.code == "" {
-			t.Errorf("fault %s: twice, or something is missing", f.name)
+			t.Errorf("fault %q of faults_table_test.go: its name stands twice, or it has no how or no code", f.name)
 		}
 		seen[f.name] = true
 	}
 	for _, c := range codes.Builtin().Causes {
 		if !made[c.ID] {
-			t.Errorf("no fault ends in %s", c.ID)
+			t.Errorf("no fault ends in cause %s: add one to faults_table_test.go that makes it happen", c.ID)
 		}
 		delete(made, c.ID)
 	}
 	delete(made, "unexplained")
 	for id := range made {
-		t.Errorf("there is no cause %s", id)
+		t.Errorf("a fault of faults_table_test.go ends in %s, which is no cause of causes.txt", id)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
+	"posdx/codes"
 )
 
 // A saleLock keeps every check away from devices and network from the start of a sale to its end. It is the only one to
@@ -41,8 +42,8 @@ func (l *saleLock) mark(m source.TxnMark, now time.Time) {
 }
 
 // code takes in that a code was seen: the sale that has its code is over. It is not over by a question of a person or
-// the fleet, by what was written before it began, by another sale's trace number, by a sign-in or settlement in the
-// background, and not by an approval on the wire: the card is still in the reader then.
+// the fleet, by what was written before it began, by another sale's trace number, by a sign-in, a settlement or a
+// download in the background, and not by an approval on the wire: the card is still in the reader then.
 func (l *saleLock) code(s source.Seen) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,10 +56,11 @@ func (l *saleLock) code(s source.Seen) {
 		return
 	}
 	if t := s.Txn; t != nil {
-		if len(t.MTI) == 4 && (t.MTI[1] == '5' || t.MTI[1] == '8') {
+		mti := codes.MTI(t.MTI)
+		if mti.Settlement() || mti.Management() {
 			return
 		}
-		if triage.IsSale(report.Event{Txn: t}) && triage.OtherTrace(t.STAN, l.stan) {
+		if !mti.Reversal() && triage.OtherTrace(t.STAN, l.stan) {
 			return
 		}
 	}

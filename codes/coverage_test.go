@@ -179,7 +179,7 @@ func TestStepsSayWhatToSay(t *testing.T) {
 			continue
 		}
 		if zh := c.StepsFor("").ZH; !strings.ContainsAny(zh, "报") && !strings.Contains(zh, "说明") {
-			t.Errorf("%s: %q does not say what to name", c.ID, zh)
+			t.Errorf("cause %s: no step tells whoever calls what to report; one has to say it with 报 or 说明: %q", c.ID, zh)
 		}
 	}
 }

@@ -180,12 +180,6 @@ const (
 	originCashier  = "cashier"
 )
 
-// IsReversal tells whether a message of this type carries the terminal's own reason in field 39: a reversal request or
-// advice (0400, 0401, 0420, 0421) of any version of ISO 8583.
-func IsReversal(mti string) bool {
-	return len(mti) == 4 && mti[1] == '4' && (mti[2] == '0' || mti[2] == '2')
-}
-
 // Resolve returns what a code means at a terminal with a profile, written by an origin (a value of report.Origin).
 //
 // Who wrote a code selects the table. With scheme "" it is the profile's for the host, the terminal's own errors for

@@ -265,11 +265,11 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-func TestIsReversal(t *testing.T) {
+func TestOwnReason(t *testing.T) {
 	for mti, want := range map[string]bool{"0400": true, "0420": true, "0401": true, "0421": true, "1420": true, "0410": false, "0430": false,
 		"0200": false, "": false, "400": false} {
-		if got := IsReversal(mti); got != want {
-			t.Errorf("IsReversal(%q) = %v", mti, got)
+		if got := MTI(mti).OwnReason(); got != want {
+			t.Errorf("%q.OwnReason() = %v", mti, got)
 		}
 	}
 }

@@ -43,6 +43,7 @@ type parser struct {
 	k        *Knowledge
 	files    map[string][]byte // canonical contents by name
 	problems []Problem
+	clashes  []clash
 }
 
 // read takes in every file, in the form that is hashed: no byte order mark and lines ended by LF alone, because a
@@ -134,6 +135,7 @@ func (p *parser) parse() {
 	p.profiles()
 	p.sunsets()
 	p.inference()
+	p.sayClashes()
 	for _, name := range p.names("") {
 		if !known(name) {
 			p.problem(name, 0, "no such data file is known")

@@ -66,13 +66,33 @@ func (p *parser) number(r row, kind, id string, most float64) {
 	n := Number{kind, int(r.number("number", 1, most)), id}
 	list := &p.k.Inference.Numbers
 	if i := slices.IndexFunc(*list, func(o Number) bool { return o.Kind == kind && o.Number == n.Number }); i >= 0 {
-		r.problem("number %d is that of %q already", n.Number, (*list)[i].ID)
+		p.clashes = append(p.clashes, clash{r, n, (*list)[i].ID})
 	}
 	*list = append(*list, n)
 	sort.Slice(*list, func(i, j int) bool {
 		a, b := (*list)[i], (*list)[j]
 		return cmp.Or(strings.Compare(a.Kind, b.Kind), cmp.Compare(a.Number, b.Number)) < 0
 	})
+}
+
+// A clash is a number that was given to something else before.
+type clash struct {
+	row row
+	Number
+	of string
+}
+
+// sayClashes says of every clash which number is free: all are known when all rows are read.
+func (p *parser) sayClashes() {
+	for _, c := range p.clashes {
+		last := 0
+		for _, n := range p.k.Inference.Numbers {
+			if n.Kind == c.Kind {
+				last = max(last, n.Number)
+			}
+		}
+		c.row.problem("number %d is that of %q already; the next free one is %d", c.Number.Number, c.of, last+1)
+	}
 }
 
 // stages of a sale, in their order.

@@ -90,7 +90,7 @@ func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"step for no advice known", "causes.txt", "when query-first\n", "when query-last\n", `no advice "query-last"`},
 		{"unknown actor", "causes.txt", "act carrier", "act courier", `act: "courier" is none of`},
 		{"unknown segment", "causes.txt", "segment modem", "segment modern", `segment: "modern" is none of`},
-		{"number of another cause", "causes.txt", "card.expired number 2 ", "card.expired number 1 ", `number 1 is that of "card.damaged" already`},
+		{"number of another cause", "causes.txt", "card.expired number 2 ", "card.expired number 1 ", `number 1 is that of "card.damaged" already; the next free one is`},
 		{"number out of bounds", "causes.txt", "card.expired number 2 ", "card.expired number 256 ", `"256" is no number from 1 to 255`},
 		{"word that a cause has not", "causes.txt", "\n  stages card\n", "\n  stage card\n", `"stage": a line of a cause begins with one of stages writers zh en`},
 		{"text twice", "causes.txt", "\n  writers terminal\n", "\n  zh 又一个\n  writers terminal\n", "zh stands in line"},

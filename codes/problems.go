@@ -150,7 +150,7 @@ var problemTexts = [...]Text{
 	{"列 cause：没有原因 %q", "column cause: no cause %q"},
 	{"原因 %q 没有适用于 %s 的步骤", "cause %q has no step that goes with %s"},
 	{"缺少原因 %q", "cause %q is missing"},
-	{"编号 %d 已经是 %q 的", "number %d is that of %q already"},
+	{"编号 %d 已经是 %q 的；下一个空号是 %d", "number %d is that of %q already; the next free one is %d"},
 	{"行 %q 没有引到原因和检查，也没有写为什么观察不到", "row %q leads to no cause and check, and no reason says why it is not observable"},
 	{"列 causes：没有原因 %q", "column causes: no cause %q"},
 	{"原因 %q 的一个步骤提到建议 %q", "a step of cause %q offers remedy %q"},

@@ -115,7 +115,7 @@ func (s *state) thisRequest(first string) (state, retry string) {
 		return report.MoneyUnknown, report.RetryQueryFirst // the host said something that no table explains
 	case s.offlineApproved():
 		return report.MoneyApproved, report.RetryNo
-	case isAdvice(t.mti) || isRepeat(t.mti):
+	case t.mti.Advice() || t.mti.Repeat():
 		// A sale was made offline, or tried before; what this message brought says nothing of that one.
 		return report.MoneyUnknown, report.RetryQueryFirst
 	case host && s.ev.Origin == report.OriginCashier:
@@ -151,7 +151,7 @@ func (s *state) thisRequest(first string) (state, retry string) {
 func (s *state) contradicted() bool {
 	t := &s.txn
 	return s.ev.Origin == report.OriginHost || // a host wrote the code
-		isResponse(t.mti) || t.responseMS != nil && *t.responseMS > 0 || // an answer was seen or timed
+		t.mti.Response() || t.responseMS != nil && *t.responseMS > 0 || // an answer was seen or timed
 		t.old || // the evidence is of an earlier transaction
 		s.speaksOfLater() || s.mayMeanLater() || slices.Contains(approvals, s.prior.Topic) // approved, perhaps offline
 }
@@ -274,17 +274,17 @@ func (s *state) hostVerdict() bool {
 	return s.txn.answered(s.ev.Origin) && !s.ownCode() && s.ev.Origin != report.OriginUnknown &&
 		(s.res.Usable || s.ev.Origin == report.OriginHost || s.ev.Origin == report.OriginCashier && len(s.ev.Code) == 2 &&
 			s.res.Known) &&
-		(s.ev.Origin != report.OriginTerminal || isResponse(s.txn.mti))
+		(s.ev.Origin != report.OriginTerminal || s.txn.mti.Response())
 }
 
 // reversing tells whether the message that carried the code belongs to a reversal: then an earlier request is being
 // taken back, and its own fate counts.
 func (s *state) reversing() bool {
-	return len(s.txn.mti) == 4 && s.txn.mti[1] == '4'
+	return s.txn.mti.Reversal()
 }
 
 func (s *state) reversalState() (state, retry string) {
-	if s.hostVerdict() && isResponse(s.txn.mti) && s.prior.Topic == "success" {
+	if s.hostVerdict() && s.txn.mti.Response() && s.prior.Topic == "success" {
 		// The host took back what the reversal named. Nothing is to be repeated; a payment that is still owed is a new sale,
 		// and whether one is owed shows the journal: what was taken back may itself have been a void.
 		return report.MoneyDeclined, report.RetryQueryFirst
@@ -316,30 +316,15 @@ func cardless(retry string) string {
 	return retry
 }
 
-// settlement tells reconciliation messages (x5xx), which compare totals.
-func (s *state) settlement() bool {
-	return len(s.txn.mti) == 4 && s.txn.mti[1] == '5'
-}
-
-// signIn tells network management messages, and those of files and administration, which charge nobody.
-func (s *state) signIn() bool {
-	return len(s.txn.mti) == 4 && strings.IndexByte("368", s.txn.mti[1]) >= 0
-}
-
-// isAdvice tells advices and notifications, their responses included: they report what was done already (third digit 2
-// to 7 in every version of ISO 8583).
-func isAdvice(mti string) bool { return len(mti) == 4 && mti[2] >= '2' && mti[2] <= '7' }
-
-// isRepeat tells repeats: the last digit, of the one who sent the message, is odd.
-func isRepeat(mti string) bool {
-	return len(mti) == 4 && mti[3] >= '0' && mti[3] <= '9' && (mti[3]-'0')%2 == 1
-}
+// settlement and signIn tell messages that charge nobody: of totals, and of network, files and administration.
+func (s *state) settlement() bool { return s.txn.mti.Settlement() }
+func (s *state) signIn() bool     { return s.txn.mti.Management() }
 
 // offlineApproved tells whether the card approved the sale without the host. A request that left may have been answered
 // otherwise; an advice reports the sale as it was made.
 func (s *state) offlineApproved() bool {
 	return s.res.Scheme == codes.SchemeCard && s.res.Known && slices.Contains([]string{"Y1", "Y2", "Y3"}, s.ev.Code) &&
-		(!yes(s.txn.sent) || isAdvice(s.txn.mti) && !isResponse(s.txn.mti))
+		(!yes(s.txn.sent) || s.txn.mti.Advice() && !s.txn.mti.Response())
 }
 
 // neverRead tells whether the terminal's own code says that the stripe was not read, and nothing speaks of a message:

@@ -10,7 +10,8 @@ import (
 
 // txnFacts is what is known of the transaction. A nil pointer is not known.
 type txnFacts struct {
-	mti, entry            string
+	mti                   codes.MTI
+	entry                 string
 	sent, answer          *bool
 	clash                 bool // two witnesses contradict each other about what was sent or answered
 	old                   bool // the check that should know is of an earlier transaction
@@ -22,7 +23,7 @@ type txnFacts struct {
 func readTxn(ev *report.Event, r *evidence.Reading) txnFacts {
 	var t txnFacts
 	if x := ev.Txn; x != nil {
-		t.mti, t.entry = x.MTI, x.Entry
+		t.mti, t.entry = codes.MTI(x.MTI), x.Entry
 		t.sent, t.answer = x.Sent, x.HostAnswerSeen
 		t.connectMS, t.responseMS = float(x.ConnectMS), float(x.ResponseMS)
 	}
@@ -84,11 +85,6 @@ func float(v *int64) *float64 {
 func yes(b *bool) bool { return b != nil && *b }
 func no(b *bool) bool  { return b != nil && !*b }
 
-// isResponse tells whether a message of this type is an answer: its third digit is odd in every version of ISO 8583.
-func isResponse(mti string) bool {
-	return len(mti) == 4 && mti[2] >= '0' && mti[2] <= '9' && (mti[2]-'0')%2 == 1
-}
-
 // answered tells whether a host really answered, so that the way to it worked a moment ago. A code said to come from
 // the host although no answer was seen was made up on this side.
 func (t *txnFacts) answered(origin report.Origin) bool {
@@ -108,12 +104,12 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 	origin, scheme := string(ev.Origin), ev.Scheme
 	answered := t.answered(ev.Origin)
 	// A reversal request carries the terminal's own reason in field 39; the answer to one carries the host's verdict.
-	ownReason := codes.IsReversal(t.mti) && (ev.Origin == report.OriginTerminal || ev.Origin == report.OriginUnknown) &&
+	ownReason := t.mti.OwnReason() && (ev.Origin == report.OriginTerminal || ev.Origin == report.OriginUnknown) &&
 		len(ev.Code) <= 2
 	switch {
 	case ownReason:
 		scheme, origin = codes.SchemeReversal, string(report.OriginTerminal)
-	case ev.Origin == report.OriginTerminal && answered && isResponse(t.mti) && len(ev.Code) <= 2:
+	case ev.Origin == report.OriginTerminal && answered && t.mti.Response() && len(ev.Code) <= 2:
 		origin = string(report.OriginHost) // the terminal shows what the host answered
 	}
 	res = k.Resolve(p, scheme, ev.Code, origin)
@@ -154,7 +150,7 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 		trust = evidence.Choose(answered, 0.6, evidence.Choose(t.answer == nil && t.sent == nil, 0.25, 0.08))
 	default:
 		if trust = evidence.Choose(no(t.answer), 0.15, 0.5); answered {
-			trust = evidence.Choose(isResponse(t.mti), 0.95, 0.85)
+			trust = evidence.Choose(t.mti.Response(), 0.95, 0.85)
 		}
 	}
 	if !res.Usable && !own && (origin == string(report.OriginHost) || res.Rows > 1) {

@@ -32,7 +32,7 @@ func (r *Reading) session() {
 	age, dated := it.num(SigninAgeS)
 	result := it.str(LastSigninResult)
 	good := signInGood(result)
-	saleCode := !strings.HasPrefix(s.MTI, "08") && s.Answered
+	saleCode := !s.MTI.Network() && s.Answered
 	switch {
 	case result == "none":
 		r.add("session.no-reply", it, 1)

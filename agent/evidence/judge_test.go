@@ -101,3 +101,14 @@ func TestFindingsOfTheTableAreMade(t *testing.T) {
 
 // usedByName are findings of one check that Go asks for.
 const usedByName = "internet.portal dns.slow clock.untrusted signal.ok signal.bad cert.own-ended cert.client-expired cert.client-refused reg.ok reads.wearing cpu.high kernel.hung"
+
+// TestSignInReadsNoCard: in every version of ISO 8583 a sign-in is none of a card, however the entry was told.
+func TestSignInReadsNoCard(t *testing.T) {
+	sent := true
+	for mti, reads := range map[codes.MTI]bool{"0200": true, "1200": true, "0800": false, "1804": false, "2804": false} {
+		found := foundFor(Sale{Event: &report.Event{Code: "96"}, MTI: mti, Entry: "chip", Sent: &sent})
+		if _, got := found["entry.read"]; got != reads {
+			t.Errorf("%s: a card was read: %v", mti, got)
+		}
+	}
+}

@@ -138,8 +138,9 @@ type Finding struct {
 // pointer is not known.
 type Sale struct {
 	Event        *report.Event
-	Topic        string   // what the code is about (codes.TopicRule)
-	MTI, Entry   string   // as in report.Txn; "" is not known
+	Topic        string // what the code is about (codes.TopicRule)
+	MTI          codes.MTI
+	Entry        string   // how the card was read, as in report.Txn; "" is not known
 	Sent, Answer *bool    // the request left; an answer of the host was seen
 	Clash        bool     // two witnesses contradict each other about one of these
 	ConnectMS    *float64 // how long connecting to the host took

@@ -1,8 +1,6 @@
 package evidence
 
 import (
-	"strings"
-
 	"posdx/agent/report"
 )
 
@@ -91,10 +89,10 @@ func (r *Reading) entry(say func(string, float64)) {
 		say("entry.not-manual", 1)
 		say("entry.qr", 1)
 	}
-	if len(s.MTI) == 4 && s.MTI[1] == '8' {
+	if s.MTI.Network() {
 		say("signin.message", 1)
 	}
-	if s.MTI != "" && s.Entry != "" && s.Entry != "code" && !strings.HasPrefix(s.MTI, "08") &&
+	if s.MTI != "" && s.Entry != "" && s.Entry != "code" && !s.MTI.Network() &&
 		(yes(s.Sent) || s.ConnectMS != nil) {
 		say("entry.read", 1)
 	}

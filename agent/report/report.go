@@ -64,6 +64,13 @@ type Txn struct {
 	HostAnswerSeen *bool  `json:"host_answer_seen,omitempty"`
 }
 
+// MaxCode is how many characters a response code has at most, those of makers with names for their errors included.
+const MaxCode = 64
+
+// TraceDigits is the length of a trace number (ISO 8583 field 11). What is longer is a reference (field 37), which many
+// hosts end with it.
+const TraceDigits = 6
+
 // CardSchemes are the words for whose card it was. That is no card data: some hundred million cards share one.
 var CardSchemes = []string{"unionpay", "visa", "mastercard", "amex", "jcb", "diners", "discover", "maestro", "mir",
 	"rupay", "elo", "troy", "girocard", "interac", "eftpos", "other"}

@@ -16,7 +16,9 @@ type SiteWord struct {
 const MaxSiteWord = 512
 
 // Check reports whether a word may be heeded: its code has a code's length and could not be a card number.
-func (w SiteWord) Check() bool { return w.Code != "" && len(w.Code) <= 64 && !Suspect([]byte(w.Code)) }
+func (w SiteWord) Check() bool {
+	return w.Code != "" && len(w.Code) <= MaxCode && !Suspect([]byte(w.Code))
+}
 
 // siteKey is a site's part of a topic: a hash, so that no topic names a place.
 func siteKey(site string) string {

@@ -210,7 +210,7 @@ func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUV
 		v.Outcome, v.Bytes = o, e.bytes
 		return v, nil
 	}
-	stopped := func(err error) (MTUView, error) {
+	stopped := func() (MTUView, error) {
 		if ctx.Err() != nil {
 			return finish(Stopped)
 		}
@@ -218,7 +218,7 @@ func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUV
 	}
 	small, _, err := passes(e.overhead() + len(e.nonce))
 	if err != nil {
-		return stopped(err)
+		return stopped()
 	}
 	if !small {
 		return finish(Timeout)
@@ -233,11 +233,11 @@ func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUV
 	for i, size := range sizes {
 		ok, told, err := passes(size)
 		if err != nil {
-			return stopped(err)
+			return stopped()
 		}
 		if ok && silent == 1 && i > 0 { // a line that loses three in a row is none that swallows all of a size
 			if again, _, err := passes(sizes[i-1]); err != nil {
-				return stopped(err)
+				return stopped()
 			} else if again {
 				size, silent = sizes[i-1], 0
 			}
@@ -251,7 +251,7 @@ func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUV
 			for range 2 {
 				small, _, err := passes(e.overhead() + len(e.nonce))
 				if err != nil {
-					return stopped(err)
+					return stopped()
 				}
 				if !small {
 					return finish(Timeout)

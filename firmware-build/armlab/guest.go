@@ -25,6 +25,7 @@ import (
 // A lab is at most one running guest and what is at the far ends of its lines.
 type lab struct {
 	work, kernel string
+	programs     string // to measure
 	cuts, hours  int
 	away         time.Duration
 

@@ -29,6 +29,7 @@ func main() {
 	flag.DurationVar(&l.away, "away", 4*time.Minute, "how long the broker is away")
 	flag.IntVar(&l.cuts, "cuts", 5, "how often the power is cut in each scenario of cuts")
 	flag.IntVar(&l.hours, "hours", 24, "of the simulated day; fewer are scaled up")
+	flag.StringVar(&l.programs, "programs", "", "the `NAMES` of those to measure, with commas; all unless told")
 	only := flag.String("only", "", "the scenarios to run, by `NAMES` with commas")
 	list := flag.Bool("list", false, "list the scenarios")
 	try := flag.String("try", "", "instead of scenarios, a `FILE` with commands for the shell of a guest in which posdx runs")

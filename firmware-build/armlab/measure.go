@@ -67,6 +67,9 @@ func measure(ctx context.Context, l *lab) (string, error) {
 	var table strings.Builder
 	table.WriteString("\n| program | file kB | PSS kB | RSS kB | anonymous kB | PSS least to most | CPU ms/min | wake-ups/s | to disk B/min | on the wire B/min | ready s |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, o := range others {
+		if l.programs != "" && !slices.Contains(strings.Split(l.programs, ","), o.name) {
+			continue
+		}
 		row, err := o.measure(l)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", o.name, err)

@@ -346,22 +346,23 @@ func sum(s string) string {
 	return hex.EncodeToString(h[:])
 }
 
-func parseCSR(der []byte) (*x509.CertificateRequest, *ecdsa.PublicKey, error) {
+// parseCSR reads a request for a certificate and checks that its key, one of P-256, has signed it.
+func parseCSR(der []byte) (*x509.CertificateRequest, error) {
 	csr, err := x509.ParseCertificateRequest(der)
 	if err != nil || csr.CheckSignature() != nil {
-		return nil, nil, ErrRequest
+		return nil, ErrRequest
 	}
 	key, ok := csr.PublicKey.(*ecdsa.PublicKey)
 	if !ok || key.Curve != elliptic.P256() {
-		return nil, nil, ErrRequest
+		return nil, ErrRequest
 	}
-	return csr, key, nil
+	return csr, nil
 }
 
 // Enroll issues the first certificate for a token. The same request may be sent again while the token is valid, since
 // its answer may have been lost; another key may not use the token.
 func (a *Authority) Enroll(ctx context.Context, r terminal.Request) (terminal.Answer, report.Address, error) {
-	csr, _, err := parseCSR(r.CSR)
+	csr, err := parseCSR(r.CSR)
 	if err != nil {
 		return terminal.Answer{}, report.Address{}, err
 	}
@@ -384,7 +385,7 @@ func (a *Authority) Renew(ctx context.Context, r terminal.Request) (terminal.Ans
 	if err != nil {
 		return terminal.Answer{}, none, ErrRequest
 	}
-	csr, _, err := parseCSR(r.CSR)
+	csr, err := parseCSR(r.CSR)
 	if err != nil {
 		return terminal.Answer{}, none, err
 	}

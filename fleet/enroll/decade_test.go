@@ -134,7 +134,6 @@ func live(policy Policy, terminals int, seed uint64, hasty bool) lived {
 		broker *brokerModel
 		next   int // day on which it does something
 		failed int // days in a row without being let in
-		away   int // power is off until this day
 	}
 	list := make([]*term, terminals)
 	d.upkeep(fleetNow(0))

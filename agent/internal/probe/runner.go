@@ -18,6 +18,9 @@ const grace = 200 * time.Millisecond
 // not stop the checks for ever. Three minutes is longer than every timer for PIN entry and for the answer in use.
 const saleLimit = 3 * time.Minute
 
+// telling is how long those that are told of a change may take for what they do with it, before it is quiet again.
+const telling = 3 * time.Second
+
 // minPause keeps background checks apart, so that a list of probes with short freshness cannot eat the idle budget.
 const minPause = 20 * time.Second
 
@@ -44,7 +47,8 @@ type Runner struct {
 	// Failed is told when a reader, PIN pad, printer or modem is found to have failed; may be nil. To be set before Run.
 	Failed func()
 
-	// Rests is called when a round of background checks is over; may be nil. To be set before Background.
+	// Rests is called when a round of background checks is over, and once more when those that were told of a change
+	// are done with it; may be nil. To be set before Background.
 	Rests func()
 }
 
@@ -344,15 +348,15 @@ func (r *Runner) Background(ctx context.Context, changed func()) error {
 				next = due[i]
 			}
 		}
+		var told <-chan time.Time
 		if len(run) > 0 {
 			before := r.verdicts()
 			r.Run(ctx, run, nil)
 			if changed != nil && r.differs(before) {
 				changed()
+				told = time.After(telling)
 			}
-			if r.Rests != nil {
-				r.Rests()
-			}
+			r.rests()
 		}
 		t := time.NewTimer(max(time.Until(next), minPause))
 		for waiting := true; waiting; {
@@ -362,10 +366,18 @@ func (r *Runner) Background(ctx context.Context, changed func()) error {
 				return nil
 			case answer := <-r.pings:
 				answer()
+			case <-told:
+				r.rests()
 			case <-t.C:
 				waiting = false
 			}
 		}
+	}
+}
+
+func (r *Runner) rests() {
+	if r.Rests != nil {
+		r.Rests()
 	}
 }
 

@@ -134,8 +134,9 @@ func TestBackgroundSleepsBetween(t *testing.T) {
 		if runs != 11 || changes != 1 {
 			t.Errorf("got %d runs and %d changes in ten minutes, want 11 and 1", runs, changes)
 		}
-		if rests != 11 {
-			t.Errorf("%d times it was said that a round is over, want 11", rests)
+		// What is told of a change works on when the round is over.
+		if rests != 11+changes {
+			t.Errorf("%d times it was said that a round is over, want 11 and one more for each change", rests)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 
 // Lengths of what is let in.
 const (
-	MaxCode     = 64 // characters, as the contract says
+	MaxCode     = report.MaxCode
 	MaxScheme   = 32
 	MaxSTAN     = 12 // field 11 has 6 digits, reference numbers of some hosts 12
 	MaxTerminal = 16 // field 41 has 8, some gateways' names 16
@@ -118,12 +118,9 @@ func Numeric(s string, min, max int) bool {
 	return true
 }
 
-// traceDigits is the length of field 11.
-const traceDigits = 6
-
 // Trace returns what is kept of a trace number of up to MaxSTAN digits: its last six. Twelve digits may be a host's
 // reference, which ends with the trace number, or the beginning of a card number; six identify a sale and no card.
-func Trace(v []byte) []byte { return v[max(0, len(v)-traceDigits):] }
+func Trace(v []byte) []byte { return v[max(0, len(v)-report.TraceDigits):] }
 
 // PartOfCard reports whether text[from:to] lies within a card number, whole or masked, or a track. Six or twelve
 // digits that a pattern takes out of one are no trace number. Groups may stand apart by blanks of any kind, dashes,

@@ -9,6 +9,7 @@ import (
 
 	"posdx/agent/evidence"
 	"posdx/agent/report"
+	"posdx/codes"
 )
 
 const (
@@ -180,14 +181,11 @@ func (h *history) trim(now time.Time) {
 	h.seen = slices.Delete(h.seen, 0, cut)
 }
 
-// IsSale reports whether a message is a payment, and not another message of a terminal to its host, such as a sign-in.
-func IsSale(ev report.Event) bool { return isSale(ev) }
-
-// isSale reports whether a message is a payment: a sign-in (08xx) or a settlement (05xx) that goes well is no approval.
-// A message whose type is not known is taken for a payment.
+// isSale reports whether a code is of a payment: a sign-in or a settlement that goes well is no approval. A message
+// whose type is not known is taken for a payment.
 func isSale(ev report.Event) bool {
-	mti := txn(ev).MTI
-	return len(mti) != 4 || mti[1] == '1' || mti[1] == '2'
+	mti := codes.MTI(txn(ev).MTI)
+	return len(mti) != 4 || mti.Payment()
 }
 
 // approve counts a sale that ended well.

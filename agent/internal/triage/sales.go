@@ -114,9 +114,6 @@ func (o *sale) may(g sighting) bool {
 	return o.approved || o.code == g.code && (o.scheme == g.scheme || o.scheme == "" || g.scheme == "")
 }
 
-// traceDigits is the length of field 11; what is longer is a reference, field 37, which many hosts end with it.
-const traceDigits = 6
-
 // sameTrace compares two trace numbers; some sources leave out the zeroes at the front. known is false where they
 // cannot be compared: one of them is missing, or of another kind.
 func sameTrace(a, b string) (same, known bool) {
@@ -127,8 +124,8 @@ func sameTrace(a, b string) (same, known bool) {
 	if x == "" || y == "" {
 		return false, false
 	}
-	if len(a) <= traceDigits && len(b) > traceDigits && len(y) > traceDigits {
-		same = strings.TrimLeft(b[len(b)-traceDigits:], "0") == x
+	if len(a) <= report.TraceDigits && len(b) > report.TraceDigits && len(y) > report.TraceDigits {
+		same = strings.TrimLeft(b[len(b)-report.TraceDigits:], "0") == x
 		return same, same
 	}
 	return x == y, true

@@ -17,9 +17,6 @@ import (
 	"posdx/agent/report"
 )
 
-// SocketPath is where the daemon listens unless it is told otherwise.
-const SocketPath = "/run/posdx/hook.sock"
-
 // maxAnswer bounds one line from the daemon: a state with its evidence and a diagnosis has about 40 kB.
 const maxAnswer = 1 << 20
 
