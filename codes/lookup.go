@@ -123,16 +123,26 @@ func exact(rows []Meaning, code string) []Meaning {
 	return rows[from:to]
 }
 
-// bare returns the rows whose code is this one behind its colon: E5 finds newpos:E5.
+// bare returns the rows whose code is this one behind its colon: E5 finds newpos:E5. A name that any program may give
+// its errors is that alone, though a maker has one like it: whoever writes for the maker writes its prefix too.
 func bare(table []Meaning, code string) []Meaning {
-	var found []Meaning
+	var found, anyProgram []Meaning
 	for i := range table {
 		if _, name, ok := strings.Cut(table[i].Code, ":"); ok && strings.EqualFold(name, code) {
 			found = append(found, table[i])
+			if table[i].Class == ClassAnyName {
+				anyProgram = append(anyProgram, table[i])
+			}
 		}
+	}
+	if len(anyProgram) > 0 {
+		return anyProgram
 	}
 	return found
 }
+
+// ClassAnyName is the class of names that any program may give its errors; no maker's table says what they mean.
+const ClassAnyName = "string"
 
 // All returns every meaning of a code in every scheme, in the order of the schemes' names.
 func (k *Knowledge) All(code string) []Meaning {

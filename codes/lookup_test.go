@@ -306,3 +306,35 @@ func BenchmarkResolve(b *testing.B) {
 		k.Resolve(p, "", "97", "host")
 	}
 }
+
+// TestNamesOfAnyProgramAreNoMakers: a name that any program may use stays that, though a maker's table has the same.
+func TestNamesOfAnyProgramAreNoMakers(t *testing.T) {
+	k := Builtin()
+	p, _ := k.Profile("unionpay")
+	shared := 0
+	for _, m := range k.Meanings {
+		_, name, ok := strings.Cut(m.Code, ":")
+		if !ok || m.Class != ClassAnyName {
+			continue
+		}
+		r := k.Resolve(p, "", name, originTerminal)
+		if r.Meaning.Code != m.Code || r.Rows > 1 {
+			t.Errorf("%s is read as %s, one of %d rows", name, r.Meaning.Code, r.Rows)
+		}
+		if len(exactBehindColon(k, name)) > 1 {
+			shared++
+		}
+	}
+	if shared == 0 {
+		t.Error("no name is shared with a maker: the test is blind")
+	}
+}
+
+func exactBehindColon(k *Knowledge, name string) (list []string) {
+	for _, m := range k.Meanings {
+		if _, behind, ok := strings.Cut(m.Code, ":"); ok && strings.EqualFold(behind, name) {
+			list = append(list, m.Code)
+		}
+	}
+	return list
+}

@@ -712,3 +712,24 @@ func TestTimedAnswerOfNothingSent(t *testing.T) {
 		}
 	}
 }
+
+// TestAnotherIssuerAtTheHostAlone: the host's certificate was signed by somebody new, other places' are as ever. The
+// host changed its authority, or somebody stands between; neither is told from here, so nobody is sent, and a test is
+// offered. What other terminals see decides it.
+func TestAnotherIssuerAtTheHostAlone(t *testing.T) {
+	k := knowledge(t)
+	look := []report.Evidence{
+		found("net.tls", report.Bad, report.Facts{"target": "host-primary", "outcome": "unknown-ca", "issuer": "new"}),
+		found("board.clock", report.OK, report.Facts{"offset_s": 0.1, "trusted": true}),
+		{Check: "net.tls", Subject: "fleet-broker", Status: report.OK, Facts: report.Facts{"target": "broker", "outcome": "ok", "ms": 90.0}},
+	}
+	d := Explain(local("ConnectError"), look, k, Options{})
+	if !d.Abstained || d.NextTest == nil || !slices.Contains(d.CannotSeparate, "host.tls") ||
+		!slices.Contains(d.CannotSeparate, "wan.tls") {
+		t.Errorf("abstained %v, remaining %v, next test %v", d.Abstained, d.CannotSeparate, d.NextTest)
+	}
+	others := found("fleet.advisory", report.Bad, report.Facts{"scope": "acquirer", "terminals": 80.0, "share_pct": 60.0, "age_s": 60.0})
+	if d := Explain(local("ConnectError"), append(look, others), k, Options{}); d.Abstained || d.Causes[0].ID != "host.tls" {
+		t.Errorf("others see it: abstained %v, %s", d.Abstained, d.Causes[0].ID)
+	}
+}

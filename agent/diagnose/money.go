@@ -220,7 +220,7 @@ func (s *state) mayMeanLater() bool {
 	if !s.res.Known {
 		return s.f.SpeaksOfLater(s.ev.Code)
 	}
-	if s.res.Meaning.Class == anyName {
+	if s.res.Meaning.Class == codes.ClassAnyName {
 		return s.f.SpeaksOfLater(s.ev.Code) && !s.stoppedBefore()
 	}
 	if s.res.Usable || s.res.Rows < 2 || s.stoppedBefore() {
@@ -231,9 +231,6 @@ func (s *state) mayMeanLater() bool {
 			slices.Contains(afterSending, s.f.Topic(m)) || s.f.SpeaksOfLater(m.Text.EN) || s.f.SpeaksOfLater(m.Text.ZH)
 	})
 }
-
-// anyName is the class of names that any program may give its errors; no maker's table says what they mean.
-const anyName = "string"
 
 // stoppedBefore tells whether the checks found a way that lets nothing through, or storage on which no reversal can be
 // noted, as must be before anything is sent: a second witness for the claim that nothing was, where the code itself

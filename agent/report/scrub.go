@@ -109,11 +109,12 @@ func compactTime(b []byte) bool {
 
 // groups looks for digits in groups, as cards print them (4 or 6 first) or as dumps do (1 or 2 each).
 func groups(b []byte, at int) int {
-	var card [maxCard]byte
 	n, found, first := 0, 0, pastDigits(b, at)-at
 	if first != 1 && first != 2 && first != 4 && first != 6 {
 		return 0
 	}
+	var card [maxCard]byte
+	defer clear(card[:]) // a stack that rests keeps what lay on it
 	for i := at; ; {
 		end := pastDigits(b, i)
 		if n+end-i > maxCard || first <= 2 && end-i > first {

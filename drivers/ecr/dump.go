@@ -19,7 +19,7 @@ func ParseDump(text []byte, dialects ...*Dialect) (Message, error) {
 		return Message{}, errNoType
 	}
 	raw := undump(text)
-	defer clear(raw)
+	defer clear(raw[:cap(raw)])
 	m, err := parseFramed(raw, dialects)
 	chars := bytes.TrimSpace(text)
 	if len(chars) == 0 || chars[0] < '0' || chars[0] > '9' {

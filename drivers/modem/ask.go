@@ -51,7 +51,7 @@ type Radio string
 const (
 	RadioUnknown Radio = ""
 	RadioOn      Radio = "on"
-	RadioOff     Radio = "off"          // CFUN 0, 2, 3 or 4 (27.007 8.2): flight mode
+	RadioOff     Radio = "off"          // CFUN 0, 2, 3 or 4 (27.007 8.2), or 7: flight mode
 	Deregistered Radio = "deregistered" // COPS 2 (27.007 7.3): told to leave the network
 )
 
@@ -318,7 +318,8 @@ func (v *visit) registration() {
 	}
 }
 
-// radio asks a modem that is not registered whether it is allowed to be. A function level above 4 is the maker's own.
+// radio asks a modem that is not registered whether it is allowed to be. A function level above 4 is the maker's own; 7
+// is off line with Qualcomm's and u-blox's.
 func (v *visit) radio() {
 	if on := v.r.Registration; on == RegHome || on == RegRoaming {
 		v.r.Radio = RadioOn
@@ -333,7 +334,7 @@ func (v *visit) radio() {
 		switch f[0].text {
 		case "1":
 			v.r.Radio = RadioOn
-		case "0", "2", "3", "4":
+		case "0", "2", "3", "4", "7":
 			v.r.Radio = RadioOff
 		}
 	}

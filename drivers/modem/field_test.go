@@ -136,7 +136,7 @@ func TestRadioSwitchedOff(t *testing.T) {
 		cfun, cops string
 		want       Radio
 	}{
-		{"+CFUN: 4\r\n\r\nOK", "", RadioOff}, {"+CFUN: 0\r\n\r\nOK", "", RadioOff}, {"+CFUN: 4,0\r\n\r\nOK", "", RadioOff},
+		{"+CFUN: 4\r\n\r\nOK", "", RadioOff}, {"+CFUN: 0\r\n\r\nOK", "", RadioOff}, {"+CFUN: 4,0\r\n\r\nOK", "", RadioOff}, {"+CFUN: 7\r\n\r\nOK", "", RadioOff},
 		{"+CFUN: 1,0\r\n\r\nOK", "", RadioOn}, {"+CFUN: 1\r\n\r\nOK", "+COPS: 2\r\n\r\nOK", Deregistered}, {"+CFUN: 5\r\n\r\nOK", "", RadioUnknown}, {"ERROR", "", RadioUnknown},
 	} {
 		synctest.Test(t, func(t *testing.T) {

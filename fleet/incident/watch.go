@@ -331,6 +331,7 @@ func (w *Watch) close(ctx context.Context, now time.Time, silences []store.Sight
 			}
 			list = slices.Concat(reports, silences)
 		}
+		fresh := first == 1
 		heard := map[int64]bool{}
 		for _, s := range reports {
 			if s.At.Estate == estate {
@@ -338,9 +339,10 @@ func (w *Watch) close(ctx context.Context, now time.Time, silences []store.Sight
 			}
 		}
 		for h := max(first, this-int64(SlowWindow/time.Hour)+1); h < this; h++ {
-			if !heard[h] && h < hourOf(w.began) {
-				continue // nothing was reported, or this fleet did not run: an hour that teaches nothing
+			if !heard[h] && (fresh || h < hourOf(w.began)) {
+				continue // before the estate's first report, or this fleet did not run: an hour that teaches nothing
 			}
+			fresh = false
 			begin, end := time.Unix(h*3600, 0), time.Unix((h+1)*3600, 0)
 			rows := w.season.Sold(estate, h, places, w.selling[h])
 			rows = append(rows, w.season.Close(estate, h, list, places, func(cause string) bool {

@@ -255,10 +255,10 @@ func TestHoursThatNobodyWatchedTeachNothing(t *testing.T) {
 		put(at(i).Topic("status"), []byte(`{"state":"online","reason":"","boot_id":"boot-1"}`), t0)
 	}
 	n := 0
-	tell := func(when time.Time) {
+	tell := func(when time.Time, estate string) {
 		t.Helper()
 		n++
-		a := sample.New("shop", at(1).Terminal)
+		a := sample.New(estate, at(1).Terminal)
 		a.Seq = uint64(n)
 		topic, payload := a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "51", "account.funds", "issuer"))
 		put(topic, payload, when)
@@ -267,9 +267,9 @@ func TestHoursThatNobodyWatchedTeachNothing(t *testing.T) {
 		return &Watch{Source: db, Publish: (&shelf{kept: map[string]string{}}).publish, Changed: func() {},
 			Log: slog.New(slog.DiscardHandler)}
 	}
-	known := func() (hours []int64) {
+	known := func(estate string) (hours []int64) {
 		err := db.Seasons(t.Context(), t0.Add(-SlowWindow), func(r store.SeasonRow) {
-			if r.Cause == "" && r.Dim == "" {
+			if r.Estate == estate && r.Cause == "" && r.Dim == "" {
 				hours = append(hours, r.Hour-hourOf(t0))
 			}
 		})
@@ -285,15 +285,20 @@ func TestHoursThatNobodyWatchedTeachNothing(t *testing.T) {
 		if err := w.Look(t.Context(), t0.Add(time.Duration(hours)*time.Hour)); err != nil {
 			t.Fatal(err)
 		}
-		if got := known(); !slices.Equal(got, want) {
+		if got := known("shop"); !slices.Equal(got, want) {
 			t.Errorf("after %d hours these are known: %v, want %v", hours, got, want)
 		}
 	}
-	tell(t0)
+	tell(t0, "shop")
 	look(0)
 	look(2, 0, 1)
-	tell(t0.Add(7 * time.Hour))
+	tell(t0.Add(7*time.Hour), "shop")
 	w = fresh() // it did not run since
 	look(8, 0, 1, 7)
-	look(10, 0, 1, 7, 8, 9)
+	tell(t0.Add(12*time.Hour), "shop")
+	tell(t0.Add(12*time.Hour), "kiosk") // an estate that is new
+	look(13, 0, 1, 7, 8, 9, 10, 11, 12)
+	if got := known("kiosk"); !slices.Equal(got, []int64{12}) {
+		t.Errorf("of a new estate these are known: %v", got)
+	}
 }

@@ -38,7 +38,7 @@ func TestDays(t *testing.T) {
 		for _, l := range s.Lines {
 			t.Log(l.EN)
 		}
-		if s.False > 3 {
+		if s.False > 1 {
 			t.Errorf("day %d without incidents: %d found", day+1, s.False)
 		}
 	}
@@ -52,7 +52,7 @@ func TestDays(t *testing.T) {
 	var b strings.Builder
 	s.Print(&b, "en")
 	t.Logf("%d terminals, in %s:\n%s", n, time.Since(began).Round(time.Millisecond), b.String())
-	if s.Found < s.Truths-2 || s.False > 2 {
+	if s.Found < s.Truths-1 || s.False > 1 {
 		t.Errorf("worse than it was: %+v", s)
 	}
 }

@@ -72,11 +72,11 @@ func TestStatementsArePlannedOnce(t *testing.T) {
 			t.Fatalf("%d stored, want %d: %v", r.Stored, n, err)
 		}
 	}
-	season := func(sites int) {
+	season := func(causes int) {
 		t.Helper()
 		var rows []SeasonRow
-		for n := range sites {
-			rows = append(rows, SeasonRow{Estate: "shop", Cause: "c", Dim: "site", Value: fmt.Sprint(n), Hour: 1, Terminals: 1})
+		for n := range causes {
+			rows = append(rows, SeasonRow{Estate: "shop", Cause: fmt.Sprint("c", n), Hour: 1, Terminals: 1})
 		}
 		if err := s.AddSeason(t.Context(), rows); err != nil {
 			t.Fatal(err)

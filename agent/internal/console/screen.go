@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// anew clears the screen and takes back what a program that ended badly, or noise, has left: the other set of characters
-// (SI, ESC ( B), keys of figures that send sequences (DECKPNM), a region that scrolls (DECSTBM), colours (SGR).
+// anew clears the screen and takes back what a program that ended badly, or noise, has left: the other set of
+// characters (SI, ESC ( B), keys of figures that send sequences (DECKPNM), a region that scrolls (DECSTBM), colours
+// (SGR).
 const anew = "\x0f\x1b(B\x1b>\x1b[r\x1b[0m\x1b[2J"
 
 // A screen knows what a VT100 shows and sends what differs. At 9600 baud a character costs a millisecond.

@@ -211,8 +211,12 @@ func message(v []byte, s *source.Seen, t *report.Txn) (isCode, ok bool) {
 // charsOf are the characters that hex digits stand for, as in a dump of field 39 or of a chip's tag 8A: 3531 is 51, in
 // EBCDIC F5F1; empty if any of them is no letter and no digit.
 func charsOf(digits string) string {
+	if len(digits) > source.CardDigits {
+		return ""
+	}
 	b, err := hex.DecodeString(digits)
-	if err != nil || len(b) > source.CardDigits/2 {
+	defer clear(b)
+	if err != nil {
 		return ""
 	}
 	for i, c := range b {
