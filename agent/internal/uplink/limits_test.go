@@ -57,8 +57,8 @@ func TestTooLargeMessagesArePassedOver(t *testing.T) {
 			theirs.Close()
 		}()
 		var big []int
-		g := &guard{Conn: ours, every: time.Hour, lost: func(error) {},
-			big: func(_ string, size int) { big = append(big, size) }}
+		g := &guard{Conn: ours, every: time.Hour, lost: func(error) {}}
+		g.big = func(_ string, size int) { big = append(big, size) }
 		through, _ := io.ReadAll(g)
 		if want := bytes.Repeat(small, 3); !bytes.Equal(through, want) {
 			t.Errorf("pieces of %d: %d bytes came through, want %d", piece, len(through), len(want))
