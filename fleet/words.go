@@ -423,6 +423,7 @@ var errorTexts = []translate.Text{
 	{"锁定表结构：%v", "lock schema: %w"},
 	{"建立表：%v", "create tables: %w"},
 	{"读取版本：%v", "read version: %w"},
+	{"某个基准发生率的数值读不出来", "the values of a base rate cannot be read"},
 	{"数据库是版本 %d，本程序认识版本 1 到 %d；请用写它的 posdx-fleet，或更新的", "store has version %d, this program knows versions 1 to %d; use the posdx-fleet that wrote it, or a newer one"},
 	{"把数据库从版本 %d 升到 %d：%v", "bring store from version %d to %d: %w"},
 	{"提高版本：%v", "raise version: %w"},
