@@ -518,17 +518,20 @@ func ExampleOpen() {
 }
 
 // TestAFullPortIsLookedAtSeldom: a line that takes nothing for seconds is looked at a few times, not twenty a second.
-// Counted are the process's own sleeps, of which a busy machine makes fewer, never more.
+// Counted are the process's own sleeps, beyond those that it has at rest: on a busy machine the runtime sleeps oftener.
 func TestAFullPortIsLookedAtSeldom(t *testing.T) {
 	_, path := plug(t)
 	p := open(t, Config{Path: path})
-	held := func() int64 {
+	slept := func() int64 {
 		var u unix.Rusage
 		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
 			t.Fatal(err)
 		}
 		return int64(u.Nvcsw)
 	}
+	before := slept()
+	time.Sleep(2 * time.Second) // what the runtime does by itself
+	rest := slept() - before
 	p.SetWriteDeadline(time.Now().Add(4 * time.Second))
 	done := make(chan error, 1)
 	go func() {
@@ -536,11 +539,13 @@ func TestAFullPortIsLookedAtSeldom(t *testing.T) {
 		done <- err
 	}()
 	time.Sleep(2 * time.Second) // until then the kernel's buffers fill
-	before := held()
+	before = slept()
 	if err := <-done; !errors.Is(err, ErrIdle) {
 		t.Fatalf("nobody takes the bytes: %v", err)
 	}
-	if n := held() - before; n > 60 {
-		t.Errorf("%d sleeps in two seconds before a line that takes nothing", n)
+	n := slept() - before
+	t.Logf("%d sleeps, %d at rest", n, rest)
+	if n > 120+2*rest { // over two hundred where it is looked at twenty times a second
+		t.Errorf("%d sleeps in two seconds before a line that takes nothing, %d at rest", n, rest)
 	}
 }
