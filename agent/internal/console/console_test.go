@@ -1165,3 +1165,16 @@ func TestAFreshScreenTakesBackWhatAnotherLeft(t *testing.T) {
 		}
 	}
 }
+
+// TestFactsOfSeveralValues: lists and counts by name are shown as people write them, those from memory and those that
+// came as JSON alike.
+func TestFactsOfSeveralValues(t *testing.T) {
+	for _, f := range []report.Facts{
+		{"keys_loaded": map[string]float64{"pin": 3, "mac": 1.5}, "missing": []string{"TPK", "TAK"}, "level": "poor"},
+		{"keys_loaded": map[string]any{"pin": 3.0, "mac": 1.5}, "missing": []any{"TPK", "TAK"}, "level": "poor"},
+	} {
+		if got, want := facts(f), "level=poor keys_loaded=mac:1.5,pin:3 missing=TPK,TAK"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

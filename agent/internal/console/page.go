@@ -224,7 +224,12 @@ func value(v any) string {
 	case float64:
 		return strconv.FormatFloat(math.Round(v*100)/100, 'f', -1, 64)
 	}
-	return fmt.Sprint(v)
+	several, ok := strings.CutSuffix(fmt.Sprint(v), "]") // a list, or counts by name
+	if ok {
+		_, several, _ = strings.Cut(several, "[")
+		several = strings.ReplaceAll(several, " ", ",")
+	}
+	return several
 }
 
 // Head is one line: which terminal this is, and whether it is connected to the fleet.
