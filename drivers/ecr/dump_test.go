@@ -23,12 +23,7 @@ var dumped = map[string]func(b []byte) string{
 	"in brackets": func(b []byte) string { return fmt.Sprintf("recv %d bytes:\n%X\nend", len(b), b) },
 	"xxd": func(b []byte) string {
 		return rows(b, 16, func(at int, row []byte) string {
-			text := hex.EncodeToString(row)
-			var words []string
-			for len(text) > 4 {
-				words, text = append(words, text[:4]), text[4:]
-			}
-			return fmt.Sprintf("%08x: %-39s  %s", at, strings.Join(append(words, text), " "), printed(row))
+			return fmt.Sprintf("%08x: %-39s  %s", at, words(row), printed(row))
 		})
 	},
 	"hexdump -C": func(b []byte) string {
@@ -48,12 +43,7 @@ var dumped = map[string]func(b []byte) string{
 	},
 	"tcpdump": func(b []byte) string {
 		return rows(b, 16, func(at int, row []byte) string {
-			text := hex.EncodeToString(row)
-			var words []string
-			for len(text) > 4 {
-				words, text = append(words, text[:4]), text[4:]
-			}
-			return fmt.Sprintf("\t0x%04x:  %s  %s", at, strings.Join(append(words, text), " "), printed(row))
+			return fmt.Sprintf("\t0x%04x:  %s  %s", at, words(row), printed(row))
 		})
 	},
 }
@@ -73,6 +63,16 @@ func printed(b []byte) string {
 		}
 		return r
 	}, bytes.ToValidUTF8(b, []byte("."))))
+}
+
+// words writes bytes two and two.
+func words(b []byte) string {
+	text := hex.EncodeToString(b)
+	var out []string
+	for len(text) > 4 {
+		out, text = append(out, text[:4]), text[4:]
+	}
+	return strings.Join(append(out, text), " ")
 }
 
 // answers are messages with a card in them.

@@ -33,10 +33,12 @@ const (
 
 // A figure is what a fact says of a hop.
 type figure struct {
-	fact string
-	say  codes.Text // %s is the value; empty: the value alone
-	is   string     // said only where the value is this one; "" for any
+	fact   string
+	is     string // said only where the value is this one; "" for any
+	zh, en string // what is said, %s for the value; empty: the value alone
 }
+
+func (f figure) say(lang string) string { return codes.Text{ZH: f.zh, EN: f.en}.In(lang) }
 
 const proxyStatus = "proxy_status" // of net.tcp: what the proxy answered on the way to the host
 
@@ -44,37 +46,37 @@ const proxyStatus = "proxy_status" // of net.tcp: what the proxy answered on the
 var path = [...]hop{
 	{codes.Text{ZH: "SIM卡", EN: "SIM card"}, "modem.sim", radio, []figure{{fact: "state"}}, ""},
 	{codes.Text{ZH: "移动网络注册", EN: "mobile network"}, "modem.registration", radio, []figure{{fact: "state"}, {fact: "operator"}}, ""},
-	{codes.Text{ZH: "移动信号", EN: "mobile signal"}, "modem.signal", radio, []figure{{fact: "rsrp_dbm", say: codes.Text{ZH: "RSRP %s dBm", EN: "RSRP %s dBm"}},
-		{fact: "rssi_dbm", say: codes.Text{ZH: "RSSI %s dBm", EN: "RSSI %s dBm"}}}, ""},
-	{codes.Text{ZH: "移动数据", EN: "mobile data"}, "modem.bearer", radio, []figure{{fact: "attached", is: "no", say: codes.Text{ZH: "没有附着", EN: "not attached"}},
-		{fact: "context_active", is: "no", say: codes.Text{ZH: "没有数据连接", EN: "no connection"}}, {fact: "context_active", is: "yes", say: codes.Text{ZH: "已连接", EN: "connected"}}}, ""},
-	{codes.Text{ZH: "网络接口", EN: "interface"}, "net.link", thing, []figure{{fact: "kind"}, {fact: "outcome"}, {fact: "enabled", is: "no", say: codes.Text{ZH: "被关闭", EN: "switched off"}},
-		{fact: "carrier", is: "no", say: codes.Text{ZH: "没有信号", EN: "no carrier"}}, {fact: "speed_mbps", say: codes.Text{ZH: "%s Mbit/s", EN: "%s Mbit/s"}}}, ""},
-	{codes.Text{ZH: "Wi-Fi", EN: "Wi-Fi"}, "net.wifi", thing, []figure{{fact: "associated", is: "no", say: codes.Text{ZH: "没有连上", EN: "not connected"}}, {fact: "auth"},
-		{fact: "rssi_dbm", say: codes.Text{ZH: "%s dBm", EN: "%s dBm"}}}, ""},
-	{codes.Text{ZH: "IP地址和路由", EN: "address and route"}, "net.address", thing, []figure{{fact: "address"}, {fact: "default_routes", is: "0", say: codes.Text{ZH: "没有默认路由", EN: "no route"}},
-		{fact: "duplicate", is: "yes", say: codes.Text{ZH: "地址重复", EN: "address used twice"}}, {fact: "conflict", is: "yes", say: codes.Text{ZH: "网段冲突", EN: "networks overlap"}}}, ""},
-	{codes.Text{ZH: "店内路由器", EN: "shop's router"}, "net.gateway", passage, []figure{{fact: "ip"}, {fact: "neighbour", is: "failed", say: codes.Text{ZH: "没有应答", EN: "no answer"}},
-		{fact: "rtt_ms", say: codes.Text{ZH: "%s 毫秒", EN: "%s ms"}}, {fact: "loss_pct", say: codes.Text{ZH: "丢包 %s%%", EN: "loss %s %%"}}}, ""},
-	{codes.Text{ZH: "域名解析", EN: "names (DNS)"}, "net.dns", passage, []figure{{fact: "outcome"}, {fact: "ms", say: codes.Text{ZH: "%s 毫秒", EN: "%s ms"}},
-		{fact: "blocked", is: "yes", say: codes.Text{ZH: "被拦截", EN: "blocked"}}}, ""},
-	{codes.Text{ZH: "外网", EN: "the internet"}, "net.internet", unnamed, []figure{{fact: "outcome"}, {fact: "ms", say: codes.Text{ZH: "%s 毫秒", EN: "%s ms"}},
-		{fact: "portal", is: "yes", say: codes.Text{ZH: "要先在网页上登录", EN: "a log-in page is in the way"}}}, ""},
+	{codes.Text{ZH: "移动信号", EN: "mobile signal"}, "modem.signal", radio, []figure{{"rsrp_dbm", "", "RSRP %s dBm", "RSRP %s dBm"},
+		{"rssi_dbm", "", "RSSI %s dBm", "RSSI %s dBm"}}, ""},
+	{codes.Text{ZH: "移动数据", EN: "mobile data"}, "modem.bearer", radio, []figure{{"attached", "no", "没有附着", "not attached"},
+		{"context_active", "no", "没有数据连接", "no connection"}, {"context_active", "yes", "已连接", "connected"}}, ""},
+	{codes.Text{ZH: "网络接口", EN: "interface"}, "net.link", thing, []figure{{fact: "kind"}, {fact: "outcome"}, {"enabled", "no", "被关闭", "switched off"},
+		{"carrier", "no", "没有信号", "no carrier"}, {"speed_mbps", "", "%s Mbit/s", "%s Mbit/s"}}, ""},
+	{codes.Text{ZH: "Wi-Fi", EN: "Wi-Fi"}, "net.wifi", thing, []figure{{"associated", "no", "没有连上", "not connected"}, {fact: "auth"},
+		{"rssi_dbm", "", "%s dBm", "%s dBm"}}, ""},
+	{codes.Text{ZH: "IP地址和路由", EN: "address and route"}, "net.address", thing, []figure{{fact: "address"}, {"default_routes", "0", "没有默认路由", "no route"},
+		{"duplicate", "yes", "地址重复", "address used twice"}, {"conflict", "yes", "网段冲突", "networks overlap"}}, ""},
+	{codes.Text{ZH: "店内路由器", EN: "shop's router"}, "net.gateway", passage, []figure{{fact: "ip"}, {"neighbour", "failed", "没有应答", "no answer"},
+		{"rtt_ms", "", "%s 毫秒", "%s ms"}, {"loss_pct", "", "丢包 %s%%", "loss %s %%"}}, ""},
+	{codes.Text{ZH: "域名解析", EN: "names (DNS)"}, "net.dns", passage, []figure{{fact: "outcome"}, {"ms", "", "%s 毫秒", "%s ms"},
+		{"blocked", "yes", "被拦截", "blocked"}}, ""},
+	{codes.Text{ZH: "外网", EN: "the internet"}, "net.internet", unnamed, []figure{{fact: "outcome"}, {"ms", "", "%s 毫秒", "%s ms"},
+		{"portal", "yes", "要先在网页上登录", "a log-in page is in the way"}}, ""},
 	{wordLoss, "net.path", unnamed, lossFigures[:], "internet"},
-	{codes.Text{ZH: "代理", EN: "proxy"}, proxyStatus, passage, []figure{{fact: proxyStatus, say: codes.Text{ZH: "答复 %s", EN: "answers %s"}}}, ""},
-	{codes.Text{ZH: "主机连接", EN: "host (TCP)"}, "net.tcp", passage, []figure{{fact: "outcome"}, {fact: "ms", say: codes.Text{ZH: "%s 毫秒", EN: "%s ms"}}, {fact: "stopped"}}, ""},
+	{codes.Text{ZH: "代理", EN: "proxy"}, proxyStatus, passage, []figure{{proxyStatus, "", "答复 %s", "answers %s"}}, ""},
+	{codes.Text{ZH: "主机连接", EN: "host (TCP)"}, "net.tcp", passage, []figure{{fact: "outcome"}, {"ms", "", "%s 毫秒", "%s ms"}, {fact: "stopped"}}, ""},
 	{wordLoss, "net.path", passage, lossFigures[:], "host-"},
-	{codes.Text{ZH: "加密和证书", EN: "encryption (TLS)"}, "net.tls", passage, []figure{{fact: "outcome"}, {fact: "days_left", say: codes.Text{ZH: "证书剩 %s 天", EN: "%s days left"}},
-		{fact: "ms", say: codes.Text{ZH: "%s 毫秒", EN: "%s ms"}}}, ""},
-	{codes.Text{ZH: "那笔交易的应答", EN: "the sale's answer"}, "txn.answer", passage, []figure{{fact: "sent", is: "no", say: codes.Text{ZH: "没有发出", EN: "nothing was sent"}},
-		{fact: "host_answer_seen", is: "no", say: codes.Text{ZH: "没有应答", EN: "no answer"}}, {fact: "code", say: codes.Text{ZH: "应答码 %s", EN: "code %s"}},
-		{fact: "response_ms", say: codes.Text{ZH: "%s 毫秒", EN: "%s ms"}}}, ""},
+	{codes.Text{ZH: "加密和证书", EN: "encryption (TLS)"}, "net.tls", passage, []figure{{fact: "outcome"}, {"days_left", "", "证书剩 %s 天", "%s days left"},
+		{"ms", "", "%s 毫秒", "%s ms"}}, ""},
+	{codes.Text{ZH: "那笔交易的应答", EN: "the sale's answer"}, "txn.answer", passage, []figure{{"sent", "no", "没有发出", "nothing was sent"},
+		{"host_answer_seen", "no", "没有应答", "no answer"}, {"code", "", "应答码 %s", "code %s"},
+		{"response_ms", "", "%s 毫秒", "%s ms"}}, ""},
 }
 
 var (
 	wordDaysOver = codes.Text{ZH: "已过 %s 天", EN: "%s days over"}
 	wordLoss     = codes.Text{ZH: "沿途丢包时延", EN: "loss on the way"}
-	lossFigures  = [...]figure{{fact: "loss_pct", say: codes.Text{ZH: "丢包 %s%%", EN: "loss %s %%"}}, {fact: "rtt_ms", say: codes.Text{ZH: "%s 毫秒", EN: "%s ms"}}}
+	lossFigures  = [...]figure{{"loss_pct", "", "丢包 %s%%", "loss %s %%"}, {"rtt_ms", "", "%s 毫秒", "%s ms"}}
 )
 
 // found is what is known of a hop.
@@ -305,12 +307,12 @@ func (m *model) hopLine(h found, e report.Evidence) []string {
 		case f.fact == "days_left" && strings.HasPrefix(s, "-"):
 			said = append(said, fmt.Sprintf(wordDaysOver.In(m.lang), s[1:]))
 		case f.is != "" && value(v) == f.is:
-			said = append(said, f.say.In(m.lang))
+			said = append(said, f.say(m.lang))
 		case f.is != "":
-		case f.say == codes.Text{}:
+		case f.en == "":
 			said = append(said, s)
 		default:
-			said = append(said, fmt.Sprintf(f.say.In(m.lang), s))
+			said = append(said, fmt.Sprintf(f.say(m.lang), s))
 		}
 	}
 	head, figures := hopHead(h.hop, e.Status, m.lang), strings.Join(said, wordComma.In(m.lang))
