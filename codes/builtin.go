@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3e1515ecb93a18e75ed2419cc3da15cbf43a32ed513afefa9b3663b865303310", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344f28a331ba97955686dba234a7c77adc8ced43b5064791", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3353,7 +3353,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3e1515ecb93a18e75ed
 	Word{Kind: "fact", ID: "trust", Text: Text{ZH: "终端信任的根证书", EN: "trusted root"}},
 	Word{Kind: "fact", ID: "unknown", Text: Text{ZH: "不清楚", EN: "unknown"}},
 	Word{Kind: "fact", ID: "unknown-ca", Text: Text{ZH: "签发者不被信任", EN: "issuer not trusted"}},
-	Word{Kind: "fact", ID: "unreachable", Text: Text{ZH: "没有路", EN: "no route"}},
+	Word{Kind: "fact", ID: "unreachable", Text: Text{ZH: "没有路由", EN: "no route"}},
 	Word{Kind: "fact", ID: "unspecified", Text: Text{ZH: "有故障", EN: "a fault it does not name"}},
 	Word{Kind: "fact", ID: "urgent", Text: Text{ZH: "到了寿命", EN: "at its end"}},
 	Word{Kind: "fact", ID: "v4", Text: Text{ZH: "IPv4地址", EN: "IPv4"}},

@@ -181,7 +181,7 @@ func whoActs(act report.Act, remedies []string, to Contacts, lang string) string
 // numberOr is a number after these words, or that there is none.
 func numberOr(number, after, lang string) string {
 	if number == "" {
-		return " " + wordNoNumber.In(lang)
+		return wordNoNumber.In(lang)
 	}
 	return after + number
 }

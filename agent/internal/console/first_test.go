@@ -133,3 +133,13 @@ func TestWhomToCallIsWhomTheStepsSay(t *testing.T) {
 		t.Errorf("%v: the catalogue proves too little", asked)
 	}
 }
+
+// Without a number stored the line says so, spaced as each language does.
+func TestNoNumberIsStored(t *testing.T) {
+	for lang, want := range map[string]string{"zh": "店员；不行就找技术人员（本机没有存号码）", "en": "(no number is stored here)"} {
+		got := whoActs(report.Act{By: "staff"}, nil, Contacts{}, lang)
+		if !strings.HasSuffix(got, want) || lang == "en" && !strings.Contains(got, " (") {
+			t.Errorf("%s: %q, want %q", lang, got, want)
+		}
+	}
+}

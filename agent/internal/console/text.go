@@ -20,7 +20,7 @@ var (
 	wordWho        = codes.Text{ZH: "由谁处理", EN: "Who acts"}
 	wordCallThem   = codes.Text{ZH: "，电话 ", EN: ", call "}
 	wordElseCall   = codes.Text{ZH: "；不行就找%s", EN: "; if that fails %s"}
-	wordNoNumber   = codes.Text{ZH: "（本机没有存号码）", EN: "(no number is stored here)"}
+	wordNoNumber   = codes.Text{ZH: "（本机没有存号码）", EN: " (no number is stored here)"}
 	wordFitted     = codes.Text{ZH: "未装配：", EN: "Not fitted: "}
 	wordMove       = codes.Text{ZH: "上下键选择，回车看详情", EN: "arrows choose, Enter shows details"}
 	wordHistory    = codes.Text{ZH: "%s，新的在前；/ 按应答码或日期查找", EN: "%s, newest first; / finds a code or a day"}
