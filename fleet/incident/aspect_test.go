@@ -95,14 +95,14 @@ func TestWhatRisesAmongReportsOfOneKindIsFound(t *testing.T) {
 	}
 }
 
-// The reports that rose may have a code, an entry and a card scheme in common, and each look names what most of them
-// have: they stay these reports, and are over when these are.
+// What rose is named by all that it has in common beyond the everyday, and stays that when another report comes.
 func TestARiseStaysTheSameWhateverNamesIt(t *testing.T) {
 	f := everyDay()
 	f.Recent = append(f.Recent, f.usual...)
 	f.rise(func(v *store.Sighting) { v.Entry, v.CardScheme, v.Code = "contactless", "visa", "1A" })
 	list := Follow(f.Look, Detect(f.Look), nil, f.members)
-	if len(list) != 1 || list[0].Only["card_scheme"] != "visa" {
+	want := map[string]string{"card_scheme": "visa", "entry": "contactless"}
+	if len(list) != 1 || !maps.Equal(list[0].Only, want) || list[0].Code != "1A" {
 		t.Fatalf("%+v", list)
 	}
 	list[0].No = 1
@@ -110,7 +110,7 @@ func TestARiseStaysTheSameWhateverNamesIt(t *testing.T) {
 	one.Entry = "contactless"
 	f.Recent = append(f.Recent, one)
 	list = Follow(f.Look, Detect(f.Look), list, f.members)
-	if len(list) != 1 || list[0].Only["entry"] != "contactless" || list[0].Terminals != 13 {
+	if len(list) != 1 || !maps.Equal(list[0].Only, want) || list[0].Terminals != 12 {
 		t.Fatalf("one more, of another scheme: %+v", list)
 	}
 	if list = f.sellsAgain(list); len(list) != 1 || list[0].Proof != "sales" {
