@@ -408,7 +408,7 @@ func (q *question) one(n *now, list []store.Sighting) (Finding, sale, bool) {
 		}
 	}
 	need := localise.Need{Chance: chance, Excess: MinTerminals - 0.5, Ratio: ratio, Another: 3,
-		Looked: looked * max(1, q.parts), Brief: true}
+		Looked: looked * max(1, q.parts), Brief: true, Shortest: true}
 	need.Kinds = localise.Kinds{Dims: []string{aspectEntry, aspectCard}, Least: apart - 0.5,
 		Cost: math.Log(5 * float64(max(1, len(n.kinds))))}
 	for i, k := range n.kinds {

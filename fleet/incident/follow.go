@@ -106,8 +106,8 @@ func of(i *store.Incident, kind, cause string) bool {
 	return i.Cause == cause && alike || slices.Contains(i.Also, cause)
 }
 
-// here tells whether a finding is at an incident's place, and of the same sales if it has another cause: the same place is
-// one incident whatever the terminals call it, but that one scheme's cards fail is not what all the others meet.
+// here tells whether a finding is at an incident's place, and of the same sales if it has another cause: the same place
+// is one incident whatever the terminals call it, but that one scheme's cards fail is not what all the others meet.
 func here(i *store.Incident, v Finding) bool {
 	return maps.Equal(i.Place, v.Place) && (maps.Equal(i.Only, v.Only) || of(i, v.Kind, v.Cause))
 }

@@ -71,6 +71,10 @@ type Need struct {
 	// Brief: where nothing can stand out, Candidates stay empty. A fleet asks thousands of times a day.
 	Brief bool
 
+	// Shortest: of elements that are the same calls only the one with fewest dimensions counts. A site has one carrier,
+	// and with its name it is the same site: such doubles would take the place of others among those that are named.
+	Shortest bool
+
 	Kinds Kinds // of calls; none: every leaf's calls are alike
 }
 
@@ -177,6 +181,9 @@ func Localise(dims []string, leaves []Leaf, need Need) Result {
 	}
 	w.elements = slices.DeleteFunc(w.elements, func(e element) bool { return e.gain <= 0 })
 	slices.SortFunc(w.elements, byMerit(func(e element) float64 { return e.gain }))
+	if need.Shortest {
+		w.elements = slices.CompactFunc(w.elements, element.same)
+	}
 	rise := w.gain(all, -1)
 
 	best, of := w.weigh()
@@ -229,6 +236,11 @@ func byMerit(merit func(element) float64) func(a, b element) int {
 			cmp.Compare(a.mask, b.mask),
 			slices.Compare(a.values, b.values))
 	}
+}
+
+// same tells whether two elements are the same calls.
+func (e element) same(other element) bool {
+	return e.gain == other.gain && e.kind == other.kind && slices.Equal(e.leaves, other.leaves)
 }
 
 // sums are what the leaves of an element come to.
