@@ -102,7 +102,14 @@ type Leaf struct {
 	Failed   float64
 	Expected float64 // failures foretold, above 0
 	Kinds    []Count // of the failures, those of a kind; a failure may be of several kinds
+
+	// Past is what failed in the times before, where that is known: the same times for every leaf. Of a leaf with few calls
+	// Expected leans on what is usual of others; of all leaves of an element its own past speaks, and its own noise.
+	Past []Time
 }
+
+// A Time is what failed at one time, of how many calls.
+type Time struct{ Failed, Total float64 }
 
 // A Count is how many failures of a leaf are of a kind.
 type Count struct {
@@ -202,7 +209,7 @@ func Localise(dims []string, leaves []Leaf, need Need) Result {
 		if e.kind >= 0 {
 			over = barOfKind
 		}
-		stands = stands || e.gain >= over && need.matters(e.failed, e.expected*drift)
+		stands = stands || e.gain >= over && need.matters(e.failed, e.expected*drift) && w.beyond(e, drift)
 	}
 	slices.SortFunc(w.elements, byMerit(func(e element) float64 { return e.p }))
 	evenly := rise > best // no part explains it better than the whole does: a drift that all share, or worse
@@ -219,6 +226,67 @@ func Localise(dims []string, leaves []Leaf, need Need) Result {
 		}
 	}
 	return r
+}
+
+// own is how often the noise of an element's own past may bring as much as it has now: a series that does so one time in
+// five is no news.
+const own = 0.2
+
+// beyond tells whether more of an element fails than its own past and its noise bring, as far as that is known. Of calls
+// most of which always fail there cannot be many times as many, so the ratio is of the odds.
+func (w *work) beyond(e *element, drift float64) bool {
+	if len(e.leaves) == 0 || e.kind >= 0 {
+		return true
+	}
+	past := make([]Time, len(w.leaves[e.leaves[0]].Past))
+	for _, i := range e.leaves {
+		for k, t := range w.leaves[i].Past {
+			past[k].Failed, past[k].Total = past[k].Failed+t.Failed, past[k].Total+t.Total
+		}
+	}
+	failed, total := 0.0, 0.0
+	var rates []float64
+	for _, t := range past {
+		if t.Total > 0 {
+			failed, total, rates = failed+t.Failed, total+t.Total, append(rates, t.Failed/t.Total)
+		}
+	}
+	if total == 0 {
+		return true
+	}
+	odds := (e.failed + 0.5) / (e.total - e.failed + 0.5)
+	return e.failed-e.total*failed/total >= w.need.Excess &&
+		odds >= w.need.Ratio*drift*(failed+0.5)/(total-failed+0.5) && chanceOf(e.failed/e.total, rates) < own
+}
+
+// chanceOf is the chance that one more draw from where some values came from is at least x, by Student's t; 0 of fewer
+// than two values, which show no noise.
+func chanceOf(x float64, values []float64) float64 {
+	n := float64(len(values))
+	if n < 2 {
+		return 0
+	}
+	mean, squares := 0.0, 0.0
+	for _, v := range values {
+		mean += v / n
+	}
+	for _, v := range values {
+		squares += (v - mean) * (v - mean)
+	}
+	if x <= mean {
+		return 1
+	}
+	df := n - 1
+	t := (x - mean) / math.Sqrt(squares/df*(1+1/n))
+	// The density's integral from 0 to t, in u = atan(t/sqrt(df)), over which it is cos(u)^(df-1).
+	const steps = 200
+	a, _ := math.Lgamma((df + 1) / 2)
+	b, _ := math.Lgamma(df / 2)
+	top, sum := math.Atan(t/math.Sqrt(df)), 0.0
+	for i := range steps {
+		sum += math.Pow(math.Cos((float64(i)+0.5)*top/steps), df-1)
+	}
+	return max(0, 0.5-math.Exp(a-b)/math.Sqrt(math.Pi)*sum*top/steps)
 }
 
 // matters tells a rise from everyday drift.
