@@ -103,8 +103,8 @@ type Leaf struct {
 	Expected float64 // failures foretold, above 0
 	Kinds    []Count // of the failures, those of a kind; a failure may be of several kinds
 
-	// Past is what failed in the times before, where that is known: the same times for every leaf. Of a leaf with few calls
-	// Expected leans on what is usual of others; of all leaves of an element its own past speaks, and its own noise.
+	// Past is what failed in the times before, where that is known: the same times for every leaf. Of a leaf with few
+	// calls Expected leans on what is usual of others; of all leaves of an element its own past speaks, and its noise.
 	Past []Time
 }
 
@@ -228,12 +228,12 @@ func Localise(dims []string, leaves []Leaf, need Need) Result {
 	return r
 }
 
-// own is how often the noise of an element's own past may bring as much as it has now: a series that does so one time in
-// five is no news.
+// own is how often the noise of an element's own past may bring as much as it has now: a series that does so one time
+// in five is no news.
 const own = 0.2
 
-// beyond tells whether more of an element fails than its own past and its noise bring, as far as that is known. Of calls
-// most of which always fail there cannot be many times as many, so the ratio is of the odds.
+// beyond tells whether more of an element fails than its own past and its noise bring, as far as that is known. Of
+// calls most of which always fail there cannot be many times as many, so the ratio is of the odds.
 func (w *work) beyond(e *element, drift float64) bool {
 	if len(e.leaves) == 0 || e.kind >= 0 {
 		return true

@@ -137,10 +137,10 @@ func TestYardstick(t *testing.T) {
 	judge(t, dir, halves[1]).log(t, "every other, from the second")
 }
 
-// Ripples are made as the literature makes its synthetic cases (Squeeze's B0, which RiskLoc took over): four dimensions,
-// elements of one set of one to three of them, one to three of them a case; every leaf of an element changes by the same
-// factor, and the forecast is wrong by a little. 54 cases. What is tuned on these loses on real incidents, and the other
-// way round, so both are told side by side: RiskLoc has 0.951 on its 54 and 0.025 on the real ones.
+// Ripples are made as the literature makes its synthetic cases (Squeeze's B0, which RiskLoc took over): four
+// dimensions, elements of one set of one to three of them, one to three of them a case; every leaf of an element
+// changes by the same factor, and the forecast is wrong by a little. 54 cases. What is tuned on these loses on real
+// incidents, so both are told side by side: RiskLoc has 0.951 on its 54 and 0.025 on the real ones.
 func TestRipples(t *testing.T) {
 	dims, sizes := []string{"a", "b", "c", "d"}, []int{10, 12, 10, 8}
 	var all score
