@@ -87,6 +87,11 @@ func TestWhatRisesAmongReportsOfOneKindIsFound(t *testing.T) {
 			if len(list) != 1 || list[0].Terminals != 12 || list[0].Only[name] != value {
 				t.Fatalf("%+v", list)
 			}
+			for _, a := range Advisories(list) {
+				if a.Entry != list[0].Only["entry"] || a.CardScheme != list[0].Only["card_scheme"] {
+					t.Errorf("terminals are told %+v", a)
+				}
+			}
 			// It is over when these are, though the others go on.
 			if list = f.sellsAgain(list); len(list) != 1 || list[0].Proof != "sales" {
 				t.Errorf("it goes on: %+v", list)

@@ -160,7 +160,7 @@ func (m mix) share(cause string, k sale, usual float64) float64 {
 // A kind is one of sales, with what is known of it.
 type kind struct {
 	sale
-	share float64 // of a cause's reports
+	share float64 // of the terminals that report the cause at least once, those that report such a sale
 	who   []int32 // terminals that report it
 	least int     // how many must
 }
@@ -186,6 +186,7 @@ func (q *question) kinds(reports []told) []kind {
 		if !known || share >= mostly {
 			continue
 		}
+		share = soon(q.each*share) / soon(q.each)
 		list = append(list, kind{k, share, who, max(apart, q.least(share))})
 	}
 	slices.SortFunc(list, func(a, b kind) int {
@@ -258,7 +259,7 @@ func (q *question) usualHere(f *Finding, k sale, expected float64) bool {
 	if here <= usual {
 		return false
 	}
-	n, expected := float64(len(f.Reporters)), expected*here/usual
+	n, expected := float64(len(f.Reporters)), expected*soon(q.each*here)/soon(q.each*usual)
 	f.Expected = expected
 	return n < ratio*expected || evidence(n, expected) < -math.Log(chance)
 }

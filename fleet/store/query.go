@@ -47,6 +47,7 @@ type Filter struct {
 	Segment          string
 	Code             string
 	Scheme           string            // of the code
+	Entry, Card      string            // how the card was read, and its scheme
 	Text             string            // every word must occur in the codes, titles and sentences
 	Place            map[string]string // what the terminal shares, by dimension
 	Since, Until     time.Time         // when the fleet learnt of it
@@ -103,6 +104,7 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 	}
 	for _, c := range []struct{ column, value string }{
 		{"estate", f.Estate}, {"terminal", f.Terminal}, {"cause", f.Cause}, {"segment", f.Segment}, {"code", f.Code}, {"scheme", f.Scheme},
+		{"entry", f.Entry}, {"card_scheme", f.Card},
 	} {
 		if c.value != "" {
 			add(c.column+" = ?", clean(c.value))
@@ -131,7 +133,7 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 		order = "place"
 	}
 	var bottom int64 // where a search ends for now
-	if order == "place DESC" && (f.In != nil || f.Place != nil || f.Estate+f.Terminal+f.Segment+f.Text+f.Scheme != "") {
+	if order == "place DESC" && (f.In != nil || f.Place != nil || f.Estate+f.Terminal+f.Segment+f.Text+f.Scheme+f.Entry+f.Card != "") {
 		top := f.Before.Place
 		if top == 0 && high > 0 {
 			top = high + 1
