@@ -88,10 +88,12 @@ func TestAnIncidentOfSomeCardsSaysWhich(t *testing.T) {
 	h.account(t, "vera", access.Viewer)
 	for i, card := range []string{"visa", "unionpay", "visa"} {
 		a := sample.New("shop", fmt.Sprint("t", i))
-		birth := a.Birth(1)
-		birth.Labels = map[string]string{"firmware": "2.1"}
 		put := func(topic string, payload []byte) { put(t, h.db, topic, payload) }
-		put(a.Uncounted(report.KindBirth, birth))
+		put(a.Uncounted(report.KindBirth, a.Birth(1)))
+		place := []store.Placed{{At: a.At, When: t0, Place: map[string]string{"firmware": "2.1"}}}
+		if err := h.db.SavePlaces(t.Context(), place); err != nil {
+			t.Fatal(err)
+		}
 		d := a.Diagnosis(1, 2, "57", "issuer.declined", "issuer")
 		d.Event.Txn = &report.Txn{Entry: "contactless", CardScheme: card}
 		put(a.Wrap(report.KindDiagnosis, d))
