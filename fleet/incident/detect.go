@@ -457,6 +457,13 @@ func (q *question) place(f *Finding, r localise.Result, others bool) (sale, bool
 	switch {
 	case r.Outside:
 		f.Place, f.P, f.Of, f.Expected = Place{}, 1, int(r.Total), r.Expected
+		// What all have in common says nothing by itself, but if the fault is of a kind that is shared so, it is the place.
+		for _, d := range whose[q.segment] {
+			if v := q.roster.shared(d); v != "" && !others {
+				f.Place = Place{d: v}
+				break
+			}
+		}
 	case len(r.Elements) > 0:
 		best := slices.MaxFunc(r.Elements, func(a, b localise.Element) int {
 			return cmp.Compare(a.P*natural(q.segment, a.Dims), b.P*natural(q.segment, b.Dims))
@@ -467,15 +474,6 @@ func (q *question) place(f *Finding, r localise.Result, others bool) (sale, bool
 		delete(f.Place, aspectCard)
 	default:
 		return k, false
-	}
-	// What all have in common says nothing by itself, but if the fault is of a kind that is shared so, it is the place.
-	if len(f.Place) == 0 && !others {
-		for _, d := range whose[q.segment] {
-			if v := q.roster.shared(d); v != "" {
-				f.Place[d] = v
-				break
-			}
-		}
 	}
 	return k, true
 }

@@ -106,10 +106,12 @@ func of(i *store.Incident, kind, cause string) bool {
 	return i.Cause == cause && alike || slices.Contains(i.Also, cause)
 }
 
-// here tells whether a finding is at an incident's place, and of the same sales if it has another cause: the same place
-// is one incident whatever the terminals call it, but that one scheme's cards fail is not what all the others meet.
+// here tells whether a finding is at an incident's place, and of the same sales: the same place is one incident whatever
+// the terminals call it, but that one scheme's cards fail is not what all the others meet. Of the same cause a rise of
+// all sales is that of some, seen whole.
 func here(i *store.Incident, v Finding) bool {
-	return maps.Equal(i.Place, v.Place) && (maps.Equal(i.Only, v.Only) || of(i, v.Kind, v.Cause))
+	whole := len(i.Only) == 0 || len(v.Only) == 0 || alike(i.Only, v.Only)
+	return maps.Equal(i.Place, v.Place) && (maps.Equal(i.Only, v.Only) || of(i, v.Kind, v.Cause) && whole)
 }
 
 // alike tells whether two restrictions may be of one incident: none, or one of which is a part of the other.
@@ -195,8 +197,8 @@ func (f *follower) enter(v Finding) {
 	best.Seen = f.l.Now
 	most := len(v.Reporters) >= best.Witnesses
 	switch {
-	case len(v.Only) == 0, !first && !maps.Equal(best.Only, v.Only):
-		best.Only = nil // it is more than these reports
+	case len(v.Only) == 0 && overlap(v.Reporters, best.seen) < same, !first && !maps.Equal(best.Only, v.Only):
+		best.Only = nil // it is more than these reports; of few that are left it cannot be told what they are
 	case first && most:
 		best.Only = v.Only
 	}

@@ -48,7 +48,7 @@ const (
 	// maxTogether elements of the same dimensions are one hypothesis; with more, the dimension is hardly the place.
 	maxTogether = 8
 
-	largest = 1e4 // rise
+	largest = 1e4 // rise, of all kinds of calls; how little is foretold is not known better
 
 	// MaxColumns bounds the dimensions of one question.
 	MaxColumns = 32
@@ -315,6 +315,7 @@ func (e element) same(other element) bool {
 type sums struct {
 	failed, expected float64
 	largest          float64 // what is foretold of one leaf, of all its kinds
+	share            float64 // of all calls; 0: all
 }
 
 func (s *sums) add(l Leaf) {
@@ -322,7 +323,7 @@ func (s *sums) add(l Leaf) {
 }
 
 // of is the same of one kind of calls, of which so many failed.
-func (s *sums) of(failed, share float64) sums { return sums{failed, s.expected * share, s.largest} }
+func (s *sums) of(failed, share float64) sums { return sums{failed, s.expected * share, s.largest, share} }
 
 // bound is the most that gain can be of leaves with these sums, 0 if these are no rise. With m foretold of the largest
 // and k for shape, what a rate of r costs a leaf is (f+k) log(1+x), where x = e(r-1)/(k+e); the logarithm is concave
@@ -333,8 +334,11 @@ func (s *sums) bound() float64 {
 		return 0
 	}
 	r := largest
+	if s.share > 0 {
+		r /= s.share
+	}
 	if left := s.expected*shape - s.failed*s.largest; left > 0 {
-		r = min(largest, s.failed*shape/left)
+		r = min(r, s.failed*shape/left)
 	}
 	m := s.largest
 	return s.failed*math.Log(r) - s.expected*shape/m*math.Log1p(m*(r-1)/(shape+m))
@@ -648,7 +652,7 @@ func (w *work) gain(leaves []int32, kind int) float64 {
 	if slope(1) <= 0 {
 		return 0
 	}
-	low, high := 0.0, math.Log(largest)
+	low, high := 0.0, math.Log(largest/share)
 	for range 40 {
 		if mid := (low + high) / 2; slope(math.Exp(mid)) > 0 {
 			low = mid
