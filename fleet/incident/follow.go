@@ -106,9 +106,9 @@ func of(i *store.Incident, kind, cause string) bool {
 	return i.Cause == cause && alike || slices.Contains(i.Also, cause)
 }
 
-// here tells whether a finding is at an incident's place, and of the same sales: the same place is one incident whatever
-// the terminals call it, but that one scheme's cards fail is not what all the others meet. Of the same cause a rise of
-// all sales is that of some, seen whole.
+// here tells whether a finding is at an incident's place, and of the same sales: the same place is one incident
+// whatever the terminals call it, but that one scheme's cards fail is not what all the others meet. Of the same cause a
+// rise of all sales is that of some, seen whole.
 func here(i *store.Incident, v Finding) bool {
 	whole := len(i.Only) == 0 || len(v.Only) == 0 || alike(i.Only, v.Only)
 	return maps.Equal(i.Place, v.Place) && (maps.Equal(i.Only, v.Only) || of(i, v.Kind, v.Cause) && whole)
