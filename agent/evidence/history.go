@@ -64,8 +64,9 @@ func (r *Reading) history() {
 	}
 	if lastKnown {
 		r.add("hist.worked-before", it, 1)
+		// Where nobody looked at the settings they are the same as a minute ago, and maybe not as half an hour ago.
 		if c := r.First(AppConfig); c == nil || !c.Bad() && len(c.Facts.Strings(string(ChangedSinceApproval))) == 0 {
-			r.add("hist.worked-lately", it, Ramp(last, hour, 600))
+			r.add("hist.worked-lately", it, Choose(c == nil, Ramp(last, hour/2, 60), Ramp(last, hour, 600)))
 		}
 	}
 	pin, noPIN, byPIN := pinCounts(it.Facts.Counts(string(ApprovalsBy)))
