@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c7a219c0fc1a709f35a4ca1b9f09ba5b13c7a159c220f420651547fa83186d1", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def66081bdc0b2c7c8b943c7c5031b4f121c3852cb718e792", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -1556,6 +1556,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c7a219c0fc1a709f35
 	Limit{Finding: "hist.one-issuer", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "hist.issuer-alone", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "hist.many-issuers", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1713,6 +1716,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c7a219c0fc1a709f35
 	FindingNews{Finding: "hist.entry-only", News: "bad"},
 	FindingNews{Finding: "hist.few-unread", News: "good"},
 	FindingNews{Finding: "hist.first-open", News: "note"},
+	FindingNews{Finding: "hist.issuer-alone", News: "bad"},
 	FindingNews{Finding: "hist.many-cards", News: "bad"},
 	FindingNews{Finding: "hist.many-cards-local", News: "bad"},
 	FindingNews{Finding: "hist.many-issuers", News: "bad"},
@@ -6206,6 +6210,26 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c7a219c0fc1a709f35
 	Sign{Name: "hist.first-open", Check: "txn.history", Family: "first-try", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.journal", Word: 2},
 	}, Text: Text{ZH: "这是同一笔交易的第{tries}次，前面有一次没有等到应答，可能已经成功", EN: "this is try {tries} of one sale; an earlier one got no answer and may have gone through"}},
+	Sign{Name: "hist.issuer-alone", Check: "txn.history", Family: "issuers", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -2},
+		Weight{Cause: "account.limit", Word: -2},
+		Weight{Cause: "account.pin", Word: -2},
+		Weight{Cause: "account.state", Word: -2},
+		Weight{Cause: "card.damaged", Word: -2},
+		Weight{Cause: "card.wrong-method", Word: 1},
+		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "issuer.declined", Word: 2},
+		Weight{Cause: "issuer.unavailable", Word: 2},
+		Weight{Cause: "merchant.not-permitted", Word: -1},
+		Weight{Cause: "merchant.not-registered", Word: -2},
+		Weight{Cause: "switch.malfunction", Word: 1},
+		Weight{Cause: "terminal.app-old", Word: -2},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.protocol", Word: -2},
+		Weight{Cause: "terminal.session", Word: -2},
+	}, Text: Text{ZH: "同一家发卡行的{cards_same_code_1h}张卡都遇到这个代码，其他卡仍然成功", EN: "{cards_same_code_1h} cards of one issuer met this code, while others were approved"}},
 	Sign{Name: "hist.many-cards", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -3},
 		Weight{Cause: "account.limit", Word: -3},
@@ -6399,7 +6423,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c7a219c0fc1a709f35
 		Weight{Cause: "terminal.app-crash", Word: -2},
 		Weight{Cause: "terminal.overloaded", Word: -2},
 		Weight{Cause: "terminal.session", Word: -1},
-		Weight{Cause: "wan.no-traffic", Word: 2},
+		Weight{Cause: "wan.no-traffic", Word: 1},
 	}, Text: Text{ZH: "上次成功以后已经重启了{restarts_since_approval}次，没有用", EN: "{restarts_since_approval} restart{s} since the last approval did not help"}},
 	Sign{Name: "hist.worked-before", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: -1},
@@ -6858,6 +6882,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c7a219c0fc1a709f35
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: 1},
 		Weight{Cause: "modem.sim", Word: 2},
 	}, Brought: lista354b2a3, Surely: lista354b2a3, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
