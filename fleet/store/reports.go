@@ -87,8 +87,8 @@ func (b *batch) lastPlace(ctx context.Context) (place int64, err error) {
 	return place, wrap(err, "find the newest diagnosis")
 }
 
-// sweepReports deletes the counts of hours that nobody asks for any more. They are no rows that somebody sent, and Sweep
-// does not count them.
+// sweepReports deletes the counts of hours that nobody asks for any more. Nobody sent them, so Sweep does not say how
+// many they were.
 func (s *Store) sweepReports(ctx context.Context, now time.Time) error {
 	for n := int64(reportsRows); n == reportsRows; {
 		r, err := s.write.ExecContext(ctx, s.sql(`DELETE FROM reports WHERE (hour, cause, estate, terminal) IN

@@ -145,8 +145,8 @@ func (s *Store) Alive(ctx context.Context) error {
 const schemaVersion = 7
 
 // migrations are kept for ever: every release's store can be brought to this one's. Each is one transaction with the
-// raised version, so a run that is cut off changes nothing. BYTES and SERIAL stand for the database's own types, WITHOUT
-// ROWID is for SQLite; a statement after "postgres:" or "sqlite:" is for that one only.
+// raised version, so a run that is cut off changes nothing. BYTES and SERIAL stand for the database's own types,
+// WITHOUT ROWID is for SQLite; a statement after "postgres:" or "sqlite:" is for that one only.
 var migrations = map[int][]string{
 	1: {
 		`ALTER TABLE terminals ADD COLUMN good_at BIGINT NOT NULL DEFAULT 0`,
