@@ -125,7 +125,7 @@ func (s *Store) CausesOf(ctx context.Context, in Estates, code, cause string, si
 	}
 	rows, err := s.read.QueryContext(ctx,
 		s.sql(fmt.Sprintf(`SELECT %s, count(*), sum(repeats + 1), count(DISTINCT terminal) FROM
-		(SELECT code, scheme, cause, repeats, terminal FROM diagnoses WHERE %s ORDER BY place DESC LIMIT %d) AS d GROUP BY %s ORDER BY count(*) DESC LIMIT 50`, columns, cond, Sample, group)), args...)
+		(SELECT code, scheme, cause, repeats, terminal FROM diagnoses WHERE %s ORDER BY place DESC LIMIT %d) AS newest GROUP BY %s ORDER BY count(*) DESC LIMIT 50`, columns, cond, Sample, group)), args...)
 	if err != nil {
 		return nil, fmt.Errorf("count diagnoses: %w", err)
 	}
