@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344f28a331ba97955686dba234a7c77adc8ced43b5064791", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:eadf2dd367c41cfd47a37c585c95ad63ab05c4edee3c83fddc66128eae4c9fd7", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -537,6 +537,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "session.fresh", Check: "app.session", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "session.since", Check: "app.session", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "session.same-code", Check: "app.session", When: []Cond{
@@ -1834,6 +1837,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	FindingNews{Finding: "session.refused", News: "bad"},
 	FindingNews{Finding: "session.sale-only", News: "good"},
 	FindingNews{Finding: "session.same-code", News: "bad"},
+	FindingNews{Finding: "session.since", News: "note"},
 	FindingNews{Finding: "signal.bad", News: "bad"},
 	FindingNews{Finding: "signal.ok", News: "good"},
 	FindingNews{Finding: "signal.poor", News: "poor"},
@@ -6957,6 +6961,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "switch.malfunction", Word: -1},
 		Weight{Cause: "terminal.not-registered", Word: 2},
 	}, Text: Text{ZH: "签到也得到同一个代码，而签到不经过发卡行", EN: "the sign-in got the same code, and a sign-in never goes to an issuer"}},
+	Sign{Name: "session.since", Check: "app.session", Family: "session", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.session", Word: 1},
+	}, Text: Text{ZH: "这笔之后终端已经签到成功", EN: "the terminal has signed in since then"}},
 	Sign{Name: "signal.bad", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 4},
 	}, Brought: list90735ea2, Surely: list90735ea2, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -324,6 +325,47 @@ func TestLongCodeIsNotATerminalsOwn(t *testing.T) {
 	for _, code := range []string{"10060", "10024", "10107"} {
 		if d, _, _ := sayOf(unsent(code), nil); d.Code.Scheme == codes.SchemeLocal {
 			t.Errorf("%s is read as %q", code, d.Code.Meaning)
+		}
+	}
+}
+
+// tells reports whether a diagnosis names a cause, as the event's or as found besides.
+func tells(d *report.Diagnosis, id string) bool {
+	return slices.ContainsFunc(d.Causes, func(c report.Cause) bool { return c.ID == id && c.Probability > 0.01 }) ||
+		slices.ContainsFunc(d.Also, func(a report.Also) bool { return a.ID == id })
+}
+
+// TestBackupThatFailsToo: where no way out is left, a modem that stands by with a good SIM has failed the sale as well
+// as the cable. One without a SIM was never meant to.
+func TestBackupThatFailsToo(t *testing.T) {
+	fell := cableOut()
+	fell.Facts["flaps_1h"] = 1.0
+	denied := bad("modem.registration", "modem0", report.Facts{"state": "denied"})
+	for sim, told := range map[string]bool{"ready": true, "missing": false} {
+		for active, none := range map[string]bool{"none": true, "ethernet": false} {
+			d := Explain(unsent("ConnectError"), []report.Evidence{fell, denied,
+				bad("net.bearer", "uplink", report.Facts{"active": active}),
+				{Check: "modem.sim", Subject: "modem0", Status: report.OK, Facts: report.Facts{"state": sim}}},
+				codes.Builtin(), Options{Lang: "en"})
+			if d.Causes[0].ID != "lan.cable" && !(told && none && d.Causes[0].ID == "modem.denied") || !tells(&d, "lan.cable") {
+				t.Errorf("SIM %s, active %s: first %s", sim, active, d.Causes[0].ID)
+			}
+			if got := tells(&d, "modem.denied"); got != (told && none) || tells(&d, "modem.sim") {
+				t.Errorf("SIM %s, active %s: the refused SIM told: %v", sim, active, got)
+			}
+		}
+	}
+}
+
+// TestMendedSinceSaysNothingOfThen: a sign-in after the event does not refute that one was missing; one before it does.
+func TestMendedSinceSaysNothingOfThen(t *testing.T) {
+	ev := report.Event{Code: "77", Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn("0210"),
+		Time: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
+	for age, since := range map[float64]bool{3: true, 600: false} {
+		d, _, say := sayOf(ev, []report.Evidence{{Check: "app.session", Subject: "payment-app", Status: report.OK, At: ev.Time.Add(5 * time.Second),
+			Facts: report.Facts{"signed_in": true, "signin_age_s": age, "last_signin_result": "00"}}})
+		if got := d.Causes[0].ID == "terminal.session" && d.Money.Retry == report.RetrySafe; got != since {
+			t.Errorf("signed in %v s ago: first %s, %s: %s", age, d.Causes[0].ID, d.Money.Retry, say)
 		}
 	}
 }
