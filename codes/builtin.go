@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04c58fae839059c49aa8fd693802f92f54081c79283dd14", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:9874e4d28f41780cf923c3ba60eccf9bf1826d19beaf6abd72c79d3544c5dc59", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -5374,7 +5374,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "terminal.trust-store", Word: -1},
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-		Weight{Cause: "wan.mobile-down", Word: 2},
+		Weight{Cause: "wan.mobile-down", Word: 3},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "同一运营商有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) on this carrier see the same"}},
@@ -6937,6 +6937,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "wan.mobile-down", Word: -4},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: 2},
@@ -6944,6 +6945,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "wan.mobile-down", Word: 2},
 	}, Brought: list46bb810c, Surely: lista354b2a3, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.sim", Word: 2},
@@ -7060,6 +7062,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "wan.mobile-down", Word: 3},
 	}, Text: Text{ZH: "一个基站也收不到", EN: "no cell of the network is heard at all"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Family: "modem.signal", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: -3},
+		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: -3},
 		Weight{Cause: "wan.mobile-down", Word: -1},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
