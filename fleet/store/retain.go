@@ -51,13 +51,22 @@ func (s *Store) Sweep(ctx context.Context, l Limits, now time.Time) (int64, erro
 			return gone, fmt.Errorf("sweep store: %w", err)
 		}
 	}
-	for {
-		n, err := s.sweep(ctx, l, now, cut)
-		gone += n
-		if err != nil || n < sweepRows {
-			return gone, err
+	for _, d := range s.deletions(l, now, cut) {
+		for {
+			r, err := s.write.ExecContext(ctx, s.sql(d.stmt), d.args...)
+			if err != nil {
+				return gone, fmt.Errorf("sweep store: %w", err)
+			}
+			n, err := r.RowsAffected()
+			if err != nil {
+				return gone, fmt.Errorf("sweep store: %w", err)
+			}
+			if gone += n; n < sweepRows {
+				break
+			}
 		}
 	}
+	return gone, nil
 }
 
 // cut is the moment before which no diagnosis is kept.
@@ -86,9 +95,9 @@ func beyond(table, which string, newest int) deletion {
 		[]any{newest, sweepRows}}
 }
 
-func (s *Store) sweep(ctx context.Context, l Limits, now, cut time.Time) (int64, error) {
-	var gone int64
-	for _, d := range []deletion{
+// deletions are the steps of a sweep, each to be repeated until it finds less than sweepRows.
+func (s *Store) deletions(l Limits, now, cut time.Time) []deletion {
+	return []deletion{
 		{"DELETE FROM diagnoses WHERE place IN (SELECT place FROM diagnoses WHERE received < ? ORDER BY received LIMIT ?)", []any{millis(cut), sweepRows}},
 		{"DELETE FROM outcomes WHERE (estate, terminal, diagnosis) IN (SELECT estate, terminal, diagnosis FROM outcomes WHERE received < ? LIMIT ?)", []any{millis(now.Add(-l.Age)), sweepRows}},
 		beyond("rejected", "", maxRejected),
@@ -102,16 +111,5 @@ func (s *Store) sweep(ctx context.Context, l Limits, now, cut time.Time) (int64,
 		{"DELETE FROM tallies WHERE (estate, scheme, code, hour) IN (SELECT estate, scheme, code, hour FROM tallies WHERE hour < ? LIMIT ?)", []any{hour(now.Add(-tallyAge)), sweepRows}},
 		{"DELETE FROM seasons WHERE (estate, cause, dim, value, hour) IN (SELECT estate, cause, dim, value, hour FROM seasons WHERE hour < ? LIMIT ?)", []any{hour(now.Add(-seasonAge)), sweepRows}},
 		{"DELETE FROM season_parts WHERE (estate, cause, dim, hour) IN (SELECT estate, cause, dim, hour FROM season_parts WHERE hour < ? LIMIT ?)", []any{hour(now.Add(-seasonAge)), sweepRows}},
-	} {
-		r, err := s.write.ExecContext(ctx, s.sql(d.stmt), d.args...)
-		if err != nil {
-			return gone, fmt.Errorf("sweep store: %w", err)
-		}
-		n, err := r.RowsAffected()
-		if err != nil {
-			return gone, fmt.Errorf("sweep store: %w", err)
-		}
-		gone += n
 	}
-	return gone, nil
 }
