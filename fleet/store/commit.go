@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -105,7 +106,19 @@ func (s *Store) Commit(ctx context.Context, docs []Document) (Result, error) {
 		s.study(ctx, docs)
 	}
 	s.plan(ctx, b.news)
+	s.shorten(ctx)
 	return b.result, nil
+}
+
+// shorten has a log of SQLite that grew too long begin anew.
+func (s *Store) shorten(ctx context.Context) {
+	if s.pg {
+		return
+	}
+	if info, err := os.Stat(s.log); err == nil && info.Size() > logMost {
+		// It waits for readers as long as any statement does. If that is not enough the next batch tries again.
+		s.write.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	}
 }
 
 func (s *Store) commit(ctx context.Context, docs []Document) (*batch, error) {
@@ -175,34 +188,47 @@ func (b *batch) load(ctx context.Context, docs []Document) error {
 			streams = append(streams, []any{k.at.Estate, k.at.Terminal, k.epoch})
 		}
 	}
+	inOrder := slices.Clone(streams)
+	slices.SortFunc(streams, byFirst)
+	readStreams := func() error {
+		return b.lookup(ctx, "SELECT no, estate, terminal, epoch, boot, highest, gaps, received, duplicates FROM streams WHERE (estate, terminal, epoch) IN ", "", streams, func(r *sql.Rows) error {
+			var at report.Address
+			st, err := scanStream(r, &at)
+			b.streams[streamKey{at, st.Epoch}] = st
+			known[at] = true
+			return err
+		})
+	}
+	lock := ""
+	if b.s.pg {
+		// Other workers on the same database: one terminal's documents are with one of them at a time.
+		lock = " ORDER BY estate, terminal FOR UPDATE"
+	} else {
+		if err := readStreams(); err != nil {
+			return err
+		}
+		// Who has a stream is there.
+		terminals = slices.DeleteFunc(terminals, func(t []any) bool {
+			return known[report.Address{Estate: t[0].(string), Terminal: t[1].(string)}]
+		})
+	}
 	slices.SortFunc(terminals, byFirst)
-	// Other workers on the same database: one terminal's documents are with one of them at a time.
-	find, each := "SELECT estate, terminal FROM terminals WHERE (estate, terminal) IN ", func(r *sql.Rows) error {
+	err := b.lookup(ctx, "SELECT estate, terminal FROM terminals WHERE (estate, terminal) IN ", lock, terminals, func(r *sql.Rows) error {
 		var at report.Address
 		err := r.Scan(&at.Estate, &at.Terminal)
 		known[at] = true
 		return err
-	}
-	lock := ""
-	if b.s.pg {
-		lock = " ORDER BY estate, terminal FOR UPDATE"
-	}
-	if err := b.lookup(ctx, find, lock, terminals, each); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	if err := b.admit(ctx, known); err != nil {
 		return err
 	}
-	inOrder := slices.Clone(streams)
-	slices.SortFunc(streams, byFirst)
-	err := b.lookup(ctx, "SELECT no, estate, terminal, epoch, boot, highest, gaps, received, duplicates FROM streams WHERE (estate, terminal, epoch) IN ", "", streams, func(r *sql.Rows) error {
-		var at report.Address
-		st, err := scanStream(r, &at)
-		b.streams[streamKey{at, st.Epoch}] = st
-		return err
-	})
-	if err != nil {
-		return err
+	if b.s.pg {
+		if err := readStreams(); err != nil {
+			return err
+		}
 	}
 	return b.beginStreams(ctx, inOrder, known)
 }
