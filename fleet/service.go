@@ -333,6 +333,13 @@ func (f *service) run(ctx context.Context) error {
 // lead is what one process of several on a database does for all.
 func (f *service) lead(ctx context.Context) error {
 	f.log.Info("leads: looks for incidents and keeps the store within its limits")
+	err := f.db.PackSeasons(ctx, func(done, of int) {
+		f.log.Info("brings the base rates of an earlier release into this one's form, once; incidents are looked for afterwards",
+			"done", done, "of", of)
+	})
+	if err != nil && ctx.Err() == nil {
+		f.log.Error("the base rates of an earlier release stay as they are; reading them takes longer", "error", err)
+	}
 	var others sync.WaitGroup
 	defer others.Wait()
 	ctx, stop := context.WithCancel(ctx)
