@@ -10,9 +10,10 @@ import (
 
 const (
 	// maxBatch is how many documents one transaction has at most. A page of an index that ten of them change is written
-	// once, so what comes from many terminals costs the disk half of what it does with 500.
-	maxBatch = 4000
-	maxQueue = maxBatch
+	// once: what comes from many terminals costs the disk half of what it does with 500. Two of them are what a broker
+	// has on its way, so that one is taken apart while the other is committed.
+	maxBatch = 2000
+	maxQueue = 2 * maxBatch
 
 	// retryAfter is the pause after a commit failed; nothing is acknowledged meanwhile and the broker keeps the rest.
 	retryAfter = time.Second

@@ -106,7 +106,7 @@ func TestWriterOutlastsAStoreThatIsDown(t *testing.T) {
 		if acked != all || len(b.stored) != all || !slices.IsSorted(b.stored) {
 			t.Errorf("acknowledged %d, stored %d", acked, len(b.stored))
 		}
-		if len(b.sizes) != 2 || b.sizes[0] != maxBatch {
+		if len(b.sizes) != 3 || b.sizes[0] != maxBatch {
 			t.Errorf("batches of %v, want full ones", b.sizes)
 		}
 	})

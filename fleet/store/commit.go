@@ -110,15 +110,23 @@ func (s *Store) Commit(ctx context.Context, docs []Document) (Result, error) {
 	return b.result, nil
 }
 
-// shorten has a log of SQLite that grew too long begin anew.
+// shorten has a log of SQLite that grew too long begin anew. It waits for readers as long as any statement does; if that
+// is not enough it tries again when as much has been added.
 func (s *Store) shorten(ctx context.Context) {
 	if s.pg {
 		return
 	}
-	if info, err := os.Stat(s.log); err == nil && info.Size() > logMost {
-		// It waits for readers as long as any statement does. If that is not enough the next batch tries again.
-		s.write.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	info, err := os.Stat(s.log)
+	if err != nil || info.Size() <= s.logAt.Load() {
+		return
 	}
+	var busy, pages, copied int // sqlite.org/pragma.html#pragma_wal_checkpoint
+	err = s.write.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &copied)
+	at := int64(logMost)
+	if err != nil || busy != 0 {
+		at += info.Size()
+	}
+	s.logAt.Store(at)
 }
 
 func (s *Store) commit(ctx context.Context, docs []Document) (*batch, error) {

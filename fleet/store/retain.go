@@ -32,7 +32,7 @@ const (
 	monthAhead = 3 * 24 * time.Hour
 
 	// sweepRows bounds one deletion, which the writer waits for.
-	sweepRows = 500
+	sweepRows = 2000
 )
 
 // Sweep deletes what is beyond the limits, in small steps so that ingest goes on between them, and returns how many

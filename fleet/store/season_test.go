@@ -69,8 +69,8 @@ func TestTheBaseRateByValue(t *testing.T) {
 	}
 }
 
-// What an earlier release kept by value is brought into today's form: the same numbers are read, a run that was cut off is
-// gone on with, and the base rate's own rows stay.
+// What an earlier release kept by value is brought into today's form: the same numbers are read, a run that was cut
+// off is gone on with, and the base rate's own rows stay.
 func TestSeasonsOfAnEarlierRelease(t *testing.T) {
 	for name, address := range map[string]string{"sqlite": "sqlite:" + filepath.Join(t.TempDir(), "fleet.db"),
 		"postgres": ""} {
@@ -131,7 +131,8 @@ func TestSeasonsOfAnEarlierRelease(t *testing.T) {
 				t.Errorf("half of it brought over: %v, want %v", got, want)
 			}
 			told := 0
-			if err := s.PackSeasons(t.Context(), func(done, of int) { told = done*10 + of }); err != nil || told != 11 || left() != 2 {
+			err = s.PackSeasons(t.Context(), func(done, of int) { told = done*10 + of })
+			if err != nil || told != 11 || left() != 2 {
 				t.Errorf("%v; told %d, %d rows are left, want 2", err, told, left())
 			}
 			if got := read(); !maps.Equal(got, want) {

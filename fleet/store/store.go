@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
@@ -26,8 +27,9 @@ type Store struct {
 	write *sql.DB // SQLite: one connection, since it has one writer
 	read  *sql.DB
 	pg    bool
-	most  int    // terminals
-	log   string // SQLite: the file of the log
+	most  int          // terminals
+	log   string       // SQLite: the file of the log
+	logAt atomic.Int64 // SQLite: the size from which on it is to begin anew
 
 	plans sync.Map // SQLite: of write, statements by their text that batches need again and again
 	// PostgreSQL: the months, by their first millisecond, that have a part of the table of diagnoses, and how many this
@@ -39,7 +41,7 @@ type Store struct {
 const readers = 4
 
 // SQLite's log is copied into the file once it has so many pages. Whoever reads meanwhile keeps it from beginning anew,
-// and pages under many readers would let it grow without end: beyond logMost the writer waits for them.
+// and readers that are never all gone would let it grow without end: beyond logMost the writer waits for them.
 const (
 	pageSize = 4096 // SQLite's own default
 	logPages = 48_000
@@ -74,6 +76,7 @@ func Open(ctx context.Context, address string) (*Store, error) {
 			logPages, logPages*pageSize)
 		dsn += "&_pragma=cache_size(-16000)"
 		s.log = path + "-wal"
+		s.logAt.Store(logMost)
 		if s.write, err = sql.Open("sqlite", writer); err != nil {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}
