@@ -110,8 +110,8 @@ func (s *Store) Commit(ctx context.Context, docs []Document) (Result, error) {
 	return b.result, nil
 }
 
-// shorten has a log of SQLite that grew too long begin anew. It waits for readers as long as any statement does; if that
-// is not enough it tries again when as much has been added.
+// shorten has a log of SQLite that grew too long begin anew. It waits for readers as long as any statement does; if
+// that is not enough it tries again when as much has been added.
 func (s *Store) shorten(ctx context.Context) {
 	if s.pg {
 		return

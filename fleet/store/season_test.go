@@ -100,12 +100,15 @@ func TestSeasonsOfAnEarlierRelease(t *testing.T) {
 				}
 			}
 			// An hour of which this release has told, too.
-			if err := s.AddSeason(t.Context(), []SeasonRow{{Estate: "shop", Cause: "c", Dim: "site", Value: "中1", Hour: 240, Terminals: 2}}); err != nil {
+			today := SeasonRow{Estate: "shop", Cause: "c", Dim: "site", Value: "中1", Hour: 240, Terminals: 2}
+			if err := s.AddSeason(t.Context(), []SeasonRow{today}); err != nil {
 				t.Fatal(err)
 			}
 			read := func() map[string]float64 {
 				got := map[string]float64{}
-				err := s.Seasons(t.Context(), time.Time{}, func(r SeasonRow) { got[fmt.Sprint(r.Cause, " ", r.Dim, " ", r.Value, " ", r.Hour)] += r.Terminals })
+				err := s.Seasons(t.Context(), time.Time{}, func(r SeasonRow) {
+					got[fmt.Sprint(r.Cause, " ", r.Dim, " ", r.Value, " ", r.Hour)] += r.Terminals
+				})
 				if err != nil {
 					t.Fatal(err)
 				}
