@@ -51,18 +51,17 @@ func (s *Store) Sweep(ctx context.Context, l Limits, now time.Time) (int64, erro
 			return gone, fmt.Errorf("sweep store: %w", err)
 		}
 	}
-	for _, d := range s.deletions(l, now, cut) {
-		for {
-			r, err := s.write.ExecContext(ctx, s.sql(d.stmt), d.args...)
-			if err != nil {
-				return gone, fmt.Errorf("sweep store: %w", err)
-			}
-			n, err := r.RowsAffected()
-			if err != nil {
-				return gone, fmt.Errorf("sweep store: %w", err)
-			}
-			if gone += n; n < sweepRows {
-				break
+	if err := s.sweepReports(ctx, now); err != nil {
+		return gone, err
+	}
+	steps := []func() (int64, error){func() (int64, error) { return s.sweepDiagnoses(ctx, now, cut) }}
+	for _, d := range deletions(l, now) {
+		steps = append(steps, func() (int64, error) { return s.sweep(ctx, d) })
+	}
+	for _, step := range steps {
+		for n := int64(sweepRows); n >= sweepRows; gone += n {
+			if n, err = step(); err != nil {
+				return gone, err
 			}
 		}
 	}
@@ -95,10 +94,19 @@ func beyond(table, which string, newest int) deletion {
 		[]any{newest, sweepRows}}
 }
 
-// deletions are the steps of a sweep, each to be repeated until it finds less than sweepRows.
-func (s *Store) deletions(l Limits, now, cut time.Time) []deletion {
+func (s *Store) sweep(ctx context.Context, d deletion) (int64, error) {
+	r, err := s.write.ExecContext(ctx, s.sql(d.stmt), d.args...)
+	if err != nil {
+		return 0, fmt.Errorf("sweep store: %w", err)
+	}
+	n, err := r.RowsAffected()
+	return n, wrap(err, "sweep store")
+}
+
+// deletions are the steps of a sweep beside that of the diagnoses, each to be repeated until it finds less than
+// sweepRows.
+func deletions(l Limits, now time.Time) []deletion {
 	return []deletion{
-		{"DELETE FROM diagnoses WHERE place IN (SELECT place FROM diagnoses WHERE received < ? ORDER BY received LIMIT ?)", []any{millis(cut), sweepRows}},
 		{"DELETE FROM outcomes WHERE (estate, terminal, diagnosis) IN (SELECT estate, terminal, diagnosis FROM outcomes WHERE received < ? LIMIT ?)", []any{millis(now.Add(-l.Age)), sweepRows}},
 		beyond("rejected", "", maxRejected),
 		beyond("replies", "", maxAnswers),
