@@ -57,6 +57,7 @@ func TestStoreAwayKeepsTheSession(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			address, leave := c.away(t)
 			s, err := store.Open(t.Context(), address)
 			if err != nil {
@@ -98,8 +99,8 @@ func TestStoreAwayKeepsTheSession(t *testing.T) {
 				t.Fatal(w.Error())
 			}
 			defer from.Disconnect(0)
-			send := func(from_, to int) {
-				for i := from_; i < to; i++ {
+			send := func(next, to int) {
+				for i := next; i < to; i++ {
 					from.Publish(topics[i], 1, false, payloads[i])
 				}
 			}
