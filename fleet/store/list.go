@@ -73,7 +73,7 @@ func (s *Store) diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 		return nil, Place{}, err
 	}
 	whose, one := f.whose(), f.Estate != "" && f.Terminal != ""
-	if f.Oldest || one || whose.where == nil && f.Segment+f.Text+f.Scheme == "" { // an index has the order
+	if f.Oldest || one || whose.where == nil && f.Segment+f.Text+f.Scheme+f.Entry+f.Card == "" { // an index has the order
 		l.add(whose.cond("diagnoses"), whose.args...)
 		order := "place DESC"
 		switch {
@@ -137,6 +137,7 @@ func (f Filter) columns() (l listing) {
 	}
 	for _, c := range []struct{ column, value string }{
 		{"cause", f.Cause}, {"segment", f.Segment}, {"code", f.Code}, {"scheme", f.Scheme},
+		{"entry", f.Entry}, {"card_scheme", f.Card},
 	} {
 		if c.value != "" {
 			l.add(c.column+" = ?", clean(c.value))

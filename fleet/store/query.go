@@ -43,6 +43,7 @@ type Filter struct {
 	Segment          string
 	Code             string
 	Scheme           string            // of the code
+	Entry, Card      string            // how the card was read, and its scheme
 	Text             string            // every word must occur in the codes, titles and sentences
 	Place            map[string]string // what the terminal shares, by dimension
 	Since, Until     time.Time         // when the fleet learnt of it

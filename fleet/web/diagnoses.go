@@ -166,8 +166,9 @@ func (s *Site) diagnoses(w http.ResponseWriter, r *http.Request) {
 		Searching bool // there is more to look through
 		ShowPlace bool
 		Places    []dim
-	}{page: p, Filter: f, Segments: segments, Causes: s.Knowledge.Causes, ShowPlace: true, Places: p.Place(f.Place)}
-	v.Filtered = f.Estate+f.Terminal+f.Cause+f.Segment+f.Code+f.Scheme+f.Text != "" || f.Place != nil ||
+	}{page: p, Filter: f, Segments: segments, Causes: s.Knowledge.Causes, ShowPlace: true,
+		Places: append(p.Place(f.Place), p.Only(map[string]string{"entry": f.Entry, "card_scheme": f.Card})...)}
+	v.Filtered = f.Estate+f.Terminal+f.Cause+f.Segment+f.Code+f.Scheme+f.Text+f.Entry+f.Card != "" || f.Place != nil ||
 		!f.Since.IsZero() || !f.Until.IsZero()
 	rows, next, err := s.Source.Diagnoses(r.Context(), f)
 	if err == nil {
