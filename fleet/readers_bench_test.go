@@ -18,8 +18,8 @@ import (
 // BenchmarkReaders measures, over POSDX_ROWS stored diagnoses (default 100000), whether those who read hold up what
 // comes in: documents a second of POSDX_FLOW terminals (default 4) for POSDX_SECONDS (default 2) without readers, with
 // 20 who load / and /causes again and again, and without them again; and how large SQLite's log is meanwhile, which
-// grows as long as somebody reads an old state. Then how long a file of 10 000 rows takes, how often a live page is told
-// in a second, and, after the fleet is killed in full flow, how long it takes until its pages are ready again.
+// grows as long as somebody reads an old state. Then how long a file of 10 000 rows takes, how often a live page is
+// told in a second, and, after the fleet is killed in full flow, how long it takes until its pages are ready again.
 // go test ./fleet -run - -bench Readers -benchtime 1x
 func BenchmarkReaders(b *testing.B) {
 	rows, senders, seconds := 100_000, 4, 2
@@ -28,7 +28,7 @@ func BenchmarkReaders(b *testing.B) {
 	}
 	dir := b.TempDir()
 	fill(b, dir, 1000, 6)
-	multiply(b, dir, rows)
+	multiply(b, "sqlite:"+filepath.Join(dir, "fleet.db"), rows)
 	f := start(b, dir, "--mqtt-listen", "127.0.0.1:0")
 	housetest.Until(b, "places are known", func() bool {
 		return strings.Contains(get(b, f.page+"/versions?dim=site&format=csv"), "site-00000")
