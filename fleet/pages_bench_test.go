@@ -69,8 +69,9 @@ func multiply(b testing.TB, address string, rows int) {
 }
 
 // BenchmarkPages measures how long each page takes over POSDX_ROWS stored diagnoses (default 100000) of
-// POSDX_TERMINALS (default 1000), in SQLite or, with POSDX_STORE=postgres, there: the 95th percentile of 20 requests.
-// While POSDX_FLOW terminals (default none) send diagnoses, each as fast as the broker takes them. go test ./fleet -run - -bench Pages -benchtime 1x
+// POSDX_TERMINALS (default 1000), in SQLite or, with POSDX_STORE=postgres, there: the 95th percentile of 20
+// requests. While POSDX_FLOW terminals (default none) send diagnoses, each as fast as the broker takes them.
+// go test ./fleet -run - -bench Pages -benchtime 1x
 func BenchmarkPages(b *testing.B) {
 	n, rows := 1000, 100_000
 	fmt.Sscan(os.Getenv("POSDX_TERMINALS"), &n)
