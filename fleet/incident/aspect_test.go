@@ -245,3 +245,30 @@ func TestOtherCardsAreAnotherIncident(t *testing.T) {
 		t.Errorf("the same cards under two causes: %+v", list)
 	}
 }
+
+// Where every sale fails, a terminal that sells much reports most kinds of cards: that nearly all terminals report one
+// kind does not make it a rise of that kind.
+func TestManyReportsOfATerminalAreNoKind(t *testing.T) {
+	f := everyDay()
+	n := 0
+	for i := 1; i < 400; i += 4 { // bank-1
+		for range 6 {
+			v := f.report(i)
+			v.Cause, v.Code = "terminal.config", "97"
+			if n++; n%20 == 0 {
+				v.CardScheme = "visa"
+			}
+			if n%13 == 0 {
+				v.Entry = "contactless"
+			}
+			f.Recent = append(f.Recent, v)
+		}
+	}
+	// What is usual of cards: three in four are unionpay's.
+	f.Season.Add(store.SeasonRow{Estate: "shop", Cause: "issuer.declined", Dim: "card_scheme", Value: "visa",
+		Hour: hourOf(f.Now) - 24, Terminals: 10_000})
+	found := Detect(f.Look)
+	if len(found) != 1 || found[0].Place.String() != "acquirer=bank-1" || len(found[0].Only) > 0 {
+		t.Errorf("all sales of bank-1's terminals fail; found %+v", found)
+	}
+}
