@@ -198,9 +198,9 @@ func (q *question) kinds(reports []told) []kind {
 		list = append(list, v)
 	}
 	slices.SortFunc(list, func(a, b kind) int {
-		return cmp.Or(cmp.Compare(a.entry, b.entry), cmp.Compare(a.card, b.card))
+		return cmp.Or(len(b.who)-len(a.who), cmp.Compare(a.entry, b.entry), cmp.Compare(a.card, b.card))
 	})
-	return list
+	return list[:min(len(list), maxKinds)]
 }
 
 // share is the part of the cause's reports that is expected to be of a kind.

@@ -334,8 +334,8 @@ func evidence(n, expected float64) float64 {
 	return n*math.Log(n/expected) - (n - expected)
 }
 
-// one finds the best place, the kind of sales that failed there if it is one, and how much of it did. Values that fewer than least report
-// are no place; left out, the terminals fall into few leaves.
+// one finds the best place, the kind of sales that failed there if it is one, and how much of it did. Values that fewer
+// than least report are no place; left out, the terminals fall into few leaves.
 func (q *question) one(n *now, list []store.Sighting) (Finding, sale, float64, bool) {
 	r := q.roster
 	var dims []string

@@ -118,7 +118,8 @@ func TestPublishedIncidents(t *testing.T) {
 			soon++
 		}
 		t.Logf("%-38s %s, %s; named %s: %v; %s, by %s: %v; %s after the third terminal, %d of %d", p.file, p.kind,
-			whole(truth.Place, truth.Only), whole(hit.Place, hit.Only), right, hit.Cause, cause.Act, actor, after, hit.Peak, hit.Of)
+			whole(truth.Place, truth.Only), whole(hit.Place, hit.Only), right, hit.Cause, cause.Act, actor, after, hit.Peak,
+			hit.Of)
 		if p.ends == "" {
 			continue
 		}
