@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344f28a331ba97955686dba234a7c77adc8ced43b5064791", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04c58fae839059c49aa8fd693802f92f54081c79283dd14", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -539,6 +539,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Limit{Finding: "session.fresh", Check: "app.session", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "session.since", Check: "app.session", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "session.same-code", Check: "app.session", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -836,6 +839,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Limit{Finding: "apn.detached", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "apn.attached", Check: "modem.bearer", When: []Cond{
+		Cond{Fact: "attached", Op: "is"},
+	}, Full: 1, News: "note"},
 	Limit{Finding: "apn.barred", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -927,6 +933,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Limit{Finding: "signal.bad", Check: "modem.signal", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.8, News: "bad"},
+	Limit{Finding: "signal.none", Check: "modem.signal", When: []Cond{
+		Cond{Fact: "rsrp_dbm", Op: "unknown"},
+		Cond{Fact: "sinr_db", Op: "unknown"},
+	}, Fact: "rssi_dbm", Poor: -110, Bad: -112, Full: -113, News: "bad"},
 	Limit{Finding: "signal.ok", Check: "modem.signal", When: []Cond{
 		Cond{Fact: "rsrp_dbm", Op: "known"},
 	}, Full: 1, News: "good"},
@@ -1207,6 +1217,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Limit{Finding: "tcp.slow", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "poor", Joined: true},
+	Limit{Finding: "tcp.quick", Check: "net.tcp", When: []Cond{
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
+	}, Fact: "ms", Poor: 1000, Bad: 1000, Full: 400, News: "good", Joined: true},
+	Limit{Finding: "tcp.quick", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tcp.syn-lost", Check: "net.tcp", Fact: "retrans", Bad: 3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "tcp.refused", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
@@ -1481,6 +1497,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Limit{Finding: "connect.slow", Check: "txn.answer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "connect.quick", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "answer.slow", Check: "txn.answer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1544,6 +1563,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Limit{Finding: "hist.one-issuer", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "hist.issuer-alone", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "hist.many-issuers", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1592,6 +1614,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	FindingNews{Finding: "answer.normal", News: "good"},
 	FindingNews{Finding: "answer.seen", News: "good"},
 	FindingNews{Finding: "answer.slow", News: "bad"},
+	FindingNews{Finding: "apn.attached", News: "note"},
 	FindingNews{Finding: "apn.bad", News: "bad"},
 	FindingNews{Finding: "apn.barred", News: "bad"},
 	FindingNews{Finding: "apn.detached", News: "bad"},
@@ -1656,6 +1679,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	FindingNews{Finding: "config.ok", News: "good"},
 	FindingNews{Finding: "config.phone", News: "bad"},
 	FindingNews{Finding: "connect.made", News: "good"},
+	FindingNews{Finding: "connect.quick", News: "good"},
 	FindingNews{Finding: "connect.slow", News: "bad"},
 	FindingNews{Finding: "connect.unused", News: "note"},
 	FindingNews{Finding: "cpu.high", News: "bad"},
@@ -1699,6 +1723,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	FindingNews{Finding: "hist.entry-only", News: "bad"},
 	FindingNews{Finding: "hist.few-unread", News: "good"},
 	FindingNews{Finding: "hist.first-open", News: "note"},
+	FindingNews{Finding: "hist.issuer-alone", News: "bad"},
 	FindingNews{Finding: "hist.many-cards", News: "bad"},
 	FindingNews{Finding: "hist.many-cards-local", News: "bad"},
 	FindingNews{Finding: "hist.many-issuers", News: "bad"},
@@ -1834,7 +1859,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	FindingNews{Finding: "session.refused", News: "bad"},
 	FindingNews{Finding: "session.sale-only", News: "good"},
 	FindingNews{Finding: "session.same-code", News: "bad"},
+	FindingNews{Finding: "session.since", News: "note"},
 	FindingNews{Finding: "signal.bad", News: "bad"},
+	FindingNews{Finding: "signal.none", News: "bad"},
 	FindingNews{Finding: "signal.ok", News: "good"},
 	FindingNews{Finding: "signal.poor", News: "poor"},
 	FindingNews{Finding: "signin.message", News: "note"},
@@ -1855,6 +1882,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	FindingNews{Finding: "tcp.other-bearer", News: "bad"},
 	FindingNews{Finding: "tcp.other-bearer-outage", News: "bad"},
 	FindingNews{Finding: "tcp.ping-only", News: "bad"},
+	FindingNews{Finding: "tcp.quick", News: "good"},
 	FindingNews{Finding: "tcp.refused", News: "bad"},
 	FindingNews{Finding: "tcp.refused-all", News: "bad"},
 	FindingNews{Finding: "tcp.refused-near", News: "bad"},
@@ -3797,6 +3825,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Step{Text: Text{ZH: "打宽带运营商报障，说“丢包严重”，报宽带账号和时间。", EN: "Report heavy packet loss to the internet carrier, with account number and time."}},
 		Step{Text: Text{ZH: "在此之前改用移动网络。", EN: "Until then use the mobile network."}},
 	}, Remedies: lista46d1cb1},
+	Cause{ID: "wan.mobile-down", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "运营商的移动网络在这里中断", EN: "The carrier's mobile network is down here"}, Steps: []Step{
+		Step{Text: Text{ZH: "打运营商客服，报SIM卡号、地点和时间，问这里的移动网络是否中断、几时恢复。", EN: "Call the carrier with SIM number, place and time: is the mobile network down here, and until when?"}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
+		Step{Text: Text{ZH: "用同一家运营商的手机在这里也没有网，就不用修终端，也不用换SIM卡。", EN: "If a phone on the same carrier has no network here either, the terminal needs no repair and no new SIM."}},
+	}, Remedies: list79310f15},
 	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Steps: []Step{
 		Step{Text: Text{ZH: "打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。", EN: "Tell the internet carrier that large packets vanish while small ones pass, with account number and time."}},
 		Step{Text: Text{ZH: "技术人员可先把终端或路由器的MTU调小。", EN: "A technician can lower the MTU on terminal or router meanwhile."}},
@@ -3836,7 +3869,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: lista6d725c5, Causes: list366e14b5, Checks: list5f331649, Remedies: listb45a7fa3},
 	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: liste5e1aa1e, Causes: listb6ee3967, Checks: listd210214a, Remedies: listb1eccd52},
 	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list17cdd139, Causes: listbdc1e026, Checks: list248fcda4, Remedies: listbe43e376},
-	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list5b480ddc, Causes: listd0d5723c, Checks: list6274ab3e, Remedies: listbf1379d0},
+	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list5b480ddc, Causes: list5e13b323, Checks: list462630df, Remedies: listbf1379d0},
 	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list758786ad, Causes: listfef86651, Checks: list702fe8aa, Remedies: listbfb12e8e},
 	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list64aefbaf, Causes: lista82e9b32, Checks: list34a1f663, Remedies: list1241eadf},
 	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list64aefbaf, Causes: list53be121b, Checks: listdd83295b, Remedies: list1f2e5904, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
@@ -3900,7 +3933,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list0af63ce8, Causes: list2ec7dee9, Checks: listdd9a6b36, Remedies: liste478f32f},
 	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list52607b16, Checks: listcf00cd1e, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
 	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list20bbb660, Causes: list2cfa987f, Checks: list868a3a4c, Remedies: listbd8f1419},
-	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list20bbb660, Causes: list5e2c7832, Checks: list5dc68800, Remedies: list2af2c30c},
+	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list20bbb660, Causes: list98668a4d, Checks: list5dc68800, Remedies: list2af2c30c},
 	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list17cdd139, Causes: listb110e487, Checks: list6c336628, Remedies: listd6d24bfb},
 	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list64aefbaf, Causes: listbd2d0335, Checks: list31256ee1, Remedies: list7abbec3e},
 	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: listce8b9a22, Causes: list18c74728, Checks: listae969ba4, Remedies: list28f38595},
@@ -3915,7 +3948,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list41af7528, Causes: list9cc580fe, Checks: listeaa00f1b, Remedies: list4191c935},
 	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list758786ad, Causes: listf78f8dda, Checks: listca907d3c, Remedies: list3621a5de},
 	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list22922229, Causes: list7f1f12ea, Checks: list619a4d88, Remedies: list99b5ba9e},
-	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list0af63ce8, Causes: listbb7c4e15, Checks: list51e638fd, Remedies: lista52770f5},
+	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list0af63ce8, Causes: listc562995a, Checks: list51e638fd, Remedies: lista52770f5},
 	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list20bbb660, Causes: listafad46de, Checks: list601a6c38, Remedies: list7652ec08},
 	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list52607b16, Causes: list62771430, Checks: listd57c8e0b, Remedies: listbe6915d7},
 	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list20bbb660, Causes: listab66400f, Checks: list5e55f3a2, Remedies: listfe2b846a},
@@ -4282,6 +4315,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns"},
 		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.no-ipv4", Often: 3},
 		Named{Cause: "wan.no-traffic", Often: 3},
@@ -4403,6 +4437,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns", Often: 1},
 		Named{Cause: "wan.loss", Often: 1},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu", Often: 2},
 		Named{Cause: "wan.no-ipv4", Often: 3},
 		Named{Cause: "wan.no-traffic", Often: 2},
@@ -4706,6 +4741,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns"},
 		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.no-ipv4", Often: 3},
 		Named{Cause: "wan.no-traffic", Often: 3},
@@ -4768,6 +4804,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns", Often: 1},
 		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.no-ipv4", Often: 3},
 		Named{Cause: "wan.no-traffic", Often: 2},
@@ -4799,6 +4836,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Named{Cause: "switch.malfunction", Often: 2},
 		Named{Cause: "terminal.protocol", Often: 2},
 		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.no-traffic", Often: 2},
 		Named{Cause: "wan.outage", Often: 1},
@@ -4847,6 +4885,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns", Often: 1},
 		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.no-ipv4", Often: 3},
 		Named{Cause: "wan.no-traffic", Often: 2},
@@ -4958,6 +4997,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "modem.sim", Often: 2},
 		Named{Cause: "modem.sunset", Often: 3},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.outage", Often: 2},
 	}, Text: Text{ZH: "程序说注册不上移动网络", EN: "the program reports that the mobile network does not admit it"}},
 	Prior{Topic: "reversal-failed", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list5c38b34d, Causes: []Named{
@@ -5065,6 +5105,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Named{Cause: "terminal.client-cert", Often: 2},
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu"},
 		Named{Cause: "wan.no-ipv4", Often: 3},
 		Named{Cause: "wan.no-traffic", Often: 2},
@@ -5104,6 +5145,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 3},
 		Named{Cause: "modem.sunset", Often: 3},
+		Named{Cause: "wan.mobile-down", Often: 3},
 	}, Text: Text{ZH: "程序说信号太弱", EN: "the program reports weak signal"}},
 	Prior{Topic: "sim", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list74156434, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
@@ -5255,6 +5297,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "terminal.session", Word: -1},
 		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -1},
 		Weight{Cause: "wan.mtu", Word: -1},
 		Weight{Cause: "wan.no-ipv4", Word: -1},
 		Weight{Cause: "wan.no-traffic", Word: -1},
@@ -5274,6 +5317,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	}, Text: Text{ZH: "同一收单机构的其他终端没有这个问题", EN: "other terminals of this acquirer do not see it"}},
 	Sign{Name: "adv.alone-carrier", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: 2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "同一运营商的其他终端没有这个问题", EN: "other terminals on this carrier do not see it"}},
@@ -5286,6 +5330,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "同一地点的其他终端没有这个问题", EN: "other terminals at this site do not see it"}},
@@ -5304,7 +5349,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "lan.portal", Word: -2},
 		Weight{Cause: "lan.wifi", Word: -2},
 		Weight{Cause: "modem.absent", Word: -2},
-		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "modem.signal-weak", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: 1},
 		Weight{Cause: "terminal.app-crash", Word: -1},
@@ -5329,6 +5374,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "terminal.trust-store", Word: -1},
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.mobile-down", Word: 2},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "同一运营商有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) on this carrier see the same"}},
@@ -5359,11 +5405,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "terminal.app-crash", Word: 1},
 		Weight{Cause: "terminal.app-network", Word: 1},
 		Weight{Cause: "terminal.app-old", Word: 2},
-		Weight{Cause: "terminal.client-cert", Word: 1},
+		Weight{Cause: "terminal.client-cert", Word: 2},
 		Weight{Cause: "terminal.date-bug", Word: 2},
 		Weight{Cause: "terminal.not-registered", Word: -1},
 		Weight{Cause: "terminal.protocol", Word: 2},
-		Weight{Cause: "terminal.trust-store", Word: 1},
+		Weight{Cause: "terminal.trust-store", Word: 2},
 		Weight{Cause: "wan.no-ipv4", Word: -1},
 		Weight{Cause: "wan.no-traffic", Word: -1},
 	}, Text: Text{ZH: "同一型号有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) of this model see the same"}},
@@ -5498,6 +5544,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "terminal.storage-full", Word: -2},
 		Weight{Cause: "wan.dns", Word: -4},
 		Weight{Cause: "wan.loss", Word: -4},
+		Weight{Cause: "wan.mobile-down", Word: -4},
 		Weight{Cause: "wan.mtu", Word: -4},
 		Weight{Cause: "wan.no-ipv4", Word: -4},
 		Weight{Cause: "wan.no-traffic", Word: -4},
@@ -5512,6 +5559,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "issuer.unavailable", Word: 2},
 		Weight{Cause: "switch.malfunction", Word: 1},
 	}, Text: Text{ZH: "这次等待{response_ms}毫秒，平时约{normal_response_ms}毫秒", EN: "this wait was {response_ms} ms, normally about {normal_response_ms} ms"}},
+	Sign{Name: "apn.attached", Check: "modem.bearer", Family: "modem.bearer", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: -3},
+		Weight{Cause: "modem.denied", Word: -3},
+		Weight{Cause: "modem.radio-off", Word: -3},
+		Weight{Cause: "modem.sim", Word: -3},
+	}, Text: Text{ZH: "已附着到移动网络", EN: "attached to the mobile network"}},
 	Sign{Name: "apn.bad", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 4},
 	}, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
@@ -5526,6 +5579,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "modem.radio-off", Word: 2},
 		Weight{Cause: "modem.signal-weak", Word: 2},
 		Weight{Cause: "modem.sim", Word: 2},
+		Weight{Cause: "wan.mobile-down", Word: 2},
 	}, Text: Text{ZH: "没有附着到移动网络，因此没有数据连接", EN: "not attached to the mobile network, and so without a data connection"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 3},
@@ -5612,6 +5666,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "terminal.trust-store", Word: 1},
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.mobile-down", Word: 1},
 		Weight{Cause: "wan.mtu", Word: 1},
 		Weight{Cause: "wan.no-ipv4", Word: 1},
 		Weight{Cause: "wan.no-traffic", Word: 1},
@@ -5703,6 +5758,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "lan.cable", Word: 1},
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "店里其他设备能上网", EN: "other devices in the shop are online"}},
@@ -5754,6 +5810,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: -2},
 		Weight{Cause: "wan.dns", Word: -3},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 	}, Text: Text{ZH: "这笔交易走电话线", EN: "this sale goes over the telephone line"}},
 	Sign{Name: "bearer.ethernet", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
@@ -5767,6 +5824,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "modem.signal-weak", Word: -4},
 		Weight{Cause: "modem.sim", Word: -4},
 		Weight{Cause: "modem.sunset", Word: -4},
+		Weight{Cause: "wan.mobile-down", Word: -4},
 		Weight{Cause: "wan.no-ipv4", Word: -4},
 		Weight{Cause: "wan.no-traffic", Word: -4},
 	}, Text: Text{ZH: "这笔交易走网线", EN: "this sale goes over the cable"}},
@@ -5782,7 +5840,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	}, Text: Text{ZH: "终端没有通往外面的网络", EN: "no network of the terminal leads out"}},
 	Sign{Name: "bearer.some", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 2},
-	}, Brought: list0f3a9cf9, Surely: list0f3a9cf9, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} time{s} in an hour"}},
+	}, Brought: list0f3a9cf9, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} time{s} in an hour"}},
 	Sign{Name: "bearer.steady", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -3},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
@@ -5798,6 +5856,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "modem.signal-weak", Word: -4},
 		Weight{Cause: "modem.sim", Word: -4},
 		Weight{Cause: "modem.sunset", Word: -4},
+		Weight{Cause: "wan.mobile-down", Word: -4},
 		Weight{Cause: "wan.no-ipv4", Word: -4},
 		Weight{Cause: "wan.no-traffic", Word: -4},
 	}, Text: Text{ZH: "这笔交易走无线网", EN: "this sale goes over Wi-Fi"}},
@@ -5916,15 +5975,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "modem.sunset", Word: -3},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "wan.dns", Word: -3},
+		Weight{Cause: "wan.mobile-down", Word: -3},
 		Weight{Cause: "wan.mtu", Word: 1},
 		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
 		Weight{Cause: "wan.tls", Word: 1},
 	}, Text: Text{ZH: "与主机的连接用了{connect_ms}毫秒，建立成功", EN: "the connection to the host was made in {connect_ms} ms"}},
+	Sign{Name: "connect.quick", Check: "txn.answer", Family: "quality", Tells: true, Weights: []Weight{
+		Weight{Cause: "wan.slow", Word: -2},
+	}, Text: Text{ZH: "建立连接只用了{connect_ms}毫秒", EN: "connecting took {connect_ms} ms only"}},
 	Sign{Name: "connect.slow", Check: "txn.answer", Family: "quality", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-		Weight{Cause: "wan.slow", Word: 1},
+		Weight{Cause: "wan.slow", Word: 2},
 	}, Text: Text{ZH: "建立连接用了{connect_ms}毫秒，太慢", EN: "connecting took {connect_ms} ms, far too long"}},
 	Sign{Name: "connect.unused", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
@@ -5939,9 +6002,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "terminal.overloaded", Word: 2},
 	}, Brought: list0a90615a, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "cpu.raised", Check: "board.cpu", Family: "load", Weights: []Weight{
-		Weight{Cause: "terminal.heat", Word: 1},
-		Weight{Cause: "terminal.overloaded", Word: 1},
-	}, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
+		Weight{Cause: "terminal.overloaded", Word: 2},
+	}, Brought: list0a90615a, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "date.turn", Check: "board.clock", Family: "update", Weights: []Weight{
 		Weight{Cause: "terminal.date-bug", Word: 4},
 	}, Text: Text{ZH: "到了特殊的日期（{turn}）以后才开始失败，在这之前是好的", EN: "it began with a day that software stumbles over ({turn}); before that all was well"}},
@@ -6001,7 +6063,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	}, Brought: listc8e34591, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: listffa32c98, Surely: list2bb500c6, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
+	}, Brought: listffa32c98, Surely: listd1c68491, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "card.data-mistyped", Word: 3},
@@ -6055,7 +6117,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 2},
-		Weight{Cause: "lan.gateway", Word: 4},
+		Weight{Cause: "lan.gateway", Word: 3},
 		Weight{Cause: "lan.wifi", Word: 1},
 	}, Brought: list48d28b69, Surely: list48d28b69, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Family: "quality", Weights: []Weight{
@@ -6164,6 +6226,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "terminal.tamper", Word: 1},
 		Weight{Cause: "terminal.trust-store", Word: 1},
 		Weight{Cause: "wan.dns", Word: 1},
+		Weight{Cause: "wan.mobile-down", Word: 1},
 		Weight{Cause: "wan.mtu", Word: 1},
 		Weight{Cause: "wan.no-ipv4", Word: 1},
 		Weight{Cause: "wan.no-traffic", Word: 1},
@@ -6183,6 +6246,26 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Sign{Name: "hist.first-open", Check: "txn.history", Family: "first-try", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.journal", Word: 2},
 	}, Text: Text{ZH: "这是同一笔交易的第{tries}次，前面有一次没有等到应答，可能已经成功", EN: "this is try {tries} of one sale; an earlier one got no answer and may have gone through"}},
+	Sign{Name: "hist.issuer-alone", Check: "txn.history", Family: "issuers", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -2},
+		Weight{Cause: "account.limit", Word: -2},
+		Weight{Cause: "account.pin", Word: -2},
+		Weight{Cause: "account.state", Word: -2},
+		Weight{Cause: "card.damaged", Word: -2},
+		Weight{Cause: "card.wrong-method", Word: 1},
+		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "issuer.declined", Word: 2},
+		Weight{Cause: "issuer.unavailable", Word: 2},
+		Weight{Cause: "merchant.not-permitted", Word: -1},
+		Weight{Cause: "merchant.not-registered", Word: -2},
+		Weight{Cause: "switch.malfunction", Word: 1},
+		Weight{Cause: "terminal.app-old", Word: -2},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.protocol", Word: -2},
+		Weight{Cause: "terminal.session", Word: -2},
+	}, Text: Text{ZH: "同一家发卡行的{cards_same_code_1h}张卡都遇到这个代码，其他卡仍然成功", EN: "{cards_same_code_1h} cards of one issuer met this code, while others were approved"}},
 	Sign{Name: "hist.many-cards", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -3},
 		Weight{Cause: "account.limit", Word: -3},
@@ -6359,6 +6442,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "terminal.tamper", Word: -1},
 		Weight{Cause: "terminal.trust-store", Word: -1},
 		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -1},
 		Weight{Cause: "wan.mtu", Word: -1},
 		Weight{Cause: "wan.no-ipv4", Word: -1},
 		Weight{Cause: "wan.no-traffic", Word: -1},
@@ -6376,7 +6460,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "terminal.app-crash", Word: -2},
 		Weight{Cause: "terminal.overloaded", Word: -2},
 		Weight{Cause: "terminal.session", Word: -1},
-		Weight{Cause: "wan.no-traffic", Word: 2},
+		Weight{Cause: "wan.no-traffic", Word: 1},
 	}, Text: Text{ZH: "上次成功以后已经重启了{restarts_since_approval}次，没有用", EN: "{restarts_since_approval} restart{s} since the last approval did not help"}},
 	Sign{Name: "hist.worked-before", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: -1},
@@ -6414,6 +6498,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "modem.line", Word: -3},
 		Weight{Cause: "modem.sim", Word: -3},
 		Weight{Cause: "modem.sunset", Word: -3},
+		Weight{Cause: "wan.mobile-down", Word: -4},
 		Weight{Cause: "wan.no-traffic", Word: -4},
 		Weight{Cause: "wan.outage", Word: -4},
 	}, Text: Text{ZH: "互联网是通的，别处连得上", EN: "the internet works: another place can be reached"}},
@@ -6495,6 +6580,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "modem.sim", Word: 2},
 		Weight{Cause: "modem.sunset", Word: 2},
 		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.mobile-down", Word: 2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Family: "net.link", Weights: []Weight{
@@ -6515,6 +6601,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -1},
 	}, Text: Text{ZH: "移动网络已连上", EN: "the mobile network is connected"}},
 	Sign{Name: "link.disabled", Check: "net.link", Family: "net.link", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 2},
@@ -6663,16 +6750,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	}, Text: Text{ZH: "主机地址有应答，主机那边是开着的", EN: "the host's address answers: it is there"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
-	}, Brought: list487ef1c6, Surely: list15472379, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
+	}, Brought: list487ef1c6, Surely: list77b0a7f4, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
 	Sign{Name: "path.loss-all", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 4},
-	}, Brought: list487ef1c6, Surely: list15472379, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
+	}, Brought: list487ef1c6, Surely: list77b0a7f4, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list2bb500c6, Surely: list2bb500c6, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
+	}, Brought: list2bb500c6, Surely: listd1c68491, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -1},
 		Weight{Cause: "lan.address", Word: -2},
@@ -6695,10 +6782,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	}, Brought: listd1c68491, Surely: listd1c68491, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
 	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 3},
-	}, Brought: list2bb500c6, Surely: list2bb500c6, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list2bb500c6, Surely: listd1c68491, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "path.slow-some", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list2bb500c6, Surely: list2bb500c6, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list2bb500c6, Surely: listd1c68491, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "phone.fails", Check: "modem.line", Family: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", Word: 4},
 	}, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
@@ -6835,6 +6922,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: 1},
 		Weight{Cause: "modem.sim", Word: 2},
 	}, Brought: lista354b2a3, Surely: lista354b2a3, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
@@ -6846,17 +6934,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "modem.radio-off", Word: -4},
 		Weight{Cause: "modem.sim", Word: -3},
 		Weight{Cause: "modem.sunset", Word: -4},
+		Weight{Cause: "wan.mobile-down", Word: -4},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: 2},
 		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "wan.mobile-down", Word: 2},
 	}, Brought: list46bb810c, Surely: lista354b2a3, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
-		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.sim", Word: 2},
+		Weight{Cause: "wan.mobile-down", Word: 1},
 		Weight{Cause: "wan.outage", Word: 1},
 	}, Brought: lista354b2a3, Surely: lista354b2a3, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "reg.sunset", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
@@ -6907,6 +6998,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "terminal.not-registered", Word: -3},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.mtu", Word: 1},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.slow", Word: 1},
@@ -6957,11 +7049,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "switch.malfunction", Word: -1},
 		Weight{Cause: "terminal.not-registered", Word: 2},
 	}, Text: Text{ZH: "签到也得到同一个代码，而签到不经过发卡行", EN: "the sign-in got the same code, and a sign-in never goes to an issuer"}},
+	Sign{Name: "session.since", Check: "app.session", Family: "session", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.session", Word: 1},
+	}, Text: Text{ZH: "这笔之后终端已经签到成功", EN: "the terminal has signed in since then"}},
 	Sign{Name: "signal.bad", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 4},
+		Weight{Cause: "wan.mobile-down", Word: 2},
 	}, Brought: list90735ea2, Surely: list90735ea2, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	Sign{Name: "signal.none", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
+		Weight{Cause: "wan.mobile-down", Word: 3},
+	}, Text: Text{ZH: "一个基站也收不到", EN: "no cell of the network is heard at all"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Family: "modem.signal", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: -3},
+		Weight{Cause: "wan.mobile-down", Word: -1},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
 	Sign{Name: "signal.poor", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 2},
@@ -7014,6 +7114,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "terminal.app-network", Word: 3},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.loss", Word: -2},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.mtu", Word: -2},
 		Weight{Cause: "wan.no-ipv4", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
@@ -7027,6 +7128,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "terminal.config", Word: -1},
 		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -1},
 		Weight{Cause: "wan.mtu", Word: -1},
 		Weight{Cause: "wan.no-ipv4", Word: -1},
 		Weight{Cause: "wan.no-traffic", Word: -1},
@@ -7065,6 +7167,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "modem.sunset", Word: -3},
 		Weight{Cause: "terminal.config", Word: -1},
 		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -3},
 		Weight{Cause: "wan.no-traffic", Word: -3},
 		Weight{Cause: "wan.outage", Word: -3},
 	}, Text: Text{ZH: "现在连得上主机", EN: "the host can be connected to now"}},
@@ -7083,12 +7186,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "terminal.config", Word: 1},
 	}, Text: Text{ZH: "主机地址有应答，但端口连不上", EN: "the host's address answers, its port does not"}},
+	Sign{Name: "tcp.quick", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "wan.slow", Word: -3},
+	}, Text: Text{ZH: "连接主机只要{ms}毫秒", EN: "connecting to the host takes {ms} ms only"}},
 	Sign{Name: "tcp.refused", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: 4},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "lan.cable", Word: -2},
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "terminal.app-network", Word: -2},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Brought: list0ac4680e, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
@@ -7104,6 +7212,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "lan.firewall", Word: 4},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "主机能ping通，连接却被途中的设备禁止", EN: "the host answers pings, but something on the way forbids the connection"}},
@@ -7120,7 +7229,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list03e7ca20, Surely: list2bb500c6, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	}, Brought: list03e7ca20, Surely: listd1c68491, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.stopped-beyond", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.firewall", Word: -3},
@@ -7158,6 +7267,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 		Weight{Cause: "modem.signal-weak", Word: 2},
 		Weight{Cause: "modem.sim", Word: 2},
 		Weight{Cause: "terminal.clock", Word: -2},
+		Weight{Cause: "wan.mobile-down", Word: 2},
 		Weight{Cause: "wan.mtu", Word: -2},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.tls", Word: -2},
@@ -7653,6 +7763,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d0b5530448410d3f344
 	Number{Kind: "cause", Number: 74, ID: "modem.sunset"},
 	Number{Kind: "cause", Number: 75, ID: "wan.no-traffic"},
 	Number{Kind: "cause", Number: 76, ID: "wan.no-ipv4"},
+	Number{Kind: "cause", Number: 77, ID: "wan.mobile-down"},
 	Number{Kind: "scheme", Number: 1, ID: "unionpay"},
 	Number{Kind: "scheme", Number: 2, ID: "iso8583-1987"},
 	Number{Kind: "scheme", Number: 3, ID: "iso8583-1993"},
@@ -7901,6 +8012,7 @@ var (
 	list44de02d6 = []string{"safe", "later", "after-signin", "other-means", "no", "other-means-tried", "settlement", "sign-in"}
 	list451152e2 = []string{"R13", "S1", "S7"}
 	list45739888 = []string{"CREDORAX", "TXP", "EWAY"}
+	list462630df = []string{"net.link", "net.wifi", "net.internet", "modem.bearer", "modem.registration"}
 	list4665b65f = []string{"119"}
 	list46b301c0 = []string{"002"}
 	list46bb810c = []string{"modem.absent", "modem.sunset", "terminal.power"}
@@ -7987,7 +8099,7 @@ var (
 	list5d00f493 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
 	list5d2f4b0a = []string{"other-means-tried"}
 	list5dc68800 = []string{"net.bearer", "net.tcp", "net.internet"}
-	list5e2c7832 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.loss", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.tls", "wan.tls-large-hello"}
+	list5e13b323 = []string{"lan.cable", "lan.wifi", "wan.outage", "wan.no-traffic", "wan.mobile-down"}
 	list5e55f3a2 = []string{"txn.answer"}
 	list5e6b55c4 = []string{"S1"}
 	list5edc051d = []string{"terminal.app-crash", "terminal.session"}
@@ -8006,7 +8118,6 @@ var (
 	list6181f343 = []string{"beyond"}
 	list619a4d88 = []string{"reader.selftest", "app.process", "net.link"}
 	list61f0a4ba = []string{"R5", "R7"}
-	list6274ab3e = []string{"net.link", "net.wifi", "net.internet", "modem.bearer"}
 	list62771430 = []string{"account.state", "card.damaged", "card.expired"}
 	list6421aee8 = []string{"safe", "later", "after-signin", "settlement", "sign-in"}
 	list64425eed = []string{"seed:CommunicationError"}
@@ -8210,6 +8321,7 @@ var (
 	list98382782 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
 	list9844a9cb = []string{"CREDORAX", "TXP", "CKO"}
 	list98481174 = []string{"UMS-SAMPLE"}
+	list98668a4d = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.loss", "wan.mobile-down", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.tls", "wan.tls-large-hello"}
 	list98df8cb0 = []string{"seed:DataTransferError"}
 	list994aa385 = []string{"AM-FDL", "SAP93", "ACCEL"}
 	list99b5ba9e = []string{"R20"}
@@ -8333,7 +8445,6 @@ var (
 	listba7766b3 = []string{"R6", "R11", "R21"}
 	listba7b8bd7 = []string{"lan.portal", "modem.dial", "modem.line", "modem.radio-off", "modem.sunset", "terminal.power", "wan.dns", "wan.no-traffic"}
 	listbb68b000 = []string{"R12", "R17", "R18", "S3"}
-	listbb7c4e15 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "issuer.declined", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.journal", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.slow", "wan.tls-large-hello"}
 	listbb8ab453 = []string{"30"}
 	listbcb0164f = []string{"003", "004"}
 	listbd2d0335 = []string{"bearer.flapping", "lan.conflict"}
@@ -8361,6 +8472,7 @@ var (
 	listc3d3679c = []string{"44050", "44051", "44054"}
 	listc4e5d0fc = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	listc509644d = []string{"20", "92"}
+	listc562995a = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "issuer.declined", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.journal", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mobile-down", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.slow", "wan.tls-large-hello"}
 	listc6275dfd = []string{"terminal.app-old"}
 	listc67cf940 = []string{"R2"}
 	listc6ce5fa1 = []string{"app.operator", "txn.answer"}
@@ -8394,7 +8506,6 @@ var (
 	listce8b9a22 = []string{"004"}
 	listcf00cd1e = []string{"app.session", "app.config"}
 	listcf31264b = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	listd0d5723c = []string{"lan.cable", "lan.wifi", "wan.outage", "wan.no-traffic"}
 	listd18c9a60 = []string{"2g", "3g", "4g", "5g"}
 	listd1a7ffd9 = []string{"94"}
 	listd1c68491 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset"}

@@ -133,6 +133,9 @@ func (p *page) Money(m report.Money) string {
 // Retry is whether to try again, in a whole sentence.
 func (p *page) Retry(m report.Money) string { return p.knowledge.Word("retry", m.Retry).In(p.Lang) }
 
+// searchFor is how long a page looks for what no index finds, before it says that the next looks further.
+const searchFor = 100 * time.Millisecond
+
 func (s *Site) diagnoses(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "diagnoses")
 	f, err := filter(r)
@@ -148,6 +151,7 @@ func (s *Site) diagnoses(w http.ResponseWriter, r *http.Request) {
 		s.export(w, r, "diagnoses", form, diagnosisHead, s.allDiagnoses(r, f))
 		return
 	}
+	f.Within = searchFor
 	if f.Limit == 0 {
 		f.Limit = pageRows
 	}
