@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"testing"
+	"time"
 
 	"posdx/fleet/store"
 )
@@ -270,5 +271,63 @@ func TestManyReportsOfATerminalAreNoKind(t *testing.T) {
 	found := Detect(f.Look)
 	if len(found) != 1 || found[0].Place.String() != "acquirer=bank-1" || len(found[0].Only) > 0 {
 		t.Errorf("all sales of bank-1's terminals fail; found %+v", found)
+	}
+}
+
+// When a scheme's cards become more common everywhere, or are accepted anew, more of all that fails is of them: that is
+// no incident of any one cause. One cause that has more of them is.
+func TestMoreCardsOfAKindAreNoIncident(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		card   string
+		others int // in a hundred of other causes' reports that are of it now
+		want   int
+	}{
+		{"as ever", "visa", 5, 1}, {"many more of them everywhere", "visa", 60, 0}, {"accepted since today", "jcb", 60, 0},
+		{"never seen, and nothing else of it fails", "jcb", 0, 0},
+	} {
+		f := everyDay()
+		f.rise(func(v *store.Sighting) { v.CardScheme = c.card })
+		f.Recent = append(f.Recent, f.usual...)
+		for _, other := range []string{"account.funds", "account.limit", "account.state"} {
+			for i := range 100 {
+				v := f.report(4 * i)
+				v.Cause, v.Code = other, "51"
+				if i < c.others {
+					v.CardScheme = c.card
+				}
+				f.Recent = append(f.Recent, v)
+			}
+			f.Season.Add(store.SeasonRow{Estate: "shop", Cause: other, Hour: hourOf(f.Now) - 24, Terminals: 100_000})
+		}
+		got := 0
+		for _, v := range Detect(f.Look) {
+			if v.Cause == "issuer.declined" && v.Only["card_scheme"] == c.card {
+				got++
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %d incidents of %s cards, want %d", c.name, got, c.card, c.want)
+		}
+	}
+}
+
+// Where travellers pay, their cards are what fails, whatever the cause: that is no rise of those cards there.
+func TestAPlaceHasItsOwnCards(t *testing.T) {
+	for _, usual := range []bool{false, true} {
+		f := everyDay()
+		f.Recent = append(f.Recent, f.usual...)
+		f.rise(func(v *store.Sighting) { v.CardScheme = "visa" })
+		for i := range 300 {
+			v := f.report(4*(i%100) + 1) // bank-1
+			v.Cause, v.Received = "account.funds", f.Now.Add(-time.Duration(2+i%40)*time.Hour)
+			if usual && i%10 != 0 {
+				v.CardScheme = "visa"
+			}
+			f.Before = append(f.Before, v)
+		}
+		if found := Detect(f.Look); (len(found) == 0) != usual {
+			t.Errorf("nine in ten there always are visa: %v; found %+v", usual, found)
+		}
 	}
 }
