@@ -333,3 +333,33 @@ func TestAPlaceHasItsOwnCards(t *testing.T) {
 		}
 	}
 }
+
+// What is over comes back as itself: the same cards, and no other ones, nor all of them.
+func TestSomeCardsComeBackAsThemselves(t *testing.T) {
+	of := func(card string) func(v *store.Sighting) { return func(v *store.Sighting) { v.CardScheme = card } }
+	for _, c := range []struct {
+		name string
+		then func(f daily)
+		want int64 // the incident that is open then
+	}{
+		{"the same cards", func(f daily) { f.rise(of("visa")) }, 1},
+		{"a part of them", func(f daily) {
+			f.rise(func(v *store.Sighting) { v.CardScheme, v.Entry = "visa", "contactless" })
+		}, 1},
+		{"other cards", func(f daily) { f.rise(func(v *store.Sighting) { v.Entry = "contactless" }) }, 0},
+		{"all", func(f daily) { f.sees(60, "05", "issuer.declined", "issuer", has("acquirer=bank-1")) }, 0},
+	} {
+		f := everyDay()
+		f.rise(of("visa"))
+		list := Follow(f.Look, Detect(f.Look), nil, f.members)
+		if list = f.sellsAgain(list); len(list) != 1 || list[0].Proof != "sales" {
+			t.Fatalf("%+v", list)
+		}
+		f.Now, f.Recent = f.Now.Add(Window), nil
+		c.then(f)
+		list = Follow(f.Look, Detect(f.Look), list, f.members)
+		if len(list) != 1 || list[0].No != c.want || list[0].Reopened != int(min(1, c.want)) {
+			t.Errorf("%s: %+v", c.name, list)
+		}
+	}
+}
