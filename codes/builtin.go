@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23d9b3e1daeba5756e23a5a22d69c117b263600232bbbc6", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:899675768ec442b32f81157154ac895372ca331913eaaa3bacdc65e67828dbf3", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -839,6 +839,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	Limit{Finding: "apn.detached", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "apn.attached", Check: "modem.bearer", When: []Cond{
+		Cond{Fact: "attached", Op: "is"},
+	}, Full: 1, News: "note"},
 	Limit{Finding: "apn.barred", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1214,6 +1217,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	Limit{Finding: "tcp.slow", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "poor", Joined: true},
+	Limit{Finding: "tcp.quick", Check: "net.tcp", When: []Cond{
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
+	}, Fact: "ms", Poor: 1000, Bad: 1000, Full: 400, News: "good", Joined: true},
+	Limit{Finding: "tcp.quick", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tcp.syn-lost", Check: "net.tcp", Fact: "retrans", Bad: 3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "tcp.refused", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
@@ -1488,6 +1497,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	Limit{Finding: "connect.slow", Check: "txn.answer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "connect.quick", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "answer.slow", Check: "txn.answer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1551,6 +1563,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	Limit{Finding: "hist.one-issuer", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "hist.issuer-alone", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "hist.many-issuers", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1599,6 +1614,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	FindingNews{Finding: "answer.normal", News: "good"},
 	FindingNews{Finding: "answer.seen", News: "good"},
 	FindingNews{Finding: "answer.slow", News: "bad"},
+	FindingNews{Finding: "apn.attached", News: "note"},
 	FindingNews{Finding: "apn.bad", News: "bad"},
 	FindingNews{Finding: "apn.barred", News: "bad"},
 	FindingNews{Finding: "apn.detached", News: "bad"},
@@ -1663,6 +1679,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	FindingNews{Finding: "config.ok", News: "good"},
 	FindingNews{Finding: "config.phone", News: "bad"},
 	FindingNews{Finding: "connect.made", News: "good"},
+	FindingNews{Finding: "connect.quick", News: "good"},
 	FindingNews{Finding: "connect.slow", News: "bad"},
 	FindingNews{Finding: "connect.unused", News: "note"},
 	FindingNews{Finding: "cpu.high", News: "bad"},
@@ -1706,6 +1723,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	FindingNews{Finding: "hist.entry-only", News: "bad"},
 	FindingNews{Finding: "hist.few-unread", News: "good"},
 	FindingNews{Finding: "hist.first-open", News: "note"},
+	FindingNews{Finding: "hist.issuer-alone", News: "bad"},
 	FindingNews{Finding: "hist.many-cards", News: "bad"},
 	FindingNews{Finding: "hist.many-cards-local", News: "bad"},
 	FindingNews{Finding: "hist.many-issuers", News: "bad"},
@@ -1864,6 +1882,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	FindingNews{Finding: "tcp.other-bearer", News: "bad"},
 	FindingNews{Finding: "tcp.other-bearer-outage", News: "bad"},
 	FindingNews{Finding: "tcp.ping-only", News: "bad"},
+	FindingNews{Finding: "tcp.quick", News: "good"},
 	FindingNews{Finding: "tcp.refused", News: "bad"},
 	FindingNews{Finding: "tcp.refused-all", News: "bad"},
 	FindingNews{Finding: "tcp.refused-near", News: "bad"},
@@ -5542,6 +5561,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 		Weight{Cause: "issuer.unavailable", Word: 2},
 		Weight{Cause: "switch.malfunction", Word: 1},
 	}, Text: Text{ZH: "这次等待{response_ms}毫秒，平时约{normal_response_ms}毫秒", EN: "this wait was {response_ms} ms, normally about {normal_response_ms} ms"}},
+	Sign{Name: "apn.attached", Check: "modem.bearer", Family: "modem.bearer", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: -3},
+		Weight{Cause: "modem.denied", Word: -3},
+		Weight{Cause: "modem.radio-off", Word: -3},
+		Weight{Cause: "modem.sim", Word: -3},
+	}, Text: Text{ZH: "已附着到移动网络", EN: "attached to the mobile network"}},
 	Sign{Name: "apn.bad", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 4},
 	}, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
@@ -5817,7 +5842,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	}, Text: Text{ZH: "终端没有通往外面的网络", EN: "no network of the terminal leads out"}},
 	Sign{Name: "bearer.some", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 2},
-	}, Brought: list0f3a9cf9, Surely: list0f3a9cf9, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} time{s} in an hour"}},
+	}, Brought: list0f3a9cf9, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} time{s} in an hour"}},
 	Sign{Name: "bearer.steady", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -3},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
@@ -5958,10 +5983,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 		Weight{Cause: "wan.outage", Word: -1},
 		Weight{Cause: "wan.tls", Word: 1},
 	}, Text: Text{ZH: "与主机的连接用了{connect_ms}毫秒，建立成功", EN: "the connection to the host was made in {connect_ms} ms"}},
+	Sign{Name: "connect.quick", Check: "txn.answer", Family: "quality", Tells: true, Weights: []Weight{
+		Weight{Cause: "wan.slow", Word: -2},
+	}, Text: Text{ZH: "建立连接只用了{connect_ms}毫秒", EN: "connecting took {connect_ms} ms only"}},
 	Sign{Name: "connect.slow", Check: "txn.answer", Family: "quality", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-		Weight{Cause: "wan.slow", Word: 1},
+		Weight{Cause: "wan.slow", Word: 2},
 	}, Text: Text{ZH: "建立连接用了{connect_ms}毫秒，太慢", EN: "connecting took {connect_ms} ms, far too long"}},
 	Sign{Name: "connect.unused", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
@@ -5976,9 +6004,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 		Weight{Cause: "terminal.overloaded", Word: 2},
 	}, Brought: list0a90615a, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "cpu.raised", Check: "board.cpu", Family: "load", Weights: []Weight{
-		Weight{Cause: "terminal.heat", Word: 1},
-		Weight{Cause: "terminal.overloaded", Word: 1},
-	}, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
+		Weight{Cause: "terminal.overloaded", Word: 2},
+	}, Brought: list0a90615a, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "date.turn", Check: "board.clock", Family: "update", Weights: []Weight{
 		Weight{Cause: "terminal.date-bug", Word: 4},
 	}, Text: Text{ZH: "到了特殊的日期（{turn}）以后才开始失败，在这之前是好的", EN: "it began with a day that software stumbles over ({turn}); before that all was well"}},
@@ -6038,7 +6065,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	}, Brought: listc8e34591, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: listffa32c98, Surely: list2bb500c6, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
+	}, Brought: listffa32c98, Surely: listd1c68491, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "card.data-mistyped", Word: 3},
@@ -6092,7 +6119,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 2},
-		Weight{Cause: "lan.gateway", Word: 4},
+		Weight{Cause: "lan.gateway", Word: 3},
 		Weight{Cause: "lan.wifi", Word: 1},
 	}, Brought: list48d28b69, Surely: list48d28b69, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Family: "quality", Weights: []Weight{
@@ -6221,6 +6248,26 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	Sign{Name: "hist.first-open", Check: "txn.history", Family: "first-try", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.journal", Word: 2},
 	}, Text: Text{ZH: "这是同一笔交易的第{tries}次，前面有一次没有等到应答，可能已经成功", EN: "this is try {tries} of one sale; an earlier one got no answer and may have gone through"}},
+	Sign{Name: "hist.issuer-alone", Check: "txn.history", Family: "issuers", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -2},
+		Weight{Cause: "account.limit", Word: -2},
+		Weight{Cause: "account.pin", Word: -2},
+		Weight{Cause: "account.state", Word: -2},
+		Weight{Cause: "card.damaged", Word: -2},
+		Weight{Cause: "card.wrong-method", Word: 1},
+		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "issuer.declined", Word: 2},
+		Weight{Cause: "issuer.unavailable", Word: 2},
+		Weight{Cause: "merchant.not-permitted", Word: -1},
+		Weight{Cause: "merchant.not-registered", Word: -2},
+		Weight{Cause: "switch.malfunction", Word: 1},
+		Weight{Cause: "terminal.app-old", Word: -2},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.protocol", Word: -2},
+		Weight{Cause: "terminal.session", Word: -2},
+	}, Text: Text{ZH: "同一家发卡行的{cards_same_code_1h}张卡都遇到这个代码，其他卡仍然成功", EN: "{cards_same_code_1h} cards of one issuer met this code, while others were approved"}},
 	Sign{Name: "hist.many-cards", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -3},
 		Weight{Cause: "account.limit", Word: -3},
@@ -6415,7 +6462,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 		Weight{Cause: "terminal.app-crash", Word: -2},
 		Weight{Cause: "terminal.overloaded", Word: -2},
 		Weight{Cause: "terminal.session", Word: -1},
-		Weight{Cause: "wan.no-traffic", Word: 2},
+		Weight{Cause: "wan.no-traffic", Word: 1},
 	}, Text: Text{ZH: "上次成功以后已经重启了{restarts_since_approval}次，没有用", EN: "{restarts_since_approval} restart{s} since the last approval did not help"}},
 	Sign{Name: "hist.worked-before", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: -1},
@@ -6705,16 +6752,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	}, Text: Text{ZH: "主机地址有应答，主机那边是开着的", EN: "the host's address answers: it is there"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
-	}, Brought: list487ef1c6, Surely: list15472379, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
+	}, Brought: list487ef1c6, Surely: list77b0a7f4, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
 	Sign{Name: "path.loss-all", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 4},
-	}, Brought: list487ef1c6, Surely: list15472379, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
+	}, Brought: list487ef1c6, Surely: list77b0a7f4, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list2bb500c6, Surely: list2bb500c6, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
+	}, Brought: list2bb500c6, Surely: listd1c68491, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -1},
 		Weight{Cause: "lan.address", Word: -2},
@@ -6737,10 +6784,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	}, Brought: listd1c68491, Surely: listd1c68491, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
 	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 3},
-	}, Brought: list2bb500c6, Surely: list2bb500c6, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list2bb500c6, Surely: listd1c68491, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "path.slow-some", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list2bb500c6, Surely: list2bb500c6, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list2bb500c6, Surely: listd1c68491, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "phone.fails", Check: "modem.line", Family: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", Word: 4},
 	}, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
@@ -6877,6 +6924,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: 1},
 		Weight{Cause: "modem.sim", Word: 2},
 	}, Brought: lista354b2a3, Surely: lista354b2a3, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
@@ -6898,7 +6946,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 		Weight{Cause: "wan.mobile-down", Word: 2},
 	}, Brought: list46bb810c, Surely: lista354b2a3, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
-		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.sim", Word: 2},
 		Weight{Cause: "wan.mobile-down", Word: 1},
@@ -7140,6 +7188,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "terminal.config", Word: 1},
 	}, Text: Text{ZH: "主机地址有应答，但端口连不上", EN: "the host's address answers, its port does not"}},
+	Sign{Name: "tcp.quick", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "wan.slow", Word: -3},
+	}, Text: Text{ZH: "连接主机只要{ms}毫秒", EN: "connecting to the host takes {ms} ms only"}},
 	Sign{Name: "tcp.refused", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: 4},
 		Weight{Cause: "host.unreachable", Word: -2},
@@ -7179,7 +7231,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:51d0fc1293f5193da23
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list03e7ca20, Surely: list2bb500c6, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	}, Brought: list03e7ca20, Surely: listd1c68491, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.stopped-beyond", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.firewall", Word: -3},

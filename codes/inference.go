@@ -518,9 +518,11 @@ func (p *parser) order() {
 			continue
 		}
 		list := r.words("brings", " ")
-		// A layer below shuts the way; a portal, which is found at the same place, lets some things through.
+		// A layer below shuts the way; a portal, which is found at the same place, lets some things through. What it may
+		// bring about, or may not, has a question mark.
 		shuts := name == nothingBeyond || deep.Check != nothingBeyondCheck && slices.Contains(list, nothingBeyond)
 		for _, n := range list {
+			n, maybe := strings.CutSuffix(n, "?")
 			s := p.k.Inference.Sign(n)
 			if s == nil || s.Tells {
 				r.problem("column brings: no fault %q", n)
@@ -535,7 +537,7 @@ func (p *parser) order() {
 				if !slices.Contains(s.Brought, w.Cause) {
 					s.Brought = append(s.Brought, w.Cause)
 				}
-				if shuts && !slices.Contains(s.Surely, w.Cause) {
+				if shuts && !maybe && !slices.Contains(s.Surely, w.Cause) {
 					s.Surely = append(s.Surely, w.Cause)
 				}
 			}

@@ -160,6 +160,10 @@ func actOf(c *codes.Cause) act {
 				}
 			}
 		}
+	case "none":
+		if c.ID != "none" {
+			a.step = "wait" // nobody is called, and whose of the systems beyond it is need not be told apart
+		}
 	default:
 		a.step = c.Segment
 	}

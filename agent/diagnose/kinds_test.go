@@ -198,10 +198,11 @@ var shownByOthers = map[string]string{
 	"net.wifi.rssi_dbm":                  "wifi.ok",                                           // it is associated
 	"txn.answer.normal_response_ms":      "answer.late",                                       // against the usual receive timer instead
 	"txn.history.approvals_1h":           "bearer.ethernet hist.many-cards hist.many-issuers", // several met it
-	"txn.history.issuers_same_code_1h":   "answer.slow",                                       // it was slow; whose wait it was is open
+	"txn.history.issuers_same_code_1h":   "answer.slow hist.many-cards",                       // it was slow; whose wait it was is open
+	"txn.history.cards_same_code_1h":     "hist.one-issuer",                                   // how many cards of it is open
 	"txn.history.cards_failed_1h":        "hist.entry-only hist.mode-stripe-chip",
-	"txn.history.first_seen_age_s":       "hist.others-ok",                 // others were approved
-	"txn.history.last_approval_age_s":    "hist.none-lately session.alone", // none within the hour was counted
+	"txn.history.first_seen_age_s":       "hist.others-ok hist.many-cards hist.one-issuer",                 // whether meanwhile is open
+	"txn.history.last_approval_age_s":    "hist.none-lately session.alone hist.many-cards hist.one-issuer", // none within the hour was counted
 	"txn.history.same_code_1h":           "hist.many-issuers hist.one-sale",
 	"txn.history.same_code_since_update": "hist.ok-since-update",
 }

@@ -131,7 +131,7 @@ func TestIrrelevantDefectsChangeNothing(t *testing.T) {
 }
 
 // needed is how many of the decisive changes may leave a verdict as it was.
-const needed = 0.05
+const needed = 5.0 / 118
 
 // wellFacts are what checks find that find all well, for those that decide somewhere.
 var wellFacts = map[string]report.Facts{
@@ -146,6 +146,40 @@ var wellFacts = map[string]report.Facts{
 	"board.storage": {"free_pct": 50.0, "inodes_free_pct": 60.0, "read_only": false},
 	"board.power":   {"source": "mains", "dips_1h": 0.0}, "board.clock": {"offset_s": 0.2, "trusted": true},
 	"app.keys": {"state": "ok"}, "app.process": {"running": true, "crashes_24h": 0.0, "restarts_24h": 0.0},
+}
+
+// nextReason is by how much of the heaviest reason the next one must weigh less for the heaviest to decide alone.
+const nextReason = 0.6
+
+// anotherDecides tells whether a finding of another check names a cause by itself, as the table's word for it stands:
+// the document hides that one, because of a family the second counts by a fraction. It must weigh what would have
+// kept the check from deciding had the two been of different families, and say less for every other cause: a reset
+// controller that kept "brown-out" as the reason tells of the supply whatever the supply's own gauge says, and a
+// missing address tells of the cable no more than of the address.
+func (s *state) anotherDecides(check, cause string, first float64) bool {
+	for i := range s.signs {
+		g := &s.signs[i]
+		by := g.Check
+		if g.item != nil {
+			by = g.item.Check // the kernel's log shows what the memory's own check would
+		}
+		if by == check || g.Tells {
+			continue
+		}
+		own, most := 0.0, 0.0
+		for _, w := range g.Weights {
+			db := s.f.Settings.Weigh(w.Word) * g.strength
+			if w.Cause == cause {
+				own = db
+			} else {
+				most = max(most, db)
+			}
+		}
+		if own > nextReason*first && own > most {
+			return true
+		}
+	}
+	return false
 }
 
 // TestDecisiveCheckMatters: the check that decides, turned good, made cannot-tell, or two hours old. By the strict
@@ -168,20 +202,16 @@ func TestDecisiveCheckMatters(t *testing.T) {
 	}
 	measures := []struct {
 		name    string
-		most    float64
 		decides func(reasons []report.Reason) bool
 	}{
-		// A second witness of the same family counts by a fraction and is hidden from this measure: with the supply not
-		// looked at, brown-outs as the reason of resets still tell, and a modem that hears the network and does not
-		// look for one still points to its SIM. These are five of 65.
-		{"strict", 0.08, func(r []report.Reason) bool { return len(r) < 2 || r[1].WeightDB <= 0.6*r[0].WeightDB }},
-		{"wide", needed, func(r []report.Reason) bool { return weightOf(r[1:]) <= r[0].WeightDB }},
+		{"strict", func(r []report.Reason) bool { return len(r) < 2 || r[1].WeightDB <= nextReason*r[0].WeightDB }},
+		{"wide", func(r []report.Reason) bool { return weightOf(r[1:]) <= r[0].WeightDB }},
 	}
 	// All cases, in the short form too: a share of five in a hundred needs more than a fifth of them.
 	list := append(readCases(t, "testdata/cases"), readCases(t, "testdata/independent")...)
 	profile, _ := k.Profile("unionpay")
 	for _, m := range measures {
-		still, tried := map[string]int{}, map[string]int{}
+		still, tried, others, rightly := map[string]int{}, map[string]int{}, 0, 0
 		for _, c := range list {
 			base := Explain(c.Event, c.Evidence, k, Options{Lang: "en"})
 			first := base.Causes[0]
@@ -204,15 +234,16 @@ func TestDecisiveCheckMatters(t *testing.T) {
 				if what == "turned good" && !was {
 					continue // it was good, and decides by that
 				}
-				// Where another check shows the very same finding, this one does not decide: the kernel's count of forced
-				// kills beside that of the memory.
-				before, now := infer(&c.Event, c.Evidence, k, profile), infer(&c.Event, changed, k, profile)
-				if proof := before.proofOf(first.ID); now.strengthOf(proof) >= before.strengthOf(proof) {
+				d := Explain(c.Event, changed, k, Options{})
+				p := probability(&d, first.ID)
+				same := !d.Abstained && d.Causes[0].ID == first.ID && p > first.Probability-0.1
+				if now := infer(&c.Event, changed, k, profile); now.anotherDecides(check, first.ID, first.For[0].WeightDB) {
+					if others++; same {
+						rightly++
+					}
 					continue
 				}
-				d := Explain(c.Event, changed, k, Options{})
-				tried[what]++
-				if p := probability(&d, first.ID); !d.Abstained && d.Causes[0].ID == first.ID && p > first.Probability-0.1 {
+				if tried[what]++; same {
 					still[what]++
 					t.Logf("%s, %s: %s of %s changes %s from %.2f to %.2f only", m.name, c.Name, what, check, first.ID, first.Probability, p)
 				}
@@ -222,9 +253,10 @@ func TestDecisiveCheckMatters(t *testing.T) {
 		for what := range changes {
 			all, kept = all+tried[what], kept+still[what]
 		}
-		t.Logf("%s: %d of %d decisive changes changed nothing: %v of %v", m.name, kept, all, still, tried)
-		if all == 0 || float64(kept) > m.most*float64(all) {
-			t.Errorf("%s: %d of %d decisive changes changed nothing, want at most %.0f %%", m.name, kept, all, 100*m.most)
+		t.Logf("%s: %d of %d decisive changes changed nothing: %v of %v; of %d more, where another check decides as well, %d",
+			m.name, kept, all, still, tried, others, rightly)
+		if all < 90 || float64(kept) > needed*float64(all) {
+			t.Errorf("%s: %d of %d decisive changes changed nothing, want at most %.1f %% of 90 and more", m.name, kept, all, 100*needed)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package evidence
 import (
 	"slices"
 	"strings"
+
+	"posdx/agent/report"
 )
 
 // kindOf returns the kind of network that an interface's name, or the name of a kind, stands for; "" if it tells none.
@@ -70,10 +72,17 @@ func (r *Reading) activeBearer() string {
 		return "cellular"
 	case len(down) == 0 && !modem && len(r.All(NetWifi)) > 0:
 		return "wifi"
-	case len(down) == 0 && len(r.All(ModemLine)) > 0 && !modem:
+	case len(down) == 0 && len(r.All(NetWifi)) == 0 && !modem && r.lookedFor(ModemLine):
 		return "ppp"
 	}
 	return ""
+}
+
+// lookedFor tells whether a check was made, or tried: what is tried is there to be looked at.
+func (r *Reading) lookedFor(check Check) bool {
+	return len(r.All(check)) > 0 || slices.ContainsFunc(r.Missing, func(e *report.Evidence) bool {
+		return e.Check == string(check) && e.Status == report.CannotTell && e.Facts["reason"] != report.ReasonAbsent
+	})
 }
 
 // linkStates returns the kinds of links that are up, those that are not, and of these the ones that were up within the

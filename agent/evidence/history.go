@@ -32,9 +32,15 @@ func (r *Reading) history() {
 	if since {
 		contrast = Ramp(firstSeen, 1800, 300)
 	}
+	// While others are approved, what several cards of one issuer share is their issuer, and no more.
+	alone := 0.0
+	if answered && issuersKnown && issuers == 1 && approvals >= 2 && firstKnown && lastKnown && !since {
+		alone = Ramp(cards, 1, 4)
+	}
+	r.add("hist.issuer-alone", it, alone)
 	switch {
 	case cardsKnown && cards >= 2:
-		r.add(Choose(answered, "hist.many-cards", "hist.many-cards-local"), it, Ramp(cards, 0, 4))
+		r.add(Choose(answered, "hist.many-cards", "hist.many-cards-local"), it, Ramp(cards, 0, 4)*(1-alone))
 	case cardsKnown && cards == 1 && approvals > 0:
 		// After a single sale one card is no news: what counts is that others were approved.
 		r.add(Choose(same >= 2, "hist.one-card", "hist.one-sale"), it, Ramp(approvals, -2, 4)*contrast)
@@ -45,7 +51,7 @@ func (r *Reading) history() {
 	case issuersKnown && issuers >= 2:
 		r.add("hist.many-issuers", it, Ramp(issuers, 0, 3))
 	case issuersKnown && issuers == 1 && approvals > 0: // else it may be the only one that was tried
-		r.add("hist.one-issuer", it, Choose(same >= 2 || cards >= 2, 1, 0.6))
+		r.add("hist.one-issuer", it, Choose(same >= 2 || cards >= 2, 1, 0.6)*(1-alone))
 	}
 	switch {
 	case !approvalsKnown:
@@ -64,8 +70,13 @@ func (r *Reading) history() {
 	}
 	if lastKnown {
 		r.add("hist.worked-before", it, 1)
-		if c := r.First(AppConfig); c == nil || !c.Bad() && len(c.Facts.Strings(string(ChangedSinceApproval))) == 0 {
-			r.add("hist.worked-lately", it, Ramp(last, hour, 600))
+		// Where nobody looked at the settings they are the same as a minute ago, and maybe not as half an hour ago.
+		c, looked := r.First(AppConfig), 0.0
+		if c != nil {
+			looked = c.Fresh
+		}
+		if c == nil || !c.Bad() && len(c.Facts.Strings(string(ChangedSinceApproval))) == 0 {
+			r.add("hist.worked-lately", it, looked*Ramp(last, hour, 600)+(1-looked)*Ramp(last, hour/2, 60))
 		}
 	}
 	pin, noPIN, byPIN := pinCounts(it.Facts.Counts(string(ApprovalsBy)))

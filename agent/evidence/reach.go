@@ -243,6 +243,7 @@ func (r *Reading) connections(n reachability) {
 			if it.Target != "host-backup" || !n.hostFail {
 				r.add("tcp.ok", it, Choose(n.hostFail, 0.5, 1))
 				r.add("tcp.slow", it, it.shows("tcp.slow"))
+				r.add("tcp.quick", it, it.shows("tcp.quick"))
 			}
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 // usual receive timer of 30 to 60 s where no median is known.
 const (
 	connectSlowMS, connectStuckMS = 1000, 4500
+	connectQuickMS                = 400
 	slower, muchSlower            = 2, 6 // times the median
 	waitMS, longWaitMS            = 500, 3000
 	lateMS, veryLateMS            = 8000, 15000
@@ -50,6 +51,7 @@ func (r *Reading) transaction() {
 		say("connect.made", 1)
 		say("connect.unused", Choose(no(s.Sent) && !s.Clash, 1.0, 0))
 		say("connect.slow", Ramp(*s.ConnectMS, connectSlowMS, connectStuckMS))
+		say("connect.quick", Ramp(*s.ConnectMS, connectSlowMS, connectQuickMS))
 	}
 	if s.ResponseMS != nil && *s.ResponseMS > 0 {
 		own := 1.0 // how far the wait was the host's own: one that says that several banks do not answer has waited for them
