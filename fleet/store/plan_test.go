@@ -213,7 +213,7 @@ func TestNoPageReadsAllDiagnoses(t *testing.T) {
 	ctx, now, at := t.Context(), time.Now(), report.Address{Estate: "shop", Terminal: "t1"}
 	day := now.Add(-24 * time.Hour)
 	place := map[string]string{"site": "site-1"}
-	told, err := s.Told(ctx, "shop", []string{"lan.cable"}, day, now)
+	told, err := s.Told(ctx, "shop", []string{"lan.cable"}, nil, day, now)
 	if err != nil {
 		t.Fatal(err)
 	}
