@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3b382f072a7658ace3dd9f123effdc3fae2766907ddf0aec4059ec089ddfe272", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:8247aa1780419fddcd080fa40ba2c5fc86dddd586044cc598f7cdb636269b2bd", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -6069,7 +6069,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3b382f072a7658ace3d
 	}, Brought: listffa32c98, Surely: listd1c68491, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
-		Weight{Cause: "card.data-mistyped", Word: 3},
+		Weight{Cause: "card.data-mistyped", Word: 2},
 		Weight{Cause: "card.wrong-method", Word: -1},
 		Weight{Cause: "reader.dirty", Word: -3},
 		Weight{Cause: "reader.disconnected", Word: -3},

@@ -533,3 +533,20 @@ func TestStepsFitWhatWasSeen(t *testing.T) {
 		t.Errorf("%s: %s", d.Causes[0].ID, step)
 	}
 }
+
+// TestTypedByHandIsNoFault: that the card data were typed does not make an unknown error a typing mistake; a code that
+// speaks of the number does.
+func TestTypedByHandIsNoFault(t *testing.T) {
+	yes, no := true, false
+	for _, sent := range []*bool{&yes, &no, nil} {
+		ev := report.Event{Code: "ZZ9", Origin: report.OriginTerminal, Txn: &report.Txn{Entry: "manual", Sent: sent}}
+		if d, _, _ := sayOf(ev, nil); d.Causes[0].ID != report.Unexplained {
+			t.Errorf("an unknown error: %s %.2f", d.Causes[0].ID, d.Causes[0].Probability)
+		}
+	}
+	ev := report.Event{Code: "14", Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn("0210")}
+	ev.Txn.Entry = "manual"
+	if d, _, _ := sayOf(ev, nil); d.Causes[0].ID != "card.data-mistyped" {
+		t.Errorf("14, typed: %s %.2f", d.Causes[0].ID, d.Causes[0].Probability)
+	}
+}
