@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def66081bdc0b2c7c8b943c7c5031b4f121c3852cb718e792", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:06d6d36d72a53ab75a5bafb49d3ffeb25a25bcd8ffe4750cbde28fd01ca610c9", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -539,6 +539,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 	Limit{Finding: "session.fresh", Check: "app.session", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "session.since", Check: "app.session", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "session.same-code", Check: "app.session", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -930,6 +933,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 	Limit{Finding: "signal.bad", Check: "modem.signal", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.8, News: "bad"},
+	Limit{Finding: "signal.none", Check: "modem.signal", When: []Cond{
+		Cond{Fact: "rsrp_dbm", Op: "unknown"},
+		Cond{Fact: "sinr_db", Op: "unknown"},
+	}, Fact: "rssi_dbm", Poor: -110, Bad: -112, Full: -113, News: "bad"},
 	Limit{Finding: "signal.ok", Check: "modem.signal", When: []Cond{
 		Cond{Fact: "rsrp_dbm", Op: "known"},
 	}, Full: 1, News: "good"},
@@ -1852,7 +1859,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 	FindingNews{Finding: "session.refused", News: "bad"},
 	FindingNews{Finding: "session.sale-only", News: "good"},
 	FindingNews{Finding: "session.same-code", News: "bad"},
+	FindingNews{Finding: "session.since", News: "note"},
 	FindingNews{Finding: "signal.bad", News: "bad"},
+	FindingNews{Finding: "signal.none", News: "bad"},
 	FindingNews{Finding: "signal.ok", News: "good"},
 	FindingNews{Finding: "signal.poor", News: "poor"},
 	FindingNews{Finding: "signin.message", News: "note"},
@@ -3816,6 +3825,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Step{Text: Text{ZH: "打宽带运营商报障，说“丢包严重”，报宽带账号和时间。", EN: "Report heavy packet loss to the internet carrier, with account number and time."}},
 		Step{Text: Text{ZH: "在此之前改用移动网络。", EN: "Until then use the mobile network."}},
 	}, Remedies: lista46d1cb1},
+	Cause{ID: "wan.mobile-down", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "运营商的移动网络在这里中断", EN: "The carrier's mobile network is down here"}, Steps: []Step{
+		Step{Text: Text{ZH: "打运营商客服，报SIM卡号、地点和时间，问这里的移动网络是否中断、几时恢复。", EN: "Call the carrier with SIM number, place and time: is the mobile network down here, and until when?"}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
+		Step{Text: Text{ZH: "用同一家运营商的手机在这里也没有网，就不用修终端，也不用换SIM卡。", EN: "If a phone on the same carrier has no network here either, the terminal needs no repair and no new SIM."}},
+	}, Remedies: list79310f15},
 	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Steps: []Step{
 		Step{Text: Text{ZH: "打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。", EN: "Tell the internet carrier that large packets vanish while small ones pass, with account number and time."}},
 		Step{Text: Text{ZH: "技术人员可先把终端或路由器的MTU调小。", EN: "A technician can lower the MTU on terminal or router meanwhile."}},
@@ -3855,7 +3869,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: lista6d725c5, Causes: list366e14b5, Checks: list5f331649, Remedies: listb45a7fa3},
 	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: liste5e1aa1e, Causes: listb6ee3967, Checks: listd210214a, Remedies: listb1eccd52},
 	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list17cdd139, Causes: listbdc1e026, Checks: list248fcda4, Remedies: listbe43e376},
-	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list5b480ddc, Causes: listd0d5723c, Checks: list6274ab3e, Remedies: listbf1379d0},
+	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list5b480ddc, Causes: list5e13b323, Checks: list462630df, Remedies: listbf1379d0},
 	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list758786ad, Causes: listfef86651, Checks: list702fe8aa, Remedies: listbfb12e8e},
 	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list64aefbaf, Causes: lista82e9b32, Checks: list34a1f663, Remedies: list1241eadf},
 	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list64aefbaf, Causes: list53be121b, Checks: listdd83295b, Remedies: list1f2e5904, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
@@ -3919,7 +3933,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list0af63ce8, Causes: list2ec7dee9, Checks: listdd9a6b36, Remedies: liste478f32f},
 	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list52607b16, Checks: listcf00cd1e, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
 	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list20bbb660, Causes: list2cfa987f, Checks: list868a3a4c, Remedies: listbd8f1419},
-	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list20bbb660, Causes: list5e2c7832, Checks: list5dc68800, Remedies: list2af2c30c},
+	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list20bbb660, Causes: list98668a4d, Checks: list5dc68800, Remedies: list2af2c30c},
 	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list17cdd139, Causes: listb110e487, Checks: list6c336628, Remedies: listd6d24bfb},
 	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list64aefbaf, Causes: listbd2d0335, Checks: list31256ee1, Remedies: list7abbec3e},
 	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: listce8b9a22, Causes: list18c74728, Checks: listae969ba4, Remedies: list28f38595},
@@ -3934,7 +3948,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list41af7528, Causes: list9cc580fe, Checks: listeaa00f1b, Remedies: list4191c935},
 	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list758786ad, Causes: listf78f8dda, Checks: listca907d3c, Remedies: list3621a5de},
 	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list22922229, Causes: list7f1f12ea, Checks: list619a4d88, Remedies: list99b5ba9e},
-	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list0af63ce8, Causes: listbb7c4e15, Checks: list51e638fd, Remedies: lista52770f5},
+	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list0af63ce8, Causes: listc562995a, Checks: list51e638fd, Remedies: lista52770f5},
 	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list20bbb660, Causes: listafad46de, Checks: list601a6c38, Remedies: list7652ec08},
 	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list52607b16, Causes: list62771430, Checks: listd57c8e0b, Remedies: listbe6915d7},
 	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list20bbb660, Causes: listab66400f, Checks: list5e55f3a2, Remedies: listfe2b846a},
@@ -4301,6 +4315,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns"},
 		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.no-ipv4", Often: 3},
 		Named{Cause: "wan.no-traffic", Often: 3},
@@ -4422,6 +4437,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns", Often: 1},
 		Named{Cause: "wan.loss", Often: 1},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu", Often: 2},
 		Named{Cause: "wan.no-ipv4", Often: 3},
 		Named{Cause: "wan.no-traffic", Often: 2},
@@ -4725,6 +4741,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns"},
 		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.no-ipv4", Often: 3},
 		Named{Cause: "wan.no-traffic", Often: 3},
@@ -4787,6 +4804,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns", Often: 1},
 		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.no-ipv4", Often: 3},
 		Named{Cause: "wan.no-traffic", Often: 2},
@@ -4818,6 +4836,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Named{Cause: "switch.malfunction", Often: 2},
 		Named{Cause: "terminal.protocol", Often: 2},
 		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.no-traffic", Often: 2},
 		Named{Cause: "wan.outage", Often: 1},
@@ -4866,6 +4885,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns", Often: 1},
 		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.no-ipv4", Often: 3},
 		Named{Cause: "wan.no-traffic", Often: 2},
@@ -4977,6 +4997,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "modem.sim", Often: 2},
 		Named{Cause: "modem.sunset", Often: 3},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.outage", Often: 2},
 	}, Text: Text{ZH: "程序说注册不上移动网络", EN: "the program reports that the mobile network does not admit it"}},
 	Prior{Topic: "reversal-failed", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list5c38b34d, Causes: []Named{
@@ -5084,6 +5105,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Named{Cause: "terminal.client-cert", Often: 2},
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mobile-down", Often: 2},
 		Named{Cause: "wan.mtu"},
 		Named{Cause: "wan.no-ipv4", Often: 3},
 		Named{Cause: "wan.no-traffic", Often: 2},
@@ -5123,6 +5145,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 3},
 		Named{Cause: "modem.sunset", Often: 3},
+		Named{Cause: "wan.mobile-down", Often: 3},
 	}, Text: Text{ZH: "程序说信号太弱", EN: "the program reports weak signal"}},
 	Prior{Topic: "sim", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list74156434, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
@@ -5274,6 +5297,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "terminal.session", Word: -1},
 		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -1},
 		Weight{Cause: "wan.mtu", Word: -1},
 		Weight{Cause: "wan.no-ipv4", Word: -1},
 		Weight{Cause: "wan.no-traffic", Word: -1},
@@ -5293,6 +5317,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 	}, Text: Text{ZH: "同一收单机构的其他终端没有这个问题", EN: "other terminals of this acquirer do not see it"}},
 	Sign{Name: "adv.alone-carrier", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: 2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "同一运营商的其他终端没有这个问题", EN: "other terminals on this carrier do not see it"}},
@@ -5305,6 +5330,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "同一地点的其他终端没有这个问题", EN: "other terminals at this site do not see it"}},
@@ -5323,7 +5349,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "lan.portal", Word: -2},
 		Weight{Cause: "lan.wifi", Word: -2},
 		Weight{Cause: "modem.absent", Word: -2},
-		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "modem.signal-weak", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: 1},
 		Weight{Cause: "terminal.app-crash", Word: -1},
@@ -5348,6 +5374,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "terminal.trust-store", Word: -1},
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.mobile-down", Word: 2},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "同一运营商有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) on this carrier see the same"}},
@@ -5378,11 +5405,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "terminal.app-crash", Word: 1},
 		Weight{Cause: "terminal.app-network", Word: 1},
 		Weight{Cause: "terminal.app-old", Word: 2},
-		Weight{Cause: "terminal.client-cert", Word: 1},
+		Weight{Cause: "terminal.client-cert", Word: 2},
 		Weight{Cause: "terminal.date-bug", Word: 2},
 		Weight{Cause: "terminal.not-registered", Word: -1},
 		Weight{Cause: "terminal.protocol", Word: 2},
-		Weight{Cause: "terminal.trust-store", Word: 1},
+		Weight{Cause: "terminal.trust-store", Word: 2},
 		Weight{Cause: "wan.no-ipv4", Word: -1},
 		Weight{Cause: "wan.no-traffic", Word: -1},
 	}, Text: Text{ZH: "同一型号有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) of this model see the same"}},
@@ -5517,6 +5544,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "terminal.storage-full", Word: -2},
 		Weight{Cause: "wan.dns", Word: -4},
 		Weight{Cause: "wan.loss", Word: -4},
+		Weight{Cause: "wan.mobile-down", Word: -4},
 		Weight{Cause: "wan.mtu", Word: -4},
 		Weight{Cause: "wan.no-ipv4", Word: -4},
 		Weight{Cause: "wan.no-traffic", Word: -4},
@@ -5536,6 +5564,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "modem.denied", Word: -3},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 	}, Text: Text{ZH: "已附着到移动网络", EN: "attached to the mobile network"}},
 	Sign{Name: "apn.bad", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 4},
@@ -5551,6 +5580,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "modem.radio-off", Word: 2},
 		Weight{Cause: "modem.signal-weak", Word: 2},
 		Weight{Cause: "modem.sim", Word: 2},
+		Weight{Cause: "wan.mobile-down", Word: 2},
 	}, Text: Text{ZH: "没有附着到移动网络，因此没有数据连接", EN: "not attached to the mobile network, and so without a data connection"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 3},
@@ -5637,6 +5667,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "terminal.trust-store", Word: 1},
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.mobile-down", Word: 1},
 		Weight{Cause: "wan.mtu", Word: 1},
 		Weight{Cause: "wan.no-ipv4", Word: 1},
 		Weight{Cause: "wan.no-traffic", Word: 1},
@@ -5728,6 +5759,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "lan.cable", Word: 1},
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "店里其他设备能上网", EN: "other devices in the shop are online"}},
@@ -5779,6 +5811,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: -2},
 		Weight{Cause: "wan.dns", Word: -3},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 	}, Text: Text{ZH: "这笔交易走电话线", EN: "this sale goes over the telephone line"}},
 	Sign{Name: "bearer.ethernet", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
@@ -5792,6 +5825,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "modem.signal-weak", Word: -4},
 		Weight{Cause: "modem.sim", Word: -4},
 		Weight{Cause: "modem.sunset", Word: -4},
+		Weight{Cause: "wan.mobile-down", Word: -4},
 		Weight{Cause: "wan.no-ipv4", Word: -4},
 		Weight{Cause: "wan.no-traffic", Word: -4},
 	}, Text: Text{ZH: "这笔交易走网线", EN: "this sale goes over the cable"}},
@@ -5823,6 +5857,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "modem.signal-weak", Word: -4},
 		Weight{Cause: "modem.sim", Word: -4},
 		Weight{Cause: "modem.sunset", Word: -4},
+		Weight{Cause: "wan.mobile-down", Word: -4},
 		Weight{Cause: "wan.no-ipv4", Word: -4},
 		Weight{Cause: "wan.no-traffic", Word: -4},
 	}, Text: Text{ZH: "这笔交易走无线网", EN: "this sale goes over Wi-Fi"}},
@@ -5941,6 +5976,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "modem.sunset", Word: -3},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "wan.dns", Word: -3},
+		Weight{Cause: "wan.mobile-down", Word: -3},
 		Weight{Cause: "wan.mtu", Word: 1},
 		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
@@ -6191,6 +6227,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "terminal.tamper", Word: 1},
 		Weight{Cause: "terminal.trust-store", Word: 1},
 		Weight{Cause: "wan.dns", Word: 1},
+		Weight{Cause: "wan.mobile-down", Word: 1},
 		Weight{Cause: "wan.mtu", Word: 1},
 		Weight{Cause: "wan.no-ipv4", Word: 1},
 		Weight{Cause: "wan.no-traffic", Word: 1},
@@ -6406,6 +6443,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "terminal.tamper", Word: -1},
 		Weight{Cause: "terminal.trust-store", Word: -1},
 		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -1},
 		Weight{Cause: "wan.mtu", Word: -1},
 		Weight{Cause: "wan.no-ipv4", Word: -1},
 		Weight{Cause: "wan.no-traffic", Word: -1},
@@ -6461,6 +6499,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "modem.line", Word: -3},
 		Weight{Cause: "modem.sim", Word: -3},
 		Weight{Cause: "modem.sunset", Word: -3},
+		Weight{Cause: "wan.mobile-down", Word: -4},
 		Weight{Cause: "wan.no-traffic", Word: -4},
 		Weight{Cause: "wan.outage", Word: -4},
 	}, Text: Text{ZH: "互联网是通的，别处连得上", EN: "the internet works: another place can be reached"}},
@@ -6542,6 +6581,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "modem.sim", Word: 2},
 		Weight{Cause: "modem.sunset", Word: 2},
 		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.mobile-down", Word: 2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Family: "net.link", Weights: []Weight{
@@ -6562,6 +6602,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -1},
 	}, Text: Text{ZH: "移动网络已连上", EN: "the mobile network is connected"}},
 	Sign{Name: "link.disabled", Check: "net.link", Family: "net.link", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 2},
@@ -6894,17 +6935,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "modem.radio-off", Word: -4},
 		Weight{Cause: "modem.sim", Word: -3},
 		Weight{Cause: "modem.sunset", Word: -4},
+		Weight{Cause: "wan.mobile-down", Word: -4},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: 2},
 		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "wan.mobile-down", Word: 2},
 	}, Brought: list46bb810c, Surely: lista354b2a3, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.sim", Word: 2},
+		Weight{Cause: "wan.mobile-down", Word: 1},
 		Weight{Cause: "wan.outage", Word: 1},
 	}, Brought: lista354b2a3, Surely: lista354b2a3, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "reg.sunset", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
@@ -6955,6 +6999,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "terminal.not-registered", Word: -3},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.mtu", Word: 1},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.slow", Word: 1},
@@ -7005,11 +7050,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "switch.malfunction", Word: -1},
 		Weight{Cause: "terminal.not-registered", Word: 2},
 	}, Text: Text{ZH: "签到也得到同一个代码，而签到不经过发卡行", EN: "the sign-in got the same code, and a sign-in never goes to an issuer"}},
+	Sign{Name: "session.since", Check: "app.session", Family: "session", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.session", Word: 1},
+	}, Text: Text{ZH: "这笔之后终端已经签到成功", EN: "the terminal has signed in since then"}},
 	Sign{Name: "signal.bad", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 4},
+		Weight{Cause: "wan.mobile-down", Word: 2},
 	}, Brought: list90735ea2, Surely: list90735ea2, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	Sign{Name: "signal.none", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
+		Weight{Cause: "wan.mobile-down", Word: 3},
+	}, Text: Text{ZH: "一个基站也收不到", EN: "no cell of the network is heard at all"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Family: "modem.signal", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: -3},
+		Weight{Cause: "wan.mobile-down", Word: -1},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
 	Sign{Name: "signal.poor", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 2},
@@ -7062,6 +7115,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "terminal.app-network", Word: 3},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.loss", Word: -2},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.mtu", Word: -2},
 		Weight{Cause: "wan.no-ipv4", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
@@ -7075,6 +7129,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "terminal.config", Word: -1},
 		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -1},
 		Weight{Cause: "wan.mtu", Word: -1},
 		Weight{Cause: "wan.no-ipv4", Word: -1},
 		Weight{Cause: "wan.no-traffic", Word: -1},
@@ -7113,6 +7168,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "modem.sunset", Word: -3},
 		Weight{Cause: "terminal.config", Word: -1},
 		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.mobile-down", Word: -3},
 		Weight{Cause: "wan.no-traffic", Word: -3},
 		Weight{Cause: "wan.outage", Word: -3},
 	}, Text: Text{ZH: "现在连得上主机", EN: "the host can be connected to now"}},
@@ -7141,6 +7197,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "lan.cable", Word: -2},
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "terminal.app-network", Word: -2},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Brought: list0ac4680e, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
@@ -7156,6 +7213,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "lan.firewall", Word: 4},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "主机能ping通，连接却被途中的设备禁止", EN: "the host answers pings, but something on the way forbids the connection"}},
@@ -7210,6 +7268,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 		Weight{Cause: "modem.signal-weak", Word: 2},
 		Weight{Cause: "modem.sim", Word: 2},
 		Weight{Cause: "terminal.clock", Word: -2},
+		Weight{Cause: "wan.mobile-down", Word: 2},
 		Weight{Cause: "wan.mtu", Word: -2},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.tls", Word: -2},
@@ -7705,6 +7764,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6cf647d473360a8def6
 	Number{Kind: "cause", Number: 74, ID: "modem.sunset"},
 	Number{Kind: "cause", Number: 75, ID: "wan.no-traffic"},
 	Number{Kind: "cause", Number: 76, ID: "wan.no-ipv4"},
+	Number{Kind: "cause", Number: 77, ID: "wan.mobile-down"},
 	Number{Kind: "scheme", Number: 1, ID: "unionpay"},
 	Number{Kind: "scheme", Number: 2, ID: "iso8583-1987"},
 	Number{Kind: "scheme", Number: 3, ID: "iso8583-1993"},
@@ -7953,6 +8013,7 @@ var (
 	list44de02d6 = []string{"safe", "later", "after-signin", "other-means", "no", "other-means-tried", "settlement", "sign-in"}
 	list451152e2 = []string{"R13", "S1", "S7"}
 	list45739888 = []string{"CREDORAX", "TXP", "EWAY"}
+	list462630df = []string{"net.link", "net.wifi", "net.internet", "modem.bearer", "modem.registration"}
 	list4665b65f = []string{"119"}
 	list46b301c0 = []string{"002"}
 	list46bb810c = []string{"modem.absent", "modem.sunset", "terminal.power"}
@@ -8039,7 +8100,7 @@ var (
 	list5d00f493 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
 	list5d2f4b0a = []string{"other-means-tried"}
 	list5dc68800 = []string{"net.bearer", "net.tcp", "net.internet"}
-	list5e2c7832 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.loss", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.tls", "wan.tls-large-hello"}
+	list5e13b323 = []string{"lan.cable", "lan.wifi", "wan.outage", "wan.no-traffic", "wan.mobile-down"}
 	list5e55f3a2 = []string{"txn.answer"}
 	list5e6b55c4 = []string{"S1"}
 	list5edc051d = []string{"terminal.app-crash", "terminal.session"}
@@ -8058,7 +8119,6 @@ var (
 	list6181f343 = []string{"beyond"}
 	list619a4d88 = []string{"reader.selftest", "app.process", "net.link"}
 	list61f0a4ba = []string{"R5", "R7"}
-	list6274ab3e = []string{"net.link", "net.wifi", "net.internet", "modem.bearer"}
 	list62771430 = []string{"account.state", "card.damaged", "card.expired"}
 	list6421aee8 = []string{"safe", "later", "after-signin", "settlement", "sign-in"}
 	list64425eed = []string{"seed:CommunicationError"}
@@ -8262,6 +8322,7 @@ var (
 	list98382782 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
 	list9844a9cb = []string{"CREDORAX", "TXP", "CKO"}
 	list98481174 = []string{"UMS-SAMPLE"}
+	list98668a4d = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.loss", "wan.mobile-down", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.tls", "wan.tls-large-hello"}
 	list98df8cb0 = []string{"seed:DataTransferError"}
 	list994aa385 = []string{"AM-FDL", "SAP93", "ACCEL"}
 	list99b5ba9e = []string{"R20"}
@@ -8385,7 +8446,6 @@ var (
 	listba7766b3 = []string{"R6", "R11", "R21"}
 	listba7b8bd7 = []string{"lan.portal", "modem.dial", "modem.line", "modem.radio-off", "modem.sunset", "terminal.power", "wan.dns", "wan.no-traffic"}
 	listbb68b000 = []string{"R12", "R17", "R18", "S3"}
-	listbb7c4e15 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "issuer.declined", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.journal", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.slow", "wan.tls-large-hello"}
 	listbb8ab453 = []string{"30"}
 	listbcb0164f = []string{"003", "004"}
 	listbd2d0335 = []string{"bearer.flapping", "lan.conflict"}
@@ -8413,6 +8473,7 @@ var (
 	listc3d3679c = []string{"44050", "44051", "44054"}
 	listc4e5d0fc = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	listc509644d = []string{"20", "92"}
+	listc562995a = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "issuer.declined", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.journal", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mobile-down", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.slow", "wan.tls-large-hello"}
 	listc6275dfd = []string{"terminal.app-old"}
 	listc67cf940 = []string{"R2"}
 	listc6ce5fa1 = []string{"app.operator", "txn.answer"}
@@ -8446,7 +8507,6 @@ var (
 	listce8b9a22 = []string{"004"}
 	listcf00cd1e = []string{"app.session", "app.config"}
 	listcf31264b = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	listd0d5723c = []string{"lan.cable", "lan.wifi", "wan.outage", "wan.no-traffic"}
 	listd18c9a60 = []string{"2g", "3g", "4g", "5g"}
 	listd1a7ffd9 = []string{"94"}
 	listd1c68491 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset"}

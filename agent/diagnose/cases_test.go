@@ -28,7 +28,8 @@ type testCase struct {
 		ActBy    []string `json:"act_by"`
 		Visit    *bool    `json:"visit"`
 		Abstain  *bool    `json:"abstain"`
-		Also     []string `json:"also"` // found besides: among the causes or in the document's also
+		Confirm  *bool    `json:"confirmed"` // false: the first cause may not be called confirmed
+		Also     []string `json:"also"`      // found besides: among the causes or in the document's also
 	} `json:"expect"`
 }
 
@@ -99,6 +100,9 @@ func (c *testCase) judge(d *report.Diagnosis) (wrong []string) {
 	}
 	if c.Expect.Visit != nil && *c.Expect.Visit != d.Causes[0].Act.Visit {
 		say("visit")
+	}
+	if c.Expect.Confirm != nil && !*c.Expect.Confirm && d.Causes[0].Verdict == "confirmed" {
+		say("confirmed")
 	}
 	for _, id := range c.Expect.Also {
 		if !slices.Contains(ids, id) && !slices.ContainsFunc(d.Also, func(a report.Also) bool { return a.ID == id }) {

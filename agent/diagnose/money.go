@@ -340,6 +340,9 @@ func (s *state) neverRead() bool {
 func (s *state) retryDeclined(first string) string {
 	switch s.prior.Retry {
 	case report.RetryAfterSignin:
+		if s.has("session.since") && first == "terminal.session" {
+			return report.RetrySafe // it has signed in meanwhile
+		}
 		if s.has("session.fresh") || s.has("keys.bad") || s.has("keys.cell") || first == "terminal.config" || first == "terminal.not-registered" {
 			return report.RetryNo // signed in a moment ago, or no keys: once more cannot help
 		}

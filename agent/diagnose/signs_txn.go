@@ -49,15 +49,11 @@ func readTxn(ev *report.Event, r *evidence.Reading) txnFacts {
 	return t
 }
 
-// clockStep is by how much the times of one transaction may seem out of order though they are not: clocks are set
-// meanwhile.
-const clockStep = time.Second
-
 // before tells whether a check ended before an event, by its own time, or has outlived its freshness and so cannot be
 // a consequence of the event.
 func before(it *evidence.Item, event time.Time) bool {
 	dated := !it.At.IsZero() && !event.IsZero()
-	return dated && it.At.Before(event.Add(-clockStep)) || it.Fresh < 1
+	return dated && it.At.Before(event.Add(-evidence.ClockStep)) || it.Fresh < 1
 }
 
 func (t *txnFacts) join(known *bool, it *evidence.Item, f evidence.Fact[bool]) *bool {

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -325,5 +326,104 @@ func TestLongCodeIsNotATerminalsOwn(t *testing.T) {
 		if d, _, _ := sayOf(unsent(code), nil); d.Code.Scheme == codes.SchemeLocal {
 			t.Errorf("%s is read as %q", code, d.Code.Meaning)
 		}
+	}
+}
+
+// tells reports whether a diagnosis names a cause, as the event's or as found besides.
+func tells(d *report.Diagnosis, id string) bool {
+	return slices.ContainsFunc(d.Causes, func(c report.Cause) bool { return c.ID == id && c.Probability > 0.01 }) ||
+		slices.ContainsFunc(d.Also, func(a report.Also) bool { return a.ID == id })
+}
+
+// TestBackupThatFailsToo: where no way out is left, a modem that stands by with a good SIM has failed the sale as well
+// as the cable. One without a SIM was never meant to.
+func TestBackupThatFailsToo(t *testing.T) {
+	fell := cableOut()
+	fell.Facts["flaps_1h"] = 1.0
+	denied := bad("modem.registration", "modem0", report.Facts{"state": "denied"})
+	for sim, told := range map[string]bool{"ready": true, "missing": false} {
+		for active, none := range map[string]bool{"none": true, "ethernet": false} {
+			d := Explain(unsent("ConnectError"), []report.Evidence{fell, denied,
+				bad("net.bearer", "uplink", report.Facts{"active": active}),
+				{Check: "modem.sim", Subject: "modem0", Status: report.OK, Facts: report.Facts{"state": sim}}},
+				codes.Builtin(), Options{Lang: "en"})
+			if d.Causes[0].ID != "lan.cable" && !(told && none && d.Causes[0].ID == "modem.denied") || !tells(&d, "lan.cable") {
+				t.Errorf("SIM %s, active %s: first %s", sim, active, d.Causes[0].ID)
+			}
+			if got := tells(&d, "modem.denied"); got != (told && none) || tells(&d, "modem.sim") {
+				t.Errorf("SIM %s, active %s: the refused SIM told: %v", sim, active, got)
+			}
+		}
+	}
+}
+
+// TestMendedSinceSaysNothingOfThen: a sign-in after the event does not refute that one was missing; one before it does.
+func TestMendedSinceSaysNothingOfThen(t *testing.T) {
+	ev := report.Event{Code: "77", Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn("0210"),
+		Time: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
+	for age, since := range map[float64]bool{3: true, 600: false} {
+		d, _, say := sayOf(ev, []report.Evidence{{Check: "app.session", Subject: "payment-app", Status: report.OK,
+			At: ev.Time.Add(5 * time.Second), Facts: report.Facts{"signed_in": true, "signin_age_s": age, "last_signin_result": "00"}}})
+		if got := d.Causes[0].ID == "terminal.session" && d.Money.Retry == report.RetrySafe; got != since {
+			t.Errorf("signed in %v s ago: first %s, %s: %s", age, d.Causes[0].ID, d.Money.Retry, say)
+		}
+	}
+}
+
+// TestCarriersNetworkDown: a mobile network that is down looks like a weak signal from inside one terminal; that many
+// on the carrier see it tells the two apart. A terminal that is registered has a network.
+func TestCarriersNetworkDown(t *testing.T) {
+	searching := bad("modem.registration", "modem0", report.Facts{"state": "searching"})
+	unheard := bad("modem.signal", "modem0", report.Facts{"rssi_dbm": -113.0})
+	many := bad("fleet.advisory", "carrier", report.Facts{"scope": "carrier", "code": "ConnectError", "terminals": 240.0,
+		"share_pct": 71.0, "age_s": 60.0})
+	registered := bad("modem.registration", "modem0", report.Facts{"state": "home"})
+	registered.Status = report.OK
+	rest := []report.Evidence{
+		{Check: "modem.sim", Subject: "modem0", Status: report.OK, Facts: report.Facts{"state": "ready"}},
+		bad("modem.bearer", "modem0", report.Facts{"attached": false, "context_active": false}),
+		bad("net.link", "wwan0", report.Facts{"iface": "wwan0", "kind": "cellular", "carrier": false}),
+	}
+	for name, c := range map[string]struct {
+		list  []report.Evidence
+		first string
+	}{
+		"alone":                     {[]report.Evidence{searching}, "modem.signal-weak"},
+		"alone, nothing heard":      {[]report.Evidence{searching, unheard}, "modem.signal-weak"},
+		"many":                      {[]report.Evidence{searching, many}, "wan.mobile-down"},
+		"many, nothing heard":       {[]report.Evidence{searching, unheard, many}, "wan.mobile-down"},
+		"many, and registered here": {[]report.Evidence{registered, many}, "modem.apn"},
+	} {
+		d := Explain(unsent("ConnectError"), append(c.list, rest...), codes.Builtin(), Options{})
+		if d.Causes[0].ID != c.first {
+			t.Errorf("%s: %s %.2f before %s", name, d.Causes[0].ID, d.Causes[0].Probability, c.first)
+		}
+	}
+}
+
+// TestModelNotAcquirer: where nearly all terminals of a model see a failure and few of the acquirer's, it is not the
+// acquirer's.
+func TestModelNotAcquirer(t *testing.T) {
+	advisory := func(scope string, st report.Status, share float64) report.Evidence {
+		return report.Evidence{Check: "fleet.advisory", Subject: scope, Status: st, Facts: report.Facts{"scope": scope,
+			"code": "ConnectError", "terminals": 2100.0, "share_pct": share, "age_s": 60.0}}
+	}
+	untrusted := bad("net.tls", "host-primary", report.Facts{"target": "host-primary", "outcome": "unknown-ca"})
+	p := func(list ...report.Evidence) float64 {
+		d := Explain(unsent("ConnectError"), append(list, untrusted), codes.Builtin(), Options{})
+		for _, c := range d.Causes {
+			if c.ID == "host.tls" {
+				return c.Probability
+			}
+		}
+		return 0
+	}
+	model := advisory("model", report.Bad, 96)
+	if few, most := p(model, advisory("acquirer", report.OK, 4)), p(model, advisory("acquirer", report.Bad, 90)); few > most/2 {
+		t.Errorf("host.tls %.2f though 4 %% of the acquirer see it, %.2f where 90 %% do", few, most)
+	}
+	alone := p(advisory("acquirer", report.OK, 4))
+	if few := p(model, advisory("acquirer", report.OK, 4)); few > alone/2 {
+		t.Errorf("host.tls %.2f though 96 %% of the model see it, %.2f without that", few, alone)
 	}
 }

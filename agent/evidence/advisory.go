@@ -38,6 +38,9 @@ func (r *Reading) advisories() {
 			few := Ramp(terminals, 6, 3)
 			if shareKnown {
 				few = Ramp(share, 5, Choose(terminals <= 3, 4.0, 1)) // a handful in a large estate proves nothing
+				if largest > 0 {
+					few = max(few, Ramp(share/largest, 0.2, 0.05)) // it is not this that those who see it have in common
+				}
 			}
 			// Codes of the terminal's own differ from model to model: that others lack this one says less.
 			r.add("adv.alone-"+scope, it, few*max(fade, 0.2)*Choose(r.sale.Answered, 1, 0.6))

@@ -1,6 +1,9 @@
 package evidence
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Ages of a sign-in, in seconds: terminals sign in once a day.
 const (
@@ -41,10 +44,14 @@ func (r *Reading) session() {
 	case !good:
 		r.add("session.refused", it, Choose(it.isNot(SignedIn), 0.0, 1))
 	}
-	if saleCode && good && it.is(SignedIn) && dated {
+	if saleCode && good && it.is(SignedIn) && dated && !r.since(it, age) {
 		r.add("session.sale-only", it, Ramp(age, hour, hour/6))
 	}
 	old, fresh := 0.0, 0.0
+	if dated && it.is(SignedIn) && good && r.since(it, age) {
+		r.add("session.since", it, 1) // well now, which says nothing of then
+		return
+	}
 	if dated {
 		old, fresh = Ramp(age, signInAging, signInOld), Ramp(age, signInNotFresh, signInFresh)
 	}
@@ -63,6 +70,16 @@ func (r *Reading) session() {
 		r.add("session.old", it, old)
 	}
 }
+
+// since tells whether what a check reports as so many seconds old came about after the event.
+func (r *Reading) since(it *Item, age float64) bool {
+	at, event := it.At, r.sale.Event.Time
+	return !at.IsZero() && !event.IsZero() && at.Add(-time.Duration(age*float64(time.Second))).After(event.Add(ClockStep))
+}
+
+// ClockStep is by how much the times of one transaction may seem out of order though they are not: clocks are set
+// meanwhile.
+const ClockStep = time.Second
 
 // alone adds the finding that the host refuses the sign-in of this terminal and of no other.
 func (r *Reading) alone() {

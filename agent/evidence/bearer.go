@@ -148,8 +148,21 @@ func (r *Reading) approvedBy() string {
 	return kind
 }
 
+// wired tells whether the sale is known to go over another network than the modem's, and the modem had no part in it.
+func (r *Reading) wired() bool { return r.Other("cellular") && r.Other("ppp") && !r.standby() }
+
+// standby tells whether a modem with a good SIM did not take over when no way out was left: then it failed the sale
+// too. Without a SIM it was never meant to.
+func (r *Reading) standby() bool {
+	way, sim := r.First(NetBearer), r.First(ModemSIM)
+	return way != nil && way.Fresh >= 1 && way.str(Active) == "none" && sim != nil && sim.str(State) == "ready"
+}
+
 // bearers says over which network the sale goes: what it does not use cannot have stopped it.
 func (r *Reading) bearers() {
+	if (r.Kind == "ethernet" || r.Kind == "wifi") && r.standby() {
+		return // it went over none, and tried the modem too
+	}
 	names := map[string]string{"ethernet": "bearer.ethernet", "wifi": "bearer.wifi", "cellular": "bearer.cellular", "ppp": "bearer.dial"}
 	if name := names[r.Kind]; name != "" {
 		r.put(name, r.First(NetBearer), nil, 1)

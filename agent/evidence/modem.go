@@ -44,7 +44,7 @@ func (it *Item) contextLevel() Level {
 
 // mobile adds the findings about the modem's registration and data connection, if the sale goes over it.
 func (r *Reading) mobile() {
-	if r.Other("cellular") && r.Other("ppp") {
+	if r.wired() {
 		return
 	}
 	r.unheard()

@@ -261,7 +261,7 @@ func (r *Reading) concerns(it *Item) bool {
 	case strings.HasPrefix(it.Check, "net."):
 		return it.Bearer == "" || !r.Other(kindOf(it.Bearer))
 	case strings.HasPrefix(it.Check, "modem."):
-		return !(r.Other("cellular") && r.Other("ppp"))
+		return !r.wired()
 	}
 	return true
 }
