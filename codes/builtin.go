@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:06d6d36d72a53ab75a5bafb49d3ffeb25a25bcd8ffe4750cbde28fd01ca610c9", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:9e5ae2b0d0a5ba61623f438b6a92a16618d1516dda7b560e08e310a51a8861e2", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -5808,11 +5808,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:06d6d36d72a53ab75a5
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.dial", Word: 2},
 		Weight{Cause: "modem.line", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: -2},
 		Weight{Cause: "wan.dns", Word: -3},
 		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
+		Weight{Cause: "wan.outage", Word: -1},
 	}, Text: Text{ZH: "这笔交易走电话线", EN: "this sale goes over the telephone line"}},
 	Sign{Name: "bearer.ethernet", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.wifi", Word: -4},
@@ -6381,11 +6383,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:06d6d36d72a53ab75a5
 		Weight{Cause: "terminal.session", Word: -1},
 	}, Text: Text{ZH: "只有一张卡遇到这个代码", EN: "only one card met this code"}},
 	Sign{Name: "hist.one-issuer", Check: "txn.history", Family: "issuers", Tells: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.malfunction", Word: -1},
 		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "issuer.declined", Word: 1},
 		Weight{Cause: "issuer.unavailable", Word: 1},
-		Weight{Cause: "switch.malfunction", Word: -2},
+		Weight{Cause: "switch.malfunction", Word: -1},
 	}, Text: Text{ZH: "只有一家发卡行的卡遇到这个代码", EN: "only one issuer's cards met this code"}},
 	Sign{Name: "hist.one-sale", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: 1},
@@ -6759,7 +6761,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:06d6d36d72a53ab75a5
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 1},
-		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.loss", Word: -1},
 	}, Brought: list2bb500c6, Surely: listd1c68491, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -1},
@@ -7141,8 +7143,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:06d6d36d72a53ab75a5
 	Sign{Name: "tcp.both-hosts", Check: "net.tcp", Family: "connect", Tells: true, Text: Text{ZH: "主、备两个主机地址都不行", EN: "both addresses of the host fail"}},
 	Sign{Name: "tcp.host-alone", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 3},
-		Weight{Cause: "lan.firewall", Word: 2},
-		Weight{Cause: "terminal.config", Word: 2},
+		Weight{Cause: "lan.firewall", Word: 3},
+		Weight{Cause: "terminal.config", Word: 3},
 	}, Brought: list0ac4680e, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.no-family", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -3},
