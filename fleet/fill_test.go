@@ -256,7 +256,8 @@ func fill(t testing.TB, dir string, n int, hours int) {
 	t.Log(fmt.Sprintf("filled: %d terminals, %d hours, in %v", n, hours, time.Since(now).Round(time.Millisecond)))
 }
 
-// TestFill fills a folder for posdx-fleet serve --data, to look at by hand: POSDX_FILL=DIR, POSDX_TERMINALS=5000.
+// TestFill fills a folder for posdx-fleet serve --data, to look at by hand: POSDX_FILL=DIR, POSDX_TERMINALS=5000, and
+// POSDX_ROWS for more diagnoses than they had in six hours.
 func TestFill(t *testing.T) {
 	dir := os.Getenv("POSDX_FILL")
 	if dir == "" {
@@ -267,4 +268,8 @@ func TestFill(t *testing.T) {
 		fmt.Sscan(s, &n)
 	}
 	fill(t, dir, n, 6)
+	if rows := 0; os.Getenv("POSDX_ROWS") != "" {
+		fmt.Sscan(os.Getenv("POSDX_ROWS"), &rows)
+		multiply(t, dir, rows)
+	}
 }

@@ -47,7 +47,6 @@ func multiply(b testing.TB, dir string, rows int) {
 		from := strings.NewReplacer("received", "received - ?", "boot_id", "boot_id || ?").Replace(columns)
 		run("INSERT INTO diagnoses ("+columns+") SELECT "+from+" FROM few ORDER BY received", fmt.Sprint("-", k), k*6*3600*1000)
 	}
-	run("ANALYZE")
 }
 
 // BenchmarkPages measures how long each page takes over POSDX_ROWS stored diagnoses (default 100000) of POSDX_TERMINALS

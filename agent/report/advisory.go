@@ -42,6 +42,20 @@ type Advisory struct {
 	// key are the whole place.
 	Place map[string]string `json:"place,omitempty"`
 	Since time.Time         `json:"since,omitzero"` // when the incident began; its age
+
+	// Entry and CardScheme, where given, are of the only sales that fail, as in a transaction.
+	Entry      string `json:"entry,omitempty"`
+	CardScheme string `json:"card_scheme,omitempty"`
+}
+
+// Concerns tells whether an event may be one of those that an advisory speaks of: of its code, and of such a sale.
+func (a *Advisory) Concerns(e *Event) bool {
+	var t Txn
+	if e.Txn != nil {
+		t = *e.Txn
+	}
+	return (a.Code == "" || a.Code == e.Code) && (a.Entry == "" || a.Entry == t.Entry) &&
+		(a.CardScheme == "" || a.CardScheme == t.CardScheme)
 }
 
 // TopicKey writes any text as one level of a topic: letters, digits and . _ - stay, every other byte becomes %XX.

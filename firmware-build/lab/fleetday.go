@@ -34,6 +34,7 @@ import (
 const (
 	dayMorning = "morning" // played now, over a real broker, to a real posdx-fleet
 	dayWork    = "workday" // in its own time: seven incidents of different kinds
+	dayCards   = "cards"   // in its own time: twelve in which only some cards fail
 	dayQuiet   = "quiet"   // in its own time: none
 )
 
@@ -52,8 +53,8 @@ func fleetDay(ctx context.Context, args []string, out, talk io.Writer) int {
 	lang := translate.Language(args)
 	f.String("lang", lang, langUsage)
 	n := f.Int("terminals", 500, "`终端数`，10 到 100000；morning 为 450 到 1500：再少，四个事件显不出来\nhow many `terminals`, 10 to 100000; of a morning 450 to 1500: fewer are too few for its four incidents to show")
-	day := f.String("day", dayMorning, "`哪种一天`。morning：现在演给为它启动的 posdx-fleet；workday、quiet：按自己的时间\nwhich `day`. morning: played now to a posdx-fleet that is started for it; workday, quiet: in their own time")
-	warm := f.Int("warm", 6, "workday 或 quiet 之前没有事件的`天数`，使平时的数量已知\n`days` without incidents before a workday or a quiet day, so that the base rate is known")
+	day := f.String("day", dayMorning, "`哪种一天`。morning：现在演给为它启动的 posdx-fleet；workday、cards（只有一部分卡失败）、quiet：按自己的时间\nwhich `day`. morning: played now to a posdx-fleet that is started for it; workday, cards (only some cards fail), quiet: in their own time")
+	warm := f.Int("warm", 6, "除 morning 外，之前没有事件的`天数`，使平时的数量已知\n`days` without incidents before, so that the base rate is known; not of a morning")
 	seed := f.Uint64("seed", 1, "换一个`数`就是另一批终端和别的地点\nanother `number` is another fleet and other places")
 	truth := f.String("truth", "", "写下所造事件的`文件`，JSON\n`file` for what was made to happen, as JSON")
 	bin := f.String("bin", "bin", "posdx-fleet 所在的`目录`\n`folder` of posdx-fleet")
@@ -81,10 +82,11 @@ func fleetDay(ctx context.Context, args []string, out, talk io.Writer) int {
 	switch *day {
 	case dayMorning:
 		score, truths, err = morning(ctx, out, lang, *n, *seed, *bin, *listen, *once)
-	case dayWork, dayQuiet:
-		score, truths, err = ownTime(ctx, talk, lang, *n, *seed, *warm, *day == dayWork)
+	case dayWork, dayCards, dayQuiet:
+		score, truths, err = ownTime(ctx, talk, lang, *n, *seed, *warm, *day)
 	default:
-		complain(talk, lang, " fleet：没有 %q 这种一天；有 %s、%s 和 %s", " fleet: no day %q; there are %s, %s and %s", *day, dayMorning, dayWork, dayQuiet)
+		complain(talk, lang, " fleet：没有 %q 这种一天；有 %s、%s、%s 和 %s", " fleet: no day %q; there are %s, %s, %s and %s",
+			*day, dayMorning, dayWork, dayCards, dayQuiet)
 		return 2
 	}
 	if err == nil && *truth != "" {
@@ -105,7 +107,7 @@ func fleetDay(ctx context.Context, args []string, out, talk io.Writer) int {
 }
 
 // ownTime lives days as fast as they can be looked at.
-func ownTime(ctx context.Context, talk io.Writer, lang string, n int, seed uint64, warm int, incidents bool) (
+func ownTime(ctx context.Context, talk io.Writer, lang string, n int, seed uint64, warm int, day string) (
 	simulate.Score, []*simulate.Truth, error) {
 	w := simulate.New(n, seed, time.Date(2026, 11, 16, 0, 0, 0, 0, time.UTC)) // a Monday
 	shelf := simulate.NewShelf(w)
@@ -122,8 +124,11 @@ func ownTime(ctx context.Context, talk io.Writer, lang string, n int, seed uint6
 		}
 	}
 	since := w.Now
-	if incidents {
+	switch day {
+	case dayWork:
 		w.Incidents(7, w.Now)
+	case dayCards:
+		w.Combined(w.Now)
 	}
 	err := shelf.Live(ctx, watch, 24*time.Hour, lookEvery)
 	return w.Judge(shelf.All(), since, lookEvery), w.Truths, err

@@ -23,7 +23,7 @@ func Advisories(list []store.Incident) map[string]report.Advisory {
 			continue
 		}
 		a := report.Advisory{Code: i.Code, Terminals: i.Terminals, Time: i.Seen, Since: i.Opened, Cause: i.Cause,
-			Place: i.Place}
+			Place: i.Place, Entry: i.Only[aspectEntry], CardScheme: i.Only[aspectCard]}
 		a.SharePct = math.Round(1000*float64(i.Terminals)/float64(max(i.Of, 1))) / 10
 		a.Scope, a.Key = scopeOf(i.Place)
 		topic := report.AdvisoryTopic(i.Estate, a.Scope, a.Key)

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"fmt"
 	"maps"
 	"testing"
 
@@ -87,6 +88,11 @@ func TestWhatRisesAmongReportsOfOneKindIsFound(t *testing.T) {
 			if len(list) != 1 || list[0].Terminals != 12 || list[0].Only[name] != value {
 				t.Fatalf("%+v", list)
 			}
+			for _, a := range Advisories(list) {
+				if a.Entry != list[0].Only["entry"] || a.CardScheme != list[0].Only["card_scheme"] {
+					t.Errorf("terminals are told %+v", a)
+				}
+			}
 			// It is over when these are, though the others go on.
 			if list = f.sellsAgain(list); len(list) != 1 || list[0].Proof != "sales" {
 				t.Errorf("it goes on: %+v", list)
@@ -95,14 +101,14 @@ func TestWhatRisesAmongReportsOfOneKindIsFound(t *testing.T) {
 	}
 }
 
-// The reports that rose may have a code, an entry and a card scheme in common, and each look names what most of them
-// have: they stay these reports, and are over when these are.
+// What rose is named by all that it has in common beyond the everyday, and stays that when another report comes.
 func TestARiseStaysTheSameWhateverNamesIt(t *testing.T) {
 	f := everyDay()
 	f.Recent = append(f.Recent, f.usual...)
 	f.rise(func(v *store.Sighting) { v.Entry, v.CardScheme, v.Code = "contactless", "visa", "1A" })
 	list := Follow(f.Look, Detect(f.Look), nil, f.members)
-	if len(list) != 1 || list[0].Only["card_scheme"] != "visa" {
+	want := map[string]string{"card_scheme": "visa", "entry": "contactless"}
+	if len(list) != 1 || !maps.Equal(list[0].Only, want) || list[0].Code != "1A" {
 		t.Fatalf("%+v", list)
 	}
 	list[0].No = 1
@@ -110,7 +116,7 @@ func TestARiseStaysTheSameWhateverNamesIt(t *testing.T) {
 	one.Entry = "contactless"
 	f.Recent = append(f.Recent, one)
 	list = Follow(f.Look, Detect(f.Look), list, f.members)
-	if len(list) != 1 || list[0].Only["entry"] != "contactless" || list[0].Terminals != 13 {
+	if len(list) != 1 || !maps.Equal(list[0].Only, want) || list[0].Terminals != 12 {
 		t.Fatalf("one more, of another scheme: %+v", list)
 	}
 	if list = f.sellsAgain(list); len(list) != 1 || list[0].Proof != "sales" {
@@ -171,5 +177,71 @@ func TestBaseRateLearnsAspects(t *testing.T) {
 	}
 	if codes > maxKinds {
 		t.Errorf("%d codes are kept, want at most %d", codes, maxKinds)
+	}
+}
+
+// As a rise of some cards ends, the few reports that are left are too few to say of which cards they are: the incident
+// keeps what most witnesses said.
+func TestTheLastReportsDoNotWidenAnIncident(t *testing.T) {
+	f := everyDay()
+	mark := func(v *store.Sighting) { v.Cause, v.Code, v.CardScheme = "issuer.unavailable", "91", "visa" }
+	f.rise(mark)
+	list := Follow(f.Look, Detect(f.Look), nil, f.members)
+	if len(list) != 1 || list[0].Only["card_scheme"] != "visa" {
+		t.Fatalf("%+v", list)
+	}
+	list[0].No = 1
+	f.Now, f.Recent = f.Now.Add(Window), nil
+	f.rise(mark)
+	f.Recent = f.Recent[:5]
+	found := Detect(f.Look)
+	if len(found) != 1 || len(found[0].Only) != 0 {
+		t.Fatalf("five reports are named %+v: the test shows nothing", found)
+	}
+	if list = Follow(f.Look, found, list, f.members); len(list) != 1 || list[0].Only["card_scheme"] != "visa" {
+		t.Errorf("%+v", list)
+	}
+}
+
+// Two schemes' cards that fail at one place are two incidents, one after the other and at once; one scheme's under two
+// causes is one.
+func TestOtherCardsAreAnotherIncident(t *testing.T) {
+	f := everyDay()
+	of := func(card, cause string, shift int) func(v *store.Sighting) {
+		return func(v *store.Sighting) {
+			v.CardScheme, v.Cause = card, cause
+			n := 0
+			fmt.Sscanf(v.At.Terminal, "t%d", &n)
+			v.At = at((n + shift) % 400)
+		}
+	}
+	see := func(list []store.Incident, marks ...func(v *store.Sighting)) []store.Incident {
+		f.Recent = nil
+		for _, m := range marks {
+			f.rise(m)
+		}
+		changed := Follow(f.Look, Detect(f.Look), list, f.members)
+		for _, i := range changed {
+			if i.No == 0 {
+				i.No = int64(len(list) + 1)
+				list = append(list, i)
+			} else {
+				list[i.No-1] = i
+			}
+		}
+		return list
+	}
+	list := see(nil, of("visa", "issuer.declined", 0))
+	if len(list) != 1 || list[0].Only["card_scheme"] != "visa" {
+		t.Fatalf("%+v", list)
+	}
+	f.Now = f.Now.Add(Window)
+	if list = see(list, of("unionpay", "issuer.unavailable", 8)); len(list) != 2 {
+		t.Errorf("all cards, under another cause: %+v", list)
+	}
+	f.Now = f.Now.Add(Window)
+	if list = see(list, of("visa", "issuer.declined", 0), of("visa", "issuer.unavailable", 0)); len(list) != 2 ||
+		!list[0].Closed.IsZero() || len(list[0].Also) != 1 {
+		t.Errorf("the same cards under two causes: %+v", list)
 	}
 }

@@ -65,6 +65,7 @@ type Look struct {
 	Places map[string]Place // by terminal: those that could have seen something
 	Recent []store.Sighting // within Window, silences among them
 	Slow   []store.Sighting // within SlowWindow; nil: not looked at this time
+	Before []store.Sighting // within SlowWindow, as it was read last
 	Season *Season
 	Sales  float64 // how busy the estate is, against the same hour of other days; 0: not known
 	Rate   float64 // sales of one terminal in the last full hour; 0: not known
@@ -80,49 +81,39 @@ type Finding struct {
 	Reporters map[string]bool   // terminals that report it
 	Of        int               // active terminals of the place
 	Expected  float64           // how many of them the base rate foretells
-	Only      map[string]string // values of Aspects: only such reports rose
+	Only      map[string]string // values of Aspects: only such reports rose, of such sales
 	Codes     []string          // the most frequent first
 	Entry     string            // how nearly all cards were read, "" if that differs
 	Card      string            // scheme of nearly all cards, "" if that differs
 	Hours     []int             // of the day (UTC), if nearly all reports came in these on several days
 }
 
-// Aspects are what reports, and not terminals, may have in common: the code, how the card was read, and the card's
-// scheme, by their names in the documents.
-var Aspects = [...]string{"code", "entry", "card_scheme"}
-
-// aspect is a report's value of one of Aspects, empty if it is not known.
-func aspect(v *store.Sighting, name string) string {
-	switch name {
-	case "code":
-		return v.Code
-	case "entry":
-		if v.Entry != "unknown" {
-			return v.Entry
-		}
-	case "card_scheme":
-		return v.CardScheme
-	}
-	return ""
+// told is one terminal's report of a cause.
+type told struct {
+	by   int32 // the terminal's number
+	code string
+	sale
 }
 
-// concerns tells whether a report is one of those that are looked at alone; all are if there is no restriction.
-func concerns(v *store.Sighting, only map[string]string) bool {
-	for name, value := range only {
-		if aspect(v, name) != value {
-			return false
-		}
+// terminals are those that told, each once, ascending.
+func terminals(reports []told) []int32 {
+	list := make([]int32, len(reports))
+	for i, r := range reports {
+		list[i] = r.by
 	}
-	return true
+	return distinct(list)
 }
 
 // question is what is asked of one cause: who reported it in a window, and how often each terminal was expected to.
 type question struct {
 	l        *Look
 	roster   *roster
+	mix      mix
 	kind     string
 	cause    string
 	segment  string
+	window   time.Duration
+	reports  []told
 	reported []int32            // terminals, ascending
 	each     float64            // times a terminal is expected to report
 	closing  map[string]float64 // by site, as far as asked
@@ -130,6 +121,7 @@ type question struct {
 	parts    int // how many questions of this kind are asked of the cause
 
 	factors [][]float64 // by dimension and value, of the season
+	lowest  float64     // of these, 0 if not yet known
 }
 
 // Detect finds the causes and places whose reports have risen, the strongest rise first.
@@ -137,8 +129,9 @@ func Detect(l Look) []Finding {
 	r := rosterOf(l.Places)
 	var out []Finding
 	ask := func(kind string, window time.Duration, list []store.Sighting) {
-		by, segments := map[string][]int32{}, map[string]string{}
-		for _, v := range list {
+		by, segments := map[string][]told{}, map[string]string{}
+		for i := range list {
+			v := &list[i]
 			t, here := r.number[v.At.Terminal]
 			if v.At.Estate != l.Estate || !here || !incidental(v, l.Season.Days(l.Estate)) {
 				continue
@@ -146,10 +139,12 @@ func Detect(l Look) []Finding {
 			if by[v.Cause] == nil {
 				segments[v.Cause] = v.Segment
 			}
-			by[v.Cause] = append(by[v.Cause], t)
+			by[v.Cause] = append(by[v.Cause], told{t, v.Code, saleOf(v)})
 		}
+		mix := mixOf(list, l.Estate)
 		for _, cause := range slices.Sorted(maps.Keys(by)) {
-			q := question{l: &l, roster: r, kind: kind, cause: cause, segment: segments[cause], reported: distinct(by[cause])}
+			q := question{l: &l, roster: r, mix: mix, kind: kind, cause: cause, segment: segments[cause], window: window,
+				reports: by[cause], reported: terminals(by[cause])}
 			q.each = l.Season.Expected(l.Estate, cause, window, l.Now)
 			if l.Sales > 0 && kind == KindSurge {
 				q.each *= l.Sales
@@ -173,13 +168,13 @@ func Detect(l Look) []Finding {
 	}
 	slices.SortStableFunc(out, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(len(b.Reporters), len(a.Reporters)), strings.Compare(a.Cause, b.Cause),
-			strings.Compare(a.Place.String(), b.Place.String()))
+			strings.Compare(a.Place.String(), b.Place.String()), strings.Compare(Place(a.Only).String(), Place(b.Only).String()))
 	})
 	return out
 }
 
 // incidental tells whether a cause can be an incident at all: one of a card or a person only once its season is known.
-func incidental(v store.Sighting, days int) bool {
+func incidental(v *store.Sighting, days int) bool {
 	if v.Cause == "" || v.Segment == "-" {
 		return false
 	}
@@ -203,106 +198,82 @@ func (q *question) closes(site string) float64 {
 	return p
 }
 
-// least is how many terminals must report for a place to be found at all: each brings what it was expected to report,
-// and n reports where n times e were expected are worth n (log 1/e - 1 + e) at most, in the Poisson's measure, which
-// the detector's own exceeds by little.
-func (q *question) least() int {
+// least is how many terminals must report some share of the cause's reports for a place to be found at all: each brings
+// what it was expected to report, and n reports where n times e were expected are worth n (log 1/e - 1 + e) at most, in
+// the Poisson's measure, which the detector's own exceeds by little.
+func (q *question) least(share float64) int {
 	const margin = 0.8
 	values := 1
-	f := 1.0
 	for d := range q.roster.values {
 		values += len(q.roster.values[d])
-		for v := range q.roster.values[d] {
-			f = min(f, q.factor(d, v))
+	}
+	if q.lowest == 0 {
+		q.lowest = 1
+		for d := range q.roster.values {
+			for v := range q.roster.values[d] {
+				q.lowest = min(q.lowest, q.factor(d, v))
+			}
 		}
 	}
-	e := soon(q.each * f)
+	e := soon(q.each*q.lowest) * share
 	each := -math.Log(e) - 1 + e
 	bar := math.Log(float64(values)) - math.Log(chance)
 	return max(MinTerminals, int(min(margin*bar/each, 1e9)))
 }
 
-// need is what a finding must be worth.
-func (q *question) need(looked int) localise.Need {
-	return localise.Need{Chance: chance, Excess: MinTerminals - 0.5, Ratio: ratio, Another: 3,
-		Looked: looked * max(1, q.parts), Brief: true}
-}
-
 // answer localises, takes what the first place explains away, and looks at the rest.
 func (q *question) answer(list []store.Sighting) []Finding {
 	var out []Finding
-	left := slices.Clone(q.reported)
+	reports := slices.Clone(q.reports)
 	gone := make([]bool, len(q.roster.names)) // terminals of places found
-	total := len(gone)
-	least := q.least()
 	for range rounds {
-		if len(left) < least {
+		n := q.ask(reports, gone)
+		if !n.rose(q) {
 			return out
 		}
-		count := q.roster.count(left)
-		if !q.rose(len(left), total, count, least) {
-			return out
-		}
-		f, ok := q.one(left, gone, count, least, list)
+		f, k, ok := q.one(n, list)
 		if !ok {
 			return out
 		}
-		out = append(out, f)
-		for t, name := range q.roster.names {
-			if !gone[t] && f.Place.Holds(q.l.Places[name]) {
-				gone[t] = true
-				total--
-			}
+		if k == (sale{}) || !q.usualHere(&f, k, f.Expected) {
+			out = append(out, f)
 		}
-		left = slices.DeleteFunc(left, func(t int32) bool { return gone[t] })
+		// Of a kind of sales, these are explained; of all, all that its terminals say.
+		holds := make([]bool, len(gone))
+		for t, name := range q.roster.names {
+			holds[t] = f.Place.Holds(q.l.Places[name])
+			gone[t] = gone[t] || holds[t] && k == sale{}
+		}
+		reports = slices.DeleteFunc(reports, func(r told) bool { return holds[r.by] && r.sale.of(k) })
 	}
 	return out
 }
 
-const (
-	mostly = 0.9              // the part of a cause's reports from which on a value stands for them all
-	apart  = 2 * MinTerminals // terminals that must report a value: there are many to look at
-)
+// now is what is left to be explained.
+type now struct {
+	reports []told
+	left    []int32 // terminals that report
+	gone    []bool  // terminals that are explained
+	total   int     // that are not
+	least   int
+	count   [][]int32 // of left, by dimension and value
+	kinds   []kind
+	of      [][][]int32 // the same by kind
+}
 
-// alone asks the question of the reports of one code, one way of reading the card and one card scheme, the most
-// frequent first: among all reports of a cause the rise of a few of them may drown.
-func (q *question) alone(list []store.Sighting) []Finding {
-	parts := map[[2]string][]int32{}
-	for i := range list {
-		v := &list[i]
-		if v.At.Estate != q.l.Estate || v.Cause != q.cause {
-			continue
-		}
-		t, here := q.roster.number[v.At.Terminal]
-		if !here {
-			continue
-		}
-		for _, name := range Aspects {
-			if value := aspect(v, name); value != "" {
-				k := [2]string{name, value}
-				parts[k] = append(parts[k], t)
-			}
+func (q *question) ask(reports []told, gone []bool) *now {
+	n := &now{reports: reports, left: terminals(reports), gone: gone, least: q.least(1)}
+	for _, g := range gone {
+		if !g {
+			n.total++
 		}
 	}
-	for k := range parts {
-		parts[k] = distinct(parts[k])
+	n.count = q.roster.count(n.left)
+	n.kinds = slices.DeleteFunc(q.kinds(reports), func(k kind) bool { return len(k.who) < k.least })
+	for _, k := range n.kinds {
+		n.of = append(n.of, q.roster.count(k.who))
 	}
-	maps.DeleteFunc(parts, func(_ [2]string, who []int32) bool {
-		return len(who) < apart || float64(len(who)) > mostly*float64(len(q.reported))
-	})
-	keys := slices.SortedFunc(maps.Keys(parts), func(a, b [2]string) int {
-		return cmp.Or(len(parts[b])-len(parts[a]), strings.Compare(a[0], b[0]), strings.Compare(a[1], b[1]))
-	})
-	for _, k := range keys {
-		p := *q
-		p.reported, p.only, p.parts = parts[k], map[string]string{k[0]: k[1]}, len(keys)
-		p.each *= q.l.Season.Part(q.l.Estate, q.cause, k[0], k[1])
-		found := slices.DeleteFunc(p.answer(list), func(f Finding) bool { return len(f.Reporters) < apart })
-		if len(found) > 0 {
-			return found
-		}
-	}
-	return nil
+	return n
 }
 
 // factor is how many times the mean of all a value reports the cause.
@@ -323,18 +294,33 @@ func (q *question) factor(d, v int) float64 {
 }
 
 // rose is the cheap look at the whole and at each single value, before any combination: of so many terminals so many
-// reported, of each value as many as are counted.
-func (q *question) rose(left, total int, count [][]int32, least int) bool {
-	mean := soon(q.each)
-	if evidence(float64(left), mean*float64(total)) > 4 {
+// reported, of each value as many as are counted. Of kinds there are more to be looked at.
+func (n *now) rose(q *question) bool {
+	const enough, ofKind = 4, 7
+	r, mean := q.roster, soon(q.each)
+	in := func(who int, count [][]int32, share float64, least int, enough float64) bool {
+		if who < least {
+			return false
+		}
+		if evidence(float64(who), mean*share*float64(n.total)) > enough {
+			return true
+		}
+		for d := range count {
+			for v, k := range count[d] {
+				if int(k) >= least &&
+					evidence(float64(k), soon(q.each*q.factor(d, v))*share*float64(r.members[d][v])) > enough {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	if in(len(n.left), n.count, 1, n.least, enough) {
 		return true
 	}
-	for d := range count {
-		for v, n := range count[d] {
-			if int(n) >= least &&
-				evidence(float64(n), soon(q.each*q.factor(d, v))*float64(q.roster.members[d][v])) > 4 {
-				return true
-			}
+	for i, k := range n.kinds {
+		if in(len(k.who), n.of[i], k.share, k.least, ofKind) {
+			return true
 		}
 	}
 	return false
@@ -348,28 +334,38 @@ func evidence(n, expected float64) float64 {
 	return n*math.Log(n/expected) - (n - expected)
 }
 
-// one finds the best place. Values that fewer than least report are no place; left out, the terminals fall into few
-// leaves.
-func (q *question) one(left []int32, gone []bool, count [][]int32, least int, list []store.Sighting) (Finding, bool) {
+// one finds the best place, and the kind of sales that failed there if it is one. Values that fewer than least report
+// are no place; left out, the terminals fall into few leaves.
+func (q *question) one(n *now, list []store.Sighting) (Finding, sale, bool) {
 	r := q.roster
 	var dims []string
 	var at []int // of dims in the roster
 	looked := 0
+	told := make([][]bool, len(r.dims)) // values that enough report
 	for _, d := range report.Dimensions {
-		if k := slices.Index(r.dims, d); k >= 0 && r.shared(d) == "" {
-			dims, at = append(dims, d), append(at, k)
-			looked += len(r.values[k])
+		k := slices.Index(r.dims, d)
+		if k < 0 || r.shared(d) != "" {
+			continue
+		}
+		dims, at = append(dims, d), append(at, k)
+		looked += len(r.values[k])
+		told[k] = make([]bool, len(r.values[k]))
+		for v := range told[k] {
+			told[k][v] = int(n.count[k][v]) >= n.least
+			for i := range n.kinds {
+				told[k][v] = told[k][v] || int(n.of[i][k][v]) >= n.kinds[i].least
+			}
 		}
 	}
 	failed := make([]bool, len(r.names))
-	for _, t := range left {
+	for _, t := range n.left {
 		failed[t] = true
 	}
-	leaves := map[string]int{}
+	leaves, leafOf := map[string]int{}, make([]int32, len(r.names))
 	var flat []localise.Leaf
 	key := make([]byte, 0, 4*len(dims))
 	for t := range r.names {
-		if gone[t] {
+		if n.gone[t] {
 			continue
 		}
 		key = key[:0]
@@ -381,7 +377,7 @@ func (q *question) one(left []int32, gone []bool, count [][]int32, least int, li
 				if f := q.factor(d, v); math.Abs(math.Log(f)) > math.Abs(math.Log(factor)) {
 					factor = f
 				}
-				if int(count[d][v]) < least {
+				if !told[d][v] {
 					v = -1
 				}
 			}
@@ -400,6 +396,7 @@ func (q *question) one(left []int32, gone []bool, count [][]int32, least int, li
 			flat = append(flat, l)
 		}
 		l := &flat[k]
+		leafOf[t] = int32(k)
 		l.Total++
 		expected := soon(q.each * factor)
 		if q.segment == SegmentSilence {
@@ -410,34 +407,53 @@ func (q *question) one(left []int32, gone []bool, count [][]int32, least int, li
 			l.Failed++
 		}
 	}
-	f := Finding{Kind: q.kind, Cause: q.cause, Segment: q.segment, Reporters: map[string]bool{}}
-	if !q.place(&f, localise.Localise(dims, flat, q.need(looked)), slices.Contains(gone, true)) {
-		return f, false
+	need := localise.Need{Chance: chance, Excess: MinTerminals - 0.5, Ratio: ratio, Another: 3,
+		Looked: looked * max(1, q.parts), Brief: true, Shortest: true}
+	need.Kinds = localise.Kinds{Dims: []string{aspectEntry, aspectCard}, Least: apart - 0.5,
+		Cost: math.Log(5 * float64(max(1, len(n.kinds))))}
+	for i, k := range n.kinds {
+		need.Kinds.List = append(need.Kinds.List, localise.Kind{Values: []string{k.entry, k.card}, Share: k.share})
+		for _, t := range k.who {
+			if l := &flat[leafOf[t]]; len(l.Kinds) > 0 && l.Kinds[len(l.Kinds)-1].Kind == i {
+				l.Kinds[len(l.Kinds)-1].Failed++
+			} else {
+				l.Kinds = append(l.Kinds, localise.Count{Kind: i, Failed: 1})
+			}
+		}
 	}
-	for _, t := range left {
-		if name := r.names[t]; f.Place.Holds(q.l.Places[name]) {
+	f := Finding{Kind: q.kind, Cause: q.cause, Segment: q.segment, Reporters: map[string]bool{}}
+	k, ok := q.place(&f, localise.Localise(dims, flat, need), slices.Contains(n.gone, true))
+	if !ok {
+		return f, k, false
+	}
+	for _, v := range n.reports {
+		if name := r.names[v.by]; v.sale.of(k) && f.Place.Holds(q.l.Places[name]) {
 			f.Reporters[name] = true
 		}
 	}
 	if f.Kind == KindIdle {
 		f.Cause = report.Unexplained
 		if 2*len(f.Reporters) < f.Of {
-			return f, false
+			return f, k, false
 		}
 	}
 	if f.Kind == KindSilence {
 		f.Cause = report.Unexplained
 		if len(f.Reporters) < large && q.l.Season.Days(q.l.Estate) < schooldays || 2*len(f.Reporters) < f.Of {
-			return f, false
+			return f, k, false
 		}
 	}
-	f.Only = q.only
+	if f.Only = k.only(); len(q.only) > 0 {
+		maps.Copy(f.Only, q.only)
+	}
 	f.common(list, q.cause)
-	return f, true
+	return f, k, true
 }
 
-// place enters the best of the places that were found, false if there is none.
-func (q *question) place(f *Finding, r localise.Result, others bool) bool {
+// place enters the best of the places that were found, and returns the kind of sales that failed there; false if there
+// is none.
+func (q *question) place(f *Finding, r localise.Result, others bool) (sale, bool) {
+	var k sale
 	switch {
 	case r.Outside:
 		f.Place, f.P, f.Of, f.Expected = Place{}, 1, int(r.Total), r.Expected
@@ -453,10 +469,13 @@ func (q *question) place(f *Finding, r localise.Result, others bool) bool {
 			return cmp.Compare(a.P*natural(q.segment, a.Dims), b.P*natural(q.segment, b.Dims))
 		})
 		f.Place, f.P, f.Of, f.Expected = best.Dims, best.P, int(best.Total), best.Expected
+		k = sale{best.Dims[aspectEntry], best.Dims[aspectCard]}
+		delete(f.Place, aspectEntry)
+		delete(f.Place, aspectCard)
 	default:
-		return false
+		return k, false
 	}
-	return true
+	return k, true
 }
 
 // common notes what the reports of an incident have in common beyond their terminals: the codes, the most frequent

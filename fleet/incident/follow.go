@@ -106,6 +106,19 @@ func of(i *store.Incident, kind, cause string) bool {
 	return i.Cause == cause && alike || slices.Contains(i.Also, cause)
 }
 
+// here tells whether a finding is at an incident's place, and of the same sales: the same place is one incident
+// whatever the terminals call it, but that one scheme's cards fail is not what all the others meet. Of the same cause a
+// rise of all sales is that of some, seen whole.
+func here(i *store.Incident, v Finding) bool {
+	whole := len(i.Only) == 0 || len(v.Only) == 0 || alike(i.Only, v.Only)
+	return maps.Equal(i.Place, v.Place) && (maps.Equal(i.Only, v.Only) || of(i, v.Kind, v.Cause) && whole)
+}
+
+// alike tells whether two restrictions may be of one incident: none, or one of which is a part of the other.
+func alike(a, b Place) bool {
+	return len(a) == 0 && len(b) == 0 || len(a) > 0 && len(b) > 0 && (a.Holds(b) || b.Holds(a))
+}
+
 // reporters are the terminals of an incident's place that report its causes within its window.
 func (f *follower) reporters(i store.Incident) map[string]bool {
 	list := f.l.Recent
@@ -149,17 +162,16 @@ func (f *follower) enter(v Finding) {
 		if i.MergedIn != 0 {
 			continue
 		}
-		equal := maps.Equal(i.Place, v.Place)
 		switch {
 		case !i.Closed.IsZero():
 			// Over: it comes back only as itself.
-			if equal && of(&i.Incident, v.Kind, v.Cause) && (i.Kind == KindSlow) == (v.Kind == KindSlow) &&
-				f.l.Now.Sub(i.Closed) < reopens && best == nil {
+			if maps.Equal(i.Place, v.Place) && alike(i.Only, v.Only) && of(&i.Incident, v.Kind, v.Cause) &&
+				(i.Kind == KindSlow) == (v.Kind == KindSlow) && f.l.Now.Sub(i.Closed) < reopens && best == nil {
 				best = i
 			}
-		case equal, of(&i.Incident, v.Kind, v.Cause) &&
+		case here(&i.Incident, v), of(&i.Incident, v.Kind, v.Cause) &&
 			(overlap(v.Reporters, i.seen) >= same || overlap(i.seen, v.Reporters) >= same):
-			// The same place is one incident whatever the terminals call it; another place is, if it is the same terminals.
+			// Another place is the same incident if it is the same terminals.
 			if best == nil || !best.Closed.IsZero() || len(i.seen) > len(best.seen) {
 				best = i
 			}
@@ -172,7 +184,7 @@ func (f *follower) enter(v Finding) {
 	}
 	if best == nil {
 		best = &following{Incident: store.Incident{Estate: f.l.Estate, Opened: f.l.Now, Cause: v.Cause, Segment: v.Segment}}
-		best.Kind, best.Only = v.Kind, v.Only
+		best.Kind = v.Kind
 		f.list = append(f.list, best)
 	}
 	if !best.Closed.IsZero() {
@@ -183,20 +195,21 @@ func (f *follower) enter(v Finding) {
 	best.touched = true
 	best.Quiet = time.Time{}
 	best.Seen = f.l.Now
-	if len(v.Only) == 0 || !first && !maps.Equal(best.Only, v.Only) {
-		best.Only = nil // it is more than these reports
+	most := len(v.Reporters) >= best.Witnesses
+	switch {
+	case len(v.Only) == 0 && overlap(v.Reporters, best.seen) < same, !first && !maps.Equal(best.Only, v.Only):
+		best.Only = nil // it is more than these reports; of few that are left it cannot be told what they are
+	case first && most:
+		best.Only = v.Only
 	}
 	name(&best.Incident, v)
 	if first {
 		best.seen = map[string]bool{}
-		// The place is that of the look with most witnesses: as it ends fewer of them tell less.
-		if len(v.Reporters) >= best.Witnesses || maps.Equal(best.Place, v.Place) {
+		// What it is called is what the look with most witnesses said: as it ends fewer of them tell less.
+		if most || maps.Equal(best.Place, v.Place) && maps.Equal(best.Only, v.Only) {
 			best.Witnesses = max(best.Witnesses, len(v.Reporters))
 			best.Place, best.P, best.Of, best.Expected = v.Place, v.P, v.Of, v.Expected
 			best.Scope, best.Key = v.Place.Scope(f.l.Estate)
-			if len(best.Only) > 0 { // of the same reports, the next look may name another thing that they have in common
-				best.Only = v.Only
-			}
 		}
 		best.Codes, best.Entry, best.Card, best.Hours = v.Codes, v.Entry, v.Card, v.Hours
 		if len(v.Codes) > 0 {
@@ -225,7 +238,8 @@ func name(i *store.Incident, v Finding) {
 // explained is the open incident that a person, or a look before, said explains such a finding.
 func (f *follower) explained(v Finding) *following {
 	for _, i := range f.list {
-		if i.MergedIn == 0 || !maps.Equal(i.Place, v.Place) || !of(&i.Incident, v.Kind, v.Cause) {
+		if i.MergedIn == 0 || !maps.Equal(i.Place, v.Place) || !Place(i.Only).Holds(v.Only) ||
+			!of(&i.Incident, v.Kind, v.Cause) {
 			continue
 		}
 		for _, into := range f.list {

@@ -2,7 +2,6 @@ package incident
 
 import (
 	"context"
-	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -161,10 +160,10 @@ func (l Look) lasted(v Finding) (first, last time.Time) {
 	return times[usual], times[len(times)-1]
 }
 
-// explains tells whether a finding is of an incident of its time: the same place whatever the terminals call it, the
-// same cause at a place within or around, or terminals that had fallen silent and tell now why.
+// explains tells whether a finding is of an incident of its time: the same place, the same cause at a place within or
+// around, or terminals that had fallen silent and tell now why.
 func (l Look) explains(i *store.Incident, v Finding) bool {
-	if maps.Equal(i.Place, v.Place) {
+	if here(i, v) {
 		return true
 	}
 	held := 0
@@ -196,7 +195,7 @@ func (w *Watch) past(ctx context.Context, now time.Time, estate string, recent [
 				}
 			}
 		}
-		l := Look{Now: end, Estate: estate, Places: w.places[estate], Recent: all, Season: w.season,
+		l := Look{Now: end, Estate: estate, Places: w.places[estate], Recent: all, Before: w.slow, Season: w.season,
 			Sales: busy(w.sales[estate], hourOf(end))}
 		// What those who spoke at the time said was judged then.
 		found := slices.DeleteFunc(Detect(l), func(f Finding) bool { return tell(news, f) < MinTerminals })

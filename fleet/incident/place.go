@@ -61,16 +61,24 @@ var whose = map[string][]string{
 }
 
 // natural is how likely a place is for its segment: each dimension that faults of this segment do not usually share
-// makes it less likely.
+// makes it less likely. What is between terminal and host knows no cards.
 func natural(segment string, p map[string]string) float64 {
 	w := 1.0
 	for d := range p {
-		if !slices.Contains(whose[segment], d) {
+		of := whose[segment]
+		if d == aspectEntry || d == aspectCard {
+			of = seesCards
+			d = segment
+		}
+		if !slices.Contains(of, d) {
 			w /= 3
 		}
 	}
 	return w
 }
+
+// seesCards are the segments whose faults may be of some cards only.
+var seesCards = []string{"card", "operator", "reader", "pinpad", "printer", "terminal", "acquirer", "switch", "issuer", "unknown"}
 
 // PlaceOf gathers what is known of a terminal: from its birth, its code table, and the inventory, which goes before
 // the birth.

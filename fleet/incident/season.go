@@ -108,6 +108,10 @@ func (s *Season) Add(r store.SeasonRow) {
 	case r.Dim != "":
 		s.shares[share{r.Estate, r.Cause, r.Dim, r.Value}] += r.Terminals
 		s.sums[share{r.Estate, r.Cause, r.Dim, ""}] += r.Terminals
+		if r.Dim == aspectEntry || r.Dim == aspectCard || r.Dim == aspectPair {
+			s.shares[share{r.Estate, anyCause, r.Dim, r.Value}] += r.Terminals
+			s.sums[share{r.Estate, anyCause, r.Dim, ""}] += r.Terminals
+		}
 	case r.Cause == "":
 		if s.active[r.Estate] == nil {
 			s.active[r.Estate], s.days[r.Estate] = new(slots), map[int64]bool{}
@@ -232,7 +236,7 @@ func (s *Season) Close(estate string, hour int64, list []store.Sighting, places 
 			}
 		}
 		causes[v.Cause]++
-		for _, name := range Aspects {
+		for _, name := range [...]string{"code", aspectEntry, aspectCard, aspectPair} {
 			k := share{estate, v.Cause, name, aspect(&v, name)}
 			if k.value != "" && (shares[k] > 0 || kinds[one{name, v.Cause}] < maxKinds) {
 				if shares[k] == 0 {

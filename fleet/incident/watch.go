@@ -204,7 +204,7 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 			return err
 		}
 		changed = changed || told
-		l := Look{Now: now, Estate: estate, Places: w.places[estate], Recent: recent, Season: w.season,
+		l := Look{Now: now, Estate: estate, Places: w.places[estate], Recent: recent, Before: w.slow, Season: w.season,
 			Sales: busy(w.sales[estate], hourOf(now))}
 		if n := len(l.Places); n > 0 {
 			l.Rate = w.sales[estate][hourOf(now)-1] / float64(n)

@@ -277,7 +277,7 @@ func TestTheBoundHolds(t *testing.T) {
 			w.leaves, of = append(w.leaves, l), append(of, int32(i))
 			s.add(l)
 		}
-		if gain, bound := w.gain(of), s.bound(); s.failed > s.expected && gain > bound+1e-6 {
+		if gain, bound := w.gain(of, -1), s.bound(); s.failed > s.expected && gain > bound+1e-6 {
 			t.Fatalf("%+v: %v is more than %v", w.leaves, gain, bound)
 		}
 	}

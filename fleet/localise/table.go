@@ -142,6 +142,7 @@ func (t *Table) At(when time.Time) ([]Leaf, error) {
 	type sums struct {
 		values                             []string
 		failed, total, before, beforeTotal float64
+		past                               []Time
 	}
 	leaves := map[string]*sums{}
 	var order []*sums
@@ -160,7 +161,7 @@ func (t *Table) At(when time.Time) ([]Leaf, error) {
 		}
 		s := leaves[key.String()]
 		if s == nil {
-			s = &sums{values: r.values}
+			s = &sums{values: r.values, past: make([]Time, History/time.Minute)}
 			leaves[key.String()] = s
 			order = append(order, s)
 		}
@@ -168,6 +169,8 @@ func (t *Table) At(when time.Time) ([]Leaf, error) {
 			s.failed, s.total = s.failed+r.failed, s.total+r.total
 			continue
 		}
+		past := &s.past[(at-1-r.at)/60]
+		past.Failed, past.Total = past.Failed+r.failed, past.Total+max(r.total, r.failed)
 		s.before, s.beforeTotal = s.before+r.failed, s.beforeTotal+r.total
 		before, beforeTotal = before+r.failed, beforeTotal+r.total
 	}
@@ -177,7 +180,7 @@ func (t *Table) At(when time.Time) ([]Leaf, error) {
 	rate := (before + 1) / (beforeTotal + 1)
 	list := make([]Leaf, 0, len(order))
 	for _, s := range order {
-		l := Leaf{Values: s.values, Failed: s.failed, Total: max(s.total, s.failed)}
+		l := Leaf{Values: s.values, Failed: s.failed, Total: max(s.total, s.failed), Past: s.past}
 		if l.Total > 0 {
 			l.Expected = l.Total * (s.before + pastCalls*rate) / (s.beforeTotal + pastCalls)
 			list = append(list, l)

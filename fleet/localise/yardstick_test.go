@@ -2,7 +2,10 @@ package localise
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
+	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,4 +135,93 @@ func TestYardstick(t *testing.T) {
 	judge(t, dir, list).log(t, "all")
 	judge(t, dir, halves[0]).log(t, "every other, from the first")
 	judge(t, dir, halves[1]).log(t, "every other, from the second")
+}
+
+// Ripples are made as the literature makes its synthetic cases (Squeeze's B0, which RiskLoc took over): four
+// dimensions, elements of one set of one to three of them, one to three of them a case; every leaf of an element
+// changes by the same factor, and the forecast is wrong by a little. 54 cases. What is tuned on these loses on real
+// incidents, so both are told side by side: RiskLoc has 0.951 on its 54 and 0.025 on the real ones.
+func TestRipples(t *testing.T) {
+	dims, sizes := []string{"a", "b", "c", "d"}, []int{10, 12, 10, 8}
+	var all score
+	for layer := 1; layer <= 3; layer++ {
+		for elements := 1; elements <= 3; elements++ {
+			var s score
+			for seed := range uint64(6) {
+				r := rand.New(rand.NewPCG(seed, uint64(10*layer+elements)))
+				leaves, causes := ripple(r, dims, sizes, layer, elements)
+				found := Localise(dims, leaves, Published)
+				s.cases, s.elements = s.cases+1, s.elements+len(causes)
+				right := 0
+				for _, e := range found.Elements {
+					if slices.ContainsFunc(causes, func(m map[string]string) bool { return maps.Equal(m, e.Dims) }) {
+						right++
+					}
+				}
+				s.right, s.wrong = s.right+right, s.wrong+len(found.Elements)-right
+				if right == len(causes) && len(found.Elements) == right {
+					s.exact++
+				}
+			}
+			t.Logf("%d dimensions, %d elements: %d of %d named, %d wrong, F1 %.3f, exact %d of %d", layer, elements, s.right,
+				s.elements, s.wrong, s.f1(), s.exact, s.cases)
+			all.cases, all.elements, all.right = all.cases+s.cases, all.elements+s.elements, all.right+s.right
+			all.wrong, all.exact = all.wrong+s.wrong, all.exact+s.exact
+		}
+	}
+	t.Logf("all: %d of %d named, %d wrong, F1 %.3f, exact %d of %d", all.right, all.elements, all.wrong, all.f1(), all.exact,
+		all.cases)
+	if all.f1() < 0.8 {
+		t.Errorf("worse than it was: %+v", all)
+	}
+}
+
+// ripple makes a case of elements that share no leaf.
+func ripple(r *rand.Rand, dims []string, sizes []int, layer, elements int) ([]Leaf, []map[string]string) {
+	of := r.Perm(len(dims))[:layer]
+	slices.Sort(of)
+	var causes []map[string]string
+	var rates []float64
+	for len(causes) < elements {
+		c := map[string]string{}
+		for _, d := range of {
+			c[dims[d]] = fmt.Sprint(dims[d], r.IntN(sizes[d]))
+		}
+		if !slices.ContainsFunc(causes, func(m map[string]string) bool { return maps.Equal(m, c) }) {
+			causes, rates = append(causes, c), append(rates, 1.5+4*r.Float64())
+		}
+	}
+	var leaves []Leaf
+	at := make([]int, len(dims))
+	for {
+		if r.Float64() < 0.7 {
+			l := Leaf{Values: make([]string, len(dims)), Total: math.Exp(6 + 1.2*r.NormFloat64())}
+			for d, v := range at {
+				l.Values[d] = fmt.Sprint(dims[d], v)
+			}
+			mean := 0.03 * l.Total
+			for k, c := range causes {
+				holds := true
+				for _, d := range of {
+					holds = holds && c[dims[d]] == l.Values[d]
+				}
+				if holds {
+					mean *= 1 + rates[k]
+				}
+			}
+			l.Failed = min(l.Total, math.Round(mean))
+			l.Expected = 0.03 * l.Total * math.Exp(0.02*r.NormFloat64())
+			leaves = append(leaves, l)
+		}
+		d := 0
+		for ; d < len(dims); d++ {
+			if at[d]++; at[d] < sizes[d] {
+				break
+			}
+			at[d] = 0
+		}
+		if d == len(dims) {
+			return leaves, causes
+		}
+	}
 }

@@ -7,10 +7,12 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -56,7 +58,8 @@ type Notice struct {
 	Cause     string    `json:"cause"`
 	Segment   string    `json:"segment"`
 	Code      string    `json:"code,omitempty"`
-	Place     string    `json:"place,omitempty"` // carrier=x site=y; empty: outside of what is recorded
+	Place     string    `json:"place,omitempty"` // carrier=x site=y; empty: everywhere, or outside of what is recorded
+	Only      string    `json:"only,omitempty"`  // card_scheme=x entry=y: only such sales fail
 	Terminals int       `json:"terminals"`
 	Of        int       `json:"of_terminals"`
 	Since     time.Time `json:"since"`
@@ -336,17 +339,22 @@ func (t *Teller) Notice(i store.Incident, event, lang string) Notice {
 	if event == Closed {
 		n.Terminals = i.Peak
 	}
-	dims := make([]string, 0, len(i.Place))
-	for d := range i.Place {
-		dims = append(dims, d)
+	say := func(key string) string { return words[key].In(lang) }
+	named := func(of map[string]string) (plain, said string) {
+		var list, told []string
+		for _, d := range slices.Sorted(maps.Keys(of)) {
+			value := of[d]
+			if d == "entry" {
+				value = cmp.Or(say("entry."+value), t.Knowledge.Word("fact", value).In(lang))
+			}
+			list = append(list, d+"="+of[d])
+			told = append(told, cmp.Or(say("dim."+d), t.Knowledge.Word("fact", d).In(lang))+" "+value)
+		}
+		return strings.Join(list, " "), strings.Join(told, " · ")
 	}
-	slices.Sort(dims)
-	var place, placed []string
-	for _, d := range dims {
-		place = append(place, d+"="+i.Place[d])
-		placed = append(placed, t.Knowledge.Word("fact", d).In(lang)+" "+i.Place[d])
-	}
-	n.Place = strings.Join(place, " ")
+	var placed, only string
+	n.Place, placed = named(i.Place)
+	n.Only, only = named(i.Only)
 	if t.link != "" {
 		n.Link = fmt.Sprintf("%s/incident/%d", t.link, i.No)
 	}
@@ -358,13 +366,16 @@ func (t *Teller) Notice(i store.Incident, event, lang string) Notice {
 		step = c.StepsFor("").In(lang)
 		by = t.Knowledge.Word("actor", c.Act)
 	}
-	say := func(key string) string { return words[key].In(lang) }
 	n.Title = fmt.Sprintf(say("title."+event), i.No, title, i.Estate)
 	lines := []string{n.Title}
-	if len(placed) > 0 {
-		lines = append(lines, say("place")+strings.Join(placed, " · "))
-	} else {
+	switch {
+	case placed != "":
+		lines = append(lines, say("place")+placed)
+	case only == "":
 		lines = append(lines, say("outside"))
+	}
+	if only != "" {
+		lines = append(lines, say("only")+only)
 	}
 	lines = append(lines, fmt.Sprintf(say("terminals"), n.Terminals, n.Of))
 	if i.Code != "" {
@@ -390,18 +401,33 @@ func (t *Teller) Notice(i store.Incident, event, lang string) Notice {
 
 // words are what notices are made of.
 var words = map[string]codes.Text{
-	"title.opened": {ZH: "事件 %d：%s（%s）", EN: "Incident %d: %s (%s)"},
-	"title.closed": {ZH: "已恢复，事件 %d：%s（%s）", EN: "Over, incident %d: %s (%s)"},
-	"place":        {ZH: "共同点：", EN: "Shared: "},
-	"outside":      {ZH: "共同点不在已记录的维度内", EN: "Shared: nothing that is recorded; the cause lies outside"},
-	"terminals":    {ZH: "终端：%d 台，共 %d 台", EN: "Terminals: %d of %d"},
-	"code":         {ZH: "应答码：", EN: "Code: "},
-	"since":        {ZH: "开始：", EN: "Since: "},
-	"until":        {ZH: "结束：", EN: "Until: "},
-	"act":          {ZH: "由谁处理：", EN: "Who acts: "},
-	"silence":      {ZH: "终端失联", EN: "terminals fell silent"},
-	"idle":         {ZH: "终端在线却没有交易", EN: "terminals are online and sell nothing"},
-	"test":         {ZH: "posdx-fleet 的测试通知", EN: "a test of posdx-fleet's notifications"},
+	"title.opened":    {ZH: "事件 %d：%s（%s）", EN: "Incident %d: %s (%s)"},
+	"title.closed":    {ZH: "已恢复，事件 %d：%s（%s）", EN: "Over, incident %d: %s (%s)"},
+	"place":           {ZH: "共同点：", EN: "Shared: "},
+	"only":            {ZH: "只有这些交易失败：", EN: "Only these sales fail: "},
+	"outside":         {ZH: "共同点不在已记录的维度内", EN: "Shared: nothing that is recorded; the cause lies outside"},
+	"terminals":       {ZH: "终端：%d 台，共 %d 台", EN: "Terminals: %d of %d"},
+	"code":            {ZH: "应答码：", EN: "Code: "},
+	"since":           {ZH: "开始：", EN: "Since: "},
+	"until":           {ZH: "结束：", EN: "Until: "},
+	"act":             {ZH: "由谁处理：", EN: "Who acts: "},
+	"silence":         {ZH: "终端失联", EN: "terminals fell silent"},
+	"idle":            {ZH: "终端在线却没有交易", EN: "terminals are online and sell nothing"},
+	"dim.site":        {ZH: "门店", EN: "site"},
+	"dim.model":       {ZH: "机型", EN: "model"},
+	"dim.bearer":      {ZH: "承载", EN: "bearer"},
+	"dim.region":      {ZH: "地区", EN: "region"},
+	"dim.firmware":    {ZH: "固件", EN: "firmware"},
+	"dim.application": {ZH: "支付应用", EN: "application"},
+	"dim.agent":       {ZH: "终端软件", EN: "agent"},
+	"dim.knowledge":   {ZH: "知识库", EN: "knowledge"},
+	"dim.scheme":      {ZH: "码表", EN: "code table"},
+	"dim.code":        {ZH: "应答码", EN: "code"},
+	"dim.entry":       {ZH: "读卡方式", EN: "entry"},
+	"dim.card_scheme": {ZH: "卡组织", EN: "card scheme"},
+	"entry.code":      {ZH: "扫码", EN: "QR code"},
+	"entry.manual":    {ZH: "手工输入", EN: "typed in"},
+	"test":            {ZH: "posdx-fleet 的测试通知", EN: "a test of posdx-fleet's notifications"},
 }
 
 // Try sends a test notice by one way, at once.

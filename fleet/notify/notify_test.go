@@ -127,6 +127,32 @@ func (b *bench) incident(t *testing.T, change func(*store.Incident)) *store.Inci
 
 const evil = "<script>alert(1)</script> [click](http://evil.example) @all <!channel> \"}\r\nBcc: x@evil.example"
 
+// What only some sales meet is said so, in both languages, with every dimension by its name.
+func TestOnlySomeSalesFail(t *testing.T) {
+	for lang, wants := range map[string][]string{
+		"zh": {"共同点：固件 2.1 · 机型 M2", "只有这些交易失败：卡组织 visa · 读卡方式 非接"},
+		"en": {"Shared: firmware 2.1 · model M2", "Only these sales fail: card scheme visa · entry contactless"},
+	} {
+		tell := Teller{Knowledge: codes.Builtin()}
+		i := store.Incident{No: 1, Estate: "shop", Cause: "issuer.declined", Segment: "issuer", Code: "57", Detail: store.Detail{
+			Place: map[string]string{"firmware": "2.1", "model": "M2"},
+			Only:  map[string]string{"card_scheme": "visa", "entry": "contactless"}}}
+		n := tell.Notice(i, Opened, lang)
+		for _, w := range wants {
+			if !strings.Contains(n.Text, w) {
+				t.Errorf("%s: no %q in %s", lang, w, n.Text)
+			}
+		}
+		if n.Place != "firmware=2.1 model=M2" || n.Only != "card_scheme=visa entry=contactless" {
+			t.Errorf("%+v", n)
+		}
+		i.Place = nil
+		if n = tell.Notice(i, Opened, lang); strings.Contains(n.Text, words["outside"].In(lang)) {
+			t.Errorf("%s: cards that fail everywhere are no unknown place: %s", lang, n.Text)
+		}
+	}
+}
+
 // Each kind of receiver gets what it understands, in the way's language; what a terminal is called becomes no mark-up,
 // mention, link, header or JSON of its own.
 func TestEachKindGetsItsForm(t *testing.T) {

@@ -170,7 +170,7 @@ func (s *Shelf) Watcher() *incident.Watch {
 
 // A Score is how many of the incidents that were made were found, and how well.
 type Score struct {
-	Truths, Found, Named int           // made to happen; found at all; with the right place
+	Truths, Found, Named int           // made to happen; found at all; named right, by place and by what failed there
 	Late                 int           // found later than a minute after the third terminal told, and one look
 	Slowest              time.Duration // from the third terminal to the incident, of the surges and silences
 	False                int           // incidents that nothing was made for
@@ -190,26 +190,26 @@ func (w *World) Judge(list []store.Incident, since time.Time, every time.Duratio
 				continue
 			}
 			used[x.No] = true
-			if hit == nil || maps.Equal(x.Place, k.Place) && !maps.Equal(hit.Place, k.Place) {
+			if hit == nil || named(x, k) && !named(hit, k) {
 				hit = x
 			}
 		}
 		name := NameOf(k.Name)
-		line := codes.Text{ZH: fmt.Sprintf("%s %s %s", k.From.Format("01-02 15:04"), name.ZH, incident.Place(k.Place)),
-			EN: fmt.Sprintf("%s %-40s %s", k.From.Format("Mon 15:04"), name.EN, incident.Place(k.Place))}
+		line := codes.Text{ZH: fmt.Sprintf("%s %s %s", k.From.Format("01-02 15:04"), name.ZH, whole(k.Place, k.Only)),
+			EN: fmt.Sprintf("%s %-40s %s", k.From.Format("Mon 15:04"), name.EN, whole(k.Place, k.Only))}
 		if hit == nil {
 			s.Lines = append(s.Lines, codes.Text{ZH: line.ZH + "：没有找到", EN: line.EN + ": not found"})
 			continue
 		}
 		s.Found++
 		after := hit.Opened.Sub(k.Third).Round(time.Second)
-		if maps.Equal(hit.Place, k.Place) {
+		if named(hit, k) {
 			s.Named++
 			line.ZH += "：找到"
 			line.EN += ": found"
 		} else {
-			line.ZH += "：找到，地点作 " + incident.Place(hit.Place).String()
-			line.EN += ": found as " + incident.Place(hit.Place).String()
+			line.ZH += "：找到，却叫作 " + whole(hit.Place, hit.Only)
+			line.EN += ": found as " + whole(hit.Place, hit.Only)
 		}
 		if k.Kind != "slow" && !k.Third.IsZero() {
 			s.Slowest = max(s.Slowest, after)
@@ -223,7 +223,7 @@ func (w *World) Judge(list []store.Incident, since time.Time, every time.Duratio
 	for _, x := range list {
 		if !used[x.No] && x.MergedIn == 0 && !x.Opened.Before(since) {
 			s.False++
-			place := incident.Place(x.Place)
+			place := whole(x.Place, x.Only)
 			s.Lines = append(s.Lines, codes.Text{
 				ZH: fmt.Sprintf("%s 误报：%s %s %s，%[6]d 台中的 %[5]d 台，预计 %.1[7]f 台",
 					x.Opened.Format("01-02 15:04"), x.Kind, x.Cause, place, x.Peak, x.Of, x.Expected),
@@ -232,6 +232,28 @@ func (w *World) Judge(list []store.Incident, since time.Time, every time.Duratio
 		}
 	}
 	return s
+}
+
+// named tells whether an incident says where a truth happens and what fails there: the code of what fails is the one
+// that the incident shows, whether others than these reports rose or not.
+func named(x *store.Incident, k *Truth) bool {
+	said, meant := maps.Clone(x.Only), maps.Clone(k.Only)
+	if code, ok := meant["code"]; ok && code != x.Code {
+		return false
+	}
+	delete(said, "code")
+	delete(meant, "code")
+	return maps.Equal(x.Place, k.Place) && maps.Equal(said, meant)
+}
+
+// whole writes a place, and what fails there if it is not all.
+func whole(place, only map[string]string) string {
+	p := maps.Clone(only)
+	if p == nil {
+		p = map[string]string{}
+	}
+	maps.Copy(p, place)
+	return incident.Place(p).String()
 }
 
 // about tells whether an incident is that of a truth: its cause, and at least half of its place's terminals in common.
@@ -272,6 +294,18 @@ var names = []codes.Text{
 	{ZH: "一个门店全黑", EN: "a site goes dark"},
 	{ZH: "一种固件失去承载", EN: "a firmware loses its bearer"},
 	{ZH: "一个门店的读卡器变脏", EN: "readers at a site grow dirty"},
+	{ZH: "一种卡在一家收单机构失败", EN: "one scheme's cards fail at an acquirer"},
+	{ZH: "一种卡的非接触交易在一种固件上失败", EN: "contactless cards of one scheme fail on one firmware"},
+	{ZH: "新应用的非接触交易失败", EN: "contactless fails with a new application"},
+	{ZH: "芯片卡在一家收单机构失败", EN: "chip cards fail at an acquirer"},
+	{ZH: "一种卡的非接触交易到处失败", EN: "one scheme's contactless cards fail everywhere"},
+	{ZH: "刷磁条到处失败", EN: "swiped cards fail everywhere"},
+	{ZH: "扫码在一家收单机构失败", EN: "codes fail at an acquirer"},
+	{ZH: "一家收单机构的一种应答码", EN: "one code at an acquirer"},
+	{ZH: "一种卡的芯片交易在一种应用上失败", EN: "one scheme's chip cards fail on one application"},
+	{ZH: "一种卡在一个地区的一家收单机构失败", EN: "one scheme's cards fail at an acquirer in a region"},
+	{ZH: "一种卡的非接触交易在一家收单机构的一种固件上失败", EN: "one scheme's contactless cards fail on one firmware at an acquirer"},
+	{ZH: "一家收单机构的一种卡的一种应答码", EN: "one code of one scheme at an acquirer"},
 }
 
 // Print writes a score for people, in a language, "zh" or "en".
@@ -279,7 +313,7 @@ func (s Score) Print(w io.Writer, lang string) {
 	for _, l := range s.Lines {
 		fmt.Fprintln(w, l.In(lang))
 	}
-	format := codes.Text{ZH: "造了 %d 个，找到 %d 个，地点正确 %d 个，迟了 %d 个（最慢在第三台终端之后 %s），误报 %d 个\n",
-		EN: "%d made, %d found, %d with the right place, %d late (slowest %s after the third terminal), %d false\n"}.In(lang)
+	format := codes.Text{ZH: "造了 %d 个，找到 %d 个，说对 %d 个，迟了 %d 个（最慢在第三台终端之后 %s），误报 %d 个\n",
+		EN: "%d made, %d found, %d named right, %d late (slowest %s after the third terminal), %d false\n"}.In(lang)
 	fmt.Fprintf(w, format, s.Truths, s.Found, s.Named, s.Late, s.Slowest, s.False)
 }

@@ -23,6 +23,7 @@ type Terminal struct {
 	opens, closes int  // minutes of the day
 	off           bool // is switched off when its shop closes
 	weak          bool // stands where the signal is always weak
+	travellers    bool // sells to people from far away, whose cards are of other schemes
 }
 
 // closed tells whether it is switched off at a minute of the day since its shop is closed.
@@ -35,7 +36,7 @@ type Truth struct {
 	Code  string            `json:"code,omitempty"`
 	Cause string            `json:"cause"`
 	Place map[string]string `json:"place"`
-	Only  map[string]string `json:"only,omitempty"` // entry or card_scheme of the sales that fail
+	Only  map[string]string `json:"only,omitempty"` // entry and card_scheme of the sales that fail
 	From  time.Time         `json:"from"`
 	To    time.Time         `json:"to"`
 
@@ -59,7 +60,7 @@ type usual struct {
 }
 
 var everyday = []usual{
-	{"51", "account.funds", "issuer", 12}, {"55", "account.pin", "issuer", 4}, {"05", "issuer.declined", "issuer", 6}, {"61", "account.limit", "issuer", 2},
+	{"51", "account.funds", "issuer", 12}, {"55", "account.pin", "issuer", 4}, {"05", "issuer.declined", "issuer", 5.2}, {"57", "issuer.declined", "issuer", 0.5}, {"62", "issuer.declined", "issuer", 0.3}, {"61", "account.limit", "issuer", 2},
 	{"54", "card.expired", "card", 1}, {"ReadError", "card.damaged", "card", 2},
 	{"91", "issuer.unavailable", "issuer", 0.2}, {"96", "host.malfunction", "acquirer", 0.1}, {"ConnectError", "wan.outage", "wan", 0.2}, {"ConnectError", "modem.signal-weak", "modem", 0.1},
 	{"E1", "reader.dirty", "reader", 0.1}, {"97", "terminal.config", "terminal", 0.03}, {"ConnectError", "lan.cable", "lan", 0.05}, {"E5", "modem.denied", "modem", 0.03}, {"9997", report.Unexplained, "unknown", 0.05},
@@ -114,7 +115,7 @@ func New(n int, seed uint64, begin time.Time) *World {
 					"acquirer": fmt.Sprint("bank-", acquirer), "carrier": carriers[carrier], "bearer": bearer, "site": fmt.Sprintf("site-%05d", site), "region": fmt.Sprint("region-", region),
 					"model": fmt.Sprint("M", model), "firmware": fmt.Sprintf("%d.%d", model, w.r.IntN(3)), "application": fmt.Sprint("4.", w.r.IntN(3)),
 				},
-				opens: opens, closes: closes, off: off, weak: weak,
+				opens: opens, closes: closes, off: off, weak: weak, travellers: site%25 == 7,
 			})
 		}
 	}
@@ -181,7 +182,7 @@ func (w *World) Step(each func(Event)) {
 		}
 		at := moment()
 		u, failed := usual{}, true
-		entry, scheme := pickOf(w.cards, entries), pickOf(w.cards, cardSchemes)
+		entry, scheme := w.card(t)
 		if away != nil {
 			u = usual{away.Code, away.Cause, away.Segment, 0}
 		} else if u, failed = w.sale(i, at, entry, scheme); !failed {
@@ -265,11 +266,27 @@ func (w *World) sale(i int, at time.Time, entry, scheme string) (usual, bool) {
 	return usual{}, false
 }
 
-// How cards are read, and whose they are, in a hundred.
+// How cards are read, and whose they are, in a hundred: a card from far away is never shown as a code, and swiped more
+// often; there are terminals whose customers mostly have such cards.
 var (
-	entries     = []share{{"contactless", 50}, {"chip", 35}, {"code", 10}, {"stripe", 5}}
-	cardSchemes = []share{{"unionpay", 84}, {"visa", 8}, {"mastercard", 6}, {"jcb", 2}}
+	cardSchemes      = []share{{"unionpay", 84}, {"visa", 8}, {"mastercard", 6}, {"jcb", 2}}
+	schemesTravelled = []share{{"unionpay", 30}, {"visa", 36}, {"mastercard", 26}, {"jcb", 8}}
+	entries          = []share{{"contactless", 50}, {"chip", 35}, {"code", 12}, {"stripe", 3}}
+	entriesForeign   = []share{{"contactless", 50}, {"chip", 35}, {"stripe", 15}}
 )
+
+// card draws how one is read and whose it is.
+func (w *World) card(t *Terminal) (entry, scheme string) {
+	if t.travellers {
+		scheme = pickOf(w.cards, schemesTravelled)
+	} else {
+		scheme = pickOf(w.cards, cardSchemes)
+	}
+	if scheme != "unionpay" {
+		return pickOf(w.cards, entriesForeign), scheme
+	}
+	return pickOf(w.cards, entries), scheme
+}
 
 type share struct {
 	name string
@@ -309,31 +326,60 @@ func (w *World) Standing(i int) store.Standing {
 		Reason: "connection lost", StateAt: w.since[i], Seen: w.Now, Scheme: "unionpay"}
 }
 
-// Incidents adds n incidents of different kinds to the day that begins at a moment, well apart, each at a place drawn
-// at random.
-func (w *World) Incidents(n int, day time.Time) {
-	any := func() map[string]string { return w.Terminals[w.r.IntN(len(w.Terminals))].Labels }
-	pick := func(dims ...string) map[string]string {
-		l, p := any(), map[string]string{}
+// pick draws a place: the values of some dimensions that one terminal has, so that at least so many share them.
+func (w *World) pick(least int, dims ...string) map[string]string {
+	for {
+		l, p := w.Terminals[w.r.IntN(len(w.Terminals))].Labels, map[string]string{}
 		for _, d := range dims {
 			p[d] = l[d]
 		}
-		return p
-	}
-	site := func(least int) map[string]string {
-		for {
-			p := pick("site")
-			n := 0
-			for i := range w.Terminals {
-				if w.in(i, p) {
-					n++
-				}
-			}
-			if n >= least {
-				return p
+		n := 0
+		for i := range w.Terminals {
+			if w.in(i, p) {
+				n++
 			}
 		}
+		if n >= least {
+			return p
+		}
 	}
+}
+
+// Combined adds to the day that begins at a moment twelve incidents in which only some cards fail: of a scheme, read in
+// one way, with one code, all over or at terminals that share one or two things.
+func (w *World) Combined(day time.Time) {
+	type only = map[string]string
+	for k, c := range []struct {
+		name                 string
+		code, cause, segment string
+		dims                 []string
+		only                 only
+		share                float64
+	}{
+		{"contactless cards of one scheme fail on one firmware", "57", "issuer.declined", "issuer", []string{"firmware"}, only{"card_scheme": "visa", "entry": "contactless"}, 0.5},
+		{"one scheme's cards fail at an acquirer", "91", "issuer.unavailable", "issuer", []string{"acquirer"}, only{"card_scheme": "mastercard"}, 0.5},
+		{"contactless fails with a new application", "ReadError", "card.damaged", "card", []string{"model", "application"}, only{"entry": "contactless"}, 0.1},
+		{"chip cards fail at an acquirer", "96", "host.malfunction", "acquirer", []string{"acquirer"}, only{"entry": "chip"}, 0.1},
+		{"one scheme's contactless cards fail everywhere", "05", "issuer.declined", "issuer", nil, only{"card_scheme": "mastercard", "entry": "contactless"}, 0.3},
+		{"swiped cards fail everywhere", "57", "issuer.declined", "issuer", nil, only{"entry": "stripe"}, 0.3},
+		{"codes fail at an acquirer", "91", "issuer.unavailable", "issuer", []string{"acquirer"}, only{"entry": "code"}, 0.3},
+		{"one code at an acquirer", "62", "issuer.declined", "issuer", []string{"acquirer"}, only{"code": "62"}, 0.01},
+		{"one scheme's chip cards fail on one application", "97", "terminal.config", "terminal", []string{"application"}, only{"card_scheme": "unionpay", "entry": "chip"}, 0.05},
+		{"one scheme's cards fail at an acquirer in a region", "05", "issuer.declined", "issuer", []string{"acquirer", "region"}, only{"card_scheme": "visa"}, 0.5},
+		{"one scheme's contactless cards fail on one firmware at an acquirer", "57", "issuer.declined", "issuer", []string{"firmware", "acquirer"}, only{"card_scheme": "unionpay", "entry": "contactless"}, 0.2},
+		{"one code of one scheme at an acquirer", "62", "issuer.declined", "issuer", []string{"acquirer"}, only{"code": "62", "card_scheme": "visa"}, 0.3},
+	} {
+		at := day.Add(10*time.Hour + time.Duration(k)*48*time.Minute + time.Duration(w.r.IntN(8))*time.Minute)
+		w.Add(Truth{Name: c.name, Kind: "surge", Code: c.code, Cause: c.cause, Segment: c.segment, Place: w.pick(1, c.dims...),
+			Only: c.only, Share: c.share, From: at, To: at.Add(35 * time.Minute)})
+	}
+}
+
+// Incidents adds n incidents of different kinds to the day that begins at a moment, well apart, each at a place drawn
+// at random.
+func (w *World) Incidents(n int, day time.Time) {
+	pick := func(dims ...string) map[string]string { return w.pick(1, dims...) }
+	site := func(least int) map[string]string { return w.pick(least, "site") }
 	kinds := []func(at time.Time) Truth{
 		func(at time.Time) Truth {
 			return Truth{Name: "storm at an acquirer", Kind: "surge", Code: "96", Cause: "host.malfunction", Segment: "acquirer",

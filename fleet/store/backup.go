@@ -128,6 +128,8 @@ var steps = []struct {
 	back string
 }{
 	{regexp.MustCompile(`^CREATE TABLE IF NOT EXISTS (\w+)`), "DROP TABLE $1"},
+	{regexp.MustCompile(`^sqlite:CREATE TRIGGER IF NOT EXISTS (\w+)`), "sqlite:DROP TRIGGER $1"},
+	{regexp.MustCompile(`^INSERT INTO reports`), ""}, // it goes with its table
 	{regexp.MustCompile(`^CREATE INDEX IF NOT EXISTS (\w+)`), "DROP INDEX $1"},
 	{regexp.MustCompile(`^ALTER TABLE (\w+) ADD COLUMN (\w+)`), "ALTER TABLE $1 DROP COLUMN $2"},
 	{regexp.MustCompile(`^DROP INDEX diagnoses_received$`), "CREATE INDEX diagnoses_received ON diagnoses (received)"},

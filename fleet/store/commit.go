@@ -441,9 +441,12 @@ func (b *batch) said(ctx context.Context, at report.Address, id string) (p float
 
 // Columns of a diagnosis in a batch.
 const (
-	rowRevision = 4
-	rowCode     = 12
-	rowP        = 21
+	rowRevision   = 4
+	rowHistorical = 10
+	rowReceived   = 11
+	rowCode       = 12
+	rowCause      = 14
+	rowP          = 21
 )
 
 func schemeOf(d *report.Diagnosis) string {
@@ -576,14 +579,23 @@ func (b *batch) flush(ctx context.Context) error {
 	for _, k := range b.order {
 		rows = append(rows, b.diagnoses[k])
 	}
-	if b.s.pg {
+	switch {
+	case len(rows) == 0:
+	case b.s.pg:
 		err = b.copyDiagnoses(ctx, rows)
-	} else {
+	default:
+		var last int64
+		if last, err = b.lastPlace(ctx); err != nil {
+			return err
+		}
 		err = b.insert(ctx, "INSERT INTO diagnoses ("+diagnosesList+") ", rows,
 			` ON CONFLICT (estate, terminal, boot_id, id) DO UPDATE SET revision = excluded.revision, final = excluded.final,
 			code = excluded.code, scheme = excluded.scheme, cause = excluded.cause, segment = excluded.segment,
 			words = excluded.words, body = excluded.body, packed = excluded.packed, entry = excluded.entry,
 			card_scheme = excluded.card_scheme, p = excluded.p, repeats = excluded.repeats WHERE excluded.revision > diagnoses.revision`)
+		if err == nil {
+			err = b.countNew(ctx, last)
+		}
 	}
 	if err != nil {
 		return err

@@ -53,8 +53,8 @@ func column[T any](rows [][]any, i int) []T {
 // thereAlready finds which diagnoses of a list are in the store.
 func thereAlready(keys [][]any) (stmt string, args []any) {
 	from, args := unnest(keys)
-	return `SELECT k.n - 1, d.place, d.received, d.revision FROM ` + from + ` WITH ORDINALITY AS k (estate, terminal, boot_id, id, n)
-		CROSS JOIN LATERAL (SELECT place, received, revision FROM diagnoses AS d
+	return `SELECT k.n - 1, d.place, d.received, d.revision, d.historical, d.cause FROM ` + from + ` WITH ORDINALITY AS k (estate, terminal, boot_id, id, n)
+		CROSS JOIN LATERAL (SELECT place, received, revision, historical, cause FROM diagnoses AS d
 			WHERE d.estate = k.estate AND d.terminal = k.terminal AND d.boot_id = k.boot_id AND d.id = k.id LIMIT 1) AS d`, args
 }
 
@@ -62,9 +62,6 @@ func thereAlready(keys [][]any) (stmt string, args []any) {
 // revision, the others are copied in. The batch holds the locks of their terminals, so nobody else brings them
 // meanwhile.
 func (b *batch) copyDiagnoses(ctx context.Context, rows [][]any) error {
-	if len(rows) == 0 {
-		return nil
-	}
 	keys := make([][]any, len(rows))
 	for i, row := range rows {
 		keys[i] = row[:4:4]
@@ -76,10 +73,15 @@ func (b *batch) copyDiagnoses(ctx context.Context, rows [][]any) error {
 	}
 	there := map[int]bool{}
 	var higher [][]any
+	by := map[reportKey]int64{}
+	count := func(row []any, received int64, cause string, n int64) {
+		by[reportKey{received / 3600e3, cause, row[0].(string), row[1].(string)}] += n
+	}
 	for found.Next() {
 		var n int
-		var place, received, revision int64
-		if err := found.Scan(&n, &place, &received, &revision); err != nil {
+		var place, received, revision, historical int64
+		var cause string
+		if err := found.Scan(&n, &place, &received, &revision, &historical, &cause); err != nil {
 			found.Close()
 			return fmt.Errorf("look for diagnoses: %w", err)
 		}
@@ -87,6 +89,10 @@ func (b *batch) copyDiagnoses(ctx context.Context, rows [][]any) error {
 		if row := rows[n]; int64(row[rowRevision].(int)) > revision {
 			higher = append(higher, append([]any{place, received},
 				append(row[rowRevision:rowRevision+2:rowRevision+2], row[rowCode:]...)...))
+			if historical == 0 {
+				count(row, received, cause, -1)
+				count(row, received, row[rowCause].(string), 1)
+			}
 		}
 	}
 	if err := errors.Join(found.Err(), found.Close()); err != nil {
@@ -108,7 +114,13 @@ func (b *batch) copyDiagnoses(ctx context.Context, rows [][]any) error {
 	for i, row := range rows {
 		if !there[i] {
 			fresh = append(fresh, row)
+			if row[rowHistorical].(int) == 0 {
+				count(row, row[rowReceived].(int64), row[rowCause].(string), 1)
+			}
 		}
+	}
+	if err := b.addReports(ctx, by); err != nil {
+		return err
 	}
 	if len(fresh) == 0 {
 		return nil

@@ -50,7 +50,7 @@ func (s *Store) Codes(ctx context.Context, in Estates, from time.Time, steps, ho
 const unbooked = 2
 
 // Causes counts the terminals that reported each cause, in so many steps of so many hours, from the hour of a moment
-// on. Hours that are in no base rate yet are counted from the diagnoses themselves.
+// on. Hours that are in no base rate yet are counted by what their diagnoses came to.
 func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, hours int, cause string) ([]Point,
 	error) {
 	cond, args := in.only("estate")
@@ -58,58 +58,38 @@ func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, h
 	if cause != "" {
 		cond, args = cond+" AND cause = ?", append(args, clean(cause))
 	}
-	first := hour(from)
-	all := append([]any{first, int64(hours)}, args...)
+	first, now := hour(from), hour(time.Now())
+	step, end := []any{first, int64(hours)}, first+int64(steps*hours)
+	// One statement, so that an hour that is being booked is in one of both.
 	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT cause, (hour - ?) / ? AS step, sum(terminals) FROM seasons
-		WHERE `+cond+` AND cause NOT IN ('silence', 'idle', '') AND dim IN ('', '`+DimBeyond+`') AND hour >= ? AND hour < ? GROUP BY cause, step`), append(all, first, first+int64(steps*hours))...)
+		WHERE `+cond+` AND cause NOT IN ('silence', 'idle', '') AND dim IN ('', '`+DimBeyond+`') AND hour >= ? AND hour < ? GROUP BY cause, step
+		UNION ALL SELECT cause, (hour - ?) / ?, terminals FROM
+			(SELECT cause, hour, estate, count(*) AS terminals FROM reports WHERE hour IN (?, ?) AND hour >= ? AND hour < ? AND diagnoses > 0 AND `+cond+`
+			GROUP BY cause, hour, estate) AS r
+		WHERE NOT EXISTS (SELECT 1 FROM seasons AS s WHERE s.estate = r.estate AND s.cause = '' AND s.dim = '' AND s.value = '' AND s.hour = r.hour)`),
+		slices.Concat(step, args, []any{first, end}, step, []any{now - unbooked + 1, now, first, end}, args)...)
 	if err != nil {
 		return nil, fmt.Errorf("count causes: %w", err)
 	}
 	defer rows.Close()
-	var list []Point
+	by := map[Point]float64{}
 	for rows.Next() {
 		var p Point
-		if err := rows.Scan(&p.Cause, &p.Step, &p.Count); err != nil {
+		var n float64
+		if err := rows.Scan(&p.Cause, &p.Step, &n); err != nil {
 			return nil, fmt.Errorf("count causes: %w", err)
 		}
-		list = append(list, p)
+		by[p] += n
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("count causes: %w", err)
 	}
-	begin := max(first, hour(time.Now())-unbooked+1)
-	if begin >= first+int64(steps*hours) {
-		return list, nil
-	}
-	low, err := s.placeAt(ctx, time.Unix(begin*3600, 0))
-	if err != nil {
-		return nil, fmt.Errorf("count causes: %w", err)
-	}
-	now, err := s.read.QueryContext(ctx, s.sql(`SELECT cause, hour, count(*) FROM
-		(SELECT DISTINCT cause, estate, terminal, received / 3600000 AS hour FROM diagnoses WHERE `+cond+` AND place >= ?
-		AND received >= ? AND received < ? AND historical = 0) AS d
-		WHERE NOT EXISTS (SELECT 1 FROM seasons AS s WHERE s.estate = d.estate AND s.cause = '' AND s.dim = ''
-		AND s.hour = d.hour) GROUP BY cause, hour`),
-		append(args, low, begin*3600e3, (first+int64(steps*hours))*3600e3)...)
-	if err != nil {
-		return nil, fmt.Errorf("count causes: %w", err)
-	}
-	defer now.Close()
-	for now.Next() {
-		var p Point
-		var at int64
-		if err := now.Scan(&p.Cause, &at, &p.Count); err != nil {
-			return nil, fmt.Errorf("count causes: %w", err)
-		}
-		p.Step = int(at-first) / hours
-		// Into the step's own point, if the hours before are in it.
-		if k := slices.IndexFunc(list, func(o Point) bool { return o.Step == p.Step && o.Cause == p.Cause }); k >= 0 {
-			list[k].Count += p.Count
-			continue
-		}
+	var list []Point
+	for p, n := range by {
+		p.Count = n
 		list = append(list, p)
 	}
-	return list, now.Err()
+	return list, nil
 }
 
 // A Tallied is how many diagnoses one code, or one cause, has.
@@ -145,7 +125,7 @@ func (s *Store) CausesOf(ctx context.Context, in Estates, code, cause string, si
 	}
 	rows, err := s.read.QueryContext(ctx,
 		s.sql(fmt.Sprintf(`SELECT %s, count(*), sum(repeats + 1), count(DISTINCT terminal) FROM
-		(SELECT code, scheme, cause, repeats, terminal FROM diagnoses WHERE %s ORDER BY place DESC LIMIT %d) AS d GROUP BY %s ORDER BY count(*) DESC LIMIT 50`, columns, cond, Sample, group)), args...)
+		(SELECT code, scheme, cause, repeats, terminal FROM diagnoses WHERE %s ORDER BY place DESC LIMIT %d) AS newest GROUP BY %s ORDER BY count(*) DESC LIMIT 50`, columns, cond, Sample, group)), args...)
 	if err != nil {
 		return nil, fmt.Errorf("count diagnoses: %w", err)
 	}

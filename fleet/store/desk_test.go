@@ -214,7 +214,7 @@ func TestWhatPagesAsk(t *testing.T) {
 			return q.Terminals + q.Diagnoses, err
 		}, 9, 6)
 
-		told, err := s.Told(ctx, "shop", []string{"reader.fault"}, before, after)
+		told, err := s.Told(ctx, "shop", []string{"reader.fault"}, nil, before, after)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -334,7 +334,7 @@ func TestWhatHadWaitedCountsWhenItHappened(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		told, err := s.Told(ctx, "shop", []string{"wan.outage"}, begin, end)
+		told, err := s.Told(ctx, "shop", []string{"wan.outage"}, nil, begin, end)
 		if err != nil {
 			t.Fatal(err)
 		}

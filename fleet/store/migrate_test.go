@@ -175,8 +175,8 @@ func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
 			t.Errorf("a release before cannot read what was kept: %v %.40q", err, packed)
 		}
 		var n float64
-		if err := db.QueryRow("SELECT terminals FROM seasons WHERE value = 'site-1' AND hour = 498685").Scan(&n); err != nil ||
-			n != 2 {
+		err = db.QueryRow("SELECT terminals FROM seasons WHERE value = 'site-1' AND hour = 498685").Scan(&n)
+		if version < 6 && (err != nil || n != 2) { // later ones have it packed
 			t.Errorf("nor the base rate: %v %v", n, err)
 		}
 		again, err := Open(t.Context(), address)
@@ -203,11 +203,11 @@ func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
 	})
 }
 
-// shapeOf lists tables, columns and indexes, but for those of a later month.
+// shapeOf lists tables, columns, indexes and triggers, but for those of a later month.
 func shapeOf(t *testing.T, db *sql.DB, driver string) string {
 	t.Helper()
 	q := "SELECT m.name || ' ' || c.name || ' ' || c.type FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' " +
-		"UNION SELECT coalesce(sql, 'index ' || name) FROM sqlite_master WHERE type = 'index' ORDER BY 1"
+		"UNION SELECT coalesce(sql, 'index ' || name) FROM sqlite_master WHERE type IN ('index', 'trigger') ORDER BY 1"
 	if driver == "pgx" {
 		q = "SELECT table_name || ' ' || column_name || ' ' || data_type FROM information_schema.columns WHERE table_schema = current_schema() " +
 			"UNION SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"

@@ -247,6 +247,9 @@ func (s *Store) dropBefore(ctx context.Context, cut time.Time) (int64, error) {
 			if _, err := tx.ExecContext(ctx, "DROP TABLE "+p.name); err != nil {
 				return err
 			}
+			if _, err := tx.ExecContext(ctx, "DELETE FROM reports WHERE hour < $1", hour(p.end())); err != nil {
+				return err
+			}
 			gone += n
 			return nil
 		})

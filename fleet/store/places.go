@@ -212,10 +212,11 @@ type Share struct {
 }
 
 // A Told selects the reports of some causes in one estate within a time, those that had waited at their terminals and
-// happened then included.
+// happened then included; only those with one code, entry or card scheme, if these are given.
 type Told struct {
 	Estate   string
 	Causes   []string
+	Only     map[string]string // by code, entry and card_scheme
 	From, To time.Time
 	late     []Sighting // what had waited and came since, whenever it happened
 }
@@ -227,8 +228,9 @@ const LateWithin = 48 * time.Hour
 const maxWaited = 5000
 
 // Told finds the terminals that reported one of some causes within a time.
-func (s *Store) Told(ctx context.Context, estate string, causes []string, from, to time.Time) (Told, error) {
-	t := Told{Estate: estate, Causes: causes, From: from, To: to}
+func (s *Store) Told(ctx context.Context, estate string, causes []string, only map[string]string, from, to time.Time) (
+	Told, error) {
+	t := Told{Estate: estate, Causes: causes, Only: only, From: from, To: to}
 	low, err := s.placeAt(ctx, from)
 	var high int64
 	if err == nil {
@@ -237,7 +239,7 @@ func (s *Store) Told(ctx context.Context, estate string, causes []string, from, 
 	if err != nil {
 		return t, fmt.Errorf("list who told: %w", err)
 	}
-	cond, args := t.causes("cause")
+	cond, args := t.causes("")
 	t.late, _, _, err = s.waited(ctx, "place >= ? AND place < ? AND estate = ? AND "+cond+" ORDER BY place LIMIT ?",
 		slices.Concat([]any{low, high, clean(estate)}, args, []any{maxWaited})...)
 	if err != nil {
@@ -246,7 +248,16 @@ func (s *Store) Told(ctx context.Context, estate string, causes []string, from, 
 	return t, nil
 }
 
-func (t Told) causes(column string) (string, []any) { return oneOf(column, t.Causes) }
+// causes is the condition of its reports, of a table called so.
+func (t Told) causes(table string) (string, []any) {
+	cond, args := oneOf(table+"cause", t.Causes)
+	for _, column := range []string{"code", "entry", "card_scheme"} {
+		if v := t.Only[column]; v != "" {
+			cond, args = cond+" AND "+table+column+" = ?", append(args, clean(v))
+		}
+	}
+	return cond, args
+}
 
 // oneOf is the condition that a column has one of some values.
 func oneOf(column string, values []string) (string, []any) {
@@ -275,7 +286,7 @@ func (s *Store) reporters(ctx context.Context, t Told) (string, []any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	cond, causes := t.causes("cause")
+	cond, causes := t.causes("")
 	q := "SELECT terminal FROM diagnoses WHERE place >= ? AND received >= ? AND received <= ? AND estate = ? AND historical = 0 AND " + cond
 	args := append([]any{low, millis(t.From), millis(t.To), clean(t.Estate)}, causes...)
 	if list := t.later(t.From, t.To); len(list) > 0 {
@@ -338,7 +349,7 @@ func (s *Store) Reporting(ctx context.Context, t Told, place map[string]string, 
 		return nil, fmt.Errorf("count reports: %w", err)
 	}
 	to := from.Add(time.Duration(steps) * each)
-	cause, causes := t.causes("d.cause")
+	cause, causes := t.causes("d.")
 	cond, where := within("d", place)
 	of := " FROM diagnoses AS d WHERE d.place >= ? AND d.received >= ? AND d.received < ? AND d.estate = ? AND d.historical = 0 AND " +
 		cause + " AND " + cmp.Or(cond, "1 = 1")

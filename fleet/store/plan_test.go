@@ -2,8 +2,14 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,6 +156,164 @@ func TestThePagesDoNotReadTheWholeBaseRate(t *testing.T) {
 		if err := s.write.QueryRow("EXPLAIN QUERY PLAN "+q).Scan(&id, &parent, &unused, &plan); err != nil ||
 			!strings.HasPrefix(plan, "SEARCH") {
 			t.Errorf("%s: %s %v", q, plan, err)
+		}
+	}
+}
+
+// A listener is a database whose statements are noted.
+type listener struct {
+	of   driver.Driver
+	dsn  string
+	mu   sync.Mutex
+	said map[string]bool
+}
+
+func (l *listener) Driver() driver.Driver { return l.of }
+
+func (l *listener) Connect(context.Context) (driver.Conn, error) {
+	c, err := l.of.Open(l.dsn)
+	return listening{c, l}, err
+}
+
+type listening struct {
+	driver.Conn
+	to *listener
+}
+
+func (c listening) Prepare(stmt string) (driver.Stmt, error) {
+	c.to.mu.Lock()
+	defer c.to.mu.Unlock()
+	c.to.said[stmt] = true
+	return c.Conn.Prepare(stmt)
+}
+
+// No page reads all diagnoses to find its own, whatever it is asked: each statement finds them by an index. Nobody
+// tells the database how many there are, so its plans are those of every store.
+func TestNoPageReadsAllDiagnoses(t *testing.T) {
+	file := t.TempDir() + "/fleet.db"
+	s, err := Open(t.Context(), "sqlite:"+file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var docs []Document
+	for n := range 40 {
+		docs = append(docs, Document{At: report.Address{Estate: "shop", Terminal: fmt.Sprint("t", n%8)}, Kind: report.KindDiagnosis,
+			Epoch: "e1", Boot: 1, Seq: uint64(n/8 + 1), Received: time.Now(), Packed: []byte("{}"),
+			Diagnosis: &report.Diagnosis{ID: fmt.Sprint("d", n), Revision: 1, Event: report.Event{BootID: "b", Code: "96"}}})
+	}
+	if _, err := s.Commit(t.Context(), docs); err != nil {
+		t.Fatal(err)
+	}
+	heard := &listener{of: s.read.Driver(), dsn: liteAddress(file), said: map[string]bool{}}
+	s.read.Close()
+	s.read = sql.OpenDB(heard)
+	s.read.SetMaxOpenConns(1)
+
+	ctx, now, at := t.Context(), time.Now(), report.Address{Estate: "shop", Terminal: "t1"}
+	day := now.Add(-24 * time.Hour)
+	place := map[string]string{"site": "site-1"}
+	told, err := s.Told(ctx, "shop", []string{"lan.cable"}, day, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(f Filter) error { _, _, err := s.Diagnoses(ctx, f); return err }
+	reads := map[string]func() error{
+		"Diagnosis": func() error { _, err := s.Diagnosis(ctx, nil, at, "d1"); return err },
+		"Outcome":   func() error { _, err := s.Outcome(ctx, nil, at, "d1"); return err },
+		"Terminal":  func() error { _, err := s.Terminal(ctx, nil, at); return err },
+		"Summary":   func() error { _, err := s.Summary(ctx, nil, now); return err },
+		"Codes":     func() error { _, err := s.Codes(ctx, nil, day, 2, 12, ""); return err },
+		"Causes":    func() error { _, err := s.Causes(ctx, nil, day, 2, 12, ""); return err },
+		"Causes of": func() error { _, err := s.Causes(ctx, Estates{"shop"}, day, 2, 12, "lan.cable"); return err },
+		"CausesOf":  func() error { _, err := s.CausesOf(ctx, nil, "96", "", day); return err },
+		"codes of":  func() error { _, err := s.CausesOf(ctx, Estates{"shop"}, "", "lan.cable", day); return err },
+		"BaseRate":  func() error { _, err := s.BaseRate(ctx, nil, "lan.cable", day); return err },
+		"Tasks": func() error {
+			_, err := s.Tasks(ctx, nil, []string{"lan.cable", "wan.outage"}, place, day, now, .5)
+			return err
+		},
+		"Became":     func() error { _, err := s.Became(ctx, nil, "lan.cable", day, time.Time{}, 10); return err },
+		"all Became": func() error { _, err := s.Became(ctx, nil, "", day, time.Time{}, 10); return err },
+		"Shares":     func() error { _, err := s.Shares(ctx, told); return err },
+		"Reporting":  func() error { _, err := s.Reporting(ctx, told, place, day, 24, time.Hour); return err },
+		"InAndOut":   func() error { _, _, err := s.InAndOut(ctx, told, place); return err },
+		"Sightings":  func() error { _, err := s.Sightings(ctx, day); return err },
+		"Backlog":    func() error { _, _, err := s.Backlog(ctx, -1, day, now, 10); return err },
+		"Gauges":     func() error { _, err := s.Gauges(ctx, now); return err },
+	}
+	for i, f := range []Filter{
+		{}, {Oldest: true}, {Cause: "lan.cable"}, {Code: "96"}, {Code: "96", Scheme: "unionpay"}, {Segment: "lan"}, {Text: "cable lan"},
+		{In: Estates{"shop"}}, {Estate: "shop"}, {Terminal: "t1"}, {Estate: "shop", Terminal: "t1"}, {Place: place},
+		{Place: place, Cause: "lan.cable"}, {Place: place, Text: "cable"}, {Place: place, Code: "96"}, {Cause: "lan.cable", Oldest: true},
+	} {
+		for j := range 3 {
+			f := f
+			switch j {
+			case 1:
+				f.Since = day
+			case 2:
+				f.Since, f.Until, f.In = day, now, Estates{"shop"}
+			}
+			reads[fmt.Sprint("list ", i, j)] = func() error { return list(f) }
+		}
+	}
+	for what, read := range reads {
+		clear(heard.said)
+		if err := read(); err != nil && !errors.Is(err, ErrNone) {
+			t.Errorf("%s: %v", what, err)
+		}
+		for stmt := range heard.said {
+			for _, line := range planOf(t, s.write, stmt) {
+				if scansAll.MatchString(line) && !newestOfAll.MatchString(stmt) {
+					t.Errorf("%s: %s in\n%s", what, line, stmt)
+				}
+			}
+		}
+	}
+}
+
+// scansAll is a plan's word for reading a table, under any name that the statements here give it, from end to end.
+var scansAll = regexp.MustCompile(`^SCAN (diagnoses|d|l)\b`)
+
+// newestOfAll is a statement that asks for nothing but the newest or oldest: it ends after so many.
+var newestOfAll = regexp.MustCompile(`FROM diagnoses ORDER BY place( DESC)? LIMIT \d+$`)
+
+// planOf is how SQLite would run a statement.
+func planOf(t *testing.T, db *sql.DB, stmt string) (lines []string) {
+	t.Helper()
+	rows, err := db.Query("EXPLAIN QUERY PLAN "+stmt, slices.Repeat([]any{1}, strings.Count(stmt, "?"))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, parent, unused int
+		var line string
+		if err := rows.Scan(&id, &parent, &unused, &line); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// The diagnoses of a few terminals are found by these, and read no further than their index as long as nothing else is
+// asked of them.
+func TestAFewTerminalsDiagnosesAreFoundByTheirIndex(t *testing.T) {
+	s, err := Open(t.Context(), "sqlite:"+t.TempDir()+"/fleet.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	place := Filter{Place: map[string]string{"site": "site-1"}}
+	full := place
+	full.Cause, full.Text = "lan.cable", "cable"
+	for f, want := range map[*Filter]string{&place: "SEARCH diagnoses USING COVERING INDEX diagnoses_terminal (estate=? AND terminal=?)",
+		&full: "SEARCH diagnoses USING INDEX diagnoses_terminal (estate=? AND terminal=?)"} {
+		stmt, _ := s.placesOf(f.columns(), f.whose(), 100, 50)
+		if plan := planOf(t, s.write, stmt); !slices.Contains(plan, want) {
+			t.Errorf("%+v: %q", *f, plan)
 		}
 	}
 }

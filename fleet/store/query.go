@@ -17,10 +17,6 @@ import (
 // MaxRows bounds every list that is asked for.
 const MaxRows = 500
 
-// searchRows is how far one answer looks for what no index finds; the place to read on from then lies beyond them, so
-// that a search of everything is many quick answers.
-const searchRows = 20_000
-
 // ErrNone is the error when there is no such document.
 var ErrNone = errors.New("not found")
 
@@ -47,10 +43,12 @@ type Filter struct {
 	Segment          string
 	Code             string
 	Scheme           string            // of the code
+	Entry, Card      string            // how the card was read, and its scheme
 	Text             string            // every word must occur in the codes, titles and sentences
 	Place            map[string]string // what the terminal shares, by dimension
 	Since, Until     time.Time         // when the fleet learnt of it
 	Limit            int               // 1 to MaxRows, 0 means 50
+	Within           time.Duration     // how long a search may look before it says where it goes on; 0: as far as it may
 	Before           Place             // older than this
 	Oldest           bool              // the oldest first; then nothing goes on after the limit
 }
@@ -88,117 +86,6 @@ func ParsePlace(s string) (Place, error) {
 	return p, nil
 }
 
-// Diagnoses lists the diagnoses that a filter selects, the newest first, and the place to read on from, zero at the
-// end. A search for Text may return few or none and still have more to come. The fleet's list is in the order of
-// arrival, one terminal's in the order of its boots and sequence numbers; neither asks a clock.
-func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
-	var where []string
-	var args []any
-	add := func(cond string, a ...any) {
-		where = append(where, cond)
-		args = append(args, a...)
-	}
-	if cond, a := f.In.only("estate"); cond != "" {
-		add(cond, a...)
-	}
-	for _, c := range []struct{ column, value string }{
-		{"estate", f.Estate}, {"terminal", f.Terminal}, {"cause", f.Cause}, {"segment", f.Segment}, {"code", f.Code}, {"scheme", f.Scheme},
-	} {
-		if c.value != "" {
-			add(c.column+" = ?", clean(c.value))
-		}
-	}
-	for _, w := range strings.Fields(clean(f.Text)) {
-		add(`words LIKE ? ESCAPE '!'`, like(w))
-	}
-	if cond, a := within("diagnoses", f.Place); cond != "" {
-		add(cond, a...)
-	}
-	low, high, err := f.times(ctx, s, add)
-	if err != nil {
-		return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
-	}
-	order := "place DESC"
-	if f.Estate != "" && f.Terminal != "" {
-		order = "stream DESC, boot DESC, seq DESC"
-		if f.Before != (Place{}) {
-			add("(stream, boot, seq) < (?, ?, ?)", f.Before.Stream, f.Before.Boot, f.Before.Seq)
-		}
-	} else if f.Before != (Place{}) {
-		add("place < ?", f.Before.Place)
-	}
-	if f.Oldest {
-		order = "place"
-	}
-	var bottom int64 // where a search ends for now
-	if order == "place DESC" && (f.In != nil || f.Place != nil || f.Estate+f.Terminal+f.Segment+f.Text+f.Scheme != "") {
-		top := f.Before.Place
-		if top == 0 && high > 0 {
-			top = high + 1
-		}
-		if top == 0 {
-			if err := s.read.QueryRowContext(ctx, "SELECT coalesce(max(place), 0) + 1 FROM diagnoses").Scan(&top); err != nil {
-				return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
-			}
-		}
-		if bottom = top - searchRows; bottom <= low {
-			bottom = 0 // the time ends before the search does
-		}
-		add("place >= ?", bottom)
-	}
-	q := "SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream FROM diagnoses"
-	if len(where) > 0 {
-		q += " WHERE " + strings.Join(where, " AND ")
-	}
-	limit := f.limit()
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("%s ORDER BY %s LIMIT %d", q, order, limit+1)), args...)
-	if err != nil {
-		return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
-	}
-	list, err := scanRows(rows)
-	if err != nil {
-		return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
-	}
-	if len(list) <= limit {
-		var oldest int64
-		if bottom > 0 {
-			if err := s.read.QueryRowContext(ctx, "SELECT coalesce(min(place), 0) FROM diagnoses").Scan(&oldest); err != nil {
-				return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
-			}
-		}
-		if bottom > oldest {
-			return list, Place{Place: bottom}, nil
-		}
-		return list, Place{}, nil
-	}
-	if f.Oldest {
-		return list[:limit], Place{}, nil
-	}
-	last := list[limit-1]
-	return list[:limit], Place{last.Place, last.stream, int64(last.Boot), int64(last.Seq)}, nil
-}
-
-// disorder is by how much the order of arrival and the clock of several workers may differ.
-const disorder = time.Minute
-
-// times bounds the list by when the fleet learnt of it; the bounds of place, 0 for none, keep the database from looking
-// at all the rest.
-func (f Filter) times(ctx context.Context, s *Store, add func(string, ...any)) (low, high int64, err error) {
-	if !f.Since.IsZero() {
-		if low, err = s.placeAt(ctx, f.Since.Add(-disorder)); err != nil {
-			return 0, 0, err
-		}
-		add("place >= ? AND received >= ?", low, millis(f.Since))
-	}
-	if !f.Until.IsZero() {
-		if high, err = s.placeAt(ctx, f.Until.Add(disorder)); err != nil {
-			return 0, 0, err
-		}
-		add("place <= ? AND received <= ?", high, millis(f.Until))
-	}
-	return low, high, nil
-}
-
 // Diagnosis returns one diagnosis. Ids are unique within a boot count; if a terminal lost its memory and used one
 // again, the newest is returned.
 func (s *Store) Diagnosis(ctx context.Context, in Estates, at report.Address, id string) (Row, error) {
@@ -206,7 +93,7 @@ func (s *Store) Diagnosis(ctx context.Context, in Estates, at report.Address, id
 		return Row{}, ErrNone
 	}
 	rows, err := s.read.QueryContext(ctx,
-		s.sql(`SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream FROM diagnoses
+		s.sql(`SELECT `+rowColumns+` FROM diagnoses
 		WHERE estate = ? AND terminal = ? AND id = ? ORDER BY stream DESC, boot DESC, seq DESC LIMIT 1`), clean(at.Estate), clean(at.Terminal), clean(id))
 	if err != nil {
 		return Row{}, fmt.Errorf("read diagnosis: %w", err)
@@ -254,29 +141,6 @@ func plainBody(body string, packed []byte) (string, error) {
 		return "", err
 	}
 	return string(e.Data), nil
-}
-
-func scanRows(rows *sql.Rows) ([]Row, error) {
-	defer rows.Close()
-	list := []Row{}
-	for rows.Next() {
-		var r Row
-		var boot, seq, historical, received int64
-		var body string
-		var packed []byte
-		if err := rows.Scan(&r.Place, &r.Estate, &r.Terminal, &r.Epoch, &boot, &seq, &historical, &received, &body, &packed,
-			&r.stream); err != nil {
-			return nil, err
-		}
-		body, err := plainBody(body, packed)
-		if err != nil {
-			return nil, err
-		}
-		r.Boot, r.Seq, r.Historical, r.Received, r.Body = uint64(boot), uint64(seq), historical != 0, fromMillis(received),
-			json.RawMessage(body)
-		list = append(list, r)
-	}
-	return list, rows.Err()
 }
 
 // A Terminal is what the fleet knows of one terminal.

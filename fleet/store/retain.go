@@ -51,6 +51,9 @@ func (s *Store) Sweep(ctx context.Context, l Limits, now time.Time) (int64, erro
 			return gone, fmt.Errorf("sweep store: %w", err)
 		}
 	}
+	if err := s.sweepReports(ctx, now); err != nil {
+		return gone, err
+	}
 	for {
 		n, err := s.sweep(ctx, l, now, cut)
 		gone += n
@@ -87,9 +90,11 @@ func beyond(table, which string, newest int) deletion {
 }
 
 func (s *Store) sweep(ctx context.Context, l Limits, now, cut time.Time) (int64, error) {
-	var gone int64
+	gone, err := s.sweepDiagnoses(ctx, now, cut)
+	if err != nil {
+		return 0, err
+	}
 	for _, d := range []deletion{
-		{"DELETE FROM diagnoses WHERE place IN (SELECT place FROM diagnoses WHERE received < ? ORDER BY received LIMIT ?)", []any{millis(cut), sweepRows}},
 		{"DELETE FROM outcomes WHERE (estate, terminal, diagnosis) IN (SELECT estate, terminal, diagnosis FROM outcomes WHERE received < ? LIMIT ?)", []any{millis(now.Add(-l.Age)), sweepRows}},
 		beyond("rejected", "", maxRejected),
 		beyond("replies", "", maxAnswers),

@@ -142,11 +142,11 @@ func (s *Store) Alive(ctx context.Context) error {
 
 // schemaVersion is that of tables. migrations[v] takes a store of version v one version on; a store of a later version
 // is refused, since nothing here knows what it means.
-const schemaVersion = 6
+const schemaVersion = 7
 
 // migrations are kept for ever: every release's store can be brought to this one's. Each is one transaction with the
-// raised version, so a run that is cut off changes nothing. BYTES and SERIAL stand for the database's own types; a
-// statement after "postgres:" or "sqlite:" is for that one only.
+// raised version, so a run that is cut off changes nothing. BYTES and SERIAL stand for the database's own types,
+// WITHOUT ROWID is for SQLite; a statement after "postgres:" or "sqlite:" is for that one only.
 var migrations = map[int][]string{
 	1: {
 		`ALTER TABLE terminals ADD COLUMN good_at BIGINT NOT NULL DEFAULT 0`,
@@ -176,6 +176,7 @@ var migrations = map[int][]string{
 	4: {`ALTER TABLE diagnoses ADD COLUMN ` + cardScheme, seasonsCourse, seasonsHour},
 	// What is there by value stays as it is until it is over; Down writes what came since in the same way.
 	5: {seasonParts, seasonPartsHour},
+	6: {reports, reportsFill, reportsRevised},
 }
 
 // diagnosesReceived holds the estate too, so that to count those of some does not read the documents.
@@ -298,15 +299,15 @@ func (s *Store) create(ctx context.Context) error {
 
 // types puts the database's own types into a statement; one that is for the other database comes out empty.
 func (s *Store) types(stmt string) string {
-	serial, bytes, other := "INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB", "postgres:"
+	serial, bytes, rowless, other := "INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB", " WITHOUT ROWID", "postgres:"
 	if s.pg {
-		serial, bytes, other = "BIGSERIAL PRIMARY KEY", "BYTEA", "sqlite:"
+		serial, bytes, rowless, other = "BIGSERIAL PRIMARY KEY", "BYTEA", "", "sqlite:"
 	}
 	if strings.HasPrefix(stmt, other) {
 		return ""
 	}
 	stmt = strings.TrimPrefix(strings.TrimPrefix(stmt, "postgres:"), "sqlite:")
-	return strings.NewReplacer(" SERIAL", " "+serial, " BYTES", " "+bytes).Replace(stmt)
+	return strings.NewReplacer(" SERIAL", " "+serial, " BYTES", " "+bytes, " WITHOUT ROWID", rowless).Replace(stmt)
 }
 
 // tables: times are milliseconds since 1970, truth is 0 or 1, so that both databases take the same words.
@@ -375,6 +376,8 @@ var tables = append([]string{
 	seasonsHour,
 	seasonParts,
 	seasonPartsHour,
+	reports,
+	reportsRevised,
 
 	// The newest that became of a diagnosis, with the probability that its first cause had.
 	`CREATE TABLE IF NOT EXISTS outcomes (

@@ -133,6 +133,9 @@ func (p *page) Money(m report.Money) string {
 // Retry is whether to try again, in a whole sentence.
 func (p *page) Retry(m report.Money) string { return p.knowledge.Word("retry", m.Retry).In(p.Lang) }
 
+// searchFor is how long a page looks for what no index finds, before it says that the next looks further.
+const searchFor = 100 * time.Millisecond
+
 func (s *Site) diagnoses(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r, "diagnoses")
 	f, err := filter(r)
@@ -148,6 +151,7 @@ func (s *Site) diagnoses(w http.ResponseWriter, r *http.Request) {
 		s.export(w, r, "diagnoses", form, diagnosisHead, s.allDiagnoses(r, f))
 		return
 	}
+	f.Within = searchFor
 	if f.Limit == 0 {
 		f.Limit = pageRows
 	}
@@ -162,8 +166,9 @@ func (s *Site) diagnoses(w http.ResponseWriter, r *http.Request) {
 		Searching bool // there is more to look through
 		ShowPlace bool
 		Places    []dim
-	}{page: p, Filter: f, Segments: segments, Causes: s.Knowledge.Causes, ShowPlace: true, Places: p.Place(f.Place)}
-	v.Filtered = f.Estate+f.Terminal+f.Cause+f.Segment+f.Code+f.Scheme+f.Text != "" || f.Place != nil ||
+	}{page: p, Filter: f, Segments: segments, Causes: s.Knowledge.Causes, ShowPlace: true,
+		Places: append(p.Place(f.Place), p.Only(map[string]string{"entry": f.Entry, "card_scheme": f.Card})...)}
+	v.Filtered = f.Estate+f.Terminal+f.Cause+f.Segment+f.Code+f.Scheme+f.Text+f.Entry+f.Card != "" || f.Place != nil ||
 		!f.Since.IsZero() || !f.Until.IsZero()
 	rows, next, err := s.Source.Diagnoses(r.Context(), f)
 	if err == nil {

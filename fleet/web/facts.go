@@ -72,7 +72,12 @@ func (p *page) Shared(dim, value string) string {
 	switch dim {
 	case "scheme":
 		return p.SchemeTitle(value)
-	case "bearer":
+	case "entry":
+		if t, ok := texts["entry."+value]; ok {
+			return t.In(p.Lang)
+		}
+		return p.value(value)
+	case "bearer", "card_scheme":
 		return p.value(value)
 	}
 	return value

@@ -71,8 +71,9 @@ func (s *Site) incidents(w http.ResponseWriter, r *http.Request) {
 		if v.State == "open" && muted || v.State == "muted" && !muted || v.State == "mine" && b.Care.Owner != p.Viewer.Name {
 			continue
 		}
-		if q := strings.ToLower(p.Param("q")); q != "" &&
-			!strings.Contains(strings.ToLower(p.IncidentTitle(i)+" "+i.Cause+" "+i.Key+" "+incident.Place(i.Place).String()+" "+i.Code), q) {
+		if q := strings.ToLower(p.Param("q")); q != "" && !strings.Contains(strings.ToLower(strings.Join([]string{
+			p.IncidentTitle(i), i.Cause, i.Key, incident.Place(i.Place).String(), incident.Place(i.Only).String(),
+			i.Code}, " ")), q) {
 			continue
 		}
 		v.List = append(v.List, b)
@@ -88,11 +89,12 @@ func (s *Site) incidents(w http.ResponseWriter, r *http.Request) {
 		slices.SortStableFunc(v.List, func(a, b burning) int { return cmp.Compare(b.Terminals, a.Terminals) })
 	}
 	if form != "" {
-		s.export(w, r, "incidents", form, []string{"no", "estate", "cause", "segment", "code", "kind", "place", "opened", "seen", "closed", "terminals", "of_terminals", "peak", "lost_per_hour", "owner"},
+		s.export(w, r, "incidents", form, []string{"no", "estate", "cause", "segment", "code", "kind", "place", "opened", "seen", "closed", "terminals", "of_terminals", "peak", "lost_per_hour", "owner", "only"},
 			seq(v.List, func(b burning) []string {
 				return []string{fmt.Sprint(b.No), b.Estate, b.Cause, b.Segment, b.Code, b.Kind, incident.Place(b.Place).String(),
 					iso(b.Opened), iso(b.Seen), iso(b.Closed),
-					fmt.Sprint(b.Terminals), fmt.Sprint(b.Of), fmt.Sprint(b.Peak), num(b.Lost), b.Care.Owner}
+					fmt.Sprint(b.Terminals), fmt.Sprint(b.Of), fmt.Sprint(b.Peak), num(b.Lost), b.Care.Owner,
+					incident.Place(b.Only).String()}
 			}))
 		return
 	}
@@ -215,6 +217,9 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 			pairs = append(pairs, d, value)
 		}
 	}
+	for name, value := range i.Only {
+		pairs = append(pairs, name, value)
+	}
 	v.All = p.Link("/diagnoses", pairs...)
 	if v.Silent {
 		v.All = p.Link("/terminals", append(pairs, "from", "", "to", "", "state", "offline")...)
@@ -239,7 +244,7 @@ func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
 		var sh shared
 		sh, err = s.shared.get(fmt.Sprint(no, i.Seen.Unix(), i.Closed.Unix()), sharedFor, func() (shared, error) {
 			ctx := context.WithoutCancel(ctx) // what one reader does not wait for another may
-			told, err := s.Source.Told(ctx, i.Estate, causes, from, v.End)
+			told, err := s.Source.Told(ctx, i.Estate, causes, i.Only, from, v.End)
 			if err != nil {
 				return shared{}, err
 			}
@@ -367,7 +372,7 @@ func (s *Site) lifts(ctx context.Context, i store.Incident, told store.Told, in,
 func (s *Site) examples(r *http.Request, p *page, i store.Incident, from, to time.Time, first, last **line,
 	list *[]example) error {
 	f := store.Filter{In: p.Viewer.Estates, Estate: i.Estate, Cause: i.Cause, Place: i.Place, Since: from, Until: to,
-		Limit: 1, Oldest: true}
+		Limit: 1, Oldest: true, Code: i.Only["code"], Entry: i.Only["entry"], Card: i.Only["card_scheme"]}
 	rows, _, err := s.Source.Diagnoses(r.Context(), f)
 	if err != nil {
 		return err

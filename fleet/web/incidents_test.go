@@ -2,12 +2,15 @@ package web
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
+	"posdx/agent/report"
 	"posdx/fleet/access"
+	"posdx/fleet/sample"
 	"posdx/fleet/store"
 )
 
@@ -75,5 +78,70 @@ func TestNothingIsFoundTwiceInTheForm(t *testing.T) {
 	}
 	if len(seen) < 50 || !seen[`value="none"`] {
 		t.Errorf("%d choices: the test looks for what is not there", len(seen))
+	}
+}
+
+// What only some sales meet says so on its page and in the list, in both languages, and the way from it to its
+// diagnoses keeps every dimension: that of another card at the same place is not among them.
+func TestAnIncidentOfSomeCardsSaysWhich(t *testing.T) {
+	h := closed(t)
+	h.account(t, "vera", access.Viewer)
+	for i, card := range []string{"visa", "unionpay", "visa"} {
+		a := sample.New("shop", fmt.Sprint("t", i))
+		put := func(topic string, payload []byte) { put(t, h.db, topic, payload) }
+		put(a.Uncounted(report.KindBirth, a.Birth(1)))
+		place := []store.Placed{{At: a.At, When: t0, Place: map[string]string{"firmware": "2.1"}}}
+		if err := h.db.SavePlaces(t.Context(), place); err != nil {
+			t.Fatal(err)
+		}
+		d := a.Diagnosis(1, 2, "57", "issuer.declined", "issuer")
+		d.Event.Txn = &report.Txn{Entry: "contactless", CardScheme: card}
+		put(a.Wrap(report.KindDiagnosis, d))
+	}
+	i := store.Incident{Estate: "shop", Scope: "firmware", Key: "2.1", Cause: "issuer.declined", Segment: "issuer", Code: "57",
+		Opened: t0, Seen: t0, Terminals: 2, Of: 3, Peak: 2, Detail: store.Detail{Kind: "surge",
+			Place: map[string]string{"firmware": "2.1"}, Entry: "contactless", Card: "visa",
+			Only: map[string]string{"entry": "contactless", "card_scheme": "visa"}}}
+	if err := h.db.SaveIncident(t.Context(), &i); err != nil {
+		t.Fatal(err)
+	}
+	c := h.browser(t, "vera")
+	page := fmt.Sprint("/incident/", i.No)
+	var all string
+	for lang, wants := range map[string][]string{
+		"en": {"<i>firmware</i> 2.1", "<i>card scheme</i> visa", "<i>entry</i> contactless"},
+		"zh": {"<i>固件</i> 2.1", "<i>卡组织</i> visa", "<i>读卡方式</i> 非接"},
+	} {
+		for _, path := range []string{page, "/incidents"} {
+			_, body, _ := h.send(t, c, "GET", path+"?lang="+lang, nil)
+			for _, w := range wants {
+				if !strings.Contains(body, w) {
+					t.Errorf("%s in %s does not say %q", path, lang, w)
+				}
+			}
+			if path == page {
+				_, rest, _ := strings.Cut(body, `<p class="more"><a href="/diagnoses`)
+				rest, _, _ = strings.Cut(rest, `"`)
+				all = "/diagnoses" + html.UnescapeString(rest)
+				if !strings.Contains(body, "(2 / 3)") {
+					t.Errorf("the unionpay card's terminal is counted among those that report: %s", lang)
+				}
+			}
+		}
+	}
+	_, body, _ := h.send(t, c, "GET", all, nil)
+	for n, want := range []bool{true, false, true} {
+		if got := strings.Contains(body, fmt.Sprintf("/shop/t%d", n)); got != want {
+			t.Errorf("%s shows t%d: %v", all, n, got)
+		}
+	}
+	if !strings.Contains(body, "visa <a href") {
+		t.Errorf("%s does not say what the list is restricted to", all)
+	}
+	if _, body, _ = h.send(t, c, "GET", "/incidents?format=csv", nil); !strings.Contains(body, "card_scheme=visa entry=contactless") {
+		t.Errorf("the export does not say it: %s", body)
+	}
+	if _, body, _ = h.send(t, c, "GET", "/incidents?q=visa", nil); !strings.Contains(body, page) {
+		t.Error("a search for visa does not find it")
 	}
 }

@@ -213,7 +213,7 @@ func (s *Site) overview(w http.ResponseWriter, r *http.Request) {
 	}
 	var rows []store.Row
 	if err == nil {
-		rows, _, err = s.Source.Diagnoses(r.Context(), store.Filter{In: in, Limit: 8})
+		rows, _, err = s.Source.Diagnoses(r.Context(), store.Filter{In: in, Limit: 8, Within: searchFor})
 	}
 	if err == nil {
 		v.Lines, err = lines(rows)

@@ -457,6 +457,17 @@ func (p *page) Place(place map[string]string) []dim {
 	return list
 }
 
+// Only are the values of a sale to which an incident, or a list, is restricted.
+func (p *page) Only(only map[string]string) []dim {
+	var list []dim
+	for _, name := range incident.Aspects {
+		if v := only[name]; v != "" {
+			list = append(list, dim{name, v})
+		}
+	}
+	return list
+}
+
 // level is the grade of a graded check, empty if it has none.
 func level(f report.Facts) string {
 	l, _ := f.Str("level")

@@ -84,12 +84,13 @@ func placeOf(q url.Values, but ...string) map[string]string {
 	return place
 }
 
-// filter reads what is asked for: estate, terminal, cause, segment, code, scheme (of the code), q (text), a place by
-// its dimensions, a time, limit and before (the next of an earlier answer).
+// filter reads what is asked for: estate, terminal, cause, segment, code, scheme (of the code), entry, card_scheme, q
+// (text), a place by its dimensions, a time, limit and before (the next of an earlier answer).
 func filter(r *http.Request) (store.Filter, error) {
 	q := r.URL.Query()
 	f := store.Filter{In: viewer(r).Estates, Estate: q.Get("estate"), Terminal: q.Get("terminal"), Cause: q.Get("cause"), Segment: q.Get("segment"),
-		Code: q.Get("code"), Scheme: q.Get("scheme"), Text: q.Get("q"), Place: placeOf(q, "scheme")}
+		Code: q.Get("code"), Scheme: q.Get("scheme"), Entry: q.Get("entry"), Card: q.Get("card_scheme"), Text: q.Get("q"),
+		Place: placeOf(q, "scheme")}
 	if err := known(q, "segment", segments...); err != nil {
 		return f, err
 	}

@@ -63,7 +63,8 @@ type source interface {
 	Cares(ctx context.Context, list []store.Incident) (map[int64]store.Care, error)
 	Log(ctx context.Context, in store.Estates, no int64) ([]store.LogEntry, error)
 	Tend(ctx context.Context, in store.Estates, e store.LogEntry, set store.Care, into int64) error
-	Told(ctx context.Context, estate string, causes []string, from, to time.Time) (store.Told, error)
+	Told(ctx context.Context, estate string, causes []string, only map[string]string, from, to time.Time) (store.Told,
+		error)
 	Shares(ctx context.Context, t store.Told) ([]store.Share, error)
 	InAndOut(ctx context.Context, t store.Told, place map[string]string) (in, out store.Share, err error)
 	Reporting(ctx context.Context, t store.Told, place map[string]string, from time.Time, steps int,

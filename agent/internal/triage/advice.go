@@ -26,7 +26,8 @@ func (l *Loop) Advise(scope, key string, a *report.Advisory) {
 	}
 }
 
-// advice is the fleet.advisory of the contract for an event: only what speaks of its code, or of no code in particular.
+// advice is the fleet.advisory of the contract for an event: only what speaks of its code, or of no code in particular,
+// and of such sales.
 func (l *Loop) advice(ev report.Event, now time.Time) []report.Evidence {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -34,7 +35,7 @@ func (l *Loop) advice(ev report.Event, now time.Time) []report.Evidence {
 	site := false // the fleet knows more than the neighbours
 	for _, id := range slices.Sorted(maps.Keys(l.advised)) {
 		a := l.advised[id]
-		if a.Code != "" && a.Code != ev.Code {
+		if !a.Concerns(&ev) {
 			continue
 		}
 		site = site || a.Scope == "site"

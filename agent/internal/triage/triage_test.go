@@ -513,6 +513,19 @@ func TestAdvice(t *testing.T) {
 	if e := l.advice(report.Event{Code: "97"}, now); len(e) != 0 {
 		t.Errorf("advice on 96 was given for 97: %v", e)
 	}
+	l.Advise("acquirer", "x", &report.Advisory{Scope: "acquirer", Code: "96", Terminals: 40, Entry: "contactless",
+		CardScheme: "visa", Time: now})
+	for _, c := range []struct {
+		txn  *report.Txn
+		want int
+	}{
+		{nil, 0}, {&report.Txn{Entry: "contactless", CardScheme: "visa"}, 1}, {&report.Txn{Entry: "contactless"}, 0},
+		{&report.Txn{Entry: "contactless", CardScheme: "jcb"}, 0}, {&report.Txn{Entry: "chip", CardScheme: "visa"}, 0},
+	} {
+		if e := l.advice(report.Event{Code: "96", Txn: c.txn}, now); len(e) != c.want {
+			t.Errorf("contactless visa cards fail elsewhere, this was %+v: %v", c.txn, e)
+		}
+	}
 	l.Advise("acquirer", "x", nil)
 	if e := l.advice(report.Event{Code: "96"}, now); len(e) != 0 {
 		t.Errorf("ended advice is still given: %v", e)
