@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:9e5ae2b0d0a5ba61623f438b6a92a16618d1516dda7b560e08e310a51a8861e2", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4d6cd5706e6999913c2b626dfa2f3916762e3234e11e32af3c4a7bce253b1a4a", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -7158,7 +7158,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:9e5ae2b0d0a5ba61623
 		Weight{Cause: "host.port-closed", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -4},
 		Weight{Cause: "lan.address", Word: -2},
-		Weight{Cause: "lan.cable", Word: -1},
 		Weight{Cause: "lan.firewall", Word: -3},
 		Weight{Cause: "lan.gateway", Word: -3},
 		Weight{Cause: "modem.absent", Word: -3},
