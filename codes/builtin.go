@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4d6cd5706e6999913c2b626dfa2f3916762e3234e11e32af3c4a7bce253b1a4a", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a46708898e4d65df355881040fbe0774874bdcd7a1b99c8e111ea90198f39bf3", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3391,6 +3391,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4d6cd5706e6999913c2
 	Word{Kind: "fact", ID: "wifi", Text: Text{ZH: "Wi-Fi无线网", EN: "Wi-Fi"}},
 	Word{Kind: "fact", ID: "year-change", Text: Text{ZH: "跨年", EN: "change of the year"}},
 	Word{Kind: "fact", ID: "zero", Text: Text{ZH: "零字节", EN: "zero bytes"}},
+	Word{Kind: "finding", ID: "claimed", Text: Text{ZH: "上报的程序说不正常：{check}", EN: "called bad by the program that reports it: {check}"}},
 	Word{Kind: "level", ID: "bad", Text: Text{ZH: "很差", EN: "bad"}},
 	Word{Kind: "level", ID: "fair", Text: Text{ZH: "一般", EN: "fair"}},
 	Word{Kind: "level", ID: "good", Text: Text{ZH: "良好", EN: "good"}},
@@ -3790,7 +3791,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4d6cd5706e6999913c2
 		Step{Text: Text{ZH: "需要时升级到服务商指定的版本。", EN: "If told so, install the version the provider names."}},
 	}, Remedies: list7891ab4f},
 	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Stages: list38c8d134, Writers: list3e3a31e6, Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Steps: []Step{
-		Step{Text: Text{ZH: "在终端菜单做一次“签到”。", EN: "Choose sign-in in the terminal's menu."}},
+		Step{Text: Text{ZH: "终端已经签到，直接再收一次。", EN: "The terminal has signed in again: take the payment once more."}, When: list527ef849},
+		Step{Text: Text{ZH: "在终端菜单做一次“签到”。", EN: "Choose sign-in in the terminal's menu."}, When: list6d380ce8},
 		Step{Text: Text{ZH: "提示批次不一致或未结算时，先结算再签到。", EN: "If it says that the batch differs or is open, settle first, then sign in."}},
 		Step{Text: Text{ZH: "还不行就打收单机构客服，报应答码、终端号和批次号。", EN: "If that fails, call the acquirer with the code, the terminal number and the batch number."}},
 	}, Remedies: list179d9c4a},
@@ -7627,7 +7629,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4d6cd5706e6999913c2
 	CauseRetry{Cause: "none", Retry: "no"},
 	CauseRetry{Cause: "operator.entry", Retry: "safe"},
 	CauseRetry{Cause: "operator.permission", Retry: "other-means"},
-	CauseRetry{Cause: "printer.fault", Retry: "safe"},
+	CauseRetry{Cause: "printer.fault", Retry: "later"},
 	CauseRetry{Cause: "reader.dirty", Retry: "other-means"},
 	CauseRetry{Cause: "risk.fraud", Retry: "no"},
 	CauseRetry{Cause: "terminal.journal", Retry: "later"},
@@ -7688,6 +7690,62 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4d6cd5706e6999913c2
 	LaterWord{Word: "00", Whole: true},
 	LaterWord{Word: "000", Whole: true},
 	LaterWord{Word: "0000", Whole: true},
+}, Spoken: []TopicWord{
+	TopicWord{Word: "batchfull", Topic: "settle"},
+	TopicWord{Word: "journalfull", Topic: "settle"},
+	TopicWord{Word: "settlefirst", Topic: "settle"},
+	TopicWord{Word: "pleasesettle", Topic: "settle"},
+	TopicWord{Word: "请先结算", Topic: "settle"},
+	TopicWord{Word: "请结算", Topic: "settle"},
+	TopicWord{Word: "流水满", Topic: "settle"},
+	TopicWord{Word: "storagefull", Topic: "storage-full"},
+	TopicWord{Word: "memoryfull", Topic: "storage-full"},
+	TopicWord{Word: "diskfull", Topic: "storage-full"},
+	TopicWord{Word: "nospace", Topic: "storage-full"},
+	TopicWord{Word: "存储空间不足", Topic: "storage-full"},
+	TopicWord{Word: "paper", Topic: "paper"},
+	TopicWord{Word: "缺纸", Topic: "paper"},
+	TopicWord{Word: "无纸", Topic: "paper"},
+	TopicWord{Word: "打印纸", Topic: "paper"},
+	TopicWord{Word: "printer", Topic: "printer"},
+	TopicWord{Word: "打印机", Topic: "printer"},
+	TopicWord{Word: "lowbattery", Topic: "battery"},
+	TopicWord{Word: "batterylow", Topic: "battery"},
+	TopicWord{Word: "电量不足", Topic: "battery"},
+	TopicWord{Word: "电池", Topic: "battery"},
+	TopicWord{Word: "tamper", Topic: "tamper"},
+	TopicWord{Word: "irruption", Topic: "tamper"},
+	TopicWord{Word: "拆机", Topic: "tamper"},
+	TopicWord{Word: "pinpad", Topic: "pinpad"},
+	TopicWord{Word: "密码键盘", Topic: "pinpad"},
+	TopicWord{Word: "masterkey", Topic: "keys-local"},
+	TopicWord{Word: "keymissing", Topic: "keys-local"},
+	TopicWord{Word: "nokey", Topic: "keys-local"},
+	TopicWord{Word: "主密钥", Topic: "keys-local"},
+	TopicWord{Word: "工作密钥", Topic: "keys-local"},
+	TopicWord{Word: "notloggedon", Topic: "session"},
+	TopicWord{Word: "logonrequired", Topic: "session"},
+	TopicWord{Word: "signonrequired", Topic: "session"},
+	TopicWord{Word: "notsignedin", Topic: "session"},
+	TopicWord{Word: "未签到", Topic: "session"},
+	TopicWord{Word: "请签到", Topic: "session"},
+	TopicWord{Word: "重新签到", Topic: "session"},
+	TopicWord{Word: "nosim", Topic: "sim"},
+	TopicWord{Word: "simcard", Topic: "sim"},
+	TopicWord{Word: "simnot", Topic: "sim"},
+	TopicWord{Word: "simpin", Topic: "sim"},
+	TopicWord{Word: "simpuk", Topic: "sim"},
+	TopicWord{Word: "sim卡", Topic: "sim"},
+	TopicWord{Word: "nosignal", Topic: "signal"},
+	TopicWord{Word: "weaksignal", Topic: "signal"},
+	TopicWord{Word: "无信号", Topic: "signal"},
+	TopicWord{Word: "信号弱", Topic: "signal"},
+	TopicWord{Word: "nodialtone", Topic: "phone-line"},
+	TopicWord{Word: "nolinetone", Topic: "phone-line"},
+	TopicWord{Word: "无拨号音", Topic: "phone-line"},
+	TopicWord{Word: "connectionrefused", Topic: "refused"},
+	TopicWord{Word: "connrefused", Topic: "refused"},
+	TopicWord{Word: "拒绝连接", Topic: "refused"},
 }, Numbers: []Number{
 	Number{Kind: "cause", Number: 1, ID: "card.damaged"},
 	Number{Kind: "cause", Number: 2, ID: "card.expired"},
@@ -8062,6 +8120,7 @@ var (
 	list52359181 = []string{"R21", "R37", "S5"}
 	list52607b16 = []string{"000"}
 	list52659baa = []string{"newpos-port:*"}
+	list527ef849 = []string{"safe"}
 	list52918fa7 = []string{"IPAY"}
 	list52f30eb7 = []string{"reversal-reason"}
 	list53b28225 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
@@ -8149,6 +8208,7 @@ var (
 	list6c6cbbb8 = []string{"STARPOS"}
 	list6c815aed = []string{"pin", "build", "unpack", "answer"}
 	list6caa572d = []string{"terminal.protocol", "host.tls"}
+	list6d380ce8 = []string{"later", "query-first", "after-signin", "other-means", "no", "other-means-tried", "settlement", "sign-in"}
 	list6d4afd56 = []string{"normal", "warning", "urgent"}
 	list6e189b15 = []string{"R6", "R17", "R18"}
 	list6e5c4d53 = []string{"17", "18", "41", "43"}

@@ -303,7 +303,7 @@ func (s *state) also(remain []string, lang string) []report.Also {
 		do := s.whoActs(c.Cause)
 		do.Step = c.StepsFor("").In(lang)
 		list = append(list, report.Also{ID: c.ID, Segment: c.Segment, Act: do,
-			Finding: report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang),
+			Finding: report.Reason{Check: g.Check, Say: s.say(g, lang),
 				WeightDB: round(s.says[best].db, 1)}})
 	}
 	sort.SliceStable(list, func(i, j int) bool {
@@ -364,7 +364,7 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 		return d.Cause
 	}
 	for _, r := range s.readings {
-		if db := s.codeWeight(r, c.ID); math.Abs(db) >= reasonDB && s.res.Known && r.Topic != s.base().Topic {
+		if db := s.codeWeight(r, c.ID); math.Abs(db) >= reasonDB && (s.res.Known || r.means()) && r.Topic != s.base().Topic {
 			say := r.Text
 			if slices.Contains(approvals, r.Topic) && !s.isPayment() {
 				say = s.k.Word("reason", "accepted")
@@ -376,7 +376,7 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	for _, x := range s.says {
 		if db := round(x.db, 1); x.cause == index && math.Abs(db) >= reasonDB && !s.saidWorse(x) {
 			g := &s.signs[x.sign]
-			d.put(report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang), WeightDB: db})
+			d.put(report.Reason{Check: g.Check, Say: s.say(g, lang), WeightDB: db})
 		}
 	}
 	for _, list := range [...][]report.Reason{d.For, d.Against} {
@@ -517,6 +517,14 @@ func onlyKnown(text string, given report.Facts) string {
 		return head + marks[0] + strings.Join(parts, marks[1])
 	}
 	return text
+}
+
+// say words a finding. One that only its sender claims is told as that: the facts would belie the words.
+func (s *state) say(g *sign, lang string) string {
+	if check, ok := s.k.Check(g.Check); ok && g.claimed {
+		return strings.ReplaceAll(s.k.Word("finding", "claimed").In(lang), "{check}", check.Title.In(lang))
+	}
+	return fill(g.Text.In(lang), g.facts, lang)
 }
 
 // plural is what the tables write for the ending of an English word that a number counts: nothing after one, else s.

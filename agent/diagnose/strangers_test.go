@@ -427,3 +427,68 @@ func TestModelNotAcquirer(t *testing.T) {
 		t.Errorf("host.tls %.2f though 96 %% of the model see it, %.2f without that", few, alone)
 	}
 }
+
+// TestCodeThatSpeaks: an error that no table has and whose own words tell what it is about is read by them, in either
+// language, and by no more than a hint: what the checks find counts for more, and the money goes by neither.
+func TestCodeThatSpeaks(t *testing.T) {
+	for code, first := range map[string]string{
+		"PRINTER_COVER_OPEN": "printer.fault", "打印机缺纸": "printer.fault", "ErrNoPaper": "printer.fault", "请先结算": "terminal.journal",
+		"BATCH-FULL": "terminal.journal", "无主密钥": "terminal.keys", "NO_DIALTONE": "modem.line", "ALERT_IRRUPTION": "terminal.tamper",
+		"SIM卡错误": "modem.sim", "未签到": "terminal.session", "PINPAD_LOST": "pinpad.fault", "BATTERY_LOW": "terminal.power",
+	} {
+		d, _, _ := sayOf(unsent(code), nil)
+		if d.Code.Known || d.Causes[0].ID != first && d.Causes[1].ID != first {
+			t.Errorf("%s: known %v, first %s, then %s", code, d.Code.Known, d.Causes[0].ID, d.Causes[1].ID)
+		}
+		if d.Causes[0].Verdict == "confirmed" || d.Causes[0].Probability > 0.75 {
+			t.Errorf("%s: %s %.2f by its words alone", code, d.Causes[0].ID, d.Causes[0].Probability)
+		}
+		if d, _, _ = sayOf(unsent(code), []report.Evidence{cableOut()}); first != "terminal.tamper" && d.Causes[0].ID != "lan.cable" {
+			t.Errorf("%s beside a cable that is out: %s", code, d.Causes[0].ID)
+		}
+		ev := unsent(code)
+		ev.Txn.Sent = nil
+		if d, _, _ = sayOf(ev, nil); d.Money.Retry != report.RetryQueryFirst {
+			t.Errorf("%s, not known whether it was sent: %s", code, d.Money.Retry)
+		}
+		ev = report.Event{Code: code, Origin: report.OriginHost, Txn: answeredTxn("0210")}
+		if d, _, _ = sayOf(ev, nil); d.Causes[0].ID == first && first != "terminal.keys" {
+			t.Errorf("%s of a host that answered: %s", code, first)
+		}
+	}
+}
+
+// TestClaimIsToldAsClaim: what its sender alone calls bad is not worded by facts that belie it.
+func TestClaimIsToldAsClaim(t *testing.T) {
+	for _, e := range []report.Evidence{
+		bad("app.journal", "payment-app", report.Facts{"pending_reversals": 0.0, "stan_reused": false}),
+		bad("modem.signal", "modem0", report.Facts{"rsrp_dbm": -80.0, "sinr_db": 18.0}),
+		bad("modem.sim", "modem0", report.Facts{"state": "ready"}),
+		bad("board.flash", "mmcblk0", report.Facts{"io_errors_24h": 0.0, "life_used_pct": 3.0}),
+	} {
+		for _, lang := range []string{"zh", "en"} {
+			d := Explain(unsent("newpos:E5"), []report.Evidence{e}, codes.Builtin(), Options{Lang: lang})
+			told := false
+			say := func(r report.Reason) {
+				if r.Check != e.Check {
+					return
+				}
+				claim := strings.Contains(r.Say, "called bad by") || strings.Contains(r.Say, "说不正常")
+				if told = told || claim; !claim && r.WeightDB > 0 {
+					t.Errorf("%s: %s", e.Check, r.Say)
+				}
+			}
+			for _, c := range d.Causes {
+				for _, r := range slices.Concat(c.For, c.Against) {
+					say(r)
+				}
+			}
+			for _, a := range d.Also {
+				say(a.Finding)
+			}
+			if !told && e.Check == "modem.signal" {
+				t.Errorf("%s: not told: the test is blind", e.Check)
+			}
+		}
+	}
+}
