@@ -523,6 +523,9 @@ func (p *parser) order() {
 		shuts := name == nothingBeyond || deep.Check != nothingBeyondCheck && slices.Contains(list, nothingBeyond)
 		for _, n := range list {
 			n, maybe := strings.CutSuffix(n, "?")
+			if maybe && !shuts {
+				r.problem("column brings: %q needs no question mark, %s lets something through", n, name)
+			}
 			s := p.k.Inference.Sign(n)
 			if s == nil || s.Tells {
 				r.problem("column brings: no fault %q", n)
