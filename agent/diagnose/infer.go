@@ -412,7 +412,7 @@ func (s *state) count() {
 		switch main := s.prior.Frequency(c.ID) == 0; {
 		case main && s.knows():
 			c.witnesses++
-			c.self = true
+			c.self = c.self || c.evidence >= 0 // where the rest speaks against it, a host's word is a word
 		case main && s.ownCode() && s.trust >= 0.85:
 			c.witnesses += 0.5 // the terminal knows what it met, not why
 		}
