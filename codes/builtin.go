@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04c58fae839059c49aa8fd693802f92f54081c79283dd14", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:e1eedf8d30a74717e43417917e2022319063bcec5b9773d324f1db8324a7f8cc", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3391,6 +3391,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 	Word{Kind: "fact", ID: "wifi", Text: Text{ZH: "Wi-Fi无线网", EN: "Wi-Fi"}},
 	Word{Kind: "fact", ID: "year-change", Text: Text{ZH: "跨年", EN: "change of the year"}},
 	Word{Kind: "fact", ID: "zero", Text: Text{ZH: "零字节", EN: "zero bytes"}},
+	Word{Kind: "finding", ID: "claimed", Text: Text{ZH: "上报的程序说不正常：{check}", EN: "called bad by the program that reports it: {check}"}},
 	Word{Kind: "level", ID: "bad", Text: Text{ZH: "很差", EN: "bad"}},
 	Word{Kind: "level", ID: "fair", Text: Text{ZH: "一般", EN: "fair"}},
 	Word{Kind: "level", ID: "good", Text: Text{ZH: "良好", EN: "good"}},
@@ -3521,7 +3522,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
 		Step{Text: Text{ZH: "请顾客换一种付款方式；多位顾客的卡都是这样，请联系收单机构。", EN: "Ask for another way to pay; the cards of several customers met the same, so call the acquirer."}, When: list5d2f4b0a},
 		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask the customer for another card or another way to pay."}, When: list0960ce4c},
-		Step{Text: Text{ZH: "告诉顾客：本机读其他卡正常，这张卡请找发卡行更换。", EN: "Tell the customer that this terminal reads other cards and that the bank can replace this one."}},
+		Step{Text: Text{ZH: "本机读其他卡正常的话，告诉顾客这张卡可以找发卡行更换。", EN: "If this terminal reads other cards, tell the customer that the bank can replace this one."}},
 	}, Remedies: list6704239b},
 	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Stages: liste0cbae18, Writers: list103520d5, Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Steps: []Step{
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
@@ -3610,6 +3611,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Steps: []Step{
 		Step{Text: Text{ZH: "核对Wi-Fi名称和密码，重新连接。", EN: "Check the Wi-Fi name and password and connect again."}},
 		Step{Text: Text{ZH: "靠近路由器试一笔；人多时改用网线或移动网络。", EN: "Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "已经连上但信号弱，就把终端移近路由器，或改用网线或移动网络。", EN: "If it is connected and weak, move the terminal closer to the router, or use a cable or the mobile network."}, When: list40e7006f},
 	}, Remedies: list61f0a4ba},
 	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Steps: []Step{
 		Step{Text: Text{ZH: "收单机构开通之前：换一种交易方式或减小金额。", EN: "Until the acquirer permits it: use another type of payment or a smaller amount."}, When: list0960ce4c},
@@ -3790,7 +3792,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Step{Text: Text{ZH: "需要时升级到服务商指定的版本。", EN: "If told so, install the version the provider names."}},
 	}, Remedies: list7891ab4f},
 	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Stages: list38c8d134, Writers: list3e3a31e6, Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Steps: []Step{
-		Step{Text: Text{ZH: "在终端菜单做一次“签到”。", EN: "Choose sign-in in the terminal's menu."}},
+		Step{Text: Text{ZH: "终端已经签到，直接再收一次。", EN: "The terminal has signed in again: take the payment once more."}, When: list527ef849},
+		Step{Text: Text{ZH: "在终端菜单做一次“签到”。", EN: "Choose sign-in in the terminal's menu."}, When: list6d380ce8},
 		Step{Text: Text{ZH: "提示批次不一致或未结算时，先结算再签到。", EN: "If it says that the batch differs or is open, settle first, then sign in."}},
 		Step{Text: Text{ZH: "还不行就打收单机构客服，报应答码、终端号和批次号。", EN: "If that fails, call the acquirer with the code, the terminal number and the batch number."}},
 	}, Remedies: list179d9c4a},
@@ -4070,7 +4073,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
-}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 14.5, Strong: 26, Decisive: 33, Often: -4.75, Sometimes: -11.813, Seldom: -18.875, Rare: -25.938, Remote: -33, Unexplained: 0.25, Family: 0.4, Brought: 0.75, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0958, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.85, Moderate: 14.5, Strong: 26, Decisive: 33, Often: -5.125, Sometimes: -12.094, Seldom: -19.063, Rare: -26.031, Remote: -33, Unexplained: 0.25, Family: 0.4, Brought: 0.75, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.1215, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
 	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},
@@ -5228,7 +5231,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 	}, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 4},
-	}, Brought: listfee661f0, Surely: listfee661f0, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Brought: listfee661f0, Surely: listfee661f0, Text: Text{ZH: "{iface}没有分到地址，或没有路由", EN: "{iface} was given no address, or has no route"}},
 	Sign{Name: "address.none-blind", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 3},
@@ -5249,7 +5252,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default route{s} at once"}},
 	Sign{Name: "address.wrong", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 4},
-	}, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+	}, Text: Text{ZH: "网关{gateway}不在本机网段里", EN: "the gateway {gateway} is not in the terminal's subnet"}},
 	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -1},
 		Weight{Cause: "account.limit", Word: -1},
@@ -5374,7 +5377,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "terminal.trust-store", Word: -1},
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-		Weight{Cause: "wan.mobile-down", Word: 2},
+		Weight{Cause: "wan.mobile-down", Word: 3},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "同一运营商有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) on this carrier see the same"}},
@@ -5564,6 +5567,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "modem.denied", Word: -3},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 	}, Text: Text{ZH: "已附着到移动网络", EN: "attached to the mobile network"}},
 	Sign{Name: "apn.bad", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 4},
@@ -5593,10 +5597,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 	}, Text: Text{ZH: "移动数据连接正常", EN: "the mobile data connection is up"}},
 	Sign{Name: "app.crashed-some", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 2},
-	}, Brought: list14a7d15d, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} time{s} in 24 hours"}},
+	}, Brought: list14a7d15d, Surely: listdcb1eea3, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} time{s} in 24 hours"}},
 	Sign{Name: "app.crashing", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 3},
-	}, Brought: list14a7d15d, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} time{s} in 24 hours"}},
+	}, Brought: list14a7d15d, Surely: listdcb1eea3, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} time{s} in 24 hours"}},
 	Sign{Name: "app.down", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 4},
 	}, Brought: list242972b3, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
@@ -5807,11 +5811,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.dial", Word: 2},
 		Weight{Cause: "modem.line", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: -2},
 		Weight{Cause: "wan.dns", Word: -3},
 		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
+		Weight{Cause: "wan.outage", Word: -1},
 	}, Text: Text{ZH: "这笔交易走电话线", EN: "this sale goes over the telephone line"}},
 	Sign{Name: "bearer.ethernet", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.wifi", Word: -4},
@@ -6066,7 +6072,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 	}, Brought: listffa32c98, Surely: listd1c68491, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
-		Weight{Cause: "card.data-mistyped", Word: 3},
+		Weight{Cause: "card.data-mistyped", Word: 2},
 		Weight{Cause: "card.wrong-method", Word: -1},
 		Weight{Cause: "reader.dirty", Word: -3},
 		Weight{Cause: "reader.disconnected", Word: -3},
@@ -6380,11 +6386,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "terminal.session", Word: -1},
 	}, Text: Text{ZH: "只有一张卡遇到这个代码", EN: "only one card met this code"}},
 	Sign{Name: "hist.one-issuer", Check: "txn.history", Family: "issuers", Tells: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.malfunction", Word: -1},
 		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "issuer.declined", Word: 1},
 		Weight{Cause: "issuer.unavailable", Word: 1},
-		Weight{Cause: "switch.malfunction", Word: -2},
+		Weight{Cause: "switch.malfunction", Word: -1},
 	}, Text: Text{ZH: "只有一家发卡行的卡遇到这个代码", EN: "only one issuer's cards met this code"}},
 	Sign{Name: "hist.one-sale", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: 1},
@@ -6758,7 +6764,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 1},
-		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.loss", Word: -1},
 	}, Brought: list2bb500c6, Surely: listd1c68491, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -1},
@@ -6937,6 +6943,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "wan.mobile-down", Word: -4},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: 2},
@@ -6944,6 +6951,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "wan.mobile-down", Word: 2},
 	}, Brought: list46bb810c, Surely: lista354b2a3, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.sim", Word: 2},
@@ -7060,6 +7068,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "wan.mobile-down", Word: 3},
 	}, Text: Text{ZH: "一个基站也收不到", EN: "no cell of the network is heard at all"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Family: "modem.signal", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: -3},
+		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: -3},
 		Weight{Cause: "wan.mobile-down", Word: -1},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
@@ -7140,8 +7150,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 	Sign{Name: "tcp.both-hosts", Check: "net.tcp", Family: "connect", Tells: true, Text: Text{ZH: "主、备两个主机地址都不行", EN: "both addresses of the host fail"}},
 	Sign{Name: "tcp.host-alone", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 3},
-		Weight{Cause: "lan.firewall", Word: 2},
-		Weight{Cause: "terminal.config", Word: 2},
+		Weight{Cause: "lan.firewall", Word: 3},
+		Weight{Cause: "terminal.config", Word: 3},
 	}, Brought: list0ac4680e, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.no-family", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -3},
@@ -7155,7 +7165,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 		Weight{Cause: "host.port-closed", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -4},
 		Weight{Cause: "lan.address", Word: -2},
-		Weight{Cause: "lan.cable", Word: -1},
 		Weight{Cause: "lan.firewall", Word: -3},
 		Weight{Cause: "lan.gateway", Word: -3},
 		Weight{Cause: "modem.absent", Word: -3},
@@ -7625,7 +7634,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 	CauseRetry{Cause: "none", Retry: "no"},
 	CauseRetry{Cause: "operator.entry", Retry: "safe"},
 	CauseRetry{Cause: "operator.permission", Retry: "other-means"},
-	CauseRetry{Cause: "printer.fault", Retry: "safe"},
+	CauseRetry{Cause: "printer.fault", Retry: "later"},
 	CauseRetry{Cause: "reader.dirty", Retry: "other-means"},
 	CauseRetry{Cause: "risk.fraud", Retry: "no"},
 	CauseRetry{Cause: "terminal.journal", Retry: "later"},
@@ -7686,6 +7695,62 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4100681c38ed1df8d04
 	LaterWord{Word: "00", Whole: true},
 	LaterWord{Word: "000", Whole: true},
 	LaterWord{Word: "0000", Whole: true},
+}, Spoken: []TopicWord{
+	TopicWord{Word: "batchfull", Topic: "settle"},
+	TopicWord{Word: "journalfull", Topic: "settle"},
+	TopicWord{Word: "settlefirst", Topic: "settle"},
+	TopicWord{Word: "pleasesettle", Topic: "settle"},
+	TopicWord{Word: "请先结算", Topic: "settle"},
+	TopicWord{Word: "请结算", Topic: "settle"},
+	TopicWord{Word: "流水满", Topic: "settle"},
+	TopicWord{Word: "storagefull", Topic: "storage-full"},
+	TopicWord{Word: "memoryfull", Topic: "storage-full"},
+	TopicWord{Word: "diskfull", Topic: "storage-full"},
+	TopicWord{Word: "nospace", Topic: "storage-full"},
+	TopicWord{Word: "存储空间不足", Topic: "storage-full"},
+	TopicWord{Word: "paper", Topic: "paper"},
+	TopicWord{Word: "缺纸", Topic: "paper"},
+	TopicWord{Word: "无纸", Topic: "paper"},
+	TopicWord{Word: "打印纸", Topic: "paper"},
+	TopicWord{Word: "printer", Topic: "printer"},
+	TopicWord{Word: "打印机", Topic: "printer"},
+	TopicWord{Word: "lowbattery", Topic: "battery"},
+	TopicWord{Word: "batterylow", Topic: "battery"},
+	TopicWord{Word: "电量不足", Topic: "battery"},
+	TopicWord{Word: "电池", Topic: "battery"},
+	TopicWord{Word: "tamper", Topic: "tamper"},
+	TopicWord{Word: "irruption", Topic: "tamper"},
+	TopicWord{Word: "拆机", Topic: "tamper"},
+	TopicWord{Word: "pinpad", Topic: "pinpad"},
+	TopicWord{Word: "密码键盘", Topic: "pinpad"},
+	TopicWord{Word: "masterkey", Topic: "keys-local"},
+	TopicWord{Word: "keymissing", Topic: "keys-local"},
+	TopicWord{Word: "nokey", Topic: "keys-local"},
+	TopicWord{Word: "主密钥", Topic: "keys-local"},
+	TopicWord{Word: "工作密钥", Topic: "keys-local"},
+	TopicWord{Word: "notloggedon", Topic: "session"},
+	TopicWord{Word: "logonrequired", Topic: "session"},
+	TopicWord{Word: "signonrequired", Topic: "session"},
+	TopicWord{Word: "notsignedin", Topic: "session"},
+	TopicWord{Word: "未签到", Topic: "session"},
+	TopicWord{Word: "请签到", Topic: "session"},
+	TopicWord{Word: "重新签到", Topic: "session"},
+	TopicWord{Word: "nosim", Topic: "sim"},
+	TopicWord{Word: "simcard", Topic: "sim"},
+	TopicWord{Word: "simnot", Topic: "sim"},
+	TopicWord{Word: "simpin", Topic: "sim"},
+	TopicWord{Word: "simpuk", Topic: "sim"},
+	TopicWord{Word: "sim卡", Topic: "sim"},
+	TopicWord{Word: "nosignal", Topic: "signal"},
+	TopicWord{Word: "weaksignal", Topic: "signal"},
+	TopicWord{Word: "无信号", Topic: "signal"},
+	TopicWord{Word: "信号弱", Topic: "signal"},
+	TopicWord{Word: "nodialtone", Topic: "phone-line"},
+	TopicWord{Word: "nolinetone", Topic: "phone-line"},
+	TopicWord{Word: "无拨号音", Topic: "phone-line"},
+	TopicWord{Word: "connectionrefused", Topic: "refused"},
+	TopicWord{Word: "connrefused", Topic: "refused"},
+	TopicWord{Word: "拒绝连接", Topic: "refused"},
 }, Numbers: []Number{
 	Number{Kind: "cause", Number: 1, ID: "card.damaged"},
 	Number{Kind: "cause", Number: 2, ID: "card.expired"},
@@ -7997,6 +8062,7 @@ var (
 	list3f529e32 = []string{"GENERAL"}
 	list40a2233d = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
 	list40a55ac9 = []string{"R20", "R30"}
+	list40e7006f = []string{"query-first", "other-means", "no", "other-means-tried", "reversed", "settlement", "sign-in"}
 	list4171dced = []string{"POSTILION"}
 	list4191c935 = []string{"R18"}
 	list41af7528 = []string{"001", "003"}
@@ -8060,6 +8126,7 @@ var (
 	list52359181 = []string{"R21", "R37", "S5"}
 	list52607b16 = []string{"000"}
 	list52659baa = []string{"newpos-port:*"}
+	list527ef849 = []string{"safe"}
 	list52918fa7 = []string{"IPAY"}
 	list52f30eb7 = []string{"reversal-reason"}
 	list53b28225 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
@@ -8147,6 +8214,7 @@ var (
 	list6c6cbbb8 = []string{"STARPOS"}
 	list6c815aed = []string{"pin", "build", "unpack", "answer"}
 	list6caa572d = []string{"terminal.protocol", "host.tls"}
+	list6d380ce8 = []string{"later", "query-first", "after-signin", "other-means", "no", "other-means-tried", "settlement", "sign-in"}
 	list6d4afd56 = []string{"normal", "warning", "urgent"}
 	list6e189b15 = []string{"R6", "R17", "R18"}
 	list6e5c4d53 = []string{"17", "18", "41", "43"}

@@ -22,6 +22,7 @@ type Inference struct {
 	Tests    []Test
 	Retry    []CauseRetry
 	Later    []LaterWord // in the order of the table
+	Spoken   []TopicWord // in the order of the table
 	Numbers  []Number    // sorted by kind, then number
 }
 
@@ -199,6 +200,24 @@ func bareText(text string) string {
 	}, text)
 }
 
+// A TopicWord is a word that tells what an error that no table has is about. It is compared as a LaterWord is.
+type TopicWord struct {
+	Word  string
+	Topic string
+}
+
+// SpokenTopic returns what an error that no table has is about by its own words, in either language; "" where they do
+// not say.
+func (f *Inference) SpokenTopic(text string) string {
+	text = bareText(text)
+	for _, w := range f.Spoken {
+		if strings.Contains(text, w.Word) {
+			return w.Topic
+		}
+	}
+	return ""
+}
+
 // A Number stands for a cause or a scheme in hand-off codes. It is never given to another one.
 type Number struct {
 	Kind   string // cause scheme
@@ -275,7 +294,7 @@ func wild(w, s string) bool {
 }
 
 // inferenceTables are the files below inference/.
-var inferenceTables = [...]string{"settings", "priors", "topics", "order", "tests", "retry", "later"}
+var inferenceTables = [...]string{"settings", "priors", "topics", "order", "tests", "retry", "later", "spoken"}
 
 // inference reads the findings, and the engine's tables below inference/.
 func (p *parser) inference() {
@@ -287,6 +306,22 @@ func (p *parser) inference() {
 	p.tests()
 	p.retry()
 	p.later()
+	p.spoken()
+}
+
+// spoken reads the words that tell what an error is about.
+func (p *parser) spoken() {
+	seen := map[string]int{}
+	for _, r := range p.rows(inferenceFile("spoken"), "word", "topic") {
+		w := TopicWord{r.once(seen, "word"), r.str("topic")}
+		if w.Word != bareText(w.Word) {
+			r.problem("word %q: small letters and digits only", w.Word)
+		}
+		if _, ok := p.k.Inference.Prior(w.Topic); !ok {
+			r.problem("topic %q is not in priors.tsv", w.Topic)
+		}
+		p.k.Inference.Spoken = append(p.k.Inference.Spoken, w)
+	}
 }
 
 // later reads the words that speak of a stage after sending.
@@ -484,10 +519,16 @@ func (p *parser) order() {
 		}
 		list := r.words("brings", " ")
 		// A layer below shuts the way; a portal, which is found at the same place, lets some things through. What it may
-		// bring about, or may not, has a question mark.
+		// bring about, or may not, has a question mark; what one that shuts nothing always does, an exclamation mark.
 		shuts := name == nothingBeyond || deep.Check != nothingBeyondCheck && slices.Contains(list, nothingBeyond)
 		for _, n := range list {
-			n, maybe := strings.CutSuffix(n, "?")
+			sure := shuts
+			if bare := strings.TrimRight(n, "?!"); bare != n {
+				if sure = n == bare+"!"; sure == shuts {
+					r.problem("column brings: %q needs no mark, by what else %s brings about", n, name)
+				}
+				n = bare
+			}
 			s := p.k.Inference.Sign(n)
 			if s == nil || s.Tells {
 				r.problem("column brings: no fault %q", n)
@@ -502,7 +543,7 @@ func (p *parser) order() {
 				if !slices.Contains(s.Brought, w.Cause) {
 					s.Brought = append(s.Brought, w.Cause)
 				}
-				if shuts && !maybe && !slices.Contains(s.Surely, w.Cause) {
+				if sure && !slices.Contains(s.Surely, w.Cause) {
 					s.Surely = append(s.Surely, w.Cause)
 				}
 			}

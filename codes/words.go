@@ -55,6 +55,7 @@ var neededWords = [...]struct {
 	{"retry", []string{"safe", "later", "later-mend", "query-first", "after-signin", "other-means", "other-means-tried", "no",
 		"no-mend", "no-approved", "reversed"}},
 	{"also", []string{"beside", "open"}},
+	{"finding", []string{"claimed"}},
 	{"actor", actors},
 	{"segment", segments},
 	{"visit", []string{"yes", "no"}},

@@ -276,6 +276,7 @@ const alsoShare = 0.75
 // also names what is broken and cannot have caused this event; remain are the causes that may have.
 func (s *state) also(remain []string, lang string) []report.Also {
 	var list []report.Also
+	var by []*sign // what each of the list rests on
 	first := s.ranked()[0]
 	proof := s.proofOf(first.ID)
 	for i := range s.causes {
@@ -303,14 +304,38 @@ func (s *state) also(remain []string, lang string) []report.Also {
 		do := s.whoActs(c.Cause)
 		do.Step = c.StepsFor("").In(lang)
 		list = append(list, report.Also{ID: c.ID, Segment: c.Segment, Act: do,
-			Finding: report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang),
+			Finding: report.Reason{Check: g.Check, Say: s.say(g, lang),
 				WeightDB: round(s.says[best].db, 1)}})
+		by = append(by, g)
 	}
+	list = told(list, by)
 	sort.SliceStable(list, func(i, j int) bool {
 		a, b := list[i], list[j]
 		return cmp.Or(cmp.Compare(b.Finding.WeightDB, a.Finding.WeightDB), strings.Compare(a.ID, b.ID)) < 0
 	})
 	return list[:min(len(list), maxCauses)]
+}
+
+// told leaves out what a clearer one of the list explains, and of those that rest on one finding all but the first.
+func told(list []report.Also, by []*sign) []report.Also {
+	var left []report.Also
+	for i := range list {
+		explained := false
+		for j := range list {
+			a, b := list[i].Finding.WeightDB, list[j].Finding.WeightDB
+			explained = explained || by[i] == by[j] && (b > a || b == a && j < i) || b > a && by[i].explainedBy(list[j].ID)
+		}
+		if !explained {
+			left = append(left, list[i])
+		}
+	}
+	return left
+}
+
+// explainedBy tells whether a cause can bring a finding about.
+func (g *sign) explainedBy(cause string) bool {
+	return slices.Contains(g.Brought, cause) ||
+		slices.ContainsFunc(g.Weights, func(w codes.Weight) bool { return w.Cause == cause && w.Word > 0 })
 }
 
 // proofOf names the finding that speaks most for a cause.
@@ -364,7 +389,7 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 		return d.Cause
 	}
 	for _, r := range s.readings {
-		if db := s.codeWeight(r, c.ID); math.Abs(db) >= reasonDB && s.res.Known && r.Topic != s.base().Topic {
+		if db := s.codeWeight(r, c.ID); math.Abs(db) >= reasonDB && (s.res.Known || r.means()) && r.Topic != s.base().Topic {
 			say := r.Text
 			if slices.Contains(approvals, r.Topic) && !s.isPayment() {
 				say = s.k.Word("reason", "accepted")
@@ -376,7 +401,7 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	for _, x := range s.says {
 		if db := round(x.db, 1); x.cause == index && math.Abs(db) >= reasonDB && !s.saidWorse(x) {
 			g := &s.signs[x.sign]
-			d.put(report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang), WeightDB: db})
+			d.put(report.Reason{Check: g.Check, Say: s.say(g, lang), WeightDB: db})
 		}
 	}
 	for _, list := range [...][]report.Reason{d.For, d.Against} {
@@ -517,6 +542,14 @@ func onlyKnown(text string, given report.Facts) string {
 		return head + marks[0] + strings.Join(parts, marks[1])
 	}
 	return text
+}
+
+// say words a finding. One that only its sender claims is told as that: the facts would belie the words.
+func (s *state) say(g *sign, lang string) string {
+	if check, ok := s.k.Check(g.Check); ok && g.claimed {
+		return strings.ReplaceAll(s.k.Word("finding", "claimed").In(lang), "{check}", check.Title.In(lang))
+	}
+	return fill(g.Text.In(lang), g.facts, lang)
 }
 
 // plural is what the tables write for the ending of an English word that a number counts: nothing after one, else s.

@@ -15,6 +15,7 @@ type sign struct {
 	facts    report.Facts
 	strength float64 // 0 to 1: freshness times how clear it is
 	news     codes.News
+	claimed  bool // its sender says so and no fact does
 }
 
 // A reader holds what the judge found and what is known of the sale.
@@ -36,7 +37,7 @@ func readSigns(r *reader) {
 	for i := range found {
 		f := &found[i]
 		if s := r.f.Sign(f.Name); s != nil {
-			r.signs = append(r.signs, sign{s, f.Item, f.Facts, f.Strength, f.News})
+			r.signs = append(r.signs, sign{s, f.Item, f.Facts, f.Strength, f.News, f.Claimed})
 		}
 	}
 }

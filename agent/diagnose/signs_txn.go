@@ -121,6 +121,8 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 		switch {
 		case answered && origin == string(report.OriginHost):
 			return res, "host-any", 1
+		case spoken(ev, answered, k) != "":
+			return res, spoken(ev, answered, k), spokenTrust
 		case origin == string(report.OriginTerminal):
 			return res, "local-any", 1
 		}
@@ -161,6 +163,17 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 		trust = 0.05 // a verdict of a host that was never asked
 	}
 	return res, topic, trust
+}
+
+// spokenTrust is how far the own words of an error that no table has are believed.
+const spokenTrust = 0.5
+
+// spoken returns what an error that no table has is about by its own words, where no host spoke them.
+func spoken(ev *report.Event, answered bool, k *codes.Knowledge) string {
+	if answered || ev.Origin != report.OriginTerminal && ev.Origin != report.OriginCashier {
+		return ""
+	}
+	return k.Inference.SpokenTopic(ev.Code)
 }
 
 // inside reads the last two characters of a longer code, in which its table says that a host's code stands, where no

@@ -427,3 +427,126 @@ func TestModelNotAcquirer(t *testing.T) {
 		t.Errorf("host.tls %.2f though 96 %% of the model see it, %.2f without that", few, alone)
 	}
 }
+
+// TestCodeThatSpeaks: an error that no table has and whose own words tell what it is about is read by them, in either
+// language, and by no more than a hint: what the checks find counts for more, and the money goes by neither.
+func TestCodeThatSpeaks(t *testing.T) {
+	for code, first := range map[string]string{
+		"PRINTER_COVER_OPEN": "printer.fault", "打印机缺纸": "printer.fault", "ErrNoPaper": "printer.fault", "请先结算": "terminal.journal",
+		"BATCH-FULL": "terminal.journal", "无主密钥": "terminal.keys", "NO_DIALTONE": "modem.line", "ALERT_IRRUPTION": "terminal.tamper",
+		"SIM卡错误": "modem.sim", "未签到": "terminal.session", "PINPAD_LOST": "pinpad.fault", "BATTERY_LOW": "terminal.power",
+	} {
+		d, _, _ := sayOf(unsent(code), nil)
+		if d.Code.Known || d.Causes[0].ID != first && d.Causes[1].ID != first {
+			t.Errorf("%s: known %v, first %s, then %s", code, d.Code.Known, d.Causes[0].ID, d.Causes[1].ID)
+		}
+		if d.Causes[0].Verdict == "confirmed" || d.Causes[0].Probability > 0.75 {
+			t.Errorf("%s: %s %.2f by its words alone", code, d.Causes[0].ID, d.Causes[0].Probability)
+		}
+		if d, _, _ = sayOf(unsent(code), []report.Evidence{cableOut()}); first != "terminal.tamper" && d.Causes[0].ID != "lan.cable" {
+			t.Errorf("%s beside a cable that is out: %s", code, d.Causes[0].ID)
+		}
+		ev := unsent(code)
+		ev.Txn.Sent = nil
+		if d, _, _ = sayOf(ev, nil); d.Money.Retry != report.RetryQueryFirst {
+			t.Errorf("%s, not known whether it was sent: %s", code, d.Money.Retry)
+		}
+		ev = report.Event{Code: code, Origin: report.OriginHost, Txn: answeredTxn("0210")}
+		if d, _, _ = sayOf(ev, nil); d.Causes[0].ID == first && first != "terminal.keys" {
+			t.Errorf("%s of a host that answered: %s", code, first)
+		}
+	}
+}
+
+// TestClaimIsToldAsClaim: what its sender alone calls bad is not worded by facts that belie it.
+func TestClaimIsToldAsClaim(t *testing.T) {
+	for _, e := range []report.Evidence{
+		bad("app.journal", "payment-app", report.Facts{"pending_reversals": 0.0, "stan_reused": false}),
+		bad("modem.signal", "modem0", report.Facts{"rsrp_dbm": -80.0, "sinr_db": 18.0}),
+		bad("modem.sim", "modem0", report.Facts{"state": "ready"}),
+		bad("board.flash", "mmcblk0", report.Facts{"io_errors_24h": 0.0, "life_used_pct": 3.0}),
+	} {
+		for _, lang := range []string{"zh", "en"} {
+			d := Explain(unsent("newpos:E5"), []report.Evidence{e}, codes.Builtin(), Options{Lang: lang})
+			told := false
+			say := func(r report.Reason) {
+				if r.Check != e.Check {
+					return
+				}
+				claim := strings.Contains(r.Say, "called bad by") || strings.Contains(r.Say, "说不正常")
+				if told = told || claim; !claim && r.WeightDB > 0 {
+					t.Errorf("%s: %s", e.Check, r.Say)
+				}
+			}
+			for _, c := range d.Causes {
+				for _, r := range slices.Concat(c.For, c.Against) {
+					say(r)
+				}
+			}
+			for _, a := range d.Also {
+				say(a.Finding)
+			}
+			if !told && e.Check == "modem.signal" {
+				t.Errorf("%s: not told: the test is blind", e.Check)
+			}
+		}
+	}
+}
+
+// TestAlsoTellsEachFaultOnce: beside an answered sale a dead router is told, and not what follows from it; a finding
+// that several causes could explain is told once.
+func TestAlsoTellsEachFaultOnce(t *testing.T) {
+	answered := report.Event{Code: "91", Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn("0210")}
+	router := bad("net.gateway", "192.168.1.1", report.Facts{"ip": "192.168.1.1", "neighbour": "failed", "loss_pct": 100.0})
+	host := bad("net.tcp", "host-primary", report.Facts{"target": "host-primary", "outcome": "unreachable", "ms": 3000.0})
+	pad := bad("pinpad.port", "pinpad0", report.Facts{"outcome": "silent"})
+	for name, list := range map[string][]report.Evidence{"router": {router, host}, "host": {host}, "pad": {pad}} {
+		d := Explain(answered, list, codes.Builtin(), Options{Lang: "en"})
+		if len(d.Also) != 1 || d.Also[0].Finding.Check != list[0].Check {
+			t.Errorf("%s: %+v", name, d.Also)
+		}
+	}
+}
+
+// TestStepsFitWhatWasSeen: a chip card that was swiped is put into the slot, a weak Wi-Fi is not a wrong password, and
+// nobody is told of other cards that were not tried.
+func TestStepsFitWhatWasSeen(t *testing.T) {
+	ev := report.Event{Code: "45", Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn("0210")}
+	ev.Txn.Entry = "stripe"
+	d, _, _ := sayOf(ev, nil)
+	if d.Causes[0].ID != "card.wrong-method" || d.Money.Retry != report.RetrySafe || !strings.Contains(d.Causes[0].Act.Step, "insert the chip") {
+		t.Errorf("%s, %s: %s", d.Causes[0].ID, d.Money.Retry, d.Causes[0].Act.Step)
+	}
+	ev.Txn.Entry = "chip"
+	if d, _, _ = sayOf(ev, nil); d.Money.Retry == report.RetrySafe {
+		t.Errorf("the chip was used, and %s", d.Money.Retry)
+	}
+	yes, no := true, false
+	ev = report.Event{Code: "ReceiveTimeout", Origin: report.OriginTerminal, Txn: &report.Txn{Sent: &yes, HostAnswerSeen: &no}}
+	d, _, _ = sayOf(ev, []report.Evidence{bad("net.wifi", "wlan0", report.Facts{"associated": true, "ssid_ok": true, "auth": "ok",
+		"rssi_dbm": -86.0})})
+	if d.Causes[0].ID != "lan.wifi" || !strings.Contains(d.Causes[0].Act.Step, "closer to the router") {
+		t.Errorf("%s: %s", d.Causes[0].ID, d.Causes[0].Act.Step)
+	}
+	d, _, _ = sayOf(unsent("mpt:0x04"), []report.Evidence{bad("reader.slot", "reader0", report.Facts{"card": "mute"})})
+	if step := d.Causes[0].Act.Step; strings.Contains(step, "reads other cards") && !strings.Contains(step, "If this terminal reads") {
+		t.Errorf("%s: %s", d.Causes[0].ID, step)
+	}
+}
+
+// TestTypedByHandIsNoFault: that the card data were typed does not make an unknown error a typing mistake; a code that
+// speaks of the number does.
+func TestTypedByHandIsNoFault(t *testing.T) {
+	yes, no := true, false
+	for _, sent := range []*bool{&yes, &no, nil} {
+		ev := report.Event{Code: "ZZ9", Origin: report.OriginTerminal, Txn: &report.Txn{Entry: "manual", Sent: sent}}
+		if d, _, _ := sayOf(ev, nil); d.Causes[0].ID != report.Unexplained {
+			t.Errorf("an unknown error: %s %.2f", d.Causes[0].ID, d.Causes[0].Probability)
+		}
+	}
+	ev := report.Event{Code: "14", Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn("0210")}
+	ev.Txn.Entry = "manual"
+	if d, _, _ := sayOf(ev, nil); d.Causes[0].ID != "card.data-mistyped" {
+		t.Errorf("14, typed: %s %.2f", d.Causes[0].ID, d.Causes[0].Probability)
+	}
+}

@@ -28,6 +28,9 @@ type shown struct {
 	badness  float64 // how much it weakens the good news of the same check, 0 to 1
 }
 
+// claimed tells whether the sender's word alone shows it.
+func (s *shown) claimed() bool { return len(s.When) == 1 && s.When[0].Op == codes.Claimed }
+
 func newItem(e *report.Evidence, k *codes.Knowledge, floor float64) Item {
 	it := Item{Evidence: e, Fresh: 1, k: k}
 	it.Target = e.Subject

@@ -62,8 +62,8 @@ func (it *Item) judge() {
 	if it.claimedBad() && it.Level != LevelBad {
 		it.Level = LevelBad
 		for i := range limits {
-			if l := &limits[i]; len(l.When) == 1 && l.When[0].Op == codes.Claimed {
-				it.shown = append(it.shown, shown{l, l.Full, 1})
+			if s := (shown{&limits[i], limits[i].Full, 1}); s.claimed() {
+				it.shown = append(it.shown, s)
 			}
 		}
 	}

@@ -132,6 +132,7 @@ type Finding struct {
 	Facts    report.Facts // that its text names
 	Strength float64      // 0 to 1: how clear it is, times the freshness of Item
 	News     codes.News   // what it says of the check's health
+	Claimed  bool         // its sender says so and no fact does
 }
 
 // A Sale is what is known of the transaction that a code came from, gathered from the event and the checks. A nil
@@ -203,6 +204,15 @@ func (r *Reading) put(name string, it *Item, facts report.Facts, strength float6
 		News: r.k.NewsOf(name)})
 }
 
+// finding returns a finding that was made, nil if it was not.
+func (r *Reading) finding(name string) *Finding {
+	i := slices.IndexFunc(r.findings, func(f Finding) bool { return f.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &r.findings[i]
+}
+
 func (r *Reading) has(name string) bool { return r.strength(name) > 0 }
 
 // strength returns how strongly a finding shows, 0 if it does not.
@@ -236,6 +246,9 @@ func (r *Reading) single() {
 		for _, s := range it.shown {
 			if !s.Joined && (good || s.News != codes.GoodNews) {
 				r.add(s.Finding, it, s.strength)
+				if f := r.finding(s.Finding); f != nil && f.Item == it {
+					f.Claimed = s.claimed()
+				}
 			}
 		}
 	}
