@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:8247aa1780419fddcd080fa40ba2c5fc86dddd586044cc598f7cdb636269b2bd", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd76a5a79fac2088ac1d3b06e2552a434989cec448739b7", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -5761,7 +5761,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:8247aa1780419fddcd0
 		Weight{Cause: "lan.cable", Word: 1},
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -2},
-		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "店里其他设备能上网", EN: "other devices in the shop are online"}},
