@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd76a5a79fac2088ac1d3b06e2552a434989cec448739b7", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:91f032746df1f9134e67e4a87498f9988872b72ee0cf0fe353b4c669c1536bd4", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -4073,7 +4073,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd
 	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
-}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 14.5, Strong: 26, Decisive: 33, Often: -4.75, Sometimes: -11.813, Seldom: -18.875, Rare: -25.938, Remote: -33, Unexplained: 0.25, Family: 0.4, Brought: 0.75, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0958, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.85, Moderate: 14.5, Strong: 26, Decisive: 33, Often: -5.125, Sometimes: -12.094, Seldom: -19.063, Rare: -26.031, Remote: -33, Unexplained: 0.25, Family: 0.4, Brought: 0.75, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.1215, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
 	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},
@@ -5377,7 +5377,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd
 		Weight{Cause: "terminal.trust-store", Word: -1},
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-		Weight{Cause: "wan.mobile-down", Word: 2},
+		Weight{Cause: "wan.mobile-down", Word: 3},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "同一运营商有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) on this carrier see the same"}},
@@ -5567,6 +5567,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd
 		Weight{Cause: "modem.denied", Word: -3},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "wan.mobile-down", Word: -2},
 	}, Text: Text{ZH: "已附着到移动网络", EN: "attached to the mobile network"}},
 	Sign{Name: "apn.bad", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 4},
@@ -5596,10 +5597,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd
 	}, Text: Text{ZH: "移动数据连接正常", EN: "the mobile data connection is up"}},
 	Sign{Name: "app.crashed-some", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 2},
-	}, Brought: list14a7d15d, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} time{s} in 24 hours"}},
+	}, Brought: list14a7d15d, Surely: listdcb1eea3, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} time{s} in 24 hours"}},
 	Sign{Name: "app.crashing", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 3},
-	}, Brought: list14a7d15d, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} time{s} in 24 hours"}},
+	}, Brought: list14a7d15d, Surely: listdcb1eea3, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} time{s} in 24 hours"}},
 	Sign{Name: "app.down", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 4},
 	}, Brought: list242972b3, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
@@ -5809,11 +5810,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.dial", Word: 2},
 		Weight{Cause: "modem.line", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: -2},
 		Weight{Cause: "wan.dns", Word: -3},
 		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
+		Weight{Cause: "wan.outage", Word: -1},
 	}, Text: Text{ZH: "这笔交易走电话线", EN: "this sale goes over the telephone line"}},
 	Sign{Name: "bearer.ethernet", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.wifi", Word: -4},
@@ -6382,11 +6385,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd
 		Weight{Cause: "terminal.session", Word: -1},
 	}, Text: Text{ZH: "只有一张卡遇到这个代码", EN: "only one card met this code"}},
 	Sign{Name: "hist.one-issuer", Check: "txn.history", Family: "issuers", Tells: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.malfunction", Word: -1},
 		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "issuer.declined", Word: 1},
 		Weight{Cause: "issuer.unavailable", Word: 1},
-		Weight{Cause: "switch.malfunction", Word: -2},
+		Weight{Cause: "switch.malfunction", Word: -1},
 	}, Text: Text{ZH: "只有一家发卡行的卡遇到这个代码", EN: "only one issuer's cards met this code"}},
 	Sign{Name: "hist.one-sale", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: 1},
@@ -6760,7 +6763,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 1},
-		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.loss", Word: -1},
 	}, Brought: list2bb500c6, Surely: listd1c68491, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -1},
@@ -6939,6 +6942,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd
 		Weight{Cause: "wan.mobile-down", Word: -4},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: 2},
@@ -6946,6 +6950,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd
 		Weight{Cause: "wan.mobile-down", Word: 2},
 	}, Brought: list46bb810c, Surely: lista354b2a3, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.sim", Word: 2},
@@ -7062,6 +7067,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd
 		Weight{Cause: "wan.mobile-down", Word: 3},
 	}, Text: Text{ZH: "一个基站也收不到", EN: "no cell of the network is heard at all"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Family: "modem.signal", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: -3},
+		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: -3},
 		Weight{Cause: "wan.mobile-down", Word: -1},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
@@ -7142,8 +7149,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd
 	Sign{Name: "tcp.both-hosts", Check: "net.tcp", Family: "connect", Tells: true, Text: Text{ZH: "主、备两个主机地址都不行", EN: "both addresses of the host fail"}},
 	Sign{Name: "tcp.host-alone", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 3},
-		Weight{Cause: "lan.firewall", Word: 2},
-		Weight{Cause: "terminal.config", Word: 2},
+		Weight{Cause: "lan.firewall", Word: 3},
+		Weight{Cause: "terminal.config", Word: 3},
 	}, Brought: list0ac4680e, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.no-family", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -3},
@@ -7157,7 +7164,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2429fb5a5439da788cd
 		Weight{Cause: "host.port-closed", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -4},
 		Weight{Cause: "lan.address", Word: -2},
-		Weight{Cause: "lan.cable", Word: -1},
 		Weight{Cause: "lan.firewall", Word: -3},
 		Weight{Cause: "lan.gateway", Word: -3},
 		Weight{Cause: "modem.absent", Word: -3},

@@ -519,10 +519,16 @@ func (p *parser) order() {
 		}
 		list := r.words("brings", " ")
 		// A layer below shuts the way; a portal, which is found at the same place, lets some things through. What it may
-		// bring about, or may not, has a question mark.
+		// bring about, or may not, has a question mark; what one that shuts nothing always does, an exclamation mark.
 		shuts := name == nothingBeyond || deep.Check != nothingBeyondCheck && slices.Contains(list, nothingBeyond)
 		for _, n := range list {
-			n, maybe := strings.CutSuffix(n, "?")
+			sure := shuts
+			if bare := strings.TrimRight(n, "?!"); bare != n {
+				if sure = n == bare+"!"; sure == shuts {
+					r.problem("column brings: %q needs no mark, by what else %s brings about", n, name)
+				}
+				n = bare
+			}
 			s := p.k.Inference.Sign(n)
 			if s == nil || s.Tells {
 				r.problem("column brings: no fault %q", n)
@@ -537,7 +543,7 @@ func (p *parser) order() {
 				if !slices.Contains(s.Brought, w.Cause) {
 					s.Brought = append(s.Brought, w.Cause)
 				}
-				if shuts && !maybe && !slices.Contains(s.Surely, w.Cause) {
+				if sure && !slices.Contains(s.Surely, w.Cause) {
 					s.Surely = append(s.Surely, w.Cause)
 				}
 			}

@@ -65,6 +65,7 @@ func TestTablesOfFindingsAreLinted(t *testing.T) {
 		{"a strength beside limits", "findings.txt", "the limits make the strength", add("bad of net.tcp by ms poor 1 bad 2 strength 0.5")},
 		{"a word that no line begins with", "findings.txt", `"worse": a line of a finding begins with one of`, add("worse when always")},
 		{"a key that no line has", "findings.txt", "begins with of, when or by", add("bad wenn carrier")},
+		{"a question mark where nothing is sure", "inference/order.tsv", "needs no mark", add("tcp.reset\ttls.broken?")},
 		{"a circle of cause and symptom", "inference/order.tsv", "in a circle", add("tcp.timeout\tgateway.dead")},
 		{"a cause named under two words", "inference/priors.tsv", "is named before", func(s string) string {
 			return strings.Replace(s, "\taccount.funds\t-\t-\taccount.limit\t", "\taccount.funds\t-\t-\taccount.funds\t", 1)

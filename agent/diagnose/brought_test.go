@@ -164,3 +164,19 @@ func TestOneIssuerBesideOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestForcedEndIsACrash: a program that the kernel ends for want of memory is counted as one that crashed. Where nobody
+// looked at the memory a crash is no proof against the program.
+func TestForcedEndIsACrash(t *testing.T) {
+	k := knowledge(t)
+	crash := found("app.process", report.Bad, report.Facts{"running": true, "crashes_24h": 5.0, "restarts_24h": 5.0})
+	well := found("board.memory", report.OK, report.Facts{"available_mb": 200.0, "pressure_avg10": 0.0, "oom_kills_24h": 0.0})
+	blind := Explain(local("X-17"), []report.Evidence{crash}, k, Options{})
+	seen := Explain(local("X-17"), []report.Evidence{crash, well}, k, Options{})
+	if p := probability(&blind, "terminal.overloaded"); p < 0.12 || blind.Causes[0].Probability > 0.9 {
+		t.Errorf("memory not looked at: %s %.2f, overloaded %.2f", blind.Causes[0].ID, blind.Causes[0].Probability, p)
+	}
+	if p := probability(&seen, "terminal.overloaded"); p > 0.1 || seen.Causes[0].ID != "terminal.app-crash" {
+		t.Errorf("memory well: %s %.2f, overloaded %.2f", seen.Causes[0].ID, seen.Causes[0].Probability, p)
+	}
+}

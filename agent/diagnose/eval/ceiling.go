@@ -5,12 +5,13 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 
 	"posdx/agent/report"
 )
 
-// What can be known at all is estimated by somebody who learns nothing but these trials: a logistic regression over
-// what was seen, which knows every mechanism and no payment. It learns from trials whose deciding checks were made, so
+// What can be known at all is estimated by somebody who learns nothing but these trials: a small network
+// that knows every mechanism and no payment. It learns from trials whose deciding checks were made, so
 // that what is missing does not tell it what is wrong, and never sees what could not be told, was not made, or is old.
 
 // seenIn lists what was seen in a trial, in words: numbers by thirds of an octave.
@@ -48,15 +49,20 @@ func seenIn(t *trial) []string {
 	return list
 }
 
-// A learner is a logistic regression over many causes.
+// A learner is a network of one hidden layer: how probable each cause is, by what was seen in words and by some hidden
+// values made of them.
 type learner struct {
 	words  map[string]int
 	causes map[string]int
 	names  []string
-	w, g   [][]float64 // weight and sum of squared slopes, by word, then cause
+	w, gw  [][]float64 // weight and sum of squared slopes, by word, then hidden value
+	v, gv  [][]float64 // by cause, then hidden value
+	d, gd  [][]float64 // by word, then cause: what needs no hidden value
 }
 
-const rate, shrink, passes = 0.1, 1e-6, 8
+// How it learns: rate and shrinking of a step, how often it sees every trial, how many hidden values it has, and the
+// share of a trial's words that it is not shown, by chance, so that it relies on none of them alone.
+const rate, shrink, passes, hidden, unseen = 0.05, 1e-6, 12, 48, 0.1
 
 // known turns words into numbers; one that was met too seldom is not known.
 func (l *learner) known(words []string) []int {
@@ -69,17 +75,26 @@ func (l *learner) known(words []string) []int {
 	return list
 }
 
-// guess returns how probable each cause is.
-func (l *learner) guess(seen []int) []float64 {
-	p := make([]float64, len(l.names))
+// guess returns how probable each cause is, and the hidden values.
+func (l *learner) guess(seen []int) (p, h []float64) {
+	p, h = make([]float64, len(l.names)), make([]float64, hidden)
 	for _, i := range seen {
-		for c, w := range l.w[i] {
+		for j, w := range l.w[i] {
+			h[j] += w
+		}
+		for c, w := range l.d[i] {
 			p[c] += w
 		}
 	}
+	for j := range h {
+		h[j] = math.Tanh(h[j])
+	}
 	top, sum := math.Inf(-1), 0.0
-	for _, v := range p {
-		top = max(top, v)
+	for c := range p {
+		for j, v := range l.v[c] {
+			p[c] += v * h[j]
+		}
+		top = max(top, p[c])
 	}
 	for c := range p {
 		p[c] = math.Exp(p[c] - top)
@@ -88,10 +103,17 @@ func (l *learner) guess(seen []int) []float64 {
 	for c := range p {
 		p[c] /= sum
 	}
-	return p
+	return p, h
 }
 
-func learn(list []trial) *learner {
+// step moves a weight against its slope, the less the more it was moved already (AdaGrad).
+func step(w, g *float64, slope float64) {
+	slope += shrink * *w
+	*g += slope * slope
+	*w -= rate * slope / (1e-6 + math.Sqrt(*g))
+}
+
+func learn(list []trial, seed uint64) *learner {
 	l := &learner{words: map[string]int{}, causes: map[string]int{}}
 	met := map[string]int{}
 	words := make([][]string, len(list))
@@ -107,26 +129,48 @@ func learn(list []trial) *learner {
 			l.names = append(l.names, c)
 		}
 	}
-	l.w, l.g = make([][]float64, len(l.words)), make([][]float64, len(l.words))
-	for i := range l.w {
-		l.w[i], l.g[i] = make([]float64, len(l.names)), make([]float64, len(l.names))
+	r := rand.New(rand.NewPCG(1, seed))
+	table := func(rows, columns int, size float64) (w, g [][]float64) {
+		w, g = make([][]float64, rows), make([][]float64, rows)
+		for i := range w {
+			w[i], g[i] = make([]float64, columns), make([]float64, columns)
+			for j := range w[i] {
+				w[i][j], g[i][j] = size*r.NormFloat64(), 0.01
+			}
+		}
+		return w, g
 	}
-	r := rand.New(rand.NewPCG(1, 2))
+	l.w, l.gw = table(len(l.words), hidden, 0.1)
+	l.v, l.gv = table(len(l.names), hidden, 0.1)
+	l.d, l.gd = table(len(l.words), len(l.names), 0)
 	for range passes {
 		for _, i := range r.Perm(len(list)) {
-			seen := l.known(words[i])
-			p := l.guess(seen)
-			p[l.causes[list[i].fault.cause]]--
-			for _, f := range seen {
-				for c, slope := range p {
-					slope += shrink * l.w[f][c]
-					l.g[f][c] += slope * slope
-					l.w[f][c] -= rate * slope / (1e-6 + math.Sqrt(l.g[f][c]))
-				}
-			}
+			seen := slices.DeleteFunc(l.known(words[i]), func(int) bool { return r.Float64() < unseen })
+			l.teach(seen, l.causes[list[i].fault.cause])
 		}
 	}
 	return l
+}
+
+// teach shows the learner one trial and its cause.
+func (l *learner) teach(seen []int, cause int) {
+	p, h := l.guess(seen)
+	p[cause]--
+	slopes := make([]float64, hidden)
+	for c, slope := range p {
+		for j := range h {
+			slopes[j] += slope * l.v[c][j]
+			step(&l.v[c][j], &l.gv[c][j], slope*h[j])
+		}
+	}
+	for _, f := range seen {
+		for j := range h {
+			step(&l.w[f][j], &l.gw[f][j], slopes[j]*(1-h[j]*h[j]))
+		}
+		for c, slope := range p {
+			step(&l.d[f][c], &l.gd[f][c], slope)
+		}
+	}
 }
 
 func contains(m map[string]int, s string) bool { _, ok := m[s]; return ok }
@@ -171,7 +215,7 @@ func ceiling(n int, seed uint64, lost bool) {
 			teach = append(teach, t)
 		}
 	}
-	l := learn(teach)
+	l := learn(teach, seed)
 	byMechanism := map[string]*tally{}
 	instead := map[string]map[string]int{}
 	var byKind [kinds]tally
@@ -179,7 +223,7 @@ func ceiling(n int, seed uint64, lost bool) {
 		if t.kind == blind {
 			continue
 		}
-		p := l.guess(l.known(seenIn(&t)))
+		p, _ := l.guess(l.known(seenIn(&t)))
 		best := 0
 		for c := range p {
 			if p[c] > p[best] {

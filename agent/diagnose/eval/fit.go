@@ -277,7 +277,7 @@ func tablesHash(k *codes.Knowledge) string {
 	h := fnv.New64a()
 	for i := range k.Inference.Signs {
 		s := &k.Inference.Signs[i]
-		fmt.Fprintln(h, s.Name, s.Family, s.Tells, s.Weights, s.Brought)
+		fmt.Fprintln(h, s.Name, s.Family, s.Tells, s.Weights, s.Brought, s.Surely)
 	}
 	for _, p := range k.Inference.Priors {
 		fmt.Fprintln(h, p.Topic, p.Unexplained, p.Rest, p.Settled, p.Stages, p.Causes)
