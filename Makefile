@@ -120,6 +120,10 @@ bench: ## benchmarks: explaining, decoding, storing
 cluster: ## three nats-servers, three workers, one PostgreSQL: a worker and a node killed in full flow; the long form
 	POSDX_CLUSTER=full $(GO) test -count=1 -timeout 20m -run TestCluster -v ./fleet
 
+.PHONY: pace
+pace: ## 11 111 documents a second to a whole fleet view for PACE=1h, PACE_TERMINALS=200: none lost, none twice, nothing grows
+	POSDX_PACE=$(or $(PACE),1h) POSDX_PACE_TERMINALS=$(or $(PACE_TERMINALS),200) $(GO) test -count=1 -timeout 2h -run 'TestPace$$' -v ./fleet
+
 .PHONY: soak
 soak: ## an hour of faults on both sides; prints what was tried and lost
 	POSDX_SOAK=1h $(GO) test -count=1 -timeout 2h -run Soak -v ./agent

@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4b29d2a6d24aab2f9862c4a26988cd7b361e3f5943be429316378b8f69b9d957", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7e3b16e0e546fa64d136cbacb4a0111f5c7484b5eae3642b13281c7a47fbd306", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3522,7 +3522,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4b29d2a6d24aab2f986
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
 		Step{Text: Text{ZH: "请顾客换一种付款方式；多位顾客的卡都是这样，请联系收单机构。", EN: "Ask for another way to pay; the cards of several customers met the same, so call the acquirer."}, When: list5d2f4b0a},
 		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask the customer for another card or another way to pay."}, When: list0960ce4c},
-		Step{Text: Text{ZH: "告诉顾客：本机读其他卡正常，这张卡请找发卡行更换。", EN: "Tell the customer that this terminal reads other cards and that the bank can replace this one."}},
+		Step{Text: Text{ZH: "本机读其他卡正常的话，告诉顾客这张卡可以找发卡行更换。", EN: "If this terminal reads other cards, tell the customer that the bank can replace this one."}},
 	}, Remedies: list6704239b},
 	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Stages: liste0cbae18, Writers: list103520d5, Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Steps: []Step{
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
@@ -3611,6 +3611,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4b29d2a6d24aab2f986
 	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Steps: []Step{
 		Step{Text: Text{ZH: "核对Wi-Fi名称和密码，重新连接。", EN: "Check the Wi-Fi name and password and connect again."}},
 		Step{Text: Text{ZH: "靠近路由器试一笔；人多时改用网线或移动网络。", EN: "Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "已经连上但信号弱，就把终端移近路由器，或改用网线或移动网络。", EN: "If it is connected and weak, move the terminal closer to the router, or use a cable or the mobile network."}, When: list40e7006f},
 	}, Remedies: list61f0a4ba},
 	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Steps: []Step{
 		Step{Text: Text{ZH: "收单机构开通之前：换一种交易方式或减小金额。", EN: "Until the acquirer permits it: use another type of payment or a smaller amount."}, When: list0960ce4c},
@@ -5230,7 +5231,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4b29d2a6d24aab2f986
 	}, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 4},
-	}, Brought: listfee661f0, Surely: listfee661f0, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Brought: listfee661f0, Surely: listfee661f0, Text: Text{ZH: "{iface}没有分到地址，或没有路由", EN: "{iface} was given no address, or has no route"}},
 	Sign{Name: "address.none-blind", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 3},
@@ -5251,7 +5252,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4b29d2a6d24aab2f986
 	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default route{s} at once"}},
 	Sign{Name: "address.wrong", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 4},
-	}, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+	}, Text: Text{ZH: "网关{gateway}不在本机网段里", EN: "the gateway {gateway} is not in the terminal's subnet"}},
 	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -1},
 		Weight{Cause: "account.limit", Word: -1},
@@ -5376,7 +5377,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4b29d2a6d24aab2f986
 		Weight{Cause: "terminal.trust-store", Word: -1},
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-		Weight{Cause: "wan.mobile-down", Word: 2},
+		Weight{Cause: "wan.mobile-down", Word: 3},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "同一运营商有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) on this carrier see the same"}},
@@ -6071,7 +6072,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4b29d2a6d24aab2f986
 	}, Brought: listffa32c98, Surely: listd1c68491, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
-		Weight{Cause: "card.data-mistyped", Word: 3},
+		Weight{Cause: "card.data-mistyped", Word: 2},
 		Weight{Cause: "card.wrong-method", Word: -1},
 		Weight{Cause: "reader.dirty", Word: -3},
 		Weight{Cause: "reader.disconnected", Word: -3},
@@ -6287,6 +6288,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4b29d2a6d24aab2f986
 		Weight{Cause: "operator.entry", Word: -3},
 		Weight{Cause: "risk.fraud", Word: -2},
 		Weight{Cause: "switch.malfunction", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.keys", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 1},
@@ -6931,8 +6933,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4b29d2a6d24aab2f986
 		Weight{Cause: "modem.sim", Word: 2},
 	}, Brought: lista354b2a3, Surely: lista354b2a3, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.denied", Word: -3},
 		Weight{Cause: "modem.radio-off", Word: 4},
-	}, Brought: list117d5d8e, Surely: list117d5d8e, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
+	}, Brought: list117d5d8e, Surely: list91499e3d, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
@@ -6942,6 +6945,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4b29d2a6d24aab2f986
 		Weight{Cause: "wan.mobile-down", Word: -4},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: 2},
@@ -6949,6 +6953,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4b29d2a6d24aab2f986
 		Weight{Cause: "wan.mobile-down", Word: 2},
 	}, Brought: list46bb810c, Surely: lista354b2a3, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.sim", Word: 2},
@@ -7065,6 +7070,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4b29d2a6d24aab2f986
 		Weight{Cause: "wan.mobile-down", Word: 3},
 	}, Text: Text{ZH: "一个基站也收不到", EN: "no cell of the network is heard at all"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Family: "modem.signal", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: -3},
+		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: -3},
 		Weight{Cause: "wan.mobile-down", Word: -1},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
@@ -8057,6 +8064,7 @@ var (
 	list3f529e32 = []string{"GENERAL"}
 	list40a2233d = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
 	list40a55ac9 = []string{"R20", "R30"}
+	list40e7006f = []string{"query-first", "other-means", "no", "other-means-tried", "reversed", "settlement", "sign-in"}
 	list4171dced = []string{"POSTILION"}
 	list4191c935 = []string{"R18"}
 	list41af7528 = []string{"001", "003"}

@@ -60,11 +60,17 @@ func mustJSON(t testing.TB, v any) []byte {
 	return b
 }
 
-// fill makes the store of a fleet of n terminals that has lived some hours until now, with a storm and an outage going
-// on, and two weeks of counts before.
+// fill makes the store of a fleet in a folder, as fillStore does.
 func fill(t testing.TB, dir string, n int, hours int) {
 	t.Helper()
-	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "fleet.db"))
+	fillStore(t, "sqlite:"+filepath.Join(dir, "fleet.db"), n, hours)
+}
+
+// fillStore makes the store of a fleet of n terminals that has lived some hours until now, with a storm and an outage
+// going on, and two weeks of counts before.
+func fillStore(t testing.TB, address string, n int, hours int) {
+	t.Helper()
+	db, err := store.Open(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,6 +276,6 @@ func TestFill(t *testing.T) {
 	fill(t, dir, n, 6)
 	if rows := 0; os.Getenv("POSDX_ROWS") != "" {
 		fmt.Sscan(os.Getenv("POSDX_ROWS"), &rows)
-		multiply(t, dir, rows)
+		multiply(t, "sqlite:"+filepath.Join(dir, "fleet.db"), rows)
 	}
 }

@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(asNode); dir != "" {
 		runNode(dir)
 	}
+	if spec := os.Getenv(asPace); spec != "" {
+		runPace(spec)
+	}
 	code := m.Run()
 	housetest.StopPostgres()
 	if _, err := os.Stat(defaultData); err == nil {
@@ -254,6 +257,21 @@ func brokers(t *testing.T, test func(t *testing.T, start func() *fleet, url func
 		url, dir := housetest.NewMosquitto(t, "allow_anonymous true\n").URL(), t.TempDir()
 		test(t, func() *fleet { return start(t, dir, "--broker", url) }, func(*fleet) string { return url })
 	})
+}
+
+// TestMaxTerminals: the flag is what the store goes by.
+func TestMaxTerminals(t *testing.T) {
+	f := start(t, t.TempDir(), "--mqtt-listen", "127.0.0.1:0", "--max-terminals", "1")
+	for _, name := range []string{"t1", "t2"} {
+		u := dial(t, f.mqtt, sample.New("shop", name))
+		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 1, "96", "host.malfunction", "acquirer")))
+	}
+	housetest.Until(t, "the second terminal is refused", func() bool {
+		return strings.Contains(get(t, f.page+"/metrics"), `posdx_fleet_documents_rejected_total{reason="too many terminals"} 1`)
+	})
+	if n := len(f.all(t)); n != 1 {
+		t.Errorf("%d diagnoses are kept of two terminals, want that of one", n)
+	}
 }
 
 func TestEndToEnd(t *testing.T) {

@@ -276,6 +276,7 @@ const alsoShare = 0.75
 // also names what is broken and cannot have caused this event; remain are the causes that may have.
 func (s *state) also(remain []string, lang string) []report.Also {
 	var list []report.Also
+	var by []*sign // what each of the list rests on
 	first := s.ranked()[0]
 	proof := s.proofOf(first.ID)
 	for i := range s.causes {
@@ -305,12 +306,36 @@ func (s *state) also(remain []string, lang string) []report.Also {
 		list = append(list, report.Also{ID: c.ID, Segment: c.Segment, Act: do,
 			Finding: report.Reason{Check: g.Check, Say: s.say(g, lang),
 				WeightDB: round(s.says[best].db, 1)}})
+		by = append(by, g)
 	}
+	list = told(list, by)
 	sort.SliceStable(list, func(i, j int) bool {
 		a, b := list[i], list[j]
 		return cmp.Or(cmp.Compare(b.Finding.WeightDB, a.Finding.WeightDB), strings.Compare(a.ID, b.ID)) < 0
 	})
 	return list[:min(len(list), maxCauses)]
+}
+
+// told leaves out what a clearer one of the list explains, and of those that rest on one finding all but the first.
+func told(list []report.Also, by []*sign) []report.Also {
+	var left []report.Also
+	for i := range list {
+		explained := false
+		for j := range list {
+			a, b := list[i].Finding.WeightDB, list[j].Finding.WeightDB
+			explained = explained || by[i] == by[j] && (b > a || b == a && j < i) || b > a && by[i].explainedBy(list[j].ID)
+		}
+		if !explained {
+			left = append(left, list[i])
+		}
+	}
+	return left
+}
+
+// explainedBy tells whether a cause can bring a finding about.
+func (g *sign) explainedBy(cause string) bool {
+	return slices.Contains(g.Brought, cause) ||
+		slices.ContainsFunc(g.Weights, func(w codes.Weight) bool { return w.Cause == cause && w.Word > 0 })
 }
 
 // proofOf names the finding that speaks most for a cause.

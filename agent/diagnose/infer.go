@@ -42,10 +42,11 @@ func (r reading) means() bool { return !r.base && !slices.Contains(general, r.To
 
 // A saying is what one finding says about one cause.
 type saying struct {
-	sign, cause int     // by their index in state.signs and state.causes
-	db          float64 // decibans, below 0 against the cause
-	brought     bool    // the cause explains the finding by way of a deeper one
-	second      bool    // a stronger finding of the same family speaks already
+	sign, cause int            // by their index in state.signs and state.causes
+	db          float64        // decibans, below 0 against the cause
+	word        codes.Strength // as the table has it
+	brought     bool           // the cause explains the finding by way of a deeper one
+	second      bool           // a stronger finding of the same family speaks already
 }
 
 // A pair is two causes that are there together, by their index in state.causes.
@@ -286,7 +287,7 @@ func (s *state) listen() {
 		for _, w := range g.Weights {
 			db := set.Weigh(w.Word) * g.strength
 			most = max(most, db)
-			s.says = append(s.says, saying{sign: i, cause: s.causeIndex(w.Cause), db: db})
+			s.says = append(s.says, saying{sign: i, cause: s.causeIndex(w.Cause), db: db, word: w.Word})
 		}
 		for _, id := range g.Brought {
 			db := s.brought(g.Sign, id) * most
@@ -469,7 +470,7 @@ func (s *state) solve() {
 			if at[x.cause] < 0 || x.db == 0 {
 				continue
 			}
-			e := noisyor.Effect{Cause: at[x.cause], P: f.Leak * ratio(x.db)}
+			e := noisyor.Effect{Cause: at[x.cause], P: f.Leak * ratio(x.db), Stops: x.word <= -codes.Strong}
 			if !f.Seen {
 				e.P = 1 - (1-f.Leak)*ratio(x.db)
 			}

@@ -734,3 +734,53 @@ func TestAnotherIssuerAtTheHostAlone(t *testing.T) {
 		t.Errorf("others see it: abstained %v, %s", d.Abstained, d.Causes[0].ID)
 	}
 }
+
+// searching is a terminal on a mobile network that does not admit it, with the signal it measures.
+func searching(status report.Status, signal report.Facts) []report.Evidence {
+	return []report.Evidence{
+		found("modem.port", report.OK, report.Facts{"outcome": "ok"}),
+		found("modem.sim", report.OK, report.Facts{"state": "ready"}),
+		found("modem.registration", report.Bad, report.Facts{"state": "searching"}),
+		found("modem.signal", status, signal),
+		found("modem.bearer", report.Bad, report.Facts{"attached": false, "context_active": false}),
+		found("net.link", report.Bad, report.Facts{"iface": "wwan0", "kind": "cellular", "carrier": false}),
+		found("net.internet", report.Bad, report.Facts{"outcome": "timeout"}),
+	}
+}
+
+// TestWhatMeasuresASignalIsOn: what one fault rules out no second fault brings back. A radio that is off measures no
+// signal and does not search, whatever else is broken beside it.
+func TestWhatMeasuresASignalIsOn(t *testing.T) {
+	k := knowledge(t)
+	heard := searching(report.OK, report.Facts{"rsrp_dbm": -90.0, "rssi_dbm": -75.0, "sinr_db": 12.0})
+	for _, more := range [][]report.Evidence{
+		nil,
+		{found("net.tcp", report.Bad, report.Facts{"target": "host-primary", "outcome": "unreachable"})},
+		{found("net.path", report.Bad, report.Facts{"target": "host-primary", "loss_pct": 100.0})},
+	} {
+		ev := local("CommunicationError")
+		connected := int64(4900)
+		ev.Txn.ConnectMS = &connected
+		d := Explain(ev, append(slices.Clone(heard), more...), k, Options{})
+		if p := probability(&d, "modem.radio-off") + probability(&d, "modem.absent"); p > 0.002 {
+			t.Errorf("%v: a radio that measures a signal is off or gone with %.4f", more, p)
+		}
+	}
+}
+
+// TestAWholeCarrierIsNoWeakSignalHere: where nothing is heard and most terminals of the carrier see the same, nobody is
+// sent to look for a better place.
+func TestAWholeCarrierIsNoWeakSignalHere(t *testing.T) {
+	k := knowledge(t)
+	silent := searching(report.Bad, report.Facts{"rssi_dbm": -113.0})
+	if d := Explain(local("CommunicationError"), silent, k, Options{}); d.Causes[0].ID != "modem.signal-weak" {
+		t.Errorf("alone: %s", d.Causes[0].ID)
+	}
+	all := found("fleet.advisory", report.Bad, report.Facts{"scope": "carrier", "share_pct": 80.0, "terminals": 412.0,
+		"code": "CommunicationError", "age_s": 95.0})
+	all.Subject = "carrier"
+	d := Explain(local("CommunicationError"), append(silent, all), k, Options{})
+	if d.Causes[0].ID != "wan.mobile-down" || d.Causes[0].Act.By != "carrier" {
+		t.Errorf("with the whole carrier: %s, %s acts", d.Causes[0].ID, d.Causes[0].Act.By)
+	}
+}

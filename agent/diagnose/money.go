@@ -360,6 +360,9 @@ func (s *state) retryDeclined(first string) string {
 		if first == "card.data-mistyped" || s.prior.Topic == "card-number" && s.txn.entry == "manual" {
 			return report.RetrySafe
 		}
+		if first == "card.wrong-method" && s.txn.entry == "stripe" && !s.cardsTried() {
+			return report.RetrySafe // the same card by its chip
+		}
 	case report.RetryLater:
 		if strings.HasPrefix(first, "terminal.") {
 			return report.RetryNo // not until a person has acted

@@ -492,3 +492,61 @@ func TestClaimIsToldAsClaim(t *testing.T) {
 		}
 	}
 }
+
+// TestAlsoTellsEachFaultOnce: beside an answered sale a dead router is told, and not what follows from it; a finding
+// that several causes could explain is told once.
+func TestAlsoTellsEachFaultOnce(t *testing.T) {
+	answered := report.Event{Code: "91", Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn("0210")}
+	router := bad("net.gateway", "192.168.1.1", report.Facts{"ip": "192.168.1.1", "neighbour": "failed", "loss_pct": 100.0})
+	host := bad("net.tcp", "host-primary", report.Facts{"target": "host-primary", "outcome": "unreachable", "ms": 3000.0})
+	pad := bad("pinpad.port", "pinpad0", report.Facts{"outcome": "silent"})
+	for name, list := range map[string][]report.Evidence{"router": {router, host}, "host": {host}, "pad": {pad}} {
+		d := Explain(answered, list, codes.Builtin(), Options{Lang: "en"})
+		if len(d.Also) != 1 || d.Also[0].Finding.Check != list[0].Check {
+			t.Errorf("%s: %+v", name, d.Also)
+		}
+	}
+}
+
+// TestStepsFitWhatWasSeen: a chip card that was swiped is put into the slot, a weak Wi-Fi is not a wrong password, and
+// nobody is told of other cards that were not tried.
+func TestStepsFitWhatWasSeen(t *testing.T) {
+	ev := report.Event{Code: "45", Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn("0210")}
+	ev.Txn.Entry = "stripe"
+	d, _, _ := sayOf(ev, nil)
+	if d.Causes[0].ID != "card.wrong-method" || d.Money.Retry != report.RetrySafe || !strings.Contains(d.Causes[0].Act.Step, "insert the chip") {
+		t.Errorf("%s, %s: %s", d.Causes[0].ID, d.Money.Retry, d.Causes[0].Act.Step)
+	}
+	ev.Txn.Entry = "chip"
+	if d, _, _ = sayOf(ev, nil); d.Money.Retry == report.RetrySafe {
+		t.Errorf("the chip was used, and %s", d.Money.Retry)
+	}
+	yes, no := true, false
+	ev = report.Event{Code: "ReceiveTimeout", Origin: report.OriginTerminal, Txn: &report.Txn{Sent: &yes, HostAnswerSeen: &no}}
+	d, _, _ = sayOf(ev, []report.Evidence{bad("net.wifi", "wlan0", report.Facts{"associated": true, "ssid_ok": true, "auth": "ok",
+		"rssi_dbm": -86.0})})
+	if d.Causes[0].ID != "lan.wifi" || !strings.Contains(d.Causes[0].Act.Step, "closer to the router") {
+		t.Errorf("%s: %s", d.Causes[0].ID, d.Causes[0].Act.Step)
+	}
+	d, _, _ = sayOf(unsent("mpt:0x04"), []report.Evidence{bad("reader.slot", "reader0", report.Facts{"card": "mute"})})
+	if step := d.Causes[0].Act.Step; strings.Contains(step, "reads other cards") && !strings.Contains(step, "If this terminal reads") {
+		t.Errorf("%s: %s", d.Causes[0].ID, step)
+	}
+}
+
+// TestTypedByHandIsNoFault: that the card data were typed does not make an unknown error a typing mistake; a code that
+// speaks of the number does.
+func TestTypedByHandIsNoFault(t *testing.T) {
+	yes, no := true, false
+	for _, sent := range []*bool{&yes, &no, nil} {
+		ev := report.Event{Code: "ZZ9", Origin: report.OriginTerminal, Txn: &report.Txn{Entry: "manual", Sent: sent}}
+		if d, _, _ := sayOf(ev, nil); d.Causes[0].ID != report.Unexplained {
+			t.Errorf("an unknown error: %s %.2f", d.Causes[0].ID, d.Causes[0].Probability)
+		}
+	}
+	ev := report.Event{Code: "14", Scheme: "unionpay", Origin: report.OriginHost, Txn: answeredTxn("0210")}
+	ev.Txn.Entry = "manual"
+	if d, _, _ := sayOf(ev, nil); d.Causes[0].ID != "card.data-mistyped" {
+		t.Errorf("14, typed: %s %.2f", d.Causes[0].ID, d.Causes[0].Probability)
+	}
+}

@@ -77,9 +77,9 @@ func (r *Reading) addresses() {
 		switch {
 		case it.is(Duplicate):
 			r.add("address.duplicate", it, 1)
-		case it.gatewayOutside() || strings.HasPrefix(address, noAddress):
+		case it.gatewayOutside() && !strings.HasPrefix(address, noAddress):
 			r.add("address.wrong", it, 1)
-		case known && routes == 0 || address == "" && it.Bad():
+		case known && routes == 0 || address == "" && it.Bad() || strings.HasPrefix(address, noAddress):
 			if k := linkKind(it); k != "cellular" && k != "ppp" {
 				linked := r.most("link.ok", "link.wifi-ok", "link.down", "link.wifi-down")
 				r.add("address.none", it, linked)

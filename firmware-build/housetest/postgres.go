@@ -20,6 +20,7 @@ import (
 // postgres is the PostgreSQL server of this test run, started by the first test that wants one.
 type postgres struct {
 	once      sync.Once
+	settings  []string
 	dir       string
 	cmd       *exec.Cmd
 	why       string // there is none
@@ -27,6 +28,13 @@ type postgres struct {
 }
 
 var pg postgres
+
+// SetPostgres gives the server settings, such as "max_wal_size=8GB", before the first test wants it.
+func SetPostgres(settings ...string) {
+	for _, s := range settings {
+		pg.settings = append(pg.settings, "-c", s)
+	}
+}
 
 // StopPostgres ends the server, for TestMain.
 func StopPostgres() {
@@ -109,7 +117,8 @@ func (p *postgres) start() {
 		p.why = fmt.Sprintf("initdb: %v\n%s", err, out)
 		return
 	}
-	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", p.dir, "-c", "listen_addresses=")
+	cmd := exec.Command(filepath.Join(bin, "postgres"), append([]string{"-D", data, "-k", p.dir, "-c", "listen_addresses="},
+		p.settings...)...)
 	cmd.SysProcAttr = attr
 	if err := cmd.Start(); err != nil {
 		p.why = err.Error()

@@ -225,8 +225,13 @@ func Dues(k *codes.Knowledge, h report.Health, seen time.Time, place map[string]
 			}
 		case "modem.registration":
 			tech, _ := e.Facts.Str("tech")
+			operator, _ := e.Facts.Str("operator")
+			best, _ := e.Facts.Str("best_tech")
+			// The operator of the fleet goes before what is publicly known.
 			if s, ok := sunset(sunsets, place["carrier"], tech); ok {
 				list = append(list, store.Due{Kind: KindNetwork, Subject: tech, At: s.Date})
+			} else if off, ok := k.SwitchedOff(operator, best); ok {
+				list = append(list, store.Due{Kind: KindNetwork, Subject: best, At: off})
 			}
 		}
 	}

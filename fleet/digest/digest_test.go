@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,33 @@ func TestWhatEnds(t *testing.T) {
 	for _, d := range Dues(codes.Builtin(), h, t0, nil, nil) {
 		if strings.HasSuffix(d.Kind, "days_left") {
 			t.Errorf("believed of a terminal whose clock is wrong: %+v", d)
+		}
+	}
+}
+
+// A network whose end is publicly known ends without a list of the fleet's own, which goes before it.
+func TestNetworksEndByThePublicTable(t *testing.T) {
+	h := report.Health{ClockTrusted: true, Evidence: []report.Evidence{{Check: "modem.registration", Subject: "modem0",
+		Status: report.OK, Facts: report.Facts{"tech": "3g", "best_tech": "3g", "operator": "310410"}}}}
+	own := []Sunset{{"c", "3g", t0}}
+	for _, c := range []struct {
+		best string
+		list []Sunset
+		want []time.Time
+	}{
+		{"3g", nil, []time.Time{time.Date(2022, 2, 22, 0, 0, 0, 0, time.UTC)}},
+		{"4g", nil, nil},
+		{"3g", own, []time.Time{t0}},
+	} {
+		h.Evidence[0].Facts["best_tech"] = c.best
+		var got []time.Time
+		for _, d := range Dues(codes.Builtin(), h, t0, map[string]string{"carrier": "c"}, c.list) {
+			if d.Kind == KindNetwork {
+				got = append(got, d.At)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("a %s modem, %d rows of the fleet's own: %v, want %v", c.best, len(c.list), got, c.want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"testing"
+	"time"
 
 	"posdx/fleet/store"
 )
@@ -243,5 +244,122 @@ func TestOtherCardsAreAnotherIncident(t *testing.T) {
 	if list = see(list, of("visa", "issuer.declined", 0), of("visa", "issuer.unavailable", 0)); len(list) != 2 ||
 		!list[0].Closed.IsZero() || len(list[0].Also) != 1 {
 		t.Errorf("the same cards under two causes: %+v", list)
+	}
+}
+
+// Where every sale fails, a terminal that sells much reports most kinds of cards: that nearly all terminals report one
+// kind does not make it a rise of that kind.
+func TestManyReportsOfATerminalAreNoKind(t *testing.T) {
+	f := everyDay()
+	n := 0
+	for i := 1; i < 400; i += 4 { // bank-1
+		for range 6 {
+			v := f.report(i)
+			v.Cause, v.Code = "terminal.config", "97"
+			if n++; n%20 == 0 {
+				v.CardScheme = "visa"
+			}
+			if n%13 == 0 {
+				v.Entry = "contactless"
+			}
+			f.Recent = append(f.Recent, v)
+		}
+	}
+	// What is usual of cards: three in four are unionpay's.
+	f.Season.Add(store.SeasonRow{Estate: "shop", Cause: "issuer.declined", Dim: "card_scheme", Value: "visa",
+		Hour: hourOf(f.Now) - 24, Terminals: 10_000})
+	found := Detect(f.Look)
+	if len(found) != 1 || found[0].Place.String() != "acquirer=bank-1" || len(found[0].Only) > 0 {
+		t.Errorf("all sales of bank-1's terminals fail; found %+v", found)
+	}
+}
+
+// When a scheme's cards become more common everywhere, or are accepted anew, more of all that fails is of them: that is
+// no incident of any one cause. One cause that has more of them is.
+func TestMoreCardsOfAKindAreNoIncident(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		card   string
+		others int // in a hundred of other causes' reports that are of it now
+		want   int
+	}{
+		{"as ever", "visa", 5, 1}, {"many more of them everywhere", "visa", 60, 0}, {"accepted since today", "jcb", 60, 0},
+		{"seen five times, and nothing else of it fails", "jcb", 0, 0},
+	} {
+		f := everyDay()
+		f.rise(func(v *store.Sighting) { v.CardScheme = c.card })
+		f.Recent = append(f.Recent, f.usual...)
+		f.Season.Add(store.SeasonRow{Estate: "shop", Cause: "issuer.declined", Dim: "card_scheme", Value: "jcb",
+			Hour: hourOf(f.Now) - 24, Terminals: 5})
+		for _, other := range []string{"account.funds", "account.limit", "account.state"} {
+			for i := range 100 {
+				v := f.report(4 * i)
+				v.Cause, v.Code = other, "51"
+				if i < c.others {
+					v.CardScheme = c.card
+				}
+				f.Recent = append(f.Recent, v)
+			}
+			f.Season.Add(store.SeasonRow{Estate: "shop", Cause: other, Hour: hourOf(f.Now) - 24, Terminals: 100_000})
+		}
+		got := 0
+		for _, v := range Detect(f.Look) {
+			if v.Cause == "issuer.declined" && v.Only["card_scheme"] == c.card {
+				got++
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %d incidents of %s cards, want %d", c.name, got, c.card, c.want)
+		}
+	}
+}
+
+// Where travellers pay, their cards are what fails, whatever the cause: that is no rise of those cards there.
+func TestAPlaceHasItsOwnCards(t *testing.T) {
+	for _, usual := range []bool{false, true} {
+		f := everyDay()
+		f.Recent = append(f.Recent, f.usual...)
+		f.rise(func(v *store.Sighting) { v.CardScheme = "visa" })
+		for i := range 300 {
+			v := f.report(4*(i%100) + 1) // bank-1
+			v.Cause, v.Received = "account.funds", f.Now.Add(-time.Duration(2+i%40)*time.Hour)
+			if usual && i%10 != 0 {
+				v.CardScheme = "visa"
+			}
+			f.Before = append(f.Before, v)
+		}
+		if found := Detect(f.Look); (len(found) == 0) != usual {
+			t.Errorf("nine in ten there always are visa: %v; found %+v", usual, found)
+		}
+	}
+}
+
+// What is over comes back as itself: the same cards, and no other ones, nor all of them.
+func TestSomeCardsComeBackAsThemselves(t *testing.T) {
+	of := func(card string) func(v *store.Sighting) { return func(v *store.Sighting) { v.CardScheme = card } }
+	for _, c := range []struct {
+		name string
+		then func(f daily)
+		want int64 // the incident that is open then
+	}{
+		{"the same cards", func(f daily) { f.rise(of("visa")) }, 1},
+		{"a part of them", func(f daily) {
+			f.rise(func(v *store.Sighting) { v.CardScheme, v.Entry = "visa", "contactless" })
+		}, 1},
+		{"other cards", func(f daily) { f.rise(func(v *store.Sighting) { v.Entry = "contactless" }) }, 0},
+		{"all", func(f daily) { f.sees(60, "05", "issuer.declined", "issuer", has("acquirer=bank-1")) }, 0},
+	} {
+		f := everyDay()
+		f.rise(of("visa"))
+		list := Follow(f.Look, Detect(f.Look), nil, f.members)
+		if list = f.sellsAgain(list); len(list) != 1 || list[0].Proof != "sales" {
+			t.Fatalf("%+v", list)
+		}
+		f.Now, f.Recent = f.Now.Add(Window), nil
+		c.then(f)
+		list = Follow(f.Look, Detect(f.Look), list, f.members)
+		if len(list) != 1 || list[0].No != c.want || list[0].Reopened != int(min(1, c.want)) {
+			t.Errorf("%s: %+v", c.name, list)
+		}
 	}
 }

@@ -160,9 +160,10 @@ func (m mix) share(cause string, k sale, usual float64) float64 {
 // A kind is one of sales, with what is known of it.
 type kind struct {
 	sale
-	share float64 // of the terminals that report the cause at least once, those that report such a sale
-	who   []int32 // terminals that report it
-	least int     // how many must
+	share float64   // of a cause's reports
+	who   []int32   // terminals that report it, ascending
+	part  []float64 // of each, the part of its reports of the cause: one that reports many has one of most kinds
+	least int       // how many must
 }
 
 // kinds lists the kinds of sales that enough terminals report to be looked at alone, and that are usual enough to know
@@ -171,28 +172,35 @@ func (q *question) kinds(reports []told) []kind {
 	if Mute(q.segment) != "" {
 		return nil
 	}
-	by := map[sale][]int32{}
+	by, times := map[sale]map[int32]float64{}, map[int32]float64{}
 	for _, r := range reports {
+		times[r.by]++
 		for _, k := range r.sale.kinds() {
-			by[k] = append(by[k], r.by)
+			if by[k] == nil {
+				by[k] = map[int32]float64{}
+			}
+			by[k][r.by]++
 		}
 	}
 	var list []kind
-	for k, who := range by {
-		if who = distinct(who); len(who) < apart {
+	for k, told := range by {
+		if len(told) < apart {
 			continue
 		}
 		share, known := q.share(k)
 		if !known || share >= mostly {
 			continue
 		}
-		share = soon(q.each*share) / soon(q.each)
-		list = append(list, kind{k, share, who, max(apart, q.least(share))})
+		v := kind{sale: k, share: share, who: slices.Sorted(maps.Keys(told)), least: max(apart, q.least(share))}
+		for _, t := range v.who {
+			v.part = append(v.part, told[t]/times[t])
+		}
+		list = append(list, v)
 	}
 	slices.SortFunc(list, func(a, b kind) int {
-		return cmp.Or(cmp.Compare(a.entry, b.entry), cmp.Compare(a.card, b.card))
+		return cmp.Or(len(b.who)-len(a.who), cmp.Compare(a.entry, b.entry), cmp.Compare(a.card, b.card))
 	})
-	return list
+	return list[:min(len(list), maxKinds)]
 }
 
 // share is the part of the cause's reports that is expected to be of a kind.
@@ -236,7 +244,7 @@ const anyCause = "*"
 // usualHere tells whether a rise of one kind of sales is what its place always has: where travellers pay, cards from
 // far away fail more often than elsewhere, whatever the cause. It asks what failed there before this window, and of
 // other causes.
-func (q *question) usualHere(f *Finding, k sale, expected float64) bool {
+func (q *question) usualHere(f *Finding, k sale, failed float64) bool {
 	usual, _ := q.share(k)
 	of, all := 0.0, 0.0
 	begin := q.l.Now.Add(-q.window)
@@ -259,9 +267,8 @@ func (q *question) usualHere(f *Finding, k sale, expected float64) bool {
 	if here <= usual {
 		return false
 	}
-	n, expected := float64(len(f.Reporters)), expected*soon(q.each*here)/soon(q.each*usual)
-	f.Expected = expected
-	return n < ratio*expected || evidence(n, expected) < -math.Log(chance)
+	f.Expected *= here / usual
+	return failed < ratio*f.Expected || evidence(failed, f.Expected) < -math.Log(chance)
 }
 
 // codes lists the codes that enough terminals report to be asked of alone, but for one that stands for nearly all, the

@@ -231,11 +231,11 @@ func (q *question) answer(list []store.Sighting) []Finding {
 		if !n.rose(q) {
 			return out
 		}
-		f, k, ok := q.one(n, list)
+		f, k, failed, ok := q.one(n, list)
 		if !ok {
 			return out
 		}
-		if k == (sale{}) || !q.usualHere(&f, k, f.Expected) {
+		if k == (sale{}) || !q.usualHere(&f, k, failed) {
 			out = append(out, f)
 		}
 		// Of a kind of sales, these are explained; of all, all that its terminals say.
@@ -334,9 +334,9 @@ func evidence(n, expected float64) float64 {
 	return n*math.Log(n/expected) - (n - expected)
 }
 
-// one finds the best place, and the kind of sales that failed there if it is one. Values that fewer than least report
-// are no place; left out, the terminals fall into few leaves.
-func (q *question) one(n *now, list []store.Sighting) (Finding, sale, bool) {
+// one finds the best place, the kind of sales that failed there if it is one, and how much of it did. Values that fewer
+// than least report are no place; left out, the terminals fall into few leaves.
+func (q *question) one(n *now, list []store.Sighting) (Finding, sale, float64, bool) {
 	r := q.roster
 	var dims []string
 	var at []int // of dims in the roster
@@ -413,18 +413,18 @@ func (q *question) one(n *now, list []store.Sighting) (Finding, sale, bool) {
 		Cost: math.Log(5 * float64(max(1, len(n.kinds))))}
 	for i, k := range n.kinds {
 		need.Kinds.List = append(need.Kinds.List, localise.Kind{Values: []string{k.entry, k.card}, Share: k.share})
-		for _, t := range k.who {
+		for j, t := range k.who {
 			if l := &flat[leafOf[t]]; len(l.Kinds) > 0 && l.Kinds[len(l.Kinds)-1].Kind == i {
-				l.Kinds[len(l.Kinds)-1].Failed++
+				l.Kinds[len(l.Kinds)-1].Failed += k.part[j]
 			} else {
-				l.Kinds = append(l.Kinds, localise.Count{Kind: i, Failed: 1})
+				l.Kinds = append(l.Kinds, localise.Count{Kind: i, Failed: k.part[j]})
 			}
 		}
 	}
 	f := Finding{Kind: q.kind, Cause: q.cause, Segment: q.segment, Reporters: map[string]bool{}}
-	k, ok := q.place(&f, localise.Localise(dims, flat, need), slices.Contains(n.gone, true))
+	k, rose, ok := q.place(&f, localise.Localise(dims, flat, need), slices.Contains(n.gone, true))
 	if !ok {
-		return f, k, false
+		return f, k, rose, false
 	}
 	for _, v := range n.reports {
 		if name := r.names[v.by]; v.sale.of(k) && f.Place.Holds(q.l.Places[name]) {
@@ -434,26 +434,26 @@ func (q *question) one(n *now, list []store.Sighting) (Finding, sale, bool) {
 	if f.Kind == KindIdle {
 		f.Cause = report.Unexplained
 		if 2*len(f.Reporters) < f.Of {
-			return f, k, false
+			return f, k, rose, false
 		}
 	}
 	if f.Kind == KindSilence {
 		f.Cause = report.Unexplained
 		if len(f.Reporters) < large && q.l.Season.Days(q.l.Estate) < schooldays || 2*len(f.Reporters) < f.Of {
-			return f, k, false
+			return f, k, rose, false
 		}
 	}
 	if f.Only = k.only(); len(q.only) > 0 {
 		maps.Copy(f.Only, q.only)
 	}
 	f.common(list, q.cause)
-	return f, k, true
+	return f, k, rose, true
 }
 
-// place enters the best of the places that were found, and returns the kind of sales that failed there; false if there
-// is none.
-func (q *question) place(f *Finding, r localise.Result, others bool) (sale, bool) {
-	var k sale
+// place enters the best of the places that were found, and returns the kind of sales that failed there, and how much of
+// it did; false if there is none.
+func (q *question) place(f *Finding, r localise.Result, others bool) (k sale, failed float64, ok bool) {
+	failed = r.Failed
 	switch {
 	case r.Outside:
 		f.Place, f.P, f.Of, f.Expected = Place{}, 1, int(r.Total), r.Expected
@@ -468,14 +468,14 @@ func (q *question) place(f *Finding, r localise.Result, others bool) (sale, bool
 		best := slices.MaxFunc(r.Elements, func(a, b localise.Element) int {
 			return cmp.Compare(a.P*natural(q.segment, a.Dims), b.P*natural(q.segment, b.Dims))
 		})
-		f.Place, f.P, f.Of, f.Expected = best.Dims, best.P, int(best.Total), best.Expected
+		f.Place, f.P, f.Of, f.Expected, failed = best.Dims, best.P, int(best.Total), best.Expected, best.Failed
 		k = sale{best.Dims[aspectEntry], best.Dims[aspectCard]}
 		delete(f.Place, aspectEntry)
 		delete(f.Place, aspectCard)
 	default:
-		return k, false
+		return k, failed, false
 	}
-	return k, true
+	return k, failed, true
 }
 
 // common notes what the reports of an incident have in common beyond their terminals: the codes, the most frequent

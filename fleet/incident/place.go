@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"posdx/agent/report"
+	"posdx/codes"
 )
 
 // Scopes of an incident beside the dimensions.
@@ -79,6 +80,17 @@ func natural(segment string, p map[string]string) float64 {
 
 // seesCards are the segments whose faults may be of some cards only.
 var seesCards = []string{"card", "operator", "reader", "pinpad", "printer", "terminal", "acquirer", "switch", "issuer", "unknown"}
+
+// Acts is who must act on an incident of a cause at a place. A terminal alone may take its acquirer's fault for its
+// carrier's: names that cannot be found, or a host that is too far. Where all of one acquirer meet it, whatever their
+// carrier and wherever they are, it is not the carriers' to mend.
+func Acts(c codes.Cause, place map[string]string) string {
+	if c.Act == "carrier" && place["acquirer"] != "" &&
+		!slices.ContainsFunc([]string{"carrier", "bearer", "region", "site"}, func(d string) bool { return place[d] != "" }) {
+		return "acquirer"
+	}
+	return c.Act
+}
 
 // PlaceOf gathers what is known of a terminal: from its birth, its code table, and the inventory, which goes before
 // the birth.

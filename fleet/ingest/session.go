@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/url"
 	"os"
@@ -59,6 +61,8 @@ type Config struct {
 
 	// View leaves the documents to others (posdx-fleet ingest) and takes the advisories only.
 	View bool
+
+	alive time.Duration // the keep-alive; zero: keepAlive
 }
 
 // Check says what is wrong with the configuration: what no try to connect would mend. Files are read again at each
@@ -308,7 +312,8 @@ func (in *Ingest) publish(ctx context.Context, topic string, retain bool, payloa
 func (c Config) options() (*mqtt.ClientOptions, error) {
 	o := mqtt.NewClientOptions().AddBroker(c.URL).SetClientID(c.ClientID).
 		SetCleanSession(c.Clean).SetAutoReconnect(false).SetConnectRetry(false).
-		SetConnectTimeout(connectWait).SetKeepAlive(keepAlive).SetWriteTimeout(publishWait).
+		SetConnectTimeout(connectWait).SetKeepAlive(cmp.Or(c.alive, keepAlive)).SetWriteTimeout(publishWait).
+		SetPingTimeout(math.MaxInt64). // a wire tells when a connection is dead
 		SetAutoAckDisabled(true).SetOrderMatters(true).SetCustomOpenConnectionFn(dial)
 	if c.User != "" {
 		o.SetUsername(c.User)

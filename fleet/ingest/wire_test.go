@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -15,7 +17,7 @@ const soonest = 10 * time.Second
 
 func TestWireWritesAllBeforeItCloses(t *testing.T) {
 	a, b := net.Pipe()
-	w := newWire(a)
+	w := newWire(a, 0)
 	var want bytes.Buffer
 	read := make(chan []byte)
 	go func() {
@@ -47,7 +49,7 @@ func TestWireWritesAllBeforeItCloses(t *testing.T) {
 func TestWireTellsAWriteThatFailedToTheReader(t *testing.T) {
 	a, b := net.Pipe()
 	defer b.Close()
-	w := newWire(failing{a})
+	w := newWire(failing{a}, 0)
 	defer w.Close()
 	if _, err := w.Write([]byte{1}); err != nil {
 		t.Fatal(err)
@@ -64,7 +66,7 @@ func TestWireTellsAWriteThatFailedToTheReader(t *testing.T) {
 func TestWireClosesThoughNobodyReads(t *testing.T) {
 	a, b := net.Pipe()
 	defer b.Close()
-	w := newWire(a)
+	w := newWire(a, 0)
 	full := make(chan error)
 	go func() {
 		for {
@@ -95,3 +97,55 @@ var errLine = errors.New("line")
 type failing struct{ net.Conn }
 
 func (failing) Write([]byte) (int, error) { return 0, errLine }
+
+// Nobody reads, and the broker hears of the wire nevertheless; a reader to whom nothing comes learns that it is dead.
+func TestWireKeepsASessionAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const alive = 30 * time.Second
+		a, b := net.Pipe()
+		w := newWire(a, alive)
+		var mu sync.Mutex
+		var got []byte
+		go func() {
+			p := make([]byte, 100)
+			for {
+				n, err := b.Read(p)
+				mu.Lock()
+				got = append(got, p[:n]...)
+				mu.Unlock()
+				if err != nil {
+					return
+				}
+			}
+		}()
+		want := func(what string, list ...byte) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if !bytes.Equal(got, list) {
+				t.Errorf("%s: the broker reads %x, want %x", what, got, list)
+			}
+			got = nil
+		}
+		time.Sleep(2 * alive) // fake time, as all here
+		want("before CONNECT")
+		w.Write([]byte{1, 2})
+		want("CONNECT", 1, 2)
+		time.Sleep(2*alive + time.Second)
+		want("nothing is said", bytes.Repeat(pingreq, 4)...)
+
+		began := time.Now()
+		_, err := w.Read(make([]byte, 1))
+		if d := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || d != alive*3/2 {
+			t.Errorf("a reader to whom nothing comes is told %v after %v", err, d)
+		}
+		w.SetDeadline(time.Now().Add(time.Second)) // as for the answer to CONNECT
+		began = time.Now()
+		if _, err := w.Read(make([]byte, 1)); err == nil || time.Since(began) != time.Second {
+			t.Errorf("a reader with a deadline of its own is told %v after %v", err, time.Since(began))
+		}
+		w.Close()
+		b.Close()
+	})
+}

@@ -83,13 +83,17 @@ func TestWriterOutlastsAStoreThatIsDown(t *testing.T) {
 		b := &brittle{down: true}
 		w := newWriter(b)
 		ctx, cancel := context.WithCancel(t.Context())
-		acked := 0
-		for seq := range uint64(1200) {
-			w.queue <- message{store.Document{Seq: seq + 1}, func() { acked++ }}
+		acked, all := 0, maxQueue+maxBatch/2
+		put := func(from, to int) {
+			for seq := from; seq < to; seq++ {
+				w.queue <- message{store.Document{Seq: uint64(seq + 1)}, func() { acked++ }}
+			}
 		}
+		put(0, maxQueue)
 		done := make(chan error)
 		go func() { done <- w.Run(ctx) }()
 		time5(t)
+		put(maxQueue, all)
 		if acked != 0 || len(w.acks.take()) != 0 {
 			t.Fatalf("%d acknowledged while nothing was committed", acked)
 		}
@@ -99,7 +103,7 @@ func TestWriterOutlastsAStoreThatIsDown(t *testing.T) {
 		time5(t)
 		cancel()
 		<-done
-		if acked != 1200 || len(b.stored) != 1200 || !slices.IsSorted(b.stored) {
+		if acked != all || len(b.stored) != all || !slices.IsSorted(b.stored) {
 			t.Errorf("acknowledged %d, stored %d", acked, len(b.stored))
 		}
 		if len(b.sizes) != 3 || b.sizes[0] != maxBatch {

@@ -323,7 +323,9 @@ func (s *sums) add(l Leaf) {
 }
 
 // of is the same of one kind of calls, of which so many failed.
-func (s *sums) of(failed, share float64) sums { return sums{failed, s.expected * share, s.largest, share} }
+func (s *sums) of(failed, share float64) sums {
+	return sums{failed, s.expected * share, s.largest, share}
+}
 
 // bound is the most that gain can be of leaves with these sums, 0 if these are no rise. With m foretold of the largest
 // and k for shape, what a rate of r costs a leaf is (f+k) log(1+x), where x = e(r-1)/(k+e); the logarithm is concave

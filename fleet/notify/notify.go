@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"posdx/codes"
+	"posdx/fleet/incident"
 	"posdx/fleet/store"
 )
 
@@ -362,9 +363,12 @@ func (t *Teller) Notice(i store.Incident, event, lang string) Notice {
 	if w, ok := words[i.Segment]; ok { // silence has no cause that is known
 		title = w.In(lang)
 	} else if c, ok := t.Knowledge.Cause(i.Cause); ok {
-		title, n.ActBy, n.Visit = c.Title.In(lang), c.Act, c.Visit
+		title, n.ActBy, n.Visit = c.Title.In(lang), incident.Acts(c, i.Place), c.Visit
 		step = c.StepsFor("").In(lang)
-		by = t.Knowledge.Word("actor", c.Act)
+		by = t.Knowledge.Word("actor", n.ActBy)
+		if n.ActBy != c.Act {
+			step = "" // those of another
+		}
 	}
 	n.Title = fmt.Sprintf(say("title."+event), i.No, title, i.Estate)
 	lines := []string{n.Title}

@@ -153,6 +153,27 @@ func TestOnlySomeSalesFail(t *testing.T) {
 	}
 }
 
+// What all terminals of one acquirer meet, whatever their carrier, is not told to be the carrier's to mend, nor how a
+// carrier would.
+func TestThePlaceSaysWhoActs(t *testing.T) {
+	tell := Teller{Knowledge: codes.Builtin()}
+	c, _ := tell.Knowledge.Cause("wan.dns")
+	step := c.StepsFor("").In("en")
+	for _, x := range []struct {
+		place map[string]string
+		want  string
+	}{
+		{map[string]string{"carrier": "x"}, "carrier"}, {map[string]string{"acquirer": "bank"}, "acquirer"},
+		{map[string]string{"acquirer": "bank", "region": "north"}, "carrier"}, {nil, "carrier"},
+	} {
+		n := tell.Notice(store.Incident{Estate: "shop", Cause: c.ID, Segment: c.Segment,
+			Detail: store.Detail{Place: x.place}}, Opened, "en")
+		if n.ActBy != x.want || strings.Contains(n.Text, step) != (x.want == c.Act) {
+			t.Errorf("at %v: %s acts: %s", x.place, n.ActBy, n.Text)
+		}
+	}
+}
+
 // Each kind of receiver gets what it understands, in the way's language; what a terminal is called becomes no mark-up,
 // mention, link, header or JSON of its own.
 func TestEachKindGetsItsForm(t *testing.T) {

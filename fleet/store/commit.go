@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -105,7 +106,27 @@ func (s *Store) Commit(ctx context.Context, docs []Document) (Result, error) {
 		s.study(ctx, docs)
 	}
 	s.plan(ctx, b.news)
+	s.shorten(ctx)
 	return b.result, nil
+}
+
+// shorten has a log of SQLite that grew too long begin anew. It waits for readers as long as any statement does; if
+// that is not enough it tries again when as much has been added.
+func (s *Store) shorten(ctx context.Context) {
+	if s.pg {
+		return
+	}
+	info, err := os.Stat(s.log)
+	if err != nil || info.Size() <= s.logAt.Load() {
+		return
+	}
+	var busy, pages, copied int // sqlite.org/pragma.html#pragma_wal_checkpoint
+	err = s.write.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &copied)
+	at := int64(logMost)
+	if err != nil || busy != 0 {
+		at += info.Size()
+	}
+	s.logAt.Store(at)
 }
 
 func (s *Store) commit(ctx context.Context, docs []Document) (*batch, error) {
@@ -170,34 +191,86 @@ func (b *batch) load(ctx context.Context, docs []Document) error {
 			known[d.At] = false
 			terminals = append(terminals, []any{d.At.Estate, d.At.Terminal})
 		}
-		if k := (streamKey{d.At, d.epoch()}); k.epoch != "" && !wanted[k] {
+		if k := (streamKey{d.At, d.epoch()}); (k.epoch != "" || d.Seq > 0) && !wanted[k] {
 			wanted[k] = true
 			streams = append(streams, []any{k.at.Estate, k.at.Terminal, k.epoch})
 		}
 	}
-	// Other workers on the same database: one terminal's documents are with one of them at a time.
-	find, each := "SELECT estate, terminal FROM terminals WHERE (estate, terminal) IN ", func(r *sql.Rows) error {
+	inOrder := slices.Clone(streams)
+	slices.SortFunc(streams, byFirst)
+	readStreams := func() error {
+		return b.lookup(ctx, "SELECT no, estate, terminal, epoch, boot, highest, gaps, received, duplicates FROM streams WHERE (estate, terminal, epoch) IN ", "", streams, func(r *sql.Rows) error {
+			var at report.Address
+			st, err := scanStream(r, &at)
+			b.streams[streamKey{at, st.Epoch}] = st
+			known[at] = true
+			return err
+		})
+	}
+	lock := ""
+	if b.s.pg {
+		// Other workers on the same database: one terminal's documents are with one of them at a time.
+		lock = " ORDER BY estate, terminal FOR UPDATE"
+	} else {
+		if err := readStreams(); err != nil {
+			return err
+		}
+		// Who has a stream is there.
+		terminals = slices.DeleteFunc(terminals, func(t []any) bool {
+			return known[report.Address{Estate: t[0].(string), Terminal: t[1].(string)}]
+		})
+	}
+	slices.SortFunc(terminals, byFirst)
+	err := b.lookup(ctx, "SELECT estate, terminal FROM terminals WHERE (estate, terminal) IN ", lock, terminals, func(r *sql.Rows) error {
 		var at report.Address
 		err := r.Scan(&at.Estate, &at.Terminal)
 		known[at] = true
 		return err
-	}
-	lock := ""
-	if b.s.pg {
-		lock = " ORDER BY estate, terminal FOR UPDATE"
-	}
-	if err := b.lookup(ctx, find, lock, terminals, each); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	if err := b.admit(ctx, known); err != nil {
 		return err
 	}
-	return b.lookup(ctx, "SELECT no, estate, terminal, epoch, boot, highest, gaps, received, duplicates FROM streams WHERE (estate, terminal, epoch) IN ", "", streams, func(r *sql.Rows) error {
-		var at report.Address
-		st, err := scanStream(r, &at)
-		b.streams[streamKey{at, st.Epoch}] = st
-		return err
-	})
+	if b.s.pg {
+		if err := readStreams(); err != nil {
+			return err
+		}
+	}
+	return b.beginStreams(ctx, inOrder, known)
+}
+
+// beginStreams makes the streams that are not there yet, in the order in which their documents came. known tells which
+// terminals were there before.
+func (b *batch) beginStreams(ctx context.Context, wanted [][]any, known map[report.Address]bool) error {
+	var fresh, older [][]any
+	of := map[report.Address]int{}
+	for _, w := range wanted {
+		k := streamKey{report.Address{Estate: w[0].(string), Terminal: w[1].(string)}, w[2].(string)}
+		if b.terminals[k.at] == nil || b.streams[k] != nil {
+			continue
+		}
+		fresh = append(fresh, append(w, 0, 0, "[]", 0, 0))
+		if of[k.at]++; of[k.at] == 1 && known[k.at] || of[k.at] == maxStreams+1 && !known[k.at] {
+			older = append(older, w[:2])
+		}
+	}
+	err := b.lookup(ctx, "INSERT INTO streams (estate, terminal, epoch, boot, highest, gaps, received, duplicates) SELECT * FROM ",
+		" AS k RETURNING no, estate, terminal, epoch", fresh, func(r *sql.Rows) error {
+			var k streamKey
+			st := &Stream{Gaps: []Gap{}}
+			err := r.Scan(&st.No, &k.at.Estate, &k.at.Terminal, &st.Epoch)
+			k.epoch = st.Epoch
+			b.streams[k] = st
+			return err
+		})
+	if err != nil {
+		return fmt.Errorf("begin streams: %w", err)
+	}
+	err = b.lookup(ctx, "DELETE FROM streams WHERE no IN (SELECT no FROM (SELECT no, row_number() OVER (PARTITION BY estate, terminal ORDER BY no DESC) AS nth FROM streams WHERE (estate, terminal) IN ",
+		fmt.Sprintf(") AS s WHERE nth > %d)", maxStreams), older, func(*sql.Rows) error { return nil })
+	return wrap(err, "forget old streams")
 }
 
 // enterTerminals gives new terminals their rows in PostgreSQL, each statement a transaction of its own: a batch then
@@ -279,26 +352,6 @@ func (d *Document) epoch() string {
 	return d.Epoch
 }
 
-func (b *batch) stream(ctx context.Context, d *Document) (*Stream, error) {
-	k := streamKey{d.At, d.epoch()}
-	if st := b.streams[k]; st != nil {
-		return st, nil
-	}
-	st := &Stream{Epoch: k.epoch, Gaps: []Gap{}}
-	err := b.tx.QueryRowContext(ctx, b.s.sql("INSERT INTO streams (estate, terminal, epoch, boot, highest, gaps, received, duplicates) VALUES (?, ?, ?, 0, 0, '[]', 0, 0) RETURNING no"),
-		k.at.Estate, k.at.Terminal, k.epoch).Scan(&st.No)
-	if err != nil {
-		return nil, fmt.Errorf("begin stream: %w", err)
-	}
-	_, err = b.tx.ExecContext(ctx, b.s.sql("DELETE FROM streams WHERE estate = ? AND terminal = ? AND no <= (SELECT no FROM streams WHERE estate = ? AND terminal = ? ORDER BY no DESC LIMIT 1 OFFSET ?)"),
-		k.at.Estate, k.at.Terminal, k.at.Estate, k.at.Terminal, maxStreams)
-	if err != nil {
-		return nil, fmt.Errorf("forget old streams: %w", err)
-	}
-	b.streams[k] = st
-	return st, nil
-}
-
 // take enters one document into the batch.
 func (b *batch) take(ctx context.Context, d *Document) error {
 	t := b.terminals[d.At]
@@ -313,10 +366,7 @@ func (b *batch) take(ctx context.Context, d *Document) error {
 		t.at = d.Received
 	}
 	if d.Birth != nil && d.Birth.Epoch != "" {
-		st, err := b.stream(ctx, d)
-		if err != nil {
-			return err
-		}
+		st := b.streams[streamKey{d.At, d.epoch()}]
 		if !d.Retained {
 			st.Renew(d.Received)
 		}
@@ -324,10 +374,7 @@ func (b *batch) take(ctx context.Context, d *Document) error {
 		st.Held(d.Birth.Oldest, d.Received)
 	}
 	if d.Seq > 0 {
-		st, err := b.stream(ctx, d)
-		if err != nil {
-			return err
-		}
+		st := b.streams[streamKey{d.At, d.epoch()}]
 		st.Boot = max(st.Boot, d.Boot)
 		st.Expire(d.Received)
 		switch st.Take(d.Seq, d.Received) {

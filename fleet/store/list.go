@@ -16,13 +16,16 @@ const (
 	searchRows = 20_000
 	firstRows  = 1000 // looked at first, then twice as many each time
 
-	// fewRows are as many as can be looked up by their terminals and put in order; in fullRows' case each is read as well.
+	// fewRows are as many as can be looked up by their terminals and put in order, fullRows as many as are read for it if
+	// more is asked of them.
 	fewRows  = 50_000
 	fullRows = fewRows / 10
 )
 
-// A listing is the conditions of a list of diagnoses.
+// A listing is the conditions of a list of diagnoses, and by which index SQLite finds them: nobody tells it how many
+// there are, so it would guess.
 type listing struct {
+	by    string
 	where []string
 	args  []any
 }
@@ -40,11 +43,16 @@ func (l listing) with(cond string, args ...any) listing {
 	return l
 }
 
-func (l listing) String() string {
-	if len(l.where) == 0 {
-		return ""
+// from is the table and the conditions of a statement.
+func (s *Store) from(l listing) string {
+	from := "diagnoses"
+	if !s.pg {
+		from += l.by
 	}
-	return " WHERE " + strings.Join(l.where, " AND ")
+	if len(l.where) > 0 {
+		from += " WHERE " + strings.Join(l.where, " AND ")
+	}
+	return from
 }
 
 // Diagnoses lists the diagnoses that a filter selects, the newest first, and the place to read on from, zero at the
@@ -84,23 +92,26 @@ func (s *Store) diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 		return list, next, err
 	}
 	var first, top int64
+	// Of both in one SQLite would read all.
 	err = s.read.QueryRowContext(ctx, `SELECT (SELECT coalesce(min(place), 0) FROM diagnoses),
-		(SELECT coalesce(max(place), 0) + 1 FROM diagnoses)`).Scan(&first, &top) // of both in one SQLite would read all
+		(SELECT coalesce(max(place), 0) + 1 FROM diagnoses)`).Scan(&first, &top)
 	if err != nil {
 		return nil, Place{}, err
 	}
-	low = max(low, first)
-	if high > 0 {
+	all := top - first
+	if low = max(low, first); high > 0 {
 		top = min(top, high+1)
 	}
 	if f.Before != (Place{}) {
 		top = min(top, f.Before.Place)
 	}
 	if whose.where != nil {
-		few, err := s.few(ctx, whose, top-low, l.where != nil)
+		part, err := s.partOf(ctx, whose)
 		if err != nil {
 			return nil, Place{}, err
 		}
+		// An index of causes has the terminals in it, and is read in the order that is wanted.
+		few := f.Cause == "" && part*float64(all) <= fewRows && (l.where == nil || part*float64(top-low) <= fullRows)
 		if few {
 			list, err := s.byTerminal(ctx, l, whose, top, f.limit()+1)
 			list, next := f.page(list)
@@ -113,6 +124,17 @@ func (s *Store) diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 
 // columns are the conditions that a filter puts on what a diagnosis says.
 func (f Filter) columns() (l listing) {
+	switch one := f.Estate != "" && f.Terminal != ""; {
+	case one && f.Cause+f.Code == "":
+		l.by = byTerminals
+	case one: // whichever has fewer
+	case f.Cause != "":
+		l.by = " INDEXED BY diagnoses_cause"
+	case f.Code != "":
+		l.by = " INDEXED BY diagnoses_code"
+	default:
+		l.by = " NOT INDEXED" // but by place
+	}
 	for _, c := range []struct{ column, value string }{
 		{"cause", f.Cause}, {"segment", f.Segment}, {"code", f.Code}, {"scheme", f.Scheme},
 		{"entry", f.Entry}, {"card_scheme", f.Card},
@@ -151,33 +173,28 @@ func (w whose) cond(table string) string {
 	return strings.ReplaceAll(strings.Join(w.where, " AND "), "OF.", table+".")
 }
 
-// few tells whether some terminals have so few of so many diagnoses, if they have their part of them, that finding those
-// first and putting them in order is less than looking through the newest of all. If full they must be read for it.
-func (s *Store) few(ctx context.Context, w whose, rows int64, full bool) (bool, error) {
-	var some, all int64
-	err := s.read.QueryRowContext(ctx, s.sql("SELECT (SELECT count(*) FROM terminals AS t WHERE "+w.cond("t")+"), (SELECT count(*) FROM terminals)"), w.args...).Scan(&some, &all)
-	most := int64(fewRows)
-	if full {
-		most = fullRows
-	}
-	return all == 0 || some*rows/all <= most, err
+// partOf is which part of all terminals some are. As large a part of the diagnoses is taken to be theirs.
+func (s *Store) partOf(ctx context.Context, w whose) (float64, error) {
+	var some, all float64
+	err := s.read.QueryRowContext(ctx, s.sql("SELECT (SELECT count(*) FROM terminals AS t WHERE "+w.cond("t")+
+		"), (SELECT count(*) FROM terminals)"), w.args...).Scan(&some, &all)
+	return some / max(all, 1), err
 }
 
-// byTerminal lists the newest diagnoses before a place by way of their terminals. The plus keeps a database from looking
-// through all in the order of places.
+const byTerminals = " INDEXED BY diagnoses_terminal"
+
+// byTerminal lists the newest diagnoses before a place by way of their terminals. The plus keeps a database from
+// looking through all in the order of places.
 func (s *Store) byTerminal(ctx context.Context, l listing, w whose, top int64, limit int) ([]Row, error) {
 	inner, args := s.placesOf(l, w, top, limit)
-	return s.rows(ctx, listing{[]string{"place IN (" + inner + ")"}, args}, "place DESC", limit)
+	return s.rows(ctx, listing{where: []string{"place IN (" + inner + ")"}, args: args}, "place DESC", limit)
 }
 
 func (s *Store) placesOf(l listing, w whose, top int64, limit int) (string, []any) {
-	from := "diagnoses"
-	if !s.pg {
-		from += " INDEXED BY diagnoses_terminal"
-	}
+	l.by = byTerminals
 	l = l.with("+place < ?", top).
 		with("(estate, terminal) IN (SELECT t.estate, t.terminal FROM terminals AS t WHERE "+w.cond("t")+")", w.args...)
-	return fmt.Sprintf("SELECT place FROM %s%s ORDER BY +place DESC LIMIT %d", from, l, limit), l.args
+	return fmt.Sprintf("SELECT place FROM %s ORDER BY +place DESC LIMIT %d", s.from(l), limit), l.args
 }
 
 // look looks through the newest diagnoses below top, searchRows at most, down to low, where they end.
@@ -241,7 +258,7 @@ func (f Filter) times(ctx context.Context, s *Store, add func(string, ...any)) (
 const rowColumns = "place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream"
 
 func (s *Store) rows(ctx context.Context, l listing, order string, limit int) ([]Row, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("SELECT %s FROM diagnoses%s ORDER BY %s LIMIT %d", rowColumns, l, order, limit)), l.args...)
+	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("SELECT %s FROM %s ORDER BY %s LIMIT %d", rowColumns, s.from(l), order, limit)), l.args...)
 	if err != nil {
 		return nil, err
 	}

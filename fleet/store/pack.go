@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/s2"
@@ -25,15 +26,19 @@ func Pack(payload []byte) []byte {
 	if len(payload) == 0 || payload[0] != '{' {
 		return payload
 	}
-	out := make([]byte, 1, 1+s2.MaxEncodedLen(len(payload)))
-	out[0] = packedS2
-	block := shrinker().Encode(out[1:cap(out)], payload)
+	room := rooms.Get().(*[]byte)
+	defer rooms.Put(room)
+	*room = slices.Grow((*room)[:0], s2.MaxEncodedLen(len(payload)))
+	block := shrinker().Encode((*room)[:cap(*room)], payload)
 	if len(block) >= len(payload) {
 		return payload
 	}
 	// A copy, or a row that waits would hold the room that the worst case needs.
-	return append(make([]byte, 0, 1+len(block)), append(out[:1], block...)...)
+	return append(append(make([]byte, 0, 1+len(block)), packedS2), block...)
 }
+
+// rooms are what Pack writes into.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
 // unpack returns the envelope of what was kept, in whichever form.
 func unpack(kept []byte) ([]byte, error) {

@@ -44,7 +44,7 @@ const (
 const reportsHours = unbooked + 1
 
 // reportsRows bounds one deletion of them. They lie side by side, so that more go at once than elsewhere.
-const reportsRows = 20 * sweepRows
+const reportsRows = 5 * sweepRows
 
 type reportKey struct {
 	hour                    int64

@@ -32,7 +32,7 @@ const (
 	monthAhead = 3 * 24 * time.Hour
 
 	// sweepRows bounds one deletion, which the writer waits for.
-	sweepRows = 500
+	sweepRows = 2000
 )
 
 // Sweep deletes what is beyond the limits, in small steps so that ingest goes on between them, and returns how many
@@ -54,13 +54,18 @@ func (s *Store) Sweep(ctx context.Context, l Limits, now time.Time) (int64, erro
 	if err := s.sweepReports(ctx, now); err != nil {
 		return gone, err
 	}
-	for {
-		n, err := s.sweep(ctx, l, now, cut)
-		gone += n
-		if err != nil || n < sweepRows {
-			return gone, err
+	steps := []func() (int64, error){func() (int64, error) { return s.sweepDiagnoses(ctx, now, cut) }}
+	for _, d := range deletions(l, now) {
+		steps = append(steps, func() (int64, error) { return s.sweep(ctx, d) })
+	}
+	for _, step := range steps {
+		for n := int64(sweepRows); n >= sweepRows; gone += n {
+			if n, err = step(); err != nil {
+				return gone, err
+			}
 		}
 	}
+	return gone, nil
 }
 
 // cut is the moment before which no diagnosis is kept.
@@ -89,12 +94,19 @@ func beyond(table, which string, newest int) deletion {
 		[]any{newest, sweepRows}}
 }
 
-func (s *Store) sweep(ctx context.Context, l Limits, now, cut time.Time) (int64, error) {
-	gone, err := s.sweepDiagnoses(ctx, now, cut)
+func (s *Store) sweep(ctx context.Context, d deletion) (int64, error) {
+	r, err := s.write.ExecContext(ctx, s.sql(d.stmt), d.args...)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("sweep store: %w", err)
 	}
-	for _, d := range []deletion{
+	n, err := r.RowsAffected()
+	return n, wrap(err, "sweep store")
+}
+
+// deletions are the steps of a sweep beside that of the diagnoses, each to be repeated until it finds less than
+// sweepRows.
+func deletions(l Limits, now time.Time) []deletion {
+	return []deletion{
 		{"DELETE FROM outcomes WHERE (estate, terminal, diagnosis) IN (SELECT estate, terminal, diagnosis FROM outcomes WHERE received < ? LIMIT ?)", []any{millis(now.Add(-l.Age)), sweepRows}},
 		beyond("rejected", "", maxRejected),
 		beyond("replies", "", maxAnswers),
@@ -107,16 +119,5 @@ func (s *Store) sweep(ctx context.Context, l Limits, now, cut time.Time) (int64,
 		{"DELETE FROM tallies WHERE (estate, scheme, code, hour) IN (SELECT estate, scheme, code, hour FROM tallies WHERE hour < ? LIMIT ?)", []any{hour(now.Add(-tallyAge)), sweepRows}},
 		{"DELETE FROM seasons WHERE (estate, cause, dim, value, hour) IN (SELECT estate, cause, dim, value, hour FROM seasons WHERE hour < ? LIMIT ?)", []any{hour(now.Add(-seasonAge)), sweepRows}},
 		{"DELETE FROM season_parts WHERE (estate, cause, dim, hour) IN (SELECT estate, cause, dim, hour FROM season_parts WHERE hour < ? LIMIT ?)", []any{hour(now.Add(-seasonAge)), sweepRows}},
-	} {
-		r, err := s.write.ExecContext(ctx, s.sql(d.stmt), d.args...)
-		if err != nil {
-			return gone, fmt.Errorf("sweep store: %w", err)
-		}
-		n, err := r.RowsAffected()
-		if err != nil {
-			return gone, fmt.Errorf("sweep store: %w", err)
-		}
-		gone += n
 	}
-	return gone, nil
 }

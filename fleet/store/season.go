@@ -180,6 +180,74 @@ func (s *Store) addPart(ctx context.Context, tx *sql.Tx, k partKey, values map[s
 	return err
 }
 
+// PackSeasons brings what an earlier release kept by value, a row each, into the form of this one, so that it is read
+// in seconds. It goes on where an earlier call was cut off; progress is told how many steps are done, of how many.
+// Nobody may read or add to the base rate meanwhile.
+func (s *Store) PackSeasons(ctx context.Context, progress func(done, of int)) error {
+	rows, err := s.read.QueryContext(ctx, s.sql("SELECT DISTINCT estate, cause, dim FROM seasons WHERE dim > '' AND dim <> ?"), DimBeyond)
+	if err != nil {
+		return fmt.Errorf("pack base rate: %w", err)
+	}
+	defer rows.Close()
+	var keys []partKey
+	for rows.Next() {
+		var k partKey
+		if err := rows.Scan(&k.estate, &k.cause, &k.dim); err != nil {
+			return fmt.Errorf("pack base rate: %w", err)
+		}
+		keys = append(keys, k)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("pack base rate: %w", err)
+	}
+	for i, k := range keys {
+		progress(i, len(keys))
+		err := s.inTx(ctx, "pack base rate", func(tx *sql.Tx) error { return s.packSeason(ctx, tx, k) })
+		if err != nil {
+			return err
+		}
+	}
+	if len(keys) > 0 {
+		progress(len(keys), len(keys))
+	}
+	return nil
+}
+
+// packSeason does that for one cause by one dimension.
+func (s *Store) packSeason(ctx context.Context, tx *sql.Tx, k partKey) error {
+	rows, err := tx.QueryContext(ctx, s.sql("SELECT value, hour, terminals FROM seasons WHERE estate = ? AND cause = ? AND dim = ?"), k.estate, k.cause, k.dim)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	parts := map[int64]map[string]float64{}
+	var value string
+	for rows.Next() {
+		var v sql.RawBytes
+		var n float64
+		if err := rows.Scan(&v, &k.hour, &n); err != nil {
+			return err
+		}
+		if string(v) != value { // it comes once for each day
+			value = string(v)
+		}
+		if parts[k.hour] == nil {
+			parts[k.hour] = map[string]float64{}
+		}
+		parts[k.hour][value] += n
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, k.hour = range slices.Sorted(maps.Keys(parts)) {
+		if err := s.addPart(ctx, tx, k, parts[k.hour]); err != nil {
+			return err
+		}
+	}
+	_, err = tx.ExecContext(ctx, s.sql("DELETE FROM seasons WHERE estate = ? AND cause = ? AND dim = ?"), k.estate, k.cause, k.dim)
+	return err
+}
+
 // inRows writes a row for each value, as earlier releases read them.
 func (s *Store) inRows(ctx context.Context, tx *sql.Tx) error {
 	var keys []partKey

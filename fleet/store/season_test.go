@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -63,6 +64,85 @@ func TestTheBaseRateByValue(t *testing.T) {
 			var left int
 			if err := s.read.QueryRow("SELECT count(*) FROM season_parts").Scan(&left); err != nil || left != 4 {
 				t.Errorf("%d rows are left by value, want 4; %v", left, err)
+			}
+		})
+	}
+}
+
+// What an earlier release kept by value is brought into today's form: the same numbers are read, a run that was cut
+// off is gone on with, and the base rate's own rows stay.
+func TestSeasonsOfAnEarlierRelease(t *testing.T) {
+	for name, address := range map[string]string{"sqlite": "sqlite:" + filepath.Join(t.TempDir(), "fleet.db"),
+		"postgres": ""} {
+		t.Run(name, func(t *testing.T) {
+			if address == "" {
+				address = Postgres(t)
+			}
+			s, err := Open(t.Context(), address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			put := func(cause, dim, value string, hour int64, n float64) {
+				t.Helper()
+				if _, err := s.write.Exec(s.sql("INSERT INTO seasons (estate, cause, dim, value, hour, terminals, active) VALUES ('shop', ?, ?, ?, ?, ?, 0)"),
+					cause, dim, value, hour, n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			put("c", "", "", 240, 4)
+			put("c", DimBeyond, "", 240, 1)
+			for _, cause := range []string{"c", "d"} {
+				for value := range 40 {
+					for day := range int64(3) {
+						put(cause, "site", fmt.Sprint("中", value), 240+24*day, float64(value)+0.25)
+					}
+				}
+			}
+			// An hour of which this release has told, too.
+			today := SeasonRow{Estate: "shop", Cause: "c", Dim: "site", Value: "中1", Hour: 240, Terminals: 2}
+			if err := s.AddSeason(t.Context(), []SeasonRow{today}); err != nil {
+				t.Fatal(err)
+			}
+			read := func() map[string]float64 {
+				got := map[string]float64{}
+				err := s.Seasons(t.Context(), time.Time{}, func(r SeasonRow) {
+					got[fmt.Sprint(r.Cause, " ", r.Dim, " ", r.Value, " ", r.Hour)] += r.Terminals
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return got
+			}
+			want := read()
+			left := func() (n int) {
+				if err := s.read.QueryRow("SELECT count(*) FROM seasons").Scan(&n); err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			ctx, cut := context.WithCancel(t.Context())
+			err = s.PackSeasons(ctx, func(done, of int) {
+				if done == 1 {
+					cut()
+				}
+			})
+			if err == nil || left() != 122 {
+				t.Fatalf("cut off after the first of two it says %v, %d rows are left, want 122", err, left())
+			}
+			if got := read(); !maps.Equal(got, want) {
+				t.Errorf("half of it brought over: %v, want %v", got, want)
+			}
+			told := 0
+			err = s.PackSeasons(t.Context(), func(done, of int) { told = done*10 + of })
+			if err != nil || told != 11 || left() != 2 {
+				t.Errorf("%v; told %d, %d rows are left, want 2", err, told, left())
+			}
+			if got := read(); !maps.Equal(got, want) {
+				t.Errorf("brought over: %v, want %v", got, want)
+			}
+			if err := s.PackSeasons(t.Context(), func(int, int) { t.Error("there is nothing to do") }); err != nil {
+				t.Error(err)
 			}
 		})
 	}

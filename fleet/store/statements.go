@@ -67,11 +67,11 @@ func (b *batch) insert(ctx context.Context, head string, rows [][]any, tail stri
 	return nil
 }
 
+// lookup runs a statement about keys, which come between head and tail as a table, and reads what it returns.
 func (b *batch) lookup(ctx context.Context, head, tail string, keys [][]any, each func(*sql.Rows) error) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	slices.SortFunc(keys, byFirst)
 	read := func(rows *sql.Rows, err error) error {
 		if err != nil {
 			return fmt.Errorf("look up: %w", err)

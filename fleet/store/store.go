@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
@@ -26,7 +27,9 @@ type Store struct {
 	write *sql.DB // SQLite: one connection, since it has one writer
 	read  *sql.DB
 	pg    bool
-	most  int // terminals
+	most  int          // terminals
+	log   string       // SQLite: the file of the log
+	logAt atomic.Int64 // SQLite: the size from which on it is to begin anew
 
 	plans sync.Map // SQLite: of write, statements by their text that batches need again and again
 	// PostgreSQL: the months, by their first millisecond, that have a part of the table of diagnoses, and how many this
@@ -36,6 +39,14 @@ type Store struct {
 
 // readers is the number of SQLite connections that serve pages; more only add page caches.
 const readers = 4
+
+// SQLite's log is copied into the file once it has so many pages. Whoever reads meanwhile keeps it from beginning anew,
+// and readers that are never all gone would let it grow without end: beyond logMost the writer waits for them.
+const (
+	pageSize = 4096 // SQLite's own default
+	logPages = 48_000
+	logMost  = 4 * logPages * pageSize
+)
 
 // pgConns bounds the connections to PostgreSQL, whose default limit is 100 for all its clients.
 const pgConns = 8
@@ -58,9 +69,14 @@ func Open(ctx context.Context, address string) (*Store, error) {
 		if err := ownFile(path); err != nil {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}
-		dsn := liteAddress(path) + "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
-		// A longer log before it is copied into the file saves writing the pages of the indices again and again.
-		writer = dsn + "&_pragma=wal_autocheckpoint(8000)"
+		dsn := liteAddress(path) + "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+		// A longer log before it is copied into the file saves writing the pages of the indices again and again, and room
+		// for them saves reading them.
+		writer = dsn + fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)&_pragma=cache_size(-64000)&_pragma=journal_size_limit(%d)",
+			logPages, logPages*pageSize)
+		dsn += "&_pragma=cache_size(-16000)"
+		s.log = path + "-wal"
+		s.logAt.Store(logMost)
 		if s.write, err = sql.Open("sqlite", writer); err != nil {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}

@@ -373,6 +373,14 @@ func (p *page) CauseActs(id string) string {
 	return "-"
 }
 
+// Acts is who acts on an incident, which its place may say better than its cause.
+func (p *page) Acts(i store.Incident) string {
+	if c, ok := p.knowledge.Cause(i.Cause); ok {
+		return p.T("by", incident.Acts(c, i.Place))
+	}
+	return "-"
+}
+
 // Visits reports whether a cause needs a visit, by the catalogue.
 func (p *page) Visits(id string) bool {
 	c, ok := p.knowledge.Cause(id)

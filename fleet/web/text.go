@@ -284,6 +284,7 @@ var texts = map[string]codes.Text{
 	"incident.waits":      {ZH: "等待证明", EN: "awaits proof"},
 	"incident.peak":       {ZH: "台终端（最多时）", EN: "terminals at its peak"},
 	"incident.see":        {ZH: "台终端", EN: "terminals"},
+	"act.place":           {ZH: "各运营商的终端都遇到，且只在这一家收单机构：不是运营商的问题，请收单机构检查自己的域名、地址和线路", EN: "terminals of all carriers meet it, and of this acquirer only: it is not the carriers'; have the acquirer look at its names, addresses and lines"},
 	"incident.everywhere": {ZH: "各处", EN: "everywhere"},
 	"incident.outside":    {ZH: "各处均匀上升：原因不在已记录的维度内", EN: "rose evenly: the cause is outside of what is recorded"},
 	"incident.also":       {ZH: "同时报告", EN: "also reported as"},

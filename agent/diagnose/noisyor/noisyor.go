@@ -17,6 +17,7 @@ import (
 type Effect struct {
 	Cause int     // its index in Problem.Odds
 	P     float64 // P(abnormal | only this cause)
+	Stops bool    // where it lies below the leak: it keeps other causes from producing the abnormality, too
 }
 
 // A Finding is what one look showed: something abnormal, or nothing.
@@ -92,6 +93,9 @@ func (x *Finding) ratio(p float64) float64 {
 func (x *Finding) both(a, b Effect) float64 {
 	if x.Pair == nil && !x.Seen {
 		return 0 // staying quiet in spite of two causes: the logarithms add
+	}
+	if x.Pair == nil && (a.Stops && a.P < x.Leak && b.P >= x.Leak || b.Stops && b.P < x.Leak && a.P >= x.Leak) {
+		return 0
 	}
 	return x.ratio(x.together(a, b)) - x.ratio(a.P) - x.ratio(b.P)
 }

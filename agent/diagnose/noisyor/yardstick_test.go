@@ -101,7 +101,7 @@ func (n *network) elicit() (odds []float64, findings map[string]Finding) {
 		}
 		f := Finding{Leak: abnormal()}
 		for i := range faults {
-			f.Effects = append(f.Effects, Effect{i, abnormal(i)})
+			f.Effects = append(f.Effects, Effect{Cause: i, P: abnormal(i)})
 		}
 		for i := range faults {
 			f.Pair = append(f.Pair, make([]float64, len(faults)))
