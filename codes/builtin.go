@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:91f032746df1f9134e67e4a87498f9988872b72ee0cf0fe353b4c669c1536bd4", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c604c38249457498914da194012c673b8384637a28bb2df4e29f9245f828fef1", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -6287,6 +6287,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:91f032746df1f9134e6
 		Weight{Cause: "operator.entry", Word: -3},
 		Weight{Cause: "risk.fraud", Word: -2},
 		Weight{Cause: "switch.malfunction", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.keys", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 1},
@@ -6931,8 +6932,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:91f032746df1f9134e6
 		Weight{Cause: "modem.sim", Word: 2},
 	}, Brought: lista354b2a3, Surely: lista354b2a3, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.denied", Word: -3},
 		Weight{Cause: "modem.radio-off", Word: 4},
-	}, Brought: list117d5d8e, Surely: list117d5d8e, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
+	}, Brought: list117d5d8e, Surely: list91499e3d, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
