@@ -13,8 +13,8 @@ func silent(code string, connectMS int64) report.Event {
 		HostAnswerSeen: &no, ConnectMS: &connectMS}}
 }
 
-// TestWhatMayBeBroughtAboutIsNotProof: a weak signal makes some lines slow and lossy. Over a mobile network whose signal
-// nobody looked at, a slow or lossy line is that line's own at least as much.
+// TestWhatMayBeBroughtAboutIsNotProof: a weak signal makes some lines slow and lossy. Over a mobile network whose
+// signal nobody looked at, a slow or lossy line is that line's own at least as much.
 func TestWhatMayBeBroughtAboutIsNotProof(t *testing.T) {
 	k := knowledge(t)
 	path := func(target string, loss, rtt float64) report.Evidence {
@@ -152,14 +152,15 @@ func TestOneIssuerBesideOthers(t *testing.T) {
 			t.Errorf("%s %s: %s %.2f, abstained %v", code[1], code[0], d.Causes[0].ID, d.Causes[0].Probability, d.Abstained)
 		}
 		for name, e := range map[string]report.Evidence{"none approved": history(5, 1, 0), "four issuers": history(5, 4, 14)} {
-			if d := Explain(ev, []report.Evidence{e}, k, Options{}); d.Causes[0].Segment == "issuer" && !d.Abstained && d.Causes[0].Probability > 0.8 &&
-				code[0] != "09" {
-				t.Errorf("%s %s, %s: %s %.2f", code[1], code[0], name, d.Causes[0].ID, d.Causes[0].Probability)
+			d := Explain(ev, []report.Evidence{e}, k, Options{})
+			if c := d.Causes[0]; c.Segment == "issuer" && !d.Abstained && c.Probability > 0.8 && code[0] != "09" {
+				t.Errorf("%s %s, %s: %s %.2f", code[1], code[0], name, c.ID, c.Probability)
 			}
 		}
 	}
 	for _, code := range []string{"05", "01", "06"} { // the issuer's word, by many of its cards
-		if d := Explain(sold(code, "unionpay"), []report.Evidence{history(5, 1, 14)}, k, Options{}); d.Abstained || d.Causes[0].Segment != "issuer" {
+		d := Explain(sold(code, "unionpay"), []report.Evidence{history(5, 1, 14)}, k, Options{})
+		if d.Abstained || d.Causes[0].Segment != "issuer" {
 			t.Errorf("%s: %s %.2f, abstained %v", code, d.Causes[0].ID, d.Causes[0].Probability, d.Abstained)
 		}
 	}

@@ -168,7 +168,8 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 // spokenTrust is how far the own words of an error that no table has are believed.
 const spokenTrust = 0.5
 
-// spoken returns what an error that no table has is about by its own words, where the terminal or the cash register wrote it.
+// spoken returns what an error that no table has is about by its own words, where the terminal or the cash register
+// wrote it.
 func spoken(ev *report.Event, k *codes.Knowledge) string {
 	if ev.Origin != report.OriginTerminal && ev.Origin != report.OriginCashier {
 		return ""
