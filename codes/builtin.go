@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7e3b16e0e546fa64d136cbacb4a0111f5c7484b5eae3642b13281c7a47fbd306", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:f44e10018e92482bad6bd951daa70ea26a2720844d996b3a86c85218d64f2b67", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -7198,6 +7198,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7e3b16e0e546fa64d13
 		Weight{Cause: "terminal.config", Word: 1},
 	}, Text: Text{ZH: "主机地址有应答，但端口连不上", EN: "the host's address answers, its port does not"}},
 	Sign{Name: "tcp.quick", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "modem.signal-weak", Word: -1},
 		Weight{Cause: "wan.slow", Word: -3},
 	}, Text: Text{ZH: "连接主机只要{ms}毫秒", EN: "connecting to the host takes {ms} ms only"}},
