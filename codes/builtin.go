@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c604c38249457498914da194012c673b8384637a28bb2df4e29f9245f828fef1", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:8f5cf01619bf6d18cf2d30ee206c676b26fd5312776179bda05cfc6b1498b799", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -7197,6 +7197,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c604c38249457498914
 		Weight{Cause: "terminal.config", Word: 1},
 	}, Text: Text{ZH: "主机地址有应答，但端口连不上", EN: "the host's address answers, its port does not"}},
 	Sign{Name: "tcp.quick", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "modem.signal-weak", Word: -1},
 		Weight{Cause: "wan.slow", Word: -3},
 	}, Text: Text{ZH: "连接主机只要{ms}毫秒", EN: "connecting to the host takes {ms} ms only"}},

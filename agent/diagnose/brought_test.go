@@ -9,8 +9,8 @@ import (
 // silent is a sale that was sent and not answered; the connection took so many milliseconds.
 func silent(code string, connectMS int64) report.Event {
 	yes, no := true, false
-	return report.Event{Code: code, Origin: report.OriginTerminal, Txn: &report.Txn{MTI: "0200", Entry: "chip", Sent: &yes,
-		HostAnswerSeen: &no, ConnectMS: &connectMS}}
+	return report.Event{Code: code, Origin: report.OriginTerminal,
+		Txn: &report.Txn{MTI: "0200", Entry: "chip", Sent: &yes, HostAnswerSeen: &no, ConnectMS: &connectMS}}
 }
 
 // TestWhatMayBeBroughtAboutIsNotProof: a weak signal makes some lines slow and lossy. Over a mobile network whose
@@ -102,7 +102,7 @@ func TestSilentRouterOrWrongAddress(t *testing.T) {
 func TestWhatIsTriedIsThere(t *testing.T) {
 	k := knowledge(t)
 	line := func(reason string) report.Evidence {
-		return report.Evidence{Check: "modem.line", Subject: "modem0", Status: report.CannotTell, Facts: report.Facts{"reason": reason}}
+		return found("modem.line", report.CannotTell, report.Facts{"reason": reason})
 	}
 	phone := func(list ...report.Evidence) float64 {
 		d := Explain(local("ConnectError"), list, k, Options{})
@@ -142,8 +142,9 @@ func TestSettingsNobodyLookedAt(t *testing.T) {
 func TestOneIssuerBesideOthers(t *testing.T) {
 	k := knowledge(t)
 	history := func(cards, issuers, approvals float64) report.Evidence {
-		return found("txn.history", report.OK, report.Facts{"same_code_1h": cards + 1, "cards_same_code_1h": cards, "issuers_same_code_1h": issuers,
-			"approvals_1h": approvals, "declines_1h": cards + 1, "last_approval_age_s": 40.0, "first_seen_age_s": 2400.0})
+		return found("txn.history", report.OK, report.Facts{"same_code_1h": cards + 1, "cards_same_code_1h": cards,
+			"issuers_same_code_1h": issuers, "approvals_1h": approvals, "declines_1h": cards + 1,
+			"last_approval_age_s": 40.0, "first_seen_age_s": 2400.0})
 	}
 	for _, code := range [][2]string{{"96", "unionpay"}, {"96", "gicc-de"}, {"E1", "acquirer-ext"}, {"09", "unionpay"}, {"A7", "unionpay"}, {"92", "unionpay"}} {
 		ev := sold(code[0], code[1])
@@ -153,8 +154,8 @@ func TestOneIssuerBesideOthers(t *testing.T) {
 		}
 		for name, e := range map[string]report.Evidence{"none approved": history(5, 1, 0), "four issuers": history(5, 4, 14)} {
 			d := Explain(ev, []report.Evidence{e}, k, Options{})
-			if c := d.Causes[0]; c.Segment == "issuer" && !d.Abstained && c.Probability > 0.8 && code[0] != "09" {
-				t.Errorf("%s %s, %s: %s %.2f", code[1], code[0], name, c.ID, c.Probability)
+			if d.Causes[0].Segment == "issuer" && !d.Abstained && d.Causes[0].Probability > 0.8 && code[0] != "09" {
+				t.Errorf("%s %s, %s: %s %.2f", code[1], code[0], name, d.Causes[0].ID, d.Causes[0].Probability)
 			}
 		}
 	}
