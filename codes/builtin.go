@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:e1eedf8d30a74717e43417917e2022319063bcec5b9773d324f1db8324a7f8cc", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:8f5cf01619bf6d18cf2d30ee206c676b26fd5312776179bda05cfc6b1498b799", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -5762,7 +5762,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:e1eedf8d30a74717e43
 		Weight{Cause: "lan.cable", Word: 1},
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -2},
-		Weight{Cause: "wan.mobile-down", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "店里其他设备能上网", EN: "other devices in the shop are online"}},
@@ -6288,6 +6287,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:e1eedf8d30a74717e43
 		Weight{Cause: "operator.entry", Word: -3},
 		Weight{Cause: "risk.fraud", Word: -2},
 		Weight{Cause: "switch.malfunction", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.keys", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 1},
@@ -6932,8 +6932,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:e1eedf8d30a74717e43
 		Weight{Cause: "modem.sim", Word: 2},
 	}, Brought: lista354b2a3, Surely: lista354b2a3, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.denied", Word: -3},
 		Weight{Cause: "modem.radio-off", Word: 4},
-	}, Brought: list117d5d8e, Surely: list117d5d8e, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
+	}, Brought: list117d5d8e, Surely: list91499e3d, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
@@ -7196,6 +7197,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:e1eedf8d30a74717e43
 		Weight{Cause: "terminal.config", Word: 1},
 	}, Text: Text{ZH: "主机地址有应答，但端口连不上", EN: "the host's address answers, its port does not"}},
 	Sign{Name: "tcp.quick", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "modem.signal-weak", Word: -1},
 		Weight{Cause: "wan.slow", Word: -3},
 	}, Text: Text{ZH: "连接主机只要{ms}毫秒", EN: "connecting to the host takes {ms} ms only"}},

@@ -133,6 +133,9 @@ var problemTexts = [...]Text{
 
 	// What the inference rests on, causes and coverage.
 	{"词 %q，除非 %q：只能用小写字母和数字", "word %q, unless %q: small letters and digits only"},
+	{"主题 %q 不在 priors.tsv 里", "topic %q is not in priors.tsv"},
+	{"词 %q：只能用小写字母和数字", "word %q: small letters and digits only"},
+	{"列 brings：%q 不用标记，%s 引起的别的现象已经说明", "column brings: %q needs no mark, by what else %s brings about"},
 	{"列 name：没有设置 %q，或写了两次", "column name: no setting %q, or twice"},
 	{"没有设置 %q", "no setting %q"},
 	{"hint、moderate、strong、decisive 要从 0 以上依次上升", "hint, moderate, strong and decisive must rise from above 0"},

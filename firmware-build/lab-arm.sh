@@ -47,7 +47,7 @@ if [ -n "${TELEGRAF:-}" ] && [ ! -x "$w/others/usr/bin/telegraf" ]; then
 fi
 for v in 1.0.0 2.0.0; do
 	mkdir -p "$w/$v"
-	CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=7 "$go" build -buildvcs=false -trimpath -gcflags=all=-l -tags nethttpomithttp2 -ldflags "-s -w -X main.version=$v" -o "$w/$v/posdx-armv7" ./agent
+	CGO_ENABLED=0 GOEXPERIMENT=nogreenteagc GOOS=linux GOARCH=arm GOARM=7 "$go" build -buildvcs=false -trimpath -gcflags=all=-l -tags nethttpomithttp2 -ldflags "-s -w -X main.version=$v" -o "$w/$v/posdx-armv7" ./agent
 	DIST=$w/$v sh firmware-build/package.sh $v armv7 >/dev/null
 done
 CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=7 "$go" build -buildvcs=false -trimpath -ldflags "-s -w" -o "$w/posdx-fleet" ./fleet

@@ -9,12 +9,12 @@ import (
 // silent is a sale that was sent and not answered; the connection took so many milliseconds.
 func silent(code string, connectMS int64) report.Event {
 	yes, no := true, false
-	return report.Event{Code: code, Origin: report.OriginTerminal, Txn: &report.Txn{MTI: "0200", Entry: "chip", Sent: &yes,
-		HostAnswerSeen: &no, ConnectMS: &connectMS}}
+	return report.Event{Code: code, Origin: report.OriginTerminal,
+		Txn: &report.Txn{MTI: "0200", Entry: "chip", Sent: &yes, HostAnswerSeen: &no, ConnectMS: &connectMS}}
 }
 
-// TestWhatMayBeBroughtAboutIsNotProof: a weak signal makes some lines slow and lossy. Over a mobile network whose signal
-// nobody looked at, a slow or lossy line is that line's own at least as much.
+// TestWhatMayBeBroughtAboutIsNotProof: a weak signal makes some lines slow and lossy. Over a mobile network whose
+// signal nobody looked at, a slow or lossy line is that line's own at least as much.
 func TestWhatMayBeBroughtAboutIsNotProof(t *testing.T) {
 	k := knowledge(t)
 	path := func(target string, loss, rtt float64) report.Evidence {
@@ -102,7 +102,7 @@ func TestSilentRouterOrWrongAddress(t *testing.T) {
 func TestWhatIsTriedIsThere(t *testing.T) {
 	k := knowledge(t)
 	line := func(reason string) report.Evidence {
-		return report.Evidence{Check: "modem.line", Subject: "modem0", Status: report.CannotTell, Facts: report.Facts{"reason": reason}}
+		return found("modem.line", report.CannotTell, report.Facts{"reason": reason})
 	}
 	phone := func(list ...report.Evidence) float64 {
 		d := Explain(local("ConnectError"), list, k, Options{})
@@ -142,8 +142,9 @@ func TestSettingsNobodyLookedAt(t *testing.T) {
 func TestOneIssuerBesideOthers(t *testing.T) {
 	k := knowledge(t)
 	history := func(cards, issuers, approvals float64) report.Evidence {
-		return found("txn.history", report.OK, report.Facts{"same_code_1h": cards + 1, "cards_same_code_1h": cards, "issuers_same_code_1h": issuers,
-			"approvals_1h": approvals, "declines_1h": cards + 1, "last_approval_age_s": 40.0, "first_seen_age_s": 2400.0})
+		return found("txn.history", report.OK, report.Facts{"same_code_1h": cards + 1, "cards_same_code_1h": cards,
+			"issuers_same_code_1h": issuers, "approvals_1h": approvals, "declines_1h": cards + 1,
+			"last_approval_age_s": 40.0, "first_seen_age_s": 2400.0})
 	}
 	for _, code := range [][2]string{{"96", "unionpay"}, {"96", "gicc-de"}, {"E1", "acquirer-ext"}, {"09", "unionpay"}, {"A7", "unionpay"}, {"92", "unionpay"}} {
 		ev := sold(code[0], code[1])
@@ -152,14 +153,15 @@ func TestOneIssuerBesideOthers(t *testing.T) {
 			t.Errorf("%s %s: %s %.2f, abstained %v", code[1], code[0], d.Causes[0].ID, d.Causes[0].Probability, d.Abstained)
 		}
 		for name, e := range map[string]report.Evidence{"none approved": history(5, 1, 0), "four issuers": history(5, 4, 14)} {
-			if d := Explain(ev, []report.Evidence{e}, k, Options{}); d.Causes[0].Segment == "issuer" && !d.Abstained && d.Causes[0].Probability > 0.8 &&
-				code[0] != "09" {
+			d := Explain(ev, []report.Evidence{e}, k, Options{})
+			if d.Causes[0].Segment == "issuer" && !d.Abstained && d.Causes[0].Probability > 0.8 && code[0] != "09" {
 				t.Errorf("%s %s, %s: %s %.2f", code[1], code[0], name, d.Causes[0].ID, d.Causes[0].Probability)
 			}
 		}
 	}
 	for _, code := range []string{"05", "01", "06"} { // the issuer's word, by many of its cards
-		if d := Explain(sold(code, "unionpay"), []report.Evidence{history(5, 1, 14)}, k, Options{}); d.Abstained || d.Causes[0].Segment != "issuer" {
+		d := Explain(sold(code, "unionpay"), []report.Evidence{history(5, 1, 14)}, k, Options{})
+		if d.Abstained || d.Causes[0].Segment != "issuer" {
 			t.Errorf("%s: %s %.2f, abstained %v", code, d.Causes[0].ID, d.Causes[0].Probability, d.Abstained)
 		}
 	}

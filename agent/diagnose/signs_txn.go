@@ -121,8 +121,8 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 		switch {
 		case answered && origin == string(report.OriginHost):
 			return res, "host-any", 1
-		case spoken(ev, answered, k) != "":
-			return res, spoken(ev, answered, k), spokenTrust
+		case spoken(ev, k) != "":
+			return res, spoken(ev, k), spokenTrust
 		case origin == string(report.OriginTerminal):
 			return res, "local-any", 1
 		}
@@ -168,9 +168,10 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 // spokenTrust is how far the own words of an error that no table has are believed.
 const spokenTrust = 0.5
 
-// spoken returns what an error that no table has is about by its own words, where no host spoke them.
-func spoken(ev *report.Event, answered bool, k *codes.Knowledge) string {
-	if answered || ev.Origin != report.OriginTerminal && ev.Origin != report.OriginCashier {
+// spoken returns what an error that no table has is about by its own words, where the terminal or the cash register
+// wrote it.
+func spoken(ev *report.Event, k *codes.Knowledge) string {
+	if ev.Origin != report.OriginTerminal && ev.Origin != report.OriginCashier {
 		return ""
 	}
 	return k.Inference.SpokenTopic(ev.Code)

@@ -103,7 +103,8 @@ func TestAnotherProducerExplainsAway(t *testing.T) {
 // TestTwoFaultsTogether: each of two causes explains what the other cannot.
 func TestTwoFaultsTogether(t *testing.T) {
 	p := Problem{Odds: []float64{0.1, 0.1, 0.1}, Findings: []Finding{
-		{Seen: true, Leak: 0.001, Effects: []Effect{{Cause: 0, P: 0.9}}}, {Seen: true, Leak: 0.001, Effects: []Effect{{Cause: 1, P: 0.9}}}}}
+		{Seen: true, Leak: 0.001, Effects: []Effect{{Cause: 0, P: 0.9}}},
+		{Seen: true, Leak: 0.001, Effects: []Effect{{Cause: 1, P: 0.9}}}}}
 	s := Solve(&p)
 	if len(s.Pairs) == 0 || s.Pairs[0].A != 0 || s.Pairs[0].B != 1 || s.Pairs[0].P < 0.8 {
 		t.Errorf("pairs %+v", s.Pairs)
