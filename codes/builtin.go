@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:8f5cf01619bf6d18cf2d30ee206c676b26fd5312776179bda05cfc6b1498b799", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5f227bca9c2c1887c826659cd2e0a5bb93ffde3590f0c47d84d9b15ce3edfc8e", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -4353,7 +4353,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:8f5cf01619bf6d18cf2
 	Prior{Topic: "card-number", Unexplained: 2, Rest: 5, Retry: "other-means", Settled: true, Stages: liste0cbae18, Causes: []Named{
 		Named{Cause: "account.state"},
 		Named{Cause: "card.damaged", Often: 2},
-		Named{Cause: "card.data-mistyped", Often: 1},
+		Named{Cause: "card.data-mistyped"},
 		Named{Cause: "card.expired", Often: 3},
 		Named{Cause: "card.wrong-method", Often: 2},
 		Named{Cause: "issuer.declined", Often: 2},
