@@ -112,6 +112,7 @@ type shop struct {
 	names       map[string]string
 	resolver    *dns.Server
 	hostDoor    net.Listener
+	told        chan struct{} // closed when the terminal has acknowledged the fleet's advisory
 	ca          housetest.Authority
 
 	kernelLog *world.KernelLog
@@ -125,6 +126,8 @@ type shop struct {
 const (
 	shopHost, shopOther         = "pos.acquirer.example", "status.example"
 	shopHostPort, shopOtherPort = 5000, 443
+	shopBrokerPort              = 1883
+	shopCarrier                 = "carrier-a"
 	shopFS                      = 4 << 20 // bytes of the terminal's data partition
 )
 
@@ -288,6 +291,9 @@ func (s *shop) config() string {
 		w("certificates = [%q]", s.path("client.pem"))
 	}
 	w("[profile]\nscheme = \"unionpay\"")
+	if s.f.advised != nil {
+		w("[labels]\ncarrier = %q\n[broker]\nurl = [\"tcp://%s:%d\"]", shopCarrier, world.BrokerIP, shopBrokerPort)
+	}
 	return b.String()
 }
 

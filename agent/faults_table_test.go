@@ -34,11 +34,12 @@ type fault struct {
 	iface     string // eth0 if empty
 	modem     bool
 	dialUp    bool
-	neo       bool // the reader speaks NEO
-	never     bool // the terminal has never had an approval
-	byAddress bool // the host is set by its address
-	byName    bool // the independent place is given by name
-	portal    bool // and is a page that should be empty
+	neo       bool             // the reader speaks NEO
+	never     bool             // the terminal has never had an approval
+	byAddress bool             // the host is set by its address
+	byName    bool             // the independent place is given by name
+	portal    bool             // and is a page that should be empty
+	advised   *report.Advisory // what the fleet says to all of the terminal's carrier
 
 	prepare func(*shop) error // before the daemon starts
 	breaks  func(*shop) error // after three good sales
@@ -169,6 +170,19 @@ func modemState(f func(*sim.ModemState)) func(*shop) error {
 	return func(s *shop) error {
 		s.modem.Change(f)
 		return s.w.DropBearer()
+	}
+}
+
+// carrierDown is the fleet's word about the shop's carrier, as of now.
+var carrierDown = &report.Advisory{Scope: "carrier", Key: shopCarrier, Terminals: 412, SharePct: 80}
+
+// heeding waits until the terminal has the fleet's word.
+func heeding(s *shop) error {
+	select {
+	case <-s.told:
+		return nil
+	case <-s.ctx.Done():
+		return errors.New("the terminal never took in the fleet's advisory")
 	}
 }
 
@@ -323,6 +337,11 @@ func faults() []fault {
 			breaks: modemState(func(m *sim.ModemState) {
 				m.Stat, m.Attached, m.Active, m.Address, m.CSQ, m.RSRP, m.RSRQ, m.SINR = 2, false, false, "", 2, 14, 2, -8
 			}), event: localCode(gprs)},
+		{name: "carrier-down", cause: "wan.mobile-down", kind: peerFault, modem: true, iface: "wwan0", advised: carrierDown,
+			how: "the modem hears no cell and searches, and the fleet says that most terminals of the carrier fail",
+			breaks: all(heeding, modemState(func(m *sim.ModemState) {
+				m.Stat, m.Attached, m.Active, m.Address, m.CSQ, m.RSRP, m.RSRQ = 2, false, false, "", 0, 255, 255
+			})), event: localCode(gprs)},
 		{name: "modem-apn", cause: "modem.apn", kind: peerFault, modem: true, iface: "wwan0", how: "registered, with another APN and no context",
 			breaks: modemState(func(m *sim.ModemState) {
 				m.APN, m.Active, m.Address, m.CEER = "internet", false, "", "requested service option not subscribed"

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"math/big"
@@ -12,12 +14,15 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"posdx/agent/report"
 	"posdx/firmware-build/housetest"
 	"posdx/firmware-build/lab/world"
 
+	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/miekg/dns"
 )
 
@@ -39,6 +44,11 @@ func (s *shop) openWorld() error {
 	}
 	if err := s.servePage(world.BrokerIP); err != nil {
 		return err
+	}
+	if s.f.advised != nil {
+		if err := s.serveBroker(*s.f.advised); err != nil {
+			return err
+		}
 	}
 	mux := dns.NewServeMux()
 	mux.HandleFunc(".", func(w dns.ResponseWriter, q *dns.Msg) {
@@ -86,6 +96,67 @@ func (s *shop) servePage(ip string) error {
 				}
 				c.Write([]byte(answer))
 			}()
+		}
+	}()
+	return nil
+}
+
+// serveBroker is as much of an MQTT broker as brings one retained advisory to the terminal.
+func (s *shop) serveBroker(word report.Advisory) error {
+	l, err := net.Listen("tcp", net.JoinHostPort(world.BrokerIP, strconv.Itoa(shopBrokerPort)))
+	if err != nil {
+		return err
+	}
+	word.Time = time.Now()
+	said := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+	said.Qos, said.Retain, said.MessageID, said.TopicName = 1, true, 1, report.AdvisoryTopic("test", word.Scope, word.Key)
+	if said.Payload, err = json.Marshal(word); err != nil {
+		return err
+	}
+	s.told = make(chan struct{})
+	heard := sync.OnceFunc(func() { close(s.told) })
+	session := func(c net.Conn) error {
+		defer c.Close()
+		for {
+			p, err := packets.ReadPacket(c)
+			if err != nil {
+				return err
+			}
+			var answer packets.ControlPacket
+			switch p := p.(type) {
+			case *packets.ConnectPacket:
+				answer = packets.NewControlPacket(packets.Connack)
+			case *packets.SubscribePacket:
+				a := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
+				a.MessageID, a.ReturnCodes = p.MessageID, bytes.Repeat([]byte{1}, len(p.Topics))
+				if err := a.Write(c); err != nil {
+					return err
+				}
+				answer = said
+			case *packets.PublishPacket:
+				a := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+				a.MessageID = p.MessageID
+				answer = a
+			case *packets.PubackPacket:
+				heard()
+				continue
+			case *packets.PingreqPacket:
+				answer = packets.NewControlPacket(packets.Pingresp)
+			default:
+				continue
+			}
+			if err := answer.Write(c); err != nil {
+				return err
+			}
+		}
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go session(c)
 		}
 	}()
 	return nil
