@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0a1dc07266863b291b0cbd4922e2ed70cacfe6ef3074f90291c76dff70a18d68", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:eeeb214214b2da7c2f79c83b9b0d4f8950ef3812b93c76d9e6bdad5b1ce16a70", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -5557,7 +5557,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0a1dc07266863b291b0
 		Weight{Cause: "wan.tls-large-hello", Word: -4},
 	}, Text: Text{ZH: "主机刚刚应答过，说明网络是通的", EN: "the host answered just now, so the path to it works"}},
 	Sign{Name: "answer.slow", Check: "txn.answer", Family: "delay", Tells: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", Word: 1},
 		Weight{Cause: "host.overloaded", Word: 3},
 		Weight{Cause: "issuer.unavailable", Word: 2},
 		Weight{Cause: "switch.malfunction", Word: 1},
