@@ -24,10 +24,14 @@ const (
 
 // A listing is the conditions of a list of diagnoses, and by which index SQLite finds them: nobody tells it how many
 // there are, so it would guess.
+//
+// Of is the conditions on the terminals of what a look finds. PostgreSQL, whose statistics lag behind what comes in, takes
+// a range of places for a few rows and reads it once for every terminal: there the range is read first, by itself.
 type listing struct {
 	by    string
 	where []string
 	args  []any
+	of    *whose
 }
 
 func (l *listing) add(cond string, args ...any) {
@@ -52,7 +56,10 @@ func (s *Store) from(l listing) string {
 	if len(l.where) > 0 {
 		from += " WHERE " + strings.Join(l.where, " AND ")
 	}
-	return from
+	if l.of == nil {
+		return from
+	}
+	return "(SELECT * FROM " + from + " ORDER BY place DESC OFFSET 0) AS diagnoses WHERE " + l.of.cond("diagnoses")
 }
 
 // Diagnoses lists the diagnoses that a filter selects, the newest first, and the place to read on from, zero at the
@@ -117,7 +124,11 @@ func (s *Store) diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 			list, next := f.page(list)
 			return list, next, err
 		}
-		l.add(whose.cond("diagnoses"), whose.args...)
+		if s.pg {
+			l.of = &whose
+		} else {
+			l.add(whose.cond("diagnoses"), whose.args...)
+		}
 	}
 	return s.look(ctx, l, f, low, top)
 }
@@ -258,7 +269,12 @@ func (f Filter) times(ctx context.Context, s *Store, add func(string, ...any)) (
 const rowColumns = "place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream"
 
 func (s *Store) rows(ctx context.Context, l listing, order string, limit int) ([]Row, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("SELECT %s FROM %s ORDER BY %s LIMIT %d", rowColumns, s.from(l), order, limit)), l.args...)
+	args := l.args
+	if l.of != nil {
+		args = slices.Concat(args, l.of.args)
+	}
+	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("SELECT %s FROM %s ORDER BY %s LIMIT %d", rowColumns,
+		s.from(l), order, limit)), args...)
 	if err != nil {
 		return nil, err
 	}
