@@ -25,7 +25,7 @@ const (
 // A listing is the conditions of a list of diagnoses, and by which index SQLite finds them: nobody tells it how many
 // there are, so it would guess.
 //
-// Of is the conditions on the terminals of what a look finds. PostgreSQL, whose statistics lag behind what comes in, takes
+// Of is the conditions on the terminals of what is found in the order of places. PostgreSQL, whose statistics lag behind what comes in, takes
 // a range of places for a few rows and reads it once for every terminal: there the range is read first, by itself.
 type listing struct {
 	by    string
@@ -47,8 +47,17 @@ func (l listing) with(cond string, args ...any) listing {
 	return l
 }
 
+// narrow adds the conditions on the terminals.
+func (s *Store) narrow(l *listing, w whose) {
+	if s.pg {
+		l.of = &w
+	} else {
+		l.add(w.cond("diagnoses"), w.args...)
+	}
+}
+
 // from is the table and the conditions of a statement.
-func (s *Store) from(l listing) string {
+func (s *Store) from(l listing, order string) string {
 	from := "diagnoses"
 	if !s.pg {
 		from += l.by
@@ -59,7 +68,7 @@ func (s *Store) from(l listing) string {
 	if l.of == nil {
 		return from
 	}
-	return "(SELECT * FROM " + from + " ORDER BY place DESC OFFSET 0) AS diagnoses WHERE " + l.of.cond("diagnoses")
+	return "(SELECT * FROM " + from + " ORDER BY " + order + " OFFSET 0) AS diagnoses WHERE " + l.of.cond("diagnoses")
 }
 
 // Diagnoses lists the diagnoses that a filter selects, the newest first, and the place to read on from, zero at the
@@ -81,7 +90,11 @@ func (s *Store) diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 	}
 	whose, one := f.whose(), f.Estate != "" && f.Terminal != ""
 	if f.Oldest || one || whose.where == nil && f.Segment+f.Text+f.Scheme+f.Entry+f.Card == "" { // an index has the order
-		l.add(whose.cond("diagnoses"), whose.args...)
+		if one || whose.where == nil {
+			l.add(whose.cond("diagnoses"), whose.args...)
+		} else {
+			s.narrow(&l, whose)
+		}
 		order := "place DESC"
 		switch {
 		case f.Oldest:
@@ -124,11 +137,7 @@ func (s *Store) diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 			list, next := f.page(list)
 			return list, next, err
 		}
-		if s.pg {
-			l.of = &whose
-		} else {
-			l.add(whose.cond("diagnoses"), whose.args...)
-		}
+		s.narrow(&l, whose)
 	}
 	return s.look(ctx, l, f, low, top)
 }
@@ -205,7 +214,7 @@ func (s *Store) placesOf(l listing, w whose, top int64, limit int) (string, []an
 	l.by = byTerminals
 	l = l.with("+place < ?", top).
 		with("(estate, terminal) IN (SELECT t.estate, t.terminal FROM terminals AS t WHERE "+w.cond("t")+")", w.args...)
-	return fmt.Sprintf("SELECT place FROM %s ORDER BY +place DESC LIMIT %d", s.from(l), limit), l.args
+	return fmt.Sprintf("SELECT place FROM %s ORDER BY +place DESC LIMIT %d", s.from(l, ""), limit), l.args
 }
 
 // look looks through the newest diagnoses below top, searchRows at most, down to low, where they end.
@@ -274,7 +283,7 @@ func (s *Store) rows(ctx context.Context, l listing, order string, limit int) ([
 		args = slices.Concat(args, l.of.args)
 	}
 	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("SELECT %s FROM %s ORDER BY %s LIMIT %d", rowColumns,
-		s.from(l), order, limit)), args...)
+		s.from(l, order), order, limit)), args...)
 	if err != nil {
 		return nil, err
 	}
