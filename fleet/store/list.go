@@ -25,8 +25,9 @@ const (
 // A listing is the conditions of a list of diagnoses, and by which index SQLite finds them: nobody tells it how many
 // there are, so it would guess.
 //
-// Of is the conditions on the terminals of what is found in the order of places. PostgreSQL, whose statistics lag behind what comes in, takes
-// a range of places for a few rows and reads it once for every terminal: there the range is read first, by itself.
+// Of is the conditions on the terminals of what is found in the order of places. PostgreSQL, whose statistics lag
+// behind what comes in, takes a range of places for a few rows and reads it once for every terminal: there the range is
+// read first, by itself.
 type listing struct {
 	by    string
 	where []string

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -168,5 +169,17 @@ func TestASearchGoesOnWhereItEnded(t *testing.T) {
 	list, next, err := s.Diagnoses(t.Context(), Filter{Text: "lan.cable", Limit: MaxRows})
 	if err != nil || len(list) != rare || next != (Place{}) {
 		t.Errorf("at once: %d found, goes on at %v; %v", len(list), next, err)
+	}
+}
+
+// TestARangeIsReadOnceWhateverItsTerminals: what PostgreSQL believes of how much came in lags behind, so it is not left
+// to it whether a range of places is read once or once for every terminal.
+func TestARangeIsReadOnceWhateverItsTerminals(t *testing.T) {
+	s := &Store{pg: true}
+	l := listing{where: []string{"place >= ?"}, args: []any{1}}
+	s.narrow(&l, Filter{Place: map[string]string{"site": "s"}}.whose())
+	const first = "(SELECT * FROM diagnoses WHERE place >= ? ORDER BY place OFFSET 0) AS"
+	if q := s.from(l, "place"); !strings.HasPrefix(q, first) {
+		t.Error(q)
 	}
 }
